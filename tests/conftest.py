@@ -1,0 +1,88 @@
+"""What every test shares: one thread, fixed seeds, and which tests run by default.
+
+A pass tests one backend, chosen by KERAS_BACKEND before pytest starts (`make test` makes three
+passes). Set here, before any backend is imported: the number of threads, so that results repeat
+and two pytest-xdist workers do not fight over two cores.
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+OPT_IN = ("slow", "network")
+
+
+def pytest_report_header() -> str:
+    return f"keras backend: {os.environ['KERAS_BACKEND']}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects slow and network tests unless the -m expression names their marker."""
+    expression = config.getoption("markexpr") or ""
+    hidden = [name for name in OPT_IN if name not in expression]
+    kept, dropped = [], []
+    for item in items:
+        opted_out = any(item.get_closest_marker(name) for name in hidden)
+        (dropped if opted_out else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Makes missing data a failure with a hint: a silent skip would hide untested code."""
+    if item.get_closest_marker("fashion_mnist") and not FASHION_MNIST.is_dir():
+        pytest.fail(
+            f"{FASHION_MNIST} is missing: install Debian's package dataset-fashion-mnist, "
+            'or deselect these tests with -m "not fashion_mnist".',
+            pytrace=False,
+        )
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Gives every test the same random numbers whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - Keras and SciPy still read the global generator
+    keras = sys.modules.get("keras")
+    if keras is not None:  # tests that need no backend must not pay for importing one
+        keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keeps prepared data out of the user's own cache, also in child processes."""
+    before = os.environ.get("KERAS_VIT_CACHE")
+    os.environ["KERAS_VIT_CACHE"] = str(tmp_path_factory.mktemp("keras_vit_cache"))
+    yield
+    if before is None:
+        del os.environ["KERAS_VIT_CACHE"]
+    else:
+        os.environ["KERAS_VIT_CACHE"] = before
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A NumPy generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The name of the backend of this pass."""
+    return os.environ["KERAS_BACKEND"]
