@@ -1,0 +1,239 @@
+"""Studies and trials as validated data: what is asked, on which data, with which models and recipe.
+
+A study is one TOML file.  `Study` is that file validated; `Study.trials` spells it out into `Trial`s,
+each of which holds everything its own process needs.  Two hashes identify a trial: `pretrain_id`
+covers what decides the trained weights, `trial_id` adds the evaluation.  Names of studies, numbers
+of threads and package versions are in neither, so that results survive a rename or an upgrade.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from studies.errors import UsageError
+
+# Raise it when the training code changes what the same description trains: old records then no longer count.
+PROTOCOL = 1
+
+Backend = Literal["tensorflow", "jax", "torch"]
+BACKENDS: tuple[str, ...] = ("tensorflow", "jax", "torch")
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Recipe(_Strict):
+    """How every model of a study is trained, the same for every size (the paper's recipe, appendix B.1).
+
+    Adam with decoupled weight decay (in Keras' convention: multiplied by the learning rate), linear
+    warmup over `warmup_fraction` of the steps, then a decay to zero; `validations` evenly spaced
+    validation points, the best of which is kept.
+    """
+
+    steps: Positive = 10_000
+    batch_size: Positive = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    schedule: Literal["cosine", "linear"] = "cosine"
+    clip_norm: Annotated[float, Field(ge=0)] = 1.0  # 0 switches clipping off
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: Literal["none", "crop", "crop_flip"] = "crop"
+    validations: Positive = 20
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+
+class Evaluation(_Strict):
+    """What is measured once a trial is trained, besides top-1: few-shot linear accuracy."""
+
+    shots: tuple[Positive, ...] = (1, 5, 10, 25)
+    fewshot_seeds: Positive = 3
+    l2: Annotated[float, Field(gt=0)] = 1024.0
+
+    @field_validator("shots")
+    @classmethod
+    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(shots)))
+
+
+class ModelEntry(_Strict):
+    """A model of a study: a name for the figures, the published name it starts from, and what differs.
+
+    `learning_rate` and `weight_decay` replace the recipe's for this model alone (the paper tunes them
+    for each model).
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    base: Annotated[str, Field(min_length=1)]
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+
+
+class DataDescription(Protocol):
+    """What `Study.trials` needs to know of a prepared data set (`studies.data.DatasetInfo` has it)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def num_classes(self) -> int: ...
+
+
+class Trial(_Strict):
+    """One training run and its evaluation, complete in itself: `Trial.model_validate_json` reads it back."""
+
+    study: str
+    dataset: str
+    data_fingerprint: str
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    num_classes: int
+    image_size: int | None = None
+    size: Positive  # number of training images
+    seed: Annotated[int, Field(ge=0)]
+    backend: Backend
+    model: ModelEntry
+    recipe: Recipe  # the model's own learning rate and weight decay are already in it
+    evaluation: Evaluation = Evaluation()
+
+    @property
+    def pretrain_id(self) -> str:
+        """Hash of everything that decides the trained weights."""
+        return _digest(self._weights_key())
+
+    @property
+    def trial_id(self) -> str:
+        """`pretrain_id`'s content, the model's name in the figures and the evaluation, hashed."""
+        evaluation = self.evaluation.model_dump(mode="json")
+        return _digest({**self._weights_key(), "name": self.model.name, "evaluation": evaluation})
+
+    @property
+    def label(self) -> str:
+        """A short name for people: model, size, seed and backend."""
+        return f"{self.model.name} size {self.size} seed {self.seed} {self.backend}"
+
+    def _weights_key(self) -> dict[str, Any]:
+        # The data set's name is not here: its fingerprint decides the pixels, wherever a folder lies.
+        return {
+            "protocol": PROTOCOL,
+            "data": self.data_fingerprint,
+            "image_shape": self.image_shape,
+            "num_classes": self.num_classes,
+            "size": self.size,
+            "seed": self.seed,
+            "backend": self.backend,
+            "base": self.model.base,
+            "overrides": self.model.overrides,
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+class Study(_Strict):
+    """A question, and the grid of trials (models x sizes x seeds x backends) that answers it."""
+
+    question: str = ""
+    command: str = ""
+    run_time: str = ""
+    expected: str = ""
+    name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
+    dataset: Annotated[str, Field(min_length=1)] = "shapes"
+    data_fingerprint: str | None = None  # written into the resolved study.toml
+    image_size: Positive | None = None
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    seeds: Positive = 3
+    backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
+    recipe: Recipe = Recipe()
+    evaluation: Evaluation = Evaluation()
+    models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_entries(cls, data: Any) -> Any:
+        # In the file an entry's name is its table's key: [models.vit-s].
+        models = data.get("models") if isinstance(data, dict) else None
+        if isinstance(models, dict):
+            named = {
+                key: {**entry, "name": key} if isinstance(entry, dict) else entry
+                for key, entry in models.items()
+            }
+            return {**data, "models": named}
+        return data
+
+    @field_validator("sizes")
+    @classmethod
+    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(sizes)))
+
+    @field_validator("backends")
+    @classmethod
+    def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(backends))
+
+    def trials(self, info: DataDescription) -> list[Trial]:
+        """Spell the study out, seeds outermost, so that an unfinished run already shows whole curves.
+
+        Args:
+            info: description of the prepared data set, from `studies.data.describe`.
+
+        Raises:
+            UsageError: a size is larger than the data or smaller than one image a class.
+        """
+        _check_sizes(self.sizes, info)
+        return [
+            Trial(
+                study=self.name,
+                dataset=self.dataset,
+                data_fingerprint=info.fingerprint,
+                image_shape=info.image_shape,
+                num_classes=info.num_classes,
+                image_size=self.image_size,
+                size=size,
+                seed=seed,
+                backend=backend,
+                model=entry,
+                recipe=self.recipe_for(entry),
+                evaluation=self.evaluation,
+            )
+            for seed in range(self.seeds)
+            for size in self.sizes
+            for entry in self.models.values()
+            for backend in self.backends
+        ]
+
+    def recipe_for(self, entry: ModelEntry) -> Recipe:
+        """The study's recipe with the model's own learning rate and weight decay in it."""
+        own = {"learning_rate": entry.learning_rate, "weight_decay": entry.weight_decay}
+        return self.recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
+
+
+def _check_sizes(sizes: tuple[int, ...], info: DataDescription) -> None:
+    counts: dict[str, int] = dict(getattr(info, "counts", {}) or {})
+    available = counts.get("train")
+    for size in sizes:
+        if available is not None and size > available:
+            raise UsageError(
+                f"size {size} is larger than the data: {info.name} has {available} training images; "
+                f"choose sizes of at most {available} with --sizes"
+            )
+        if size < info.num_classes:
+            raise UsageError(
+                f"size {size} is below one image a class: {info.name} has {info.num_classes} classes; "
+                f"choose sizes of at least {info.num_classes} with --sizes"
+            )
+
+
+def _digest(value: Any) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
