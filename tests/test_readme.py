@@ -1,0 +1,90 @@
+"""Executes the code blocks of README.md: a reader who copies one must not be the first to run it."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text())
+# Appended to `run`: one trial of two steps instead of the reader's hours.
+TINY = (
+    "--sizes 20 --seeds 1 --backend tensorflow "
+    "--set recipe.steps=2 --set recipe.validations=1 --set recipe.batch_size=4 "
+    "--set evaluation.shots=[1] --set evaluation.fewshot_seeds=1"
+)
+
+
+def commands() -> list[str]:
+    """Every command of the README's shell blocks, continued lines joined."""
+    text = "".join(code for language, code in BLOCKS if language == "sh")
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.once
+def test_every_block_is_of_a_kind_that_is_tested():
+    assert {language for language, _ in BLOCKS} <= {"python", "sh", "bibtex"}
+
+
+def test_python_blocks_run(tmp_path, monkeypatch):
+    """All of them in one namespace, since later blocks go on with the model of the earlier."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "readme"}
+    for number, (language, code) in enumerate(BLOCKS):
+        if language == "python":
+            exec(compile(code, f"README block {number}", "exec"), namespace)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])
+def test_make_targets_exist(command):
+    result = subprocess.run([*shlex.split(command), "-n"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.once
+def test_extras_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = set(project["optional-dependencies"])
+    named = [c for c in commands() if c.startswith("pip install")]
+    assert named
+    for command in named:
+        for extras in re.findall(r"\[([\w,]+)\]", command):
+            assert set(extras.split(",")) <= known, command
+
+
+@pytest.mark.once
+def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
+    """In the README's order, on drawn pictures; `run` gets a tiny recipe and one model."""
+    for label in ("cat", "dog"):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(300):
+            pixels = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ours = [c for c in commands() if c.startswith("python -m studies ")]
+    assert any(c.startswith("python -m studies run") for c in ours)
+    for command in ours:
+        arguments = shlex.split(command)[1:]
+        if arguments[2] == "run":
+            arguments += shlex.split(TINY)
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
