@@ -1,22 +1,25 @@
-"""Studies and trials as validated data: what is asked, on which data, with which models and recipe.
+"""Studies and trials as validated data: what is asked, on which data, with which models.
 
-A study is one TOML file.  `Study` is that file validated; `Study.trials` spells it out into `Trial`s,
-each of which holds everything its own process needs.  Two hashes identify a trial: `pretrain_id`
-covers what decides the trained weights, `trial_id` adds the evaluation.  Names of studies, numbers
-of threads and package versions are in neither, so that results survive a rename or an upgrade.
+A study is one TOML file.  `Study` is that file validated; `Study.trials` spells it out into
+`Trial`s, each of which holds everything its own process needs.  Two hashes identify a trial:
+`pretrain_id` covers what decides the trained weights, `trial_id` adds the evaluation.  Names of
+studies, numbers of threads and package versions are in neither, so that results survive a rename
+or an upgrade.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from studies.errors import UsageError
 
-# Raise it when the training code changes what the same description trains: old records then no longer count.
+# Raise it when the training code changes what the same description trains: old records then no
+# longer count.
 PROTOCOL = 1
 
 Backend = Literal["tensorflow", "jax", "torch"]
@@ -30,7 +33,7 @@ class _Strict(BaseModel):
 
 
 class Recipe(_Strict):
-    """How every model of a study is trained, the same for every size (the paper's recipe, appendix B.1).
+    """How every model of a study is trained, the same for every size (after the paper's B.1).
 
     Adam with decoupled weight decay (in Keras' convention: multiplied by the learning rate), linear
     warmup over `warmup_fraction` of the steps, then a decay to zero; `validations` evenly spaced
@@ -66,10 +69,10 @@ class Evaluation(_Strict):
 
 
 class ModelEntry(_Strict):
-    """A model of a study: a name for the figures, the published name it starts from, and what differs.
+    """A model of a study: its name in the figures, the published base, and what differs from it.
 
-    `learning_rate` and `weight_decay` replace the recipe's for this model alone (the paper tunes them
-    for each model).
+    `learning_rate` and `weight_decay` replace the recipe's for this model alone (the paper tunes
+    them for each model).
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -79,8 +82,29 @@ class ModelEntry(_Strict):
     weight_decay: Annotated[float, Field(ge=0)] | None = None
 
 
+class ResolvedData(_Strict):
+    """What a results folder remembers of its data, so that `status` and `report` need no data."""
+
+    name: str
+    fingerprint: str
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    num_classes: Positive
+    counts: dict[str, int] = Field(default_factory=dict)  # images a split
+
+    @classmethod
+    def of(cls, info: DataDescription) -> ResolvedData:
+        """Keep what matters of a `studies.data.DatasetInfo`."""
+        return cls(
+            name=info.name,
+            fingerprint=info.fingerprint,
+            image_shape=info.image_shape,
+            num_classes=info.num_classes,
+            counts=dict(info.counts),
+        )
+
+
 class DataDescription(Protocol):
-    """What `Study.trials` needs to know of a prepared data set (`studies.data.DatasetInfo` has it)."""
+    """What `Study.trials` needs to know of prepared data; `studies.data.DatasetInfo` has it."""
 
     @property
     def name(self) -> str: ...
@@ -90,10 +114,12 @@ class DataDescription(Protocol):
     def image_shape(self) -> tuple[int, int, int]: ...
     @property
     def num_classes(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
 
 
 class Trial(_Strict):
-    """One training run and its evaluation, complete in itself: `Trial.model_validate_json` reads it back."""
+    """One training run and its evaluation, complete in itself; JSON carries it to its process."""
 
     study: str
     dataset: str
@@ -125,7 +151,7 @@ class Trial(_Strict):
         return f"{self.model.name} size {self.size} seed {self.seed} {self.backend}"
 
     def _weights_key(self) -> dict[str, Any]:
-        # The data set's name is not here: its fingerprint decides the pixels, wherever a folder lies.
+        # The data set's name is not here: its fingerprint decides the pixels, wherever they lie.
         return {
             "protocol": PROTOCOL,
             "data": self.data_fingerprint,
@@ -149,7 +175,6 @@ class Study(_Strict):
     expected: str = ""
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
     dataset: Annotated[str, Field(min_length=1)] = "shapes"
-    data_fingerprint: str | None = None  # written into the resolved study.toml
     image_size: Positive | None = None
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)]
     seeds: Positive = 3
@@ -157,6 +182,7 @@ class Study(_Strict):
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    data: ResolvedData | None = None  # only in the study.toml that `run` writes
 
     @model_validator(mode="before")
     @classmethod
@@ -182,7 +208,7 @@ class Study(_Strict):
         return tuple(dict.fromkeys(backends))
 
     def trials(self, info: DataDescription) -> list[Trial]:
-        """Spell the study out, seeds outermost, so that an unfinished run already shows whole curves.
+        """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
 
         Args:
             info: description of the prepared data set, from `studies.data.describe`.
@@ -219,18 +245,17 @@ class Study(_Strict):
 
 
 def _check_sizes(sizes: tuple[int, ...], info: DataDescription) -> None:
-    counts: dict[str, int] = dict(getattr(info, "counts", {}) or {})
-    available = counts.get("train")
+    available = info.counts.get("train")
     for size in sizes:
         if available is not None and size > available:
             raise UsageError(
-                f"size {size} is larger than the data: {info.name} has {available} training images; "
-                f"choose sizes of at most {available} with --sizes"
+                f"size {size} is larger than the data: {info.name} has {available} training "
+                f"images; choose sizes of at most {available} with --sizes"
             )
         if size < info.num_classes:
             raise UsageError(
-                f"size {size} is below one image a class: {info.name} has {info.num_classes} classes; "
-                f"choose sizes of at least {info.num_classes} with --sizes"
+                f"size {size} is below one image a class: {info.name} has {info.num_classes} "
+                f"classes; choose sizes of at least {info.num_classes} with --sizes"
             )
 
 
