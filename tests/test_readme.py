@@ -1,4 +1,4 @@
-"""Executes the code blocks of README.md, so that a reader who copies one is not the first to run it."""
+"""Executes the code blocks of README.md: nobody who copies one is the first to run it."""
 
 import os
 import re
