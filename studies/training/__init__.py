@@ -1,0 +1,1 @@
+"""Training of one trial: the recipe, the checkpoint and the loop that can be killed at any moment."""

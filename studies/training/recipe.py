@@ -1,0 +1,147 @@
+"""The recipe of the paper (appendix B.1): decoupled weight decay, warmup and decay, gradient clipping.
+
+Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv 2010.11929.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from studies.study import Recipe
+
+LINEAR_END = 1e-5  # where the paper's linear decay ends
+
+
+def validation_points(steps: int, validations: int) -> list[int]:
+    """The global steps after which a model is validated.
+
+    Evenly spaced, rounded to whole steps, the last one being `steps`; with fewer steps than
+    validations every step is a point.
+
+    Args:
+        steps: number of training steps, at least 1.
+        validations: wanted number of points, at least 1.
+
+    Example:
+        >>> validation_points(10, 4)
+        [3, 5, 8, 10]
+    """
+    # Half a step rounds up: Python's round() would send 2.5 to 2 and 3.5 to 4.
+    points = {(2 * i * steps + validations) // (2 * validations) for i in range(1, validations + 1)}
+    return sorted(points - {0})
+
+
+def warmup_steps(recipe: Recipe) -> int:
+    """Number of steps over which the learning rate rises; fewer than all, so that one may decay."""
+    return min(recipe.steps - 1, math.floor(recipe.warmup_fraction * recipe.steps + 0.5))
+
+
+@keras.saving.register_keras_serializable(package="studies")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises linearly over the warmup and then decays until the last step.
+
+    Step s counts from 0. Warmup over w steps: peak * (s + 1) / w. Then, with p = (s - w) / (steps - w):
+    "cosine" gives peak * (1 + cos(pi p)) / 2, "linear" goes from the peak to 1e-5 (the paper's end).
+
+    Args:
+        peak: the highest learning rate.
+        steps: number of training steps.
+        warmup: number of warmup steps, below `steps`.
+        kind: "cosine" or "linear".
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: int, kind: str = "cosine") -> None:
+        self.peak = peak
+        self.steps = steps
+        self.warmup = warmup
+        self.kind = kind
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")  # whatever the model's policy: half precision cannot count
+        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        progress = ops.clip(progress, 0.0, 1.0)
+        if self.kind == "cosine":
+            decayed = 0.5 * self.peak * (1.0 + ops.cos(math.pi * progress))
+        else:
+            end = min(LINEAR_END, self.peak)
+            decayed = self.peak + (end - self.peak) * progress
+        if self.warmup == 0:
+            return decayed
+        return ops.where(step < self.warmup, self.peak * (step + 1.0) / self.warmup, decayed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "kind": self.kind,
+        }
+
+
+@keras.saving.register_keras_serializable(package="studies")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of integer labels and logits with label smoothing, which Keras' sparse loss lacks.
+
+    Args:
+        label_smoothing: share of the target spread evenly over all classes.
+    """
+
+    def __init__(self, label_smoothing: float, name: str = "smoothed_crossentropy", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_probability = ops.log_softmax(y_pred, axis=-1)  # (B, C)
+        target = ops.one_hot(y_true, y_pred.shape[-1], dtype=log_probability.dtype)
+        right = -ops.sum(target * log_probability, axis=-1)
+        spread = -ops.mean(log_probability, axis=-1)
+        return (1.0 - self.label_smoothing) * right + self.label_smoothing * spread  # (B,)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+def make_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
+    """Adam with decoupled weight decay on the model's kernels alone, built for its weights.
+
+    As everywhere in Keras the decay is multiplied by the learning rate of the step.
+
+    Args:
+        recipe: learning rate, decay, betas, schedule and clipping.
+        model: a built model.
+    """
+    schedule = WarmupDecay(
+        recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule
+    )
+    optimizer = keras.optimizers.AdamW(
+        learning_rate=schedule,
+        weight_decay=recipe.weight_decay,
+        beta_1=recipe.beta_1,
+        beta_2=recipe.beta_2,
+        epsilon=1e-8,  # the authors' (Flax); Keras' own default is 1e-7
+        global_clipnorm=recipe.clip_norm or None,
+    )
+    kept = [weight for weight in model.trainable_weights if not decays(weight)]
+    if kept:
+        optimizer.exclude_from_weight_decay(var_list=kept)
+    return optimizer
+
+
+def decays(weight: Any) -> bool:
+    """Whether weight decay acts on a weight: on kernels, and on nothing that shifts or scales."""
+    return weight.name.endswith("kernel") and len(weight.shape) > 1
+
+
+def compile_model(model: keras.Model, recipe: Recipe) -> None:
+    """Compile a model with the recipe, and build its optimizer so that a checkpoint can be put back."""
+    if recipe.label_smoothing:
+        loss: keras.losses.Loss = SmoothedCrossentropy(recipe.label_smoothing)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="top1")
+    model.compile(make_optimizer(recipe, model), loss=loss, metrics=[accuracy], jit_compile="auto")
+    model.optimizer.build(model.trainable_variables)
