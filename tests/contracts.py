@@ -1,0 +1,298 @@
+"""What every exported layer and model must do, written once.
+
+`tests/test_contracts.py` runs each function below over each case of `cases()`; a class that
+`keras_vit.__all__` exports without a case here fails the suite. A new layer or model therefore
+needs one line in `cases()` and nothing else.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_vit
+
+# What every Keras layer accepts and may therefore add to a config.
+KERAS_ARGUMENTS = {"name", "trainable", "dtype", "activity_regularizer"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to construct an exported class, and the shape of an input without the batch."""
+
+    cls: str
+    shape: tuple[int, ...]
+    arguments: dict = field(default_factory=dict)
+    masks: bool = False  # takes a mask (B, N) and hands one on
+
+    def make(self, **more) -> keras.layers.Layer:
+        return getattr(keras_vit, self.cls)(**{**self.arguments, **more})
+
+    def inputs(self, batch: int = 2) -> np.ndarray:
+        return np.random.default_rng(1).normal(size=(batch, *self.shape)).astype("float32")
+
+    @property
+    def is_model(self) -> bool:
+        return issubclass(getattr(keras_vit, self.cls), keras.Model)
+
+    @property
+    def id(self) -> str:
+        return "-".join([self.cls, *(f"{k}={v}" for k, v in self.arguments.items() if k in SHOWN)])
+
+
+SHOWN = {"kind", "classifier", "position_embedding", "stem", "data_format", "classes"}
+SHOWN |= {"relative_position_grid", "bottleneck"}
+
+
+def exported_classes() -> set[str]:
+    """The names of all layers and models in `keras_vit.__all__`."""
+    exported = {name: getattr(keras_vit, name) for name in keras_vit.__all__}
+    layers = keras.layers.Layer
+    return {n for n, v in exported.items() if inspect.isclass(v) and issubclass(v, layers)}
+
+
+def cases() -> list[Case]:
+    """At least one case for every exported class."""
+    vit = dict(
+        input_shape=(8, 12, 3),
+        patch_size=4,
+        num_layers=2,
+        hidden_size=8,
+        mlp_dim=16,
+        num_heads=2,
+        classes=3,
+        dropout_rate=0.1,
+        attention_dropout_rate=0.1,
+        stochastic_depth_rate=0.1,
+    )
+    rest = {**vit, "num_layers": 1}
+    first = {"input_shape": (3, 8, 12), "data_format": "channels_first"}
+    small = dict(
+        input_shape=(8, 12, 3),
+        block_counts=(1, 1),
+        width_factor=0.125,
+        groups=4,
+        stem="small",
+        classes=3,
+    )
+    image, tokens = (8, 12, 3), (7, 8)
+    return [
+        Case("Patches", image, {"patch_size": (4, 3)}),
+        Case("Patches", (3, 8, 12), {"patch_size": 4, "data_format": "channels_first"}),
+        Case("ClassToken", tokens, masks=True),
+        *(
+            Case("AddPositionEmbs", tokens, {"kind": kind, "grid": (2, 3)}, masks=True)
+            for kind in ("learned", "learned_2d", "sincos2d", "none")
+        ),
+        Case("TransformerBlock", tokens, {"num_heads": 2, "mlp_dim": 16}, masks=True),
+        Case(
+            "TransformerBlock",
+            tokens,
+            {
+                "num_heads": 2,
+                "mlp_dim": 16,
+                "dropout_rate": 0.1,
+                "attention_dropout_rate": 0.1,
+                "stochastic_depth_rate": 0.1,
+                "activation": "gelu",
+                "relative_position_grid": (2, 3),
+            },
+            masks=True,
+        ),
+        Case("VisionTransformer", image, vit),
+        Case("VisionTransformer", (3, 8, 12), {**rest, **first}),
+        Case("VisionTransformer", image, {**rest, "classes": None}),
+        Case(
+            "VisionTransformer",
+            image,
+            {**rest, "classifier": "gap", "position_embedding": "learned_2d"},
+        ),
+        Case(
+            "VisionTransformer",
+            image,
+            {**rest, "classifier": "map", "position_embedding": "sincos2d"},
+        ),
+        Case(
+            "VisionTransformer",
+            image,
+            {**rest, "position_embedding": "relative", "representation_size": 6},
+        ),
+        Case("ResNet", image, small),
+        Case("ResNet", image, {**small, "bottleneck": False, "classes": None}),
+        Case("ResNet", (3, 8, 12), {**small, **first, "stem": "imagenet"}),
+    ]
+
+
+def shapes_agree(case: Case) -> None:
+    """Symbolic and eager shapes and dtypes are the same, also for an unknown batch size."""
+    layer, images = case.make(), case.inputs()
+    eager = layer(images)
+    symbolic = layer(keras.KerasTensor((None, *case.shape)))
+    assert symbolic.shape == (None, *eager.shape[1:])
+    assert keras.backend.standardize_dtype(eager.dtype) == symbolic.dtype
+    assert layer.compute_output_shape(images.shape) == tuple(eager.shape)
+    assert layer.compute_output_shape((None, *case.shape))[1:] == tuple(eager.shape[1:])
+    functional = as_model(case)
+    for batch in (1, 5):
+        assert functional(case.inputs(batch)).shape == (batch, *eager.shape[1:])
+
+
+def config_round_trip(case: Case) -> None:
+    """from_config(get_config()) gives the same config, and the config survives JSON."""
+    layer = case.make(name="its_name")
+    config = layer.get_config()
+    again = type(layer).from_config(json.loads(json.dumps(keras_plain(config))))
+    assert keras_plain(again.get_config()) == keras_plain(config)
+    assert again.name == "its_name"
+
+
+def config_holds_constructor_arguments(case: Case) -> None:
+    """get_config has every constructor argument and nothing derived from them."""
+    layer = case.make()
+    signature = inspect.signature(type(layer).__init__).parameters.values()
+    named = {p.name for p in signature if p.kind is not p.VAR_KEYWORD} - {"self"}
+    keys = set(layer.get_config())
+    assert named <= keys, f"missing in the config: {named - keys}"
+    assert keys - named <= KERAS_ARGUMENTS, f"derived values: {keys - named - KERAS_ARGUMENTS}"
+    for key, value in case.arguments.items():
+        assert keras_plain(layer.get_config()[key]) == keras_plain(value), key
+
+
+def file_round_trip(case: Case, folder: Path) -> None:
+    """A saved `.keras` file loads in safe mode, unaided, and computes the same."""
+    model, inputs = as_model(case), case.inputs()
+    randomise(model)
+    path = folder / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path, safe_mode=True)
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(numpy(loaded(inputs)), numpy(model(inputs)))
+    weights = folder / "model.weights.h5"
+    model.save_weights(weights)
+    other = as_model(case)
+    other.load_weights(weights)
+    np.testing.assert_array_equal(numpy(other(inputs)), numpy(model(inputs)))
+
+
+def training_changes_every_weight(case: Case, **compile_arguments) -> None:
+    """One step of `fit` moves every trainable weight and leaves the others alone."""
+    model, inputs = as_model(case, training=True), case.inputs(4)
+    randomise(model)
+    if not model.trainable_weights:
+        return
+    before = {weight.path: numpy(weight) for weight in model.weights}
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse", **compile_arguments)
+    targets = np.random.default_rng(2).normal(size=(4, *model.output_shape[1:]))
+    loss = model.fit(inputs, targets, batch_size=4, epochs=1, verbose=0).history["loss"][0]
+    assert np.isfinite(loss)
+    still = [w.path for w in model.trainable_weights if np.array_equal(numpy(w), before[w.path])]
+    assert not still, f"not trained: {still}"
+    fixed = [w for w in model.non_trainable_weights if "seed" not in w.path]
+    assert all(np.array_equal(numpy(w), before[w.path]) for w in fixed)
+
+
+def inference_ignores_the_random_numbers(case: Case) -> None:
+    """Two calls agree, `training=False` is the default, and training without dropout agrees."""
+    layer, inputs = case.make(), case.inputs()
+    first = numpy(layer(inputs))
+    np.testing.assert_array_equal(numpy(layer(inputs)), first)
+    if "training" in inspect.signature(layer.call).parameters:
+        np.testing.assert_array_equal(numpy(layer(inputs, training=False)), first)
+
+
+def low_precision(case: Case, policy: str, tolerance: float) -> None:
+    """Computes in the policy's dtype, keeps float32 weights, and stays close to float32."""
+    exact, low = case.make(), case.make(dtype=policy)
+    inputs = case.inputs()
+    exact(inputs), low(inputs)
+    randomise(exact)
+    low.set_weights(exact.get_weights())
+    half = policy.removeprefix("mixed_")
+    output = low(inputs)
+    assert keras.backend.standardize_dtype(output.dtype) == half
+    assert {w.dtype for w in low.weights if "seed" not in w.path} <= {"float32"}
+    assert {sub.dtype_policy.name for sub in low._flatten_layers()} == {policy}
+    expected = numpy(exact(inputs))
+    error = np.abs(numpy(ops.cast(output, "float32")) - expected).max()
+    assert error <= tolerance * max(1.0, np.abs(expected).max())
+
+
+def mask_is_handed_on(case: Case) -> None:
+    """A Keras mask reaches the output, and leaves the shape of the output alone."""
+    layer = case.make()
+    assert layer.supports_masking
+    inputs = case.inputs()
+    inputs[:, 5:] = 0
+    masked = keras.layers.Masking()(inputs)
+    output = layer(masked)
+    assert output.shape[:2] == output._keras_mask.shape
+    number = output.shape[1] - 2
+    mask = numpy(output._keras_mask)
+    assert mask[:, :number].all() and not mask[:, number:].any()
+
+
+def names_do_not_depend_on_the_past(case: Case) -> None:
+    """Weights have names that are unique below the layer and the same in any process."""
+    keras.layers.Dense(1).build((None, 1))
+    first = own_paths(case)
+    for _ in range(2):
+        keras.layers.LayerNormalization().build((None, 1))
+        case.make()(case.inputs())
+    assert own_paths(case) == first
+    assert len(set(first)) == len(first)
+    for path in first:
+        numbered = [part for part in path.split("/") if part.rstrip("0123456789") in AUTOMATIC]
+        assert not numbered, f"{path} holds a name that Keras numbers by what was built before"
+
+
+# Names that Keras gives to layers that were built without one.
+AUTOMATIC = {"dense_", "layer_normalization_", "group_normalization_", "conv2d_", "dropout_"}
+AUTOMATIC |= {"multi_head_attention_", "mlp_block_", "transformer_block_", "standardized_conv2d_"}
+
+
+def own_paths(case: Case) -> list[str]:
+    """The paths of the weights below the layer or model itself."""
+    layer = case.make()
+    layer(case.inputs())
+    prefix = layer.name + "/"
+    return [weight.path.removeprefix(prefix) for weight in layer.weights]
+
+
+def as_model(case: Case, training: bool = False) -> keras.Model:
+    """The case itself where it is a model, else a functional model around it."""
+    if case.is_model:
+        return case.make()
+    inputs = keras.Input(case.shape)
+    x = inputs
+    if training and case.cls == "Patches":
+        return keras.Model(inputs, case.make()(x))
+    return keras.Model(inputs, case.make()(x))
+
+
+def randomise(layer: keras.layers.Layer) -> None:
+    """Gives every weight values that matter: zero heads and biases would hide mistakes."""
+    rng = np.random.default_rng(3)
+    for weight in layer.weights:
+        if "seed" not in weight.path:
+            weight.assign(rng.normal(scale=0.3, size=weight.shape))
+
+
+def keras_plain(value):
+    """Tuples as lists and policies as dictionaries, as JSON would have them."""
+    if isinstance(value, list | tuple):
+        return [keras_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: keras_plain(item) for key, item in value.items()}
+    return value
+
+
+def numpy(tensor) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(tensor))
+
+
+Contract = Callable[[Case], None]

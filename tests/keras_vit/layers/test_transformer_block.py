@@ -1,0 +1,163 @@
+"""TransformerBlock: masks, attention scores, dropout of all kinds, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_vit
+
+NUMPY = ops.convert_to_numpy
+
+
+def randomised(block: keras.layers.Layer, shape: tuple, rng: np.random.Generator):
+    """Builds the block and makes every weight, the biases too, matter."""
+    block.build(shape)
+    for weight in block.weights:
+        if "seed" not in weight.path:
+            weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    return block
+
+
+@pytest.fixture
+def tokens(rng) -> np.ndarray:
+    return rng.normal(size=(2, 5, 8)).astype("float32")
+
+
+def test_attention_scores_are_probabilities_and_leave_the_output_alone(tokens, rng):
+    block = randomised(keras_vit.TransformerBlock(2, 16), tokens.shape, rng)
+    plain = NUMPY(block(tokens))
+    output, scores = block(tokens, return_attention_scores=True)
+    scores = NUMPY(scores)
+    assert scores.shape == (2, 2, 5, 5)
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=1e-5)
+    assert (scores >= 0).all()
+    assert scores.std() > 0.01
+    np.testing.assert_allclose(NUMPY(output), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("per_query", [False, True], ids=["keys (B,N)", "pairs (B,N,N)"])
+def test_masked_tokens_do_not_influence_the_others(tokens, rng, per_query):
+    block = randomised(keras_vit.TransformerBlock(2, 16), tokens.shape, rng)
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 1]], bool)
+    changed = np.where(mask[..., None], tokens, tokens + 3).astype("float32")
+    attention_mask = np.repeat(mask[:, None], 5, axis=1) if per_query else mask
+    before, scores = block(tokens, attention_mask=attention_mask, return_attention_scores=True)
+    after = block(changed, attention_mask=attention_mask)
+    np.testing.assert_allclose(NUMPY(before)[mask], NUMPY(after)[mask], atol=1e-6)
+    np.testing.assert_array_less(
+        NUMPY(scores)[np.broadcast_to(~mask[:, None, None], (2, 2, 5, 5))], 1e-6
+    )
+    # Without the mask the change does reach the others: the test above is not empty.
+    assert np.abs(NUMPY(block(tokens)) - NUMPY(block(changed)))[mask].max() > 1e-3
+
+
+def test_masked_scores_without_being_asked_for_them(tokens, rng):
+    block = randomised(keras_vit.TransformerBlock(2, 16), tokens.shape, rng)
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 1]], bool)
+    with_scores, _ = block(tokens, attention_mask=mask, return_attention_scores=True)
+    without = block(tokens, attention_mask=mask)
+    np.testing.assert_allclose(NUMPY(without), NUMPY(with_scores), atol=1e-5)
+
+
+def test_a_keras_mask_acts_like_attention_mask(tokens, rng):
+    block = randomised(keras_vit.TransformerBlock(2, 16), tokens.shape, rng)
+    hidden = tokens.copy()
+    hidden[:, 3:] = 0
+    mask = np.array([[1, 1, 1, 0, 0]] * 2, bool)
+    carried = block(keras.layers.Masking()(hidden))
+    expected = NUMPY(block(hidden, attention_mask=mask))
+    np.testing.assert_allclose(NUMPY(carried)[:, :3], expected[:, :3], atol=1e-5)
+    assert NUMPY(carried._keras_mask).tolist() == mask.tolist()
+
+
+def test_a_block_can_be_left_out_and_is_scaled_where_it_is_not(rng):
+    rate, batch = 0.25, 2000
+    block = randomised(
+        keras_vit.TransformerBlock(1, 4, stochastic_depth_rate=rate), (None, 1, 4), rng
+    )
+    tokens = np.repeat(rng.normal(size=(1, 1, 4)).astype("float32"), batch, axis=0)
+    result = NUMPY(block(tokens, training=True))[:, 0]
+    # Two residual branches, each kept or dropped per image: four different outcomes.
+    outcomes, counts = np.unique(np.round(result, 3), axis=0, return_counts=True)
+    assert len(outcomes) == 4
+    expected = batch * np.array([(1 - rate) ** 2, rate * (1 - rate), rate * (1 - rate), rate**2])
+    deviations = 4 * np.sqrt(expected * (1 - expected / batch))
+    assert (np.abs(np.sort(counts)[::-1] - np.sort(expected)[::-1]) < deviations).all()
+    untouched = np.abs(result - tokens[:, 0]).max(axis=1) < 1e-6
+    assert abs(untouched.mean() - rate**2) < 0.03
+
+
+def test_stochastic_depth_keeps_the_expectation_of_the_last_branch(rng):
+    block = randomised(
+        keras_vit.TransformerBlock(1, 4, stochastic_depth_rate=0.5), (None, 1, 4), rng
+    )
+    for weight in block.weights:
+        if "attention" in weight.path and ("out" in weight.path):
+            weight.assign(np.zeros(weight.shape))  # only the MLP branch is left
+    tokens = np.repeat(rng.normal(size=(1, 1, 4)).astype("float32"), 4000, axis=0)
+    still = NUMPY(block(tokens, training=False))[0, 0]
+    mean = NUMPY(block(tokens, training=True))[:, 0].mean(axis=0)
+    spread = np.abs(still - tokens[0, 0])
+    np.testing.assert_array_less(np.abs(mean - still), 5 * spread / np.sqrt(4000) + 1e-3)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [{"dropout_rate": 0.5}, {"attention_dropout_rate": 0.5}, {"stochastic_depth_rate": 0.5}],
+    ids=lambda rates: next(iter(rates)),
+)
+def test_dropout_acts_in_training_only(tokens, rng, rates):
+    block = randomised(keras_vit.TransformerBlock(2, 16, **rates), tokens.shape, rng)
+    plain = keras_vit.TransformerBlock(2, 16)
+    plain.build(tokens.shape)
+    plain.set_weights([NUMPY(w) for w in block.weights if "seed" not in w.path])
+    expected = NUMPY(plain(tokens))
+    np.testing.assert_allclose(NUMPY(block(tokens)), expected, atol=1e-5)
+    np.testing.assert_allclose(NUMPY(block(tokens, training=False)), expected, atol=1e-5)
+    wide = np.repeat(tokens, 8, axis=0)
+    first, second = (NUMPY(block(wide, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_allclose(NUMPY(block(tokens)), expected, atol=1e-5)
+
+
+def test_attention_dropout_removes_the_asked_share_of_the_scores(rng):
+    block = randomised(
+        keras_vit.TransformerBlock(2, 4, attention_dropout_rate=0.3), (None, 12, 4), rng
+    )
+    tokens = rng.normal(size=(60, 12, 4)).astype("float32")
+    _, still = block(tokens, return_attention_scores=True, training=False)
+    _, scores = block(tokens, return_attention_scores=True, training=True)
+    np.testing.assert_allclose(NUMPY(still).sum(axis=-1), 1, atol=1e-5)
+    # The scores handed out are the probabilities; dropout acts on a copy of them.
+    np.testing.assert_allclose(NUMPY(scores), NUMPY(still), atol=1e-5)
+
+
+def test_equal_seeds_drop_equally(tokens):
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        block = keras_vit.TransformerBlock(
+            2, 16, dropout_rate=0.2, attention_dropout_rate=0.2, stochastic_depth_rate=0.2
+        )
+        results.append([NUMPY(block(tokens, training=True)) for _ in range(2)])
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"num_heads": 3}, "num_heads"),
+        ({"num_heads": 0}, "num_heads"),
+        ({"mlp_dim": 0}, "mlp_dim"),
+        ({"dropout_rate": 1.5}, "dropout_rate"),
+        ({"attention_dropout_rate": -0.1}, "attention_dropout_rate"),
+        ({"stochastic_depth_rate": 1.0}, "stochastic_depth_rate"),
+        ({"activation": "gelu_tahn"}, "gelu_tahn"),
+        ({"relative_position_grid": (2, 3)}, "grid"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_wrong_arguments_are_named(tokens, arguments, named):
+    with pytest.raises(ValueError, match=named):
+        keras_vit.TransformerBlock(**{"num_heads": 2, "mlp_dim": 16, **arguments})(tokens)

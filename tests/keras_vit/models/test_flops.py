@@ -1,0 +1,89 @@
+"""FLOPs against hand counts and against what others publish."""
+
+import json
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_vit
+
+PUBLISHED = json.loads((Path(__file__).parents[2] / "golden/published_multiply_adds.json").read_text())
+
+
+def abstract(name: str, **arguments) -> keras.Model:
+    """A model without memory for its weights: a count needs their shapes alone."""
+    with keras.StatelessScope():
+        return keras_vit.create_model(name, **arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "about"])
+def test_published_multiply_adds(name):
+    size = PUBLISHED[name]["image_size"]
+    flops = keras_vit.flops(abstract(name, input_shape=(size, size, 3)))
+    # A multiply-add is two operations; three decimals of a billion are published.
+    assert round(flops / 2e9, 3) == pytest.approx(PUBLISHED[name]["giga_multiply_adds"], abs=1e-9)
+
+
+def test_vit_by_hand():
+    """A 2-layer ViT on 6x4 pixels with patches of 2x2: 6 tokens and the class token."""
+    model = keras_vit.VisionTransformer(
+        input_shape=(6, 4, 3),
+        patch_size=2,
+        num_layers=2,
+        hidden_size=8,
+        mlp_dim=20,
+        num_heads=2,
+        classes=5,
+    )
+    embedding = 6 * 12 * 8
+    attention_dense = 4 * 7 * 8 * 8
+    attention_products = 2 * 7 * 7 * 8
+    mlp = 2 * 7 * 8 * 20
+    head = 8 * 5
+    expected = embedding + 2 * (attention_dense + attention_products + mlp) + head
+    assert keras_vit.flops(model) == 2 * expected
+
+
+def test_attention_pooling_and_representation_by_hand():
+    model = keras_vit.VisionTransformer(
+        input_shape=(4, 4, 3),
+        patch_size=2,
+        num_layers=1,
+        hidden_size=8,
+        mlp_dim=16,
+        num_heads=2,
+        classes=5,
+        classifier="map",
+        representation_size=6,
+    )
+    block = 4 * 4 * 8 * 8 + 2 * 4 * 4 * 8 + 2 * 4 * 8 * 16
+    pooling = (2 * 1 + 2 * 4) * 8 * 8 + 2 * 1 * 4 * 8 + 2 * 8 * 16
+    assert keras_vit.flops(model) == 2 * (4 * 12 * 8 + block + pooling + 8 * 6 + 6 * 5)
+
+
+def test_resnet_by_hand():
+    """BiT-R50x1's published shape at 32x32 pixels, one unit a stage."""
+    model = keras_vit.ResNet(input_shape=(32, 32, 3), block_counts=(1, 1), classes=10)
+    root = 16 * 16 * 7 * 7 * 3 * 64
+    first = 8 * 8 * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256)
+    # The second stage halves the map inside its 3x3 convolution and in the projection.
+    second = 8 * 8 * 256 * 128 + 4 * 4 * (9 * 128 * 128 + 128 * 512 + 256 * 512)
+    assert keras_vit.flops(model) == 2 * (root + first + second + 512 * 10)
+
+
+def test_flops_do_not_depend_on_what_training_adds():
+    arguments = dict(
+        input_shape=(8, 8, 3),
+        patch_size=4,
+        num_layers=1,
+        hidden_size=8,
+        mlp_dim=16,
+        num_heads=2,
+        classes=3,
+    )
+    plain = keras_vit.flops(keras_vit.VisionTransformer(**arguments))
+    dropped = keras_vit.VisionTransformer(
+        **arguments, dropout_rate=0.1, attention_dropout_rate=0.1, stochastic_depth_rate=0.1
+    )
+    assert keras_vit.flops(dropped) == plain
