@@ -1,0 +1,54 @@
+"""Which images train, validate and test: the source's own splits where it has them, else cut here.
+
+What a source offers under a split's name is honoured. What it lacks is cut out of its training
+images, stratified, by a fixed seed:
+
+- neither validation nor test: test 20 %, validation 10 % of all images;
+- validation only: 10 % of the training images, at most 10,000;
+- test only: 20 % of the training images, at most 10,000.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studies.data.dataset import SPLITS
+from studies.data.subsets import SPLIT_SEED, stratified_cut
+from studies.errors import UsageError
+
+VALIDATION_PART, TEST_PART, AT_MOST = 0.1, 0.2, 10_000
+
+
+def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str, np.ndarray]]:
+    """Decides for each split where its images come from.
+
+    Args:
+        name: the data set's name, for messages.
+        labels: (N,) integers for every split that the source has ("train", and perhaps
+            "validation" and "test").
+
+    Returns:
+        for each of "train", "validation", "test": the source's split and the indices into it,
+        increasing, int64.
+
+    Raises:
+        UsageError: there are too few images to cut the missing splits from.
+    """
+    plan = {split: (split, np.arange(len(labels[split]))) for split in SPLITS if split in labels}
+    whole = len(labels["train"])
+    limit = AT_MOST if "validation" in labels or "test" in labels else whole
+    # Test first: the more important one has the choice where images are few.
+    for number, (split, part) in enumerate((("test", TEST_PART), ("validation", VALIDATION_PART))):
+        if split in labels:
+            continue
+        remaining = plan["train"][1]
+        count = min(max(round(part * whole), 1), limit)
+        rest, cut = stratified_cut(labels["train"][remaining], count, SPLIT_SEED + number)
+        if len(cut) == 0:
+            raise UsageError(
+                f"The data set {name} has too few images ({whole} for training) to cut a {split} "
+                f"split from them: give every class at least 3 images."
+            )
+        plan["train"] = ("train", remaining[rest])
+        plan[split] = ("train", remaining[cut])
+    return plan
