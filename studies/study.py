@@ -16,8 +16,6 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from studies.errors import UsageError
-
 # Raise it when the training code changes what the same description trains: old records then no
 # longer count.
 PROTOCOL = 1
@@ -211,12 +209,8 @@ class Study(_Strict):
         """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
 
         Args:
-            info: description of the prepared data set, from `studies.data.describe`.
-
-        Raises:
-            UsageError: a size is larger than the data or smaller than one image a class.
+            info: description of the prepared data set, from `studies.data.describe`, or `data`.
         """
-        _check_sizes(self.sizes, info)
         return [
             Trial(
                 study=self.name,
@@ -242,21 +236,6 @@ class Study(_Strict):
         """The study's recipe with the model's own learning rate and weight decay in it."""
         own = {"learning_rate": entry.learning_rate, "weight_decay": entry.weight_decay}
         return self.recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
-
-
-def _check_sizes(sizes: tuple[int, ...], info: DataDescription) -> None:
-    available = info.counts.get("train")
-    for size in sizes:
-        if available is not None and size > available:
-            raise UsageError(
-                f"size {size} is larger than the data: {info.name} has {available} training "
-                f"images; choose sizes of at most {available} with --sizes"
-            )
-        if size < info.num_classes:
-            raise UsageError(
-                f"size {size} is below one image a class: {info.name} has {info.num_classes} "
-                f"classes; choose sizes of at least {info.num_classes} with --sizes"
-            )
 
 
 def _digest(value: Any) -> str:

@@ -1,0 +1,93 @@
+"""How long trials take: from records of the same kind of machine, else from FLOPs."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from studies.costs import Cost
+from studies.errors import UsageError
+from studies.store import Record, ResultsStore
+from studies.study import Trial
+
+ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
+TRAINING_FACTOR = 3  # a training step costs about three forward passes
+
+
+def training_flops(trial: Trial, cost: Cost) -> float:
+    """FLOPs of a trial's training, evaluation left out."""
+    return TRAINING_FACTOR * cost.flops * trial.recipe.batch_size * trial.recipe.steps
+
+
+class Estimator:
+    """Estimate seconds of trials.
+
+    Args:
+        records: finished trials, of any study.
+        threads: computing threads of a trial.
+    """
+
+    def __init__(self, records: Iterable[Record], threads: int) -> None:
+        self.threads = threads
+        self._exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> images/s
+        self._rates: dict[str, list[float]] = {}  # backend -> training FLOP/s
+        for record in records:
+            speed, flops = record.get("images_per_second"), record.get("flops")
+            if not speed or not flops or not self._same_machine(record):
+                continue
+            backend = str(record.get("backend"))
+            self._exact.setdefault((int(flops), backend), []).append(speed)
+            self._rates.setdefault(backend, []).append(speed * flops * TRAINING_FACTOR)
+
+    def seconds(self, trial: Trial, cost: Cost) -> float:
+        """Estimated seconds of a trial's training."""
+        exact = self._exact.get((cost.flops, trial.backend))
+        if exact:
+            return trial.recipe.steps * trial.recipe.batch_size / statistics.median(exact)
+        rates = self._rates.get(trial.backend)
+        rate = statistics.median(rates) if rates else ASSUMED_RATE * self.threads
+        return training_flops(trial, cost) / rate
+
+    def basis(self, trials: Iterable[Trial], costs: Mapping[str, Cost]) -> str:
+        """What the estimates of some trials rest on, as a sentence for people."""
+        keys = {(costs[trial.model.name].flops, trial.backend) for trial in trials}
+        if keys and all(key in self._exact for key in keys):
+            return "Times come from finished trials of the same models on this machine."
+        if keys and all(backend in self._rates for _, backend in keys):
+            return "Times come from FLOPs and the speed of finished trials on this machine."
+        return (
+            f"Times come from FLOPs where nothing is measured yet, at an assumed "
+            f"{ASSUMED_RATE / 1e9:.0f} GFLOP/s a thread."
+        )
+
+    def _same_machine(self, record: Record) -> bool:
+        return record.get("cores") == os.cpu_count() and record.get("threads") == self.threads
+
+
+def records_of(results: Path) -> list[Record]:
+    """All records of all studies in a results folder; what cannot be read counts for nothing."""
+    found: list[Record] = []
+    for path in sorted(results.glob("*/trials.jsonl")):
+        try:
+            found += ResultsStore(path).records()
+        except (UsageError, OSError):
+            continue
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Example:
+        >>> duration(42), duration(600), duration(5400)
+        ('42 s', '10 min', '1 h 30 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.1f} days"

@@ -1,0 +1,69 @@
+"""Executors: ways to run trials, each in a process of its own.
+
+An executor is handed trials and reports what happens to them as events, dictionaries such as a
+trial's process prints them:
+
+    {"event": "start", ...}
+    {"event": "progress", "step": 50, "steps": 1000, ...}
+    {"event": "record", "record": {...}}
+
+Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
+without one gets a failed record from the executor.  Trials with the same `pretrain_id` share a
+checkpoint and never run at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from studies.study import Trial
+
+Event = dict[str, Any]
+OnEvent = Callable[[Trial, Event], None]
+
+
+class Executor(Protocol):
+    """What every executor does; `tests/studies/executors/contract.py` checks it."""
+
+    workers: int  # trials at a time
+
+    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+        """Run all trials and return when each has its record.
+
+        Args:
+            trials: what to run, the most wanted first.
+            results: the folder that holds the checkpoints of all studies.
+            logs: folder of one log file a trial.
+            on_event: called in the caller's thread for every event of every trial.
+
+        Raises:
+            KeyboardInterrupt: handed on once no process of a trial is left.
+        """
+        ...
+
+
+def failed_record(trial: Trial, reason: str) -> dict[str, Any]:
+    """The record of a trial that died without writing one itself."""
+    return {
+        "trial_id": trial.trial_id,
+        "pretrain_id": trial.pretrain_id,
+        "study": trial.study,
+        "dataset": trial.dataset,
+        "model": trial.model.name,
+        "size": trial.size,
+        "seed": trial.seed,
+        "backend": trial.backend,
+        "status": "failed",
+        "error": reason,
+        "metrics": {},
+        "steps": trial.recipe.steps,
+        "history": [],
+    }
+
+
+def log_name(trial: Trial) -> str:
+    """File name of a trial's log: readable, and its own for every trial."""
+    model = "".join(char if char.isalnum() or char in "-_+." else "_" for char in trial.model.name)
+    return f"{model}-{trial.size}-s{trial.seed}-{trial.backend}-{trial.trial_id[:8]}.log"

@@ -1,0 +1,71 @@
+"""The environment of a trial's process: backend, threads and settings that make runs repeatable.
+
+All of it must stand before the process starts, because the libraries read it while they load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from studies.study import Trial
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def cores() -> list[int]:
+    """The processor cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
+    """Environment variables of a trial's process.
+
+    Args:
+        trial: decides the backend.
+        threads: number of computing threads of every library.
+        shared: whether other trials run on the same machine, so that none may take all of an
+            accelerator's memory.
+    """
+    count = str(threads)
+    variables = {
+        "KERAS_BACKEND": trial.backend,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "NUMEXPR_NUM_THREADS": count,
+        "TF_NUM_INTRAOP_THREADS": count,
+        "TF_NUM_INTEROP_THREADS": count,
+        # The sum of partial results must not depend on which thread comes first.
+        "OMP_DYNAMIC": "FALSE",
+        "MKL_DYNAMIC": "FALSE",
+        "KMP_DETERMINISTIC_REDUCTION": "TRUE",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    if shared:
+        variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **variables}
+
+
+def fixed_threads(trial: Trial, results: Path, wanted: int) -> int:
+    """The number of threads of a trial: fixed when it first starts, because bits depend on it.
+
+    Args:
+        trial: the trial.
+        results: the folder that holds the checkpoints.
+        wanted: the number for a trial that starts for the first time.
+    """
+    path = results / ".checkpoints" / trial.pretrain_id / "threads.json"
+    try:
+        return int(json.loads(path.read_text())["threads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"threads": wanted}))
+        temporary.replace(path)
+        return wanted

@@ -1,0 +1,240 @@
+"""Running a study: everything is checked first, then what is missing is run and recorded.
+
+resolve -> check -> folder -> planned minus finished -> executor -> store -> report
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from studies.costs import Cost, measure
+from studies.errors import UsageError
+from studies.executors import Event, Executor
+from studies.store import Record, ResultsStore
+from studies.study import ResolvedData, Study, Trial
+from studies.study_file import read_resolved, to_toml
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked study: nothing of it has been written or run yet.
+
+    Args:
+        study: the study as asked for, with its data's description in it.
+        results: the folder of all studies.
+        trials: all trials, in the order in which they are to run.
+        costs: of every model, by its name.
+        records: what the folder holds already, by trial_id.
+    """
+
+    study: Study
+    results: Path
+    trials: list[Trial]
+    costs: Mapping[str, Cost]
+    records: Mapping[str, Record]
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.study.name
+
+    def missing(self, retry_failed: bool = False) -> list[Trial]:
+        """The trials that have no record, or only that of a failure where those are retried."""
+        kept = ("done",) if retry_failed else ("done", "failed")
+        return [
+            trial
+            for trial in self.trials
+            if self.records.get(trial.trial_id, {}).get("status") not in kept
+        ]
+
+
+@dataclass
+class Outcome:
+    """How a run went: the records that this run added, and the failed ones among all."""
+
+    added: list[Record] = field(default_factory=list)
+    failed: list[Record] = field(default_factory=list)
+
+
+class Display(Protocol):
+    """Shows a run's progress."""
+
+    def start(self, plan: Plan, trials: list[Trial], workers: int) -> None: ...
+    def event(self, trial: Trial, event: Event) -> None: ...
+    def stop(self) -> None: ...
+
+
+def make_plan(study: Study, results: Path) -> Plan:
+    """Check a study against its data, its models and its results folder; write nothing there.
+
+    Args:
+        study: as resolved from file and options.
+        results: the folder of all studies (--results).
+
+    Raises:
+        UsageError: the first thing that is wrong, in one sentence.
+    """
+    from studies.data import describe
+    from studies.data.dataset import check_sizes
+
+    results = results.expanduser().resolve()
+    check_backends(study.backends)
+    info = describe(study.dataset, study.image_size)
+    check_sizes(info, study.sizes)
+    study = study.model_copy(update={"data": ResolvedData.of(info)})
+    folder = results / study.name
+    if (folder / "study.toml").exists():
+        merge(read_resolved(folder), study, folder)
+    costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
+    records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
+    return Plan(study, results, study.trials(info), costs, records)
+
+
+def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:
+    """Run what is missing of a plan and append its records to the folder's store.
+
+    Raises:
+        UsageError: the folder is not writable, or another run is at work in it.
+        KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
+    """
+    folder = plan.folder
+    check_writable(folder)
+    with _only_run(folder):
+        # Another run may have finished in the meantime: what counts is what is there now.
+        resolved = folder / "study.toml"
+        store = ResultsStore(folder / "trials.jsonl")
+        study = (
+            merge(read_resolved(folder), plan.study, folder) if resolved.exists() else plan.study
+        )
+        _write_text(resolved, to_toml(study))
+        records = {record["trial_id"]: record for record in store.records()}
+        plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
+        outcome = Outcome()
+        trials = plan.missing(retry_failed)
+
+        def on_event(trial: Trial, event: Event) -> None:
+            if event["event"] == "record":
+                event = {**event, "record": _completed(event["record"], plan, trial)}
+                store.append(event["record"])
+                outcome.added.append(event["record"])
+            display.event(trial, event)
+
+        display.start(plan, trials, executor.workers)
+        try:
+            if trials:
+                executor.run(trials, plan.results, folder / "logs", on_event)
+        finally:
+            display.stop()
+    final = {record["trial_id"]: record for record in store.records()}
+    outcome.failed = [
+        final[trial.trial_id]
+        for trial in plan.trials
+        if final.get(trial.trial_id, {}).get("status") == "failed"
+    ]
+    return outcome
+
+
+def merge(old: Study, new: Study, folder: Path) -> Study:
+    """The study of a results folder, extended by more models, sizes, seeds or backends.
+
+    Raises:
+        UsageError: data, recipe, evaluation or a model of the same name differ.
+    """
+    other = f"the results in {folder} are of another"
+    advice = "choose another folder with --results or another name with --name"
+    if old.dataset != new.dataset:
+        raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
+    if old.data and new.data and old.data.image_shape != new.data.image_shape:
+        raise UsageError(
+            f"{other} image size ({_times(old.data.image_shape)}, "
+            f"not {_times(new.data.image_shape)}); {advice}"
+        )
+    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
+        raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
+    for what in ("recipe", "evaluation"):
+        difference = _difference(getattr(old, what), getattr(new, what))
+        if difference:
+            raise UsageError(f"{other} {what} ({difference}); {advice}")
+    for name in old.models.keys() & new.models.keys():
+        difference = _difference(old.models[name], new.models[name])
+        if difference:
+            raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
+    return new.model_copy(
+        update={
+            "models": {**old.models, **new.models},
+            "sizes": tuple(sorted({*old.sizes, *new.sizes})),
+            "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
+            "seeds": max(old.seeds, new.seeds),
+        }
+    )
+
+
+def check_backends(backends: tuple[str, ...]) -> None:
+    """Raise UsageError where a backend is not installed; nothing is imported to find out."""
+    for backend in backends:
+        if importlib.util.find_spec(backend) is None:
+            raise UsageError(
+                f"the backend {backend} is not installed: pip install 'keras-vit[{backend}]', "
+                f"or choose another one with --backend"
+            )
+
+
+def check_writable(folder: Path) -> None:
+    """Create a results folder; raise UsageError where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the results folder {folder} ({error.strerror}); "
+            f"choose another one with --results"
+        ) from error
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"another run is at work in {folder}; wait for it, or choose another --name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
+    # A failed trial may not have come as far as counting.
+    cost = plan.costs[trial.model.name]
+    filled = {key: value for key, value in record.items() if value is not None}
+    return {"flops": cost.flops, "params": cost.params, **filled, "study": plan.study.name}
+
+
+def _difference(old: Any, new: Any) -> str:
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    for key in before:
+        if before[key] != after[key]:
+            return f"{key} {before[key]}, not {after[key]}"
+    return ""
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(length) for length in shape)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
