@@ -21,7 +21,7 @@ def outputs_model(model: keras.Model) -> keras.Model:
         model: made by `keras_vit.create_model` with a head.
     """
     head = model.get_layer("head")
-    return keras.Model(model.inputs, [head.input, model.outputs[0]], name="outputs")
+    return keras.Model(model.inputs[0], [head.input, model.outputs[0]], name="outputs")
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = BATCH) -> Any:
