@@ -1,0 +1,45 @@
+"""Vision Transformers for Keras 3, on TensorFlow, JAX and PyTorch.
+
+Names are resolved when first used, so that `keras_vit.list_models` and the variant table can be
+read without loading a backend.
+"""
+
+import importlib
+
+_HOMES = {
+    "Patches": "layers.patches",
+    "ClassToken": "layers.class_token",
+    "AddPositionEmbs": "layers.position_embedding",
+    "TransformerBlock": "layers.transformer_block",
+    "PatchEmbedding": "layers.patch_embedding",
+    "MultiHeadAttention": "layers.attention",
+    "MlpBlock": "layers.mlp",
+    "StochasticDepth": "layers.stochastic_depth",
+    "TokenPooling": "layers.pooling",
+    "AttentionPooling": "layers.pooling",
+    "StandardizedConv2D": "layers.std_conv",
+    "PreActivationUnit": "layers.residual_unit",
+    "PostActivationUnit": "layers.residual_unit",
+    "resample_position_embedding": "layers.resample",
+    "VisionTransformer": "models.vit",
+    "ResNet": "models.resnet",
+    "create_model": "models.registry",
+    "preprocess_input": "models.registry",
+    "list_models": "models.variants",
+    "flops": "models.flops",
+}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_vit.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,38 @@
+"""Activations by name, with both forms of GELU that published ViTs were trained with."""
+
+from collections.abc import Callable
+
+import keras
+
+GELU_TANH = "gelu_tanh"
+GELU_EXACT = "gelu"
+
+
+def get_activation(identifier: str | Callable) -> Callable:
+    """Returns the activation function that `identifier` names.
+
+    The authors' Flax code uses the tanh approximation of GELU, timm and Hugging Face the exact
+    one; Keras has a string for the exact one only, so `"gelu_tanh"` is added here.
+
+    Args:
+        identifier: `"gelu_tanh"`, `"gelu"` (exact), or anything `keras.activations.get` knows.
+
+    Returns:
+        A function of one tensor.
+
+    Raises:
+        ValueError: for a name that Keras does not know.
+    """
+    if identifier == GELU_TANH:
+        return _gelu_tanh
+    if identifier == GELU_EXACT:
+        return _gelu_exact
+    return keras.activations.get(identifier)
+
+
+def _gelu_tanh(x):
+    return keras.activations.gelu(x, approximate=True)
+
+
+def _gelu_exact(x):
+    return keras.activations.gelu(x, approximate=False)

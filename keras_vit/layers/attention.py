@@ -1,0 +1,160 @@
+"""Multi-head attention on flattened tokens (paper, appendix A)."""
+
+import keras
+from keras import ops
+
+from keras_vit.layers.accelerator import on_accelerator
+from keras_vit.layers.relative_position import RelativePositionBias
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class MultiHeadAttention(keras.layers.Layer):
+    """Scaled dot-product attention with several heads; the output has the query's width.
+
+    The three projections and the output are Dense layers on (B * N, D): each gradient is then a
+    single contraction, which XLA compiles to much faster CPU code than Dense on (B, N, D). They
+    stay apart (no fused q/k/v), so that each can have LoRA, quantisation and its own weights.
+
+    Args:
+        num_heads: number of heads; it must divide the width D.
+        dropout_rate: dropout after the output projection.
+        attention_dropout_rate: dropout on the attention weights.
+        relative_position_grid: `(rows, columns)` of the patches adds a learned bias for each
+            head and relative position to the scores; None for no bias.
+        fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
+            where there is one; False with two batched products; None takes the fused one on a GPU
+            or TPU. Dropout, scores and a position bias always take the products.
+
+    Call arguments:
+        query: `(B, N, D)`.
+        value: `(B, M, D)`, what is attended to; None for the query itself.
+        attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
+        return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
+
+    Raises:
+        ValueError: if the number of heads does not divide the width.
+
+    Reference:
+        arXiv 2010.11929, appendix A.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        relative_position_grid=None,
+        fused=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.relative_position_grid = relative_position_grid
+        self.fused = fused
+        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.attention_dropout = keras.layers.Dropout(
+            attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
+        )
+        self.position_bias = (
+            None
+            if relative_position_grid is None
+            else RelativePositionBias(
+                num_heads, relative_position_grid, dtype=self.dtype_policy, name="position_bias"
+            )
+        )
+
+    def build(self, query_shape):
+        width = query_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads} does not divide the width {width} of the tokens."
+            )
+        self.head_dim = width // self.num_heads
+        self.query = self._dense(width, "query")
+        self.key = self._dense(width, "key")
+        self.value = self._dense(width, "value")
+        self.output_dense = self._dense(width, "output")
+        for dense in (self.query, self.key, self.value, self.output_dense):
+            dense.build((None, width))
+        if self.position_bias is not None:
+            self.position_bias.build(query_shape)
+
+    def call(
+        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+    ):
+        value = query if value is None else value
+        q = self._heads(self.query, query)  # (B, N, heads, d)
+        k = self._heads(self.key, value)  # (B, M, heads, d)
+        v = self._heads(self.value, value)
+        mask = _mask_of_rank_4(attention_mask)
+        dropping = bool(training) and self.attention_dropout_rate > 0
+        scores = None
+        if (
+            return_attention_scores
+            or dropping
+            or self.position_bias is not None
+            or not (on_accelerator() if self.fused is None else self.fused)
+        ):
+            x, scores = self._products(q, k, v, mask, training)
+        else:
+            x = ops.dot_product_attention(q, k, v, mask=mask)
+        width = self.num_heads * self.head_dim
+        x = self.output_dense(ops.reshape(x, (-1, width)))
+        x = self.dropout(x, training=training)
+        x = ops.reshape(x, (-1, ops.shape(query)[1], width))
+        return (x, scores) if return_attention_scores else x
+
+    def compute_output_spec(
+        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+    ):
+        output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        length = (query if value is None else value).shape[1]
+        shape = (query.shape[0], self.num_heads, query.shape[1], length)
+        return output, keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+            "relative_position_grid": self.relative_position_grid,
+            "fused": self.fused,
+        }
+
+    def _products(self, q, k, v, mask, training):
+        q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)
+        logits = ops.matmul(q, ops.transpose(k, (0, 2, 3, 1)))  # (B, heads, N, M)
+        if self.position_bias is not None:
+            logits = logits + self.position_bias(logits)
+        if mask is not None:
+            # Half of the smallest number: adding cannot overflow to -inf, so that a row without
+            # any allowed position stays finite.
+            lowest = -1e30 if logits.dtype not in ("float16", "torch.float16") else -3e4
+            logits = ops.where(mask, logits, ops.cast(lowest, logits.dtype))
+        scores = ops.softmax(logits, axis=-1)
+        dropped = self.attention_dropout(scores, training=training)
+        x = ops.matmul(dropped, ops.transpose(v, (0, 2, 1, 3)))  # (B, heads, N, d)
+        return ops.transpose(x, (0, 2, 1, 3)), scores
+
+    def _heads(self, dense, x):
+        y = dense(ops.reshape(x, (-1, x.shape[-1])))
+        return ops.reshape(y, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name=name
+        )
+
+
+def _mask_of_rank_4(mask):
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    if len(mask.shape) == 2:
+        return mask[:, None, None, :]
+    return mask[:, None] if len(mask.shape) == 3 else mask

@@ -1,0 +1,66 @@
+"""The linear embedding of patches (paper, equation 1)."""
+
+import keras
+from keras import ops
+
+from keras_vit.layers.patches import Patches, as_pair
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts images into patches and projects each to a token.
+
+    The same map as a convolution whose stride is its kernel size, computed as one matrix product.
+
+    Args:
+        hidden_size: width D of the tokens.
+        patch_size: height and width of a patch, an int or a pair.
+        data_format: as in `keras_vit.Patches`.
+
+    Input shape:
+        `(B, H, W, C)`, or `(B, C, H, W)` with channels first.
+
+    Output shape:
+        `(B, N, D)`.
+
+    Raises:
+        ValueError: if the patch size does not divide the image size.
+
+    Reference:
+        arXiv 2010.11929, equation 1.
+    """
+
+    def __init__(self, hidden_size, patch_size, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_size = hidden_size
+        self.patch_size = as_pair(patch_size, "patch_size")
+        self.patches = Patches(
+            self.patch_size, data_format, dtype=self.dtype_policy, name="patches"
+        )
+        self.data_format = self.patches.data_format
+        self.projection = keras.layers.Dense(
+            hidden_size,
+            kernel_initializer="lecun_normal",
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+
+    def build(self, input_shape):
+        self.patches.build(input_shape)
+        self.projection.build((None, self.patches.compute_output_shape(input_shape)[-1]))
+
+    def call(self, images):
+        patches = self.patches(images)  # (B, N, P * P * C)
+        tokens = self.projection(ops.reshape(patches, (-1, patches.shape[-1])))
+        return ops.reshape(tokens, (-1, ops.shape(patches)[1], self.hidden_size))
+
+    def compute_output_shape(self, input_shape):
+        return (*self.patches.compute_output_shape(input_shape)[:2], self.hidden_size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_size": self.hidden_size,
+            "patch_size": self.patch_size,
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,168 @@
+"""Residual units with GroupNorm and standardised convolutions."""
+
+import keras
+from keras import ops
+
+from keras_vit.layers.std_conv import StandardizedConv2D
+
+
+class _ResidualUnit(keras.layers.Layer):
+    """What both units share: convolutions, norms and the shape arithmetic; channels last."""
+
+    def __init__(self, filters, strides=1, bottleneck=True, groups=32, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.bottleneck = bottleneck
+        self.groups = groups
+        self.epsilon = epsilon
+        self.output_channels = 4 * filters if bottleneck else filters
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        # (output channels, kernel size, stride) of each convolution
+        self._plan = (
+            [(self.filters, 1, 1), (self.filters, 3, self.strides), (self.output_channels, 1, 1)]
+            if self.bottleneck
+            else [(self.filters, 3, self.strides), (self.filters, 3, 1)]
+        )
+        self.convs, self.norms = [], []
+        inputs = channels
+        for number, (outputs, size, stride) in enumerate(self._plan, 1):
+            self.convs.append(self._conv(f"conv{number}", inputs, outputs, size, stride))
+            last = number == len(self._plan)
+            self.norms.append(self._norm(f"norm{number}", *self._norm_plan(inputs, outputs, last)))
+            inputs = outputs
+        self.projection = None
+        if self.strides > 1 or channels != self.output_channels:
+            self.projection = self._conv(
+                "projection", channels, self.output_channels, 1, self.strides
+            )
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, _ = input_shape
+        sides = [None if side is None else -(-side // self.strides) for side in sides]
+        return (batch, *sides, self.output_channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+            "bottleneck": self.bottleneck,
+            "groups": self.groups,
+            "epsilon": self.epsilon,
+        }
+
+    def _conv(self, name, inputs, outputs, size, stride):
+        conv = StandardizedConv2D(
+            outputs,
+            size,
+            strides=stride,
+            use_bias=False,
+            kernel_initializer="lecun_normal",
+            data_format="channels_last",
+            dtype=self.dtype_policy,
+            name=name,
+            **self._conv_options(size, stride),
+        )
+        conv.build((None, None, None, inputs))
+        return conv
+
+    def _norm(self, name, channels, gamma="ones"):
+        norm = group_norm(
+            channels, self.groups, self.epsilon, self.dtype_policy, name, gamma_initializer=gamma
+        )
+        norm.build((None, None, None, channels))
+        return norm
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class PreActivationUnit(_ResidualUnit):
+    """BiT's unit: GroupNorm and ReLU before each convolution, nothing after the addition.
+
+    Args:
+        filters: width of the 3x3 convolution; a bottleneck's output has four times as many
+            channels, a basic unit's as many.
+        strides: of the 3x3 convolution (the first one in a basic unit).
+        bottleneck: three convolutions (1x1, 3x3, 1x1) or two (3x3, 3x3).
+        groups: of the GroupNorms; it must divide the channels.
+        epsilon: of the GroupNorms.
+
+    Input shape:
+        `(B, H, W, C)`.
+
+    Output shape:
+        `(B, ceil(H / strides), ceil(W / strides), output channels)`.
+
+    Reference:
+        Kolesnikov et al., "Big Transfer", arXiv 1912.11370; He et al., arXiv 1603.05027.
+    """
+
+    def call(self, x):
+        y = ops.relu(self.norms[0](x))
+        shortcut = x if self.projection is None else self.projection(y)
+        for number, conv in enumerate(self.convs):
+            if number:
+                y = ops.relu(self.norms[number](y))
+            y = conv(y)
+        return y + shortcut
+
+    def _norm_plan(self, inputs, outputs, last):
+        return inputs, "ones"
+
+    def _conv_options(self, size, stride):
+        # With stride 1, "same" is the same as explicit padding, and needs no padded copy.
+        explicit = size > 1 and stride > 1
+        return {"padding": "valid" if explicit else "same", "explicit_padding": explicit}
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class PostActivationUnit(_ResidualUnit):
+    """The hybrids' unit: GroupNorm after each convolution, ReLU after the addition.
+
+    The last GroupNorm's scale starts at zero, so that the unit starts as its shortcut.
+    Arguments and shapes as in `PreActivationUnit`.
+
+    Reference:
+        google-research/vision_transformer, vit_jax/models_resnet.py.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.projection_norm = None
+        if self.projection is not None:
+            self.projection_norm = self._norm("projection_norm", self.output_channels)
+
+    def call(self, x):
+        shortcut = x
+        if self.projection is not None:
+            shortcut = self.projection_norm(self.projection(x))
+        y = x
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), 1):
+            y = norm(conv(y))
+            if number < len(self.convs):
+                y = ops.relu(y)
+        return ops.relu(y + shortcut)
+
+    def _norm_plan(self, inputs, outputs, last):
+        return outputs, "zeros" if last else "ones"
+
+    def _conv_options(self, size, stride):
+        return {"padding": "same", "epsilon": 1e-5, "epsilon_inside_root": False}
+
+
+def group_norm(channels, groups, epsilon, dtype, name, **options):
+    """Returns a GroupNormalization whose number of groups is checked against the channels.
+
+    Raises:
+        ValueError: if `groups` does not divide `channels`.
+    """
+    if channels % groups:
+        raise ValueError(
+            f"{groups} groups do not divide the {channels} channels of {name!r}; choose groups "
+            "or width_factor so that every stage's width is a multiple of groups."
+        )
+    return keras.layers.GroupNormalization(
+        groups, axis=-1, epsilon=epsilon, dtype=dtype, name=name, **options
+    )

@@ -1,0 +1,79 @@
+"""Convolution with standardised weights."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class StandardizedConv2D(keras.layers.Conv2D):
+    """A 2-D convolution whose kernel is standardised for each output channel before use.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: int or pair.
+        epsilon: keeps the division finite.
+        epsilon_inside_root: True divides by sqrt(variance + epsilon) (BiT), False by
+            (standard deviation + epsilon) (the hybrids of vit_jax).
+        explicit_padding: True pads `kernel_size // 2` on every side, as BiT does, whatever the
+            stride; `"same"` padding with stride 2 would put one row less at the top and left.
+
+    Input shape:
+        `(B, H, W, C)`.
+
+    Output shape:
+        `(B, H', W', filters)`.
+
+    Reference:
+        Qiao et al., "Weight Standardization", arXiv 1903.10520; Kolesnikov et al., "Big
+        Transfer", arXiv 1912.11370.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        epsilon=1e-10,
+        epsilon_inside_root=True,
+        explicit_padding=False,
+        **kwargs,
+    ):
+        super().__init__(filters, kernel_size, **kwargs)
+        self.epsilon = epsilon
+        self.epsilon_inside_root = epsilon_inside_root
+        self.explicit_padding = explicit_padding
+
+    def convolution_op(self, inputs, kernel):
+        if self.explicit_padding and max(self.kernel_size) > 1:
+            sides = [(size // 2, size // 2) for size in self.kernel_size]
+            inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
+        return super().convolution_op(inputs, self.standardize(kernel))
+
+    def standardize(self, kernel):
+        """Returns the kernel `(h, w, in, out)` with mean 0 and variance 1 for each output."""
+        # Statistics in float32: a kernel in half precision would lose its small variance.
+        kernel32 = ops.cast(kernel, "float32")
+        centred = kernel32 - ops.mean(kernel32, axis=(0, 1, 2), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(0, 1, 2), keepdims=True)
+        if self.epsilon_inside_root:
+            scaled = centred * ops.rsqrt(variance + self.epsilon)
+        else:
+            scaled = centred / (ops.sqrt(variance) + self.epsilon)
+        return ops.cast(scaled, kernel.dtype)
+
+    def compute_output_shape(self, input_shape):
+        if not self.explicit_padding:
+            return super().compute_output_shape(input_shape)
+        batch, *sides, channels = input_shape
+        padded = [
+            None if side is None else side + 2 * (size // 2)
+            for side, size in zip(sides, self.kernel_size, strict=True)
+        ]
+        return super().compute_output_shape((batch, *padded, channels))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "epsilon_inside_root": self.epsilon_inside_root,
+            "explicit_padding": self.explicit_padding,
+        }

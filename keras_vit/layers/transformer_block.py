@@ -1,0 +1,146 @@
+"""One pre-norm Transformer encoder block (paper, equations 2 and 3)."""
+
+import keras
+from keras import ops
+
+from keras_vit.layers.attention import MultiHeadAttention
+from keras_vit.layers.mlp import MlpBlock
+from keras_vit.layers.stochastic_depth import StochasticDepth
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class TransformerBlock(keras.layers.Layer):
+    """Self-attention and an MLP, each after a LayerNorm and with a residual connection.
+
+        z' = MSA(LN(z)) + z
+        z  = MLP(LN(z')) + z'
+
+    Args:
+        num_heads: number of attention heads; it must divide the width D.
+        mlp_dim: width of the MLP's hidden layer.
+        dropout_rate: dropout after each Dense layer but query, key and value.
+        attention_dropout_rate: dropout on the attention weights.
+        stochastic_depth_rate: probability of dropping each residual branch.
+        activation: of the MLP; `"gelu_tanh"` is the authors', `"gelu"` the exact one.
+        epsilon: of the LayerNorms.
+        relative_position_grid: `(rows, columns)` of the patches for a learned relative position
+            bias; None for none.
+        fused_attention: see `MultiHeadAttention`; None chooses by the device.
+
+    Call arguments:
+        x: tokens `(B, N, D)`.
+        attention_mask: True where a query may attend: `(B, N)`, `(B, N, N)` or `(B, heads, N, N)`.
+            Keras' own mask `(B, N)` is combined with it.
+        training: whether dropout and stochastic depth are active.
+        return_attention_scores: return `(x, scores)`, the scores `(B, heads, N, N)` after the
+            softmax and before dropout.
+
+    Raises:
+        ValueError: if the number of heads does not divide the width.
+
+    Example:
+        >>> block = keras_vit.TransformerBlock(num_heads=3, mlp_dim=768)
+        >>> block(np.zeros((2, 197, 192))).shape
+        (2, 197, 192)
+
+    Reference:
+        arXiv 2010.11929, equations 2 and 3.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        stochastic_depth_rate=0.0,
+        activation="gelu_tanh",
+        epsilon=1e-6,
+        relative_position_grid=None,
+        fused_attention=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.stochastic_depth_rate = stochastic_depth_rate
+        self.activation = activation
+        self.epsilon = epsilon
+        self.relative_position_grid = relative_position_grid
+        self.fused_attention = fused_attention
+        policy = self.dtype_policy
+        self.attention_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, dtype=policy, name="attention_norm"
+        )
+        self.attention = MultiHeadAttention(
+            num_heads,
+            dropout_rate,
+            attention_dropout_rate,
+            relative_position_grid,
+            fused_attention,
+            dtype=policy,
+            name="attention",
+        )
+        self.mlp_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, dtype=policy, name="mlp_norm"
+        )
+        self.mlp = MlpBlock(mlp_dim, dropout_rate, activation, dtype=policy, name="mlp")
+        self.stochastic_depth = StochasticDepth(
+            stochastic_depth_rate, dtype=policy, name="stochastic_depth"
+        )
+
+    def build(self, input_shape):
+        for layer in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
+            layer.build(input_shape)
+
+    def call(self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None):
+        y = self.attention(
+            self.attention_norm(x),
+            attention_mask=_combine(attention_mask, mask),
+            training=training,
+            return_attention_scores=return_attention_scores,
+        )
+        scores = None
+        if return_attention_scores:
+            y, scores = y
+        x = x + self.stochastic_depth(y, training=training)
+        y = self.mlp(self.mlp_norm(x), training=training)
+        x = x + self.stochastic_depth(y, training=training)
+        return (x, scores) if return_attention_scores else x
+
+    def compute_output_spec(
+        self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None
+    ):
+        return self.attention.compute_output_spec(
+            x, return_attention_scores=return_attention_scores
+        )
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return previous_mask
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+            "stochastic_depth_rate": self.stochastic_depth_rate,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "relative_position_grid": self.relative_position_grid,
+            "fused_attention": self.fused_attention,
+        }
+
+
+def _combine(attention_mask, mask):
+    """Joins an explicit mask with Keras' mask of valid tokens, which has the shape (B, N)."""
+    if mask is None or attention_mask is None:
+        return mask if attention_mask is None else attention_mask
+    attention_mask, mask = ops.cast(attention_mask, "bool"), ops.cast(mask, "bool")
+    for _ in range(len(attention_mask.shape) - 2):
+        mask = mask[:, None]
+    return ops.logical_and(attention_mask, mask)

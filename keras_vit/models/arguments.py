@@ -1,0 +1,28 @@
+"""Checks of constructor arguments that several models share."""
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}.")
+
+
+def check_positive(**values):
+    """Raises ValueError unless every value is a positive int."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; give a positive int.")
+
+
+def check_input_shape(input_shape, data_format):
+    """Returns `(height, width)` of an input shape of three known sides.
+
+    Raises:
+        ValueError: if the shape has another rank or unknown sides.
+    """
+    check_choice("data_format", data_format, ("channels_last", "channels_first"))
+    sides = tuple(input_shape)
+    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+        order = "(H, W, C)" if data_format == "channels_last" else "(C, H, W)"
+        raise ValueError(f"input_shape is {input_shape!r}; give three positive ints {order}.")
+    return sides[:2] if data_format == "channels_last" else sides[1:]

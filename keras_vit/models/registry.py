@@ -1,0 +1,95 @@
+"""Models by name."""
+
+import inspect
+
+import keras
+
+from keras_vit.models.resnet import ResNet
+from keras_vit.models.seeding import seed_weights
+from keras_vit.models.variants import get_variant
+from keras_vit.models.vit import VisionTransformer
+
+FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
+
+
+def create_model(
+    name,
+    input_shape=(224, 224, 3),
+    classes=1000,
+    classifier_activation=None,
+    weights=None,
+    seed=None,
+    **overrides,
+):
+    """Creates a model by the name that the paper gives it.
+
+    Args:
+        name: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
+            patch size may stand in a ViT's name.
+        input_shape: `(H, W, C)`.
+        classes: number of outputs; None gives the representation (no head).
+        classifier_activation: of the output; None for logits.
+        weights: None for random initial weights.
+        seed: int; the same seed gives the same initial weights on every backend. None draws new
+            ones.
+        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
+
+    Returns:
+        A built `keras.Model`.
+
+    Raises:
+        ValueError: for an unknown name, an argument that the model does not have, or a value that
+            does not fit.
+
+    Example:
+        >>> model = keras_vit.create_model("ViT-Ti/16", classes=10, seed=0)
+        >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
+    """
+    variant = get_variant(name)
+    model_class = FAMILIES[variant.family]
+    allowed = inspect.signature(model_class).parameters
+    for override in overrides:
+        if override not in allowed:
+            raise ValueError(
+                f"{name} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
+            )
+    if weights is not None:
+        raise ValueError(f"weights is {weights!r}; use None.")
+    arguments = {"name": variant.default_name, **variant.config, **overrides}
+    model = model_class(
+        input_shape=input_shape,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        **arguments,
+    )
+    if seed is not None:
+        seed_weights(model, seed)
+    return model
+
+
+def preprocess_input(images):
+    """Maps pixel values 0..255 to [-1, 1], as the published weights expect.
+
+    Args:
+        images: an array or tensor of any shape.
+
+    Returns:
+        Of the same shape, floating point. A NumPy array gives a NumPy array.
+    """
+    if not keras.ops.is_tensor(images):
+        return _scale(_numpy_float(images))
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
+        images = keras.ops.cast(images, keras.config.floatx())
+    return _scale(images)
+
+
+def _scale(images):
+    return images / 127.5 - 1.0
+
+
+def _numpy_float(images):
+    import numpy as np
+
+    images = np.asarray(images)
+    kept = np.issubdtype(images.dtype, np.floating)
+    return images if kept else images.astype(keras.config.floatx())

@@ -1,0 +1,193 @@
+"""The Vision Transformer, and its hybrid with a ResNet stem (paper, section 3.1)."""
+
+import contextlib
+
+import keras
+
+from keras_vit.layers.activations import get_activation
+from keras_vit.layers.class_token import ClassToken
+from keras_vit.layers.patch_embedding import PatchEmbedding
+from keras_vit.layers.patches import as_pair, patch_grid
+from keras_vit.layers.pooling import AttentionPooling, TokenPooling
+from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
+from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.models.arguments import check_choice, check_input_shape, check_positive
+from keras_vit.models.head import classification_head
+from keras_vit.models.hybrid_stem import hybrid_stem
+
+CLASSIFIERS = ("token", "gap", "map")
+POSITION_EMBEDDINGS = (*KINDS, "relative")
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class VisionTransformer(keras.Model):
+    """A Vision Transformer for images in [-1, 1].
+
+    An ordinary functional `keras.Model` whose layers are named `patch_embedding`, `class_token`,
+    `position_embedding`, `block_0` ..., `encoder_norm`, `pooling`, `pre_logits`, `head`.
+
+    Args:
+        input_shape: `(H, W, C)`, or `(C, H, W)` with channels first.
+        patch_size: int or `(height, width)`, in pixels; of the feature map in a hybrid.
+        num_layers: number of Transformer blocks.
+        hidden_size: width D of the tokens.
+        mlp_dim: width of the blocks' hidden layers.
+        num_heads: number of attention heads.
+        classes: number of outputs; None gives the representation (no head).
+        classifier: `"token"` (class token), `"gap"` (final LayerNorm, then the mean of all
+            tokens; no class token) or `"map"` (attention pooling; no class token).
+        position_embedding: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"`
+            (a learned bias inside the blocks).
+        representation_size: width of a tanh layer before the head; None for no such layer.
+        activation: `"gelu_tanh"` (the authors') or `"gelu"` (timm's and Hugging Face's).
+        epsilon: of the LayerNorms.
+        dropout_rate: after the position embedding and each Dense layer but query, key, value.
+        attention_dropout_rate: on the attention weights.
+        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
+        classifier_activation: of the output; None for logits.
+        stem_block_counts: blocks of the stages of a ResNet stem (a hybrid); `()` is the stem's
+            root alone, None no stem.
+        rematerialize: recompute the blocks' activations in the backward pass: less memory for
+            about a third more computation.
+        data_format: of the images; None takes Keras' configured one.
+
+    Input shape:
+        `(B, *input_shape)`, values in [-1, 1] (see `keras_vit.preprocess_input`).
+
+    Output shape:
+        `(B, classes)`, or `(B, D)` (`(B, representation_size)`) with `classes=None`.
+
+    Raises:
+        ValueError: for an argument that does not fit; the message says which values do.
+
+    Example:
+        >>> vit = keras_vit.VisionTransformer(input_shape=(32, 32, 3), patch_size=4, classes=10)
+        >>> vit.compile("adam", "sparse_categorical_crossentropy")
+
+    Reference:
+        Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv 2010.11929.
+    """
+
+    def __init__(
+        self,
+        input_shape=(224, 224, 3),
+        patch_size=16,
+        num_layers=12,
+        hidden_size=768,
+        mlp_dim=3072,
+        num_heads=12,
+        classes=1000,
+        classifier="token",
+        position_embedding="learned",
+        representation_size=None,
+        activation="gelu_tanh",
+        epsilon=1e-6,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        stochastic_depth_rate=0.0,
+        classifier_activation=None,
+        stem_block_counts=None,
+        rematerialize=False,
+        data_format=None,
+        dtype=None,
+        name=None,
+    ):
+        data_format = data_format or keras.config.image_data_format()
+        image_size = check_input_shape(input_shape, data_format)
+        check_choice("classifier", classifier, CLASSIFIERS)
+        check_choice("position_embedding", position_embedding, POSITION_EMBEDDINGS)
+        check_positive(
+            num_layers=num_layers, hidden_size=hidden_size, mlp_dim=mlp_dim, num_heads=num_heads
+        )
+        if hidden_size % num_heads:
+            raise ValueError(
+                f"num_heads={num_heads} does not divide hidden_size={hidden_size}; "
+                "choose a number of heads that does."
+            )
+        get_activation(activation)
+        patch_size = as_pair(patch_size, "patch_size")
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        prefix = 1 if classifier == "token" else 0
+
+        images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
+        x, stem_format = images, data_format
+        if stem_block_counts is not None:
+            x = hybrid_stem(x, stem_block_counts, data_format, policy)  # (B, H/r, W/r, C')
+            image_size, stem_format = x.shape[1:3], "channels_last"
+        grid = patch_grid(image_size, patch_size)
+        x = PatchEmbedding(
+            hidden_size, patch_size, stem_format, dtype=policy, name="patch_embedding"
+        )(x)  # (B, N, D)
+        if prefix:
+            x = ClassToken(dtype=policy, name="class_token")(x)  # (B, 1 + N, D)
+        absolute = "none" if position_embedding == "relative" else position_embedding
+        x = AddPositionEmbs(absolute, grid, prefix, dtype=policy, name="position_embedding")(x)
+        x = keras.layers.Dropout(dropout_rate, dtype=policy, name="embedding_dropout")(x)
+        scope = keras.RematScope("full") if rematerialize else contextlib.nullcontext()
+        for index in range(num_layers):
+            with scope:
+                block = TransformerBlock(
+                    num_heads,
+                    mlp_dim,
+                    dropout_rate,
+                    attention_dropout_rate,
+                    stochastic_depth_rate * index / max(num_layers - 1, 1),
+                    activation,
+                    epsilon,
+                    grid if position_embedding == "relative" else None,
+                    dtype=policy,
+                    name=f"block_{index}",
+                )
+            x = block(x)
+        x = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="encoder_norm")(x)
+        if classifier == "map":
+            pooling = AttentionPooling(
+                num_heads, mlp_dim, activation, epsilon, dtype=policy, name="pooling"
+            )
+        else:
+            pooling = TokenPooling(classifier, dtype=policy, name="pooling")
+        x = pooling(x)  # (B, D)
+        if representation_size is not None:
+            x = keras.layers.Dense(
+                representation_size,
+                activation="tanh",
+                kernel_initializer="lecun_normal",
+                dtype=policy,
+                name="pre_logits",
+            )(x)
+        outputs = classification_head(x, classes, classifier_activation, policy)
+        super().__init__(images, outputs, name=name)
+        self._config = {
+            "input_shape": tuple(input_shape),
+            "patch_size": patch_size,
+            "num_layers": num_layers,
+            "hidden_size": hidden_size,
+            "mlp_dim": mlp_dim,
+            "num_heads": num_heads,
+            "classes": classes,
+            "classifier": classifier,
+            "position_embedding": position_embedding,
+            "representation_size": representation_size,
+            "activation": activation,
+            "epsilon": epsilon,
+            "dropout_rate": dropout_rate,
+            "attention_dropout_rate": attention_dropout_rate,
+            "stochastic_depth_rate": stochastic_depth_rate,
+            "classifier_activation": classifier_activation,
+            "stem_block_counts": None if stem_block_counts is None else tuple(stem_block_counts),
+            "rematerialize": rematerialize,
+            "data_format": data_format,
+            "dtype": keras.dtype_policies.serialize(policy),
+        }
+        self.grid = grid
+        self.num_prefix_tokens = prefix
+
+    def get_config(self):
+        return {**self._config, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(**config)
