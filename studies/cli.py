@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     _write_report(checked.folder)
     for record in outcome.failed:
         label = f"{record['model']} size {record['size']} seed {record['seed']}"
-        print(f"failed: {label} {record['backend']}: {record.get('error')}", file=sys.stderr)
+        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
     if outcome.failed:
         print("--retry-failed runs the failed trials again", file=sys.stderr)
     return FAILED if outcome.failed else DONE

@@ -98,7 +98,7 @@ def device(backend: str) -> str:
         import torch
 
         name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
-    return f"gpu ({name})" if name else f"cpu ({_cpu_name()})"
+    return f"gpu ({name})" if name else f"cpu ({cpu_name()})"
 
 
 def versions(backend: str) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _add_xla_flag(flag: str) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from studies.costs import Cost
+from studies.environment import cpu_name, on_gpu
 from studies.errors import UsageError
 from studies.store import Record, ResultsStore
 from studies.study import Trial
@@ -63,7 +63,9 @@ class Estimator:
         )
 
     def _same_machine(self, record: Record) -> bool:
-        return record.get("cores") == os.cpu_count() and record.get("threads") == self.threads
+        device = str(record.get("device"))
+        here = device.startswith("gpu") if on_gpu() else device == f"cpu ({cpu_name()})"
+        return here and record.get("threads") == self.threads
 
 
 def records_of(results: Path) -> list[Record]:

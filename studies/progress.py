@@ -147,7 +147,7 @@ class RichDisplay:
 def outcome(record: Mapping[str, Any]) -> str:
     """How a trial ended, in a few words."""
     if record.get("status") != "done":
-        return f"FAILED: {record.get('error') or 'no reason given'}"
+        return f"FAILED: {record.get('reason') or 'no reason given'}"
     top1 = (record.get("metrics") or {}).get("test_top1")
     seconds = record.get("seconds")
     told = [] if top1 is None else [f"test top-1 {top1:.4f}"]

@@ -112,7 +112,7 @@ def check_base(entry: ModelEntry) -> None:
     from keras_vit.models import variants
 
     try:
-        variants.parse(entry.base)
+        variants.get_variant(entry.base)
     except ValueError as error:
         place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
         raise UsageError(f"{place}{error}") from None

@@ -56,7 +56,7 @@ def failed_record(trial: Trial, reason: str) -> dict[str, Any]:
         "seed": trial.seed,
         "backend": trial.backend,
         "status": "failed",
-        "error": reason,
+        "reason": reason,
         "metrics": {},
         "steps": trial.recipe.steps,
         "history": [],

@@ -52,20 +52,17 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
     return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **variables}
 
 
-def fixed_threads(trial: Trial, results: Path, wanted: int) -> int:
-    """The number of threads of a trial: fixed when it first starts, because bits depend on it.
+def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, int]:
+    """Threads and cores of a trial: as when it first started, because the bits depend on them.
 
     Args:
-        trial: the trial.
+        trial: the trial, whose process keeps that note beside its checkpoints.
         results: the folder that holds the checkpoints.
-        wanted: the number for a trial that starts for the first time.
+        wanted: both numbers for a trial that starts for the first time.
     """
     path = results / ".checkpoints" / trial.pretrain_id / "threads.json"
     try:
-        return int(json.loads(path.read_text())["threads"])
+        note = json.loads(path.read_text())
+        return int(note["threads"]), int(note["cores"])
     except (OSError, ValueError, KeyError, TypeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"threads": wanted}))
-        temporary.replace(path)
-        return wanted
+        return wanted, wanted

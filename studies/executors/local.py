@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
-from studies.executors.environment import cores, environment, fixed_threads
+from studies.executors.environment import cores, environment, threads_and_cores
 from studies.study import Trial
 
 GRACE_SECONDS = 5.0  # between closing a trial's life line and killing it
@@ -81,8 +81,8 @@ class LocalExecutor:
     def _start(
         self, trial: Trial, slot: int, results: Path, logs: Path, events: queue.Queue[Any]
     ) -> _Process:
-        threads = min(fixed_threads(trial, results, self.threads), len(cores()))
-        with _affinity(slot, threads):
+        threads, bound = threads_and_cores(trial, results, self.threads)
+        with _affinity(slot * self.threads, bound):
             process = _Process(
                 trial,
                 [sys.executable, "-m", "studies.trial"],
@@ -172,14 +172,14 @@ def _parse(line: bytes) -> Event | None:
 
 
 @contextlib.contextmanager
-def _affinity(slot: int, threads: int) -> Any:
-    """Bind the process started inside to `threads` cores; JAX counts those and nothing else.
+def _affinity(first: int, count: int) -> Any:
+    """Bind the process started inside to some cores; JAX counts those and nothing else.
 
     The slots' cores differ, and several drivers on a machine start at different ones.
     """
     available = cores()
-    start = os.getpid() + slot * threads
-    chosen = {available[(start + index) % len(available)] for index in range(threads)}
+    start = os.getpid() + first
+    chosen = {available[(start + index) % len(available)] for index in range(count)}
     os.sched_setaffinity(0, chosen)  # of this thread alone; a child inherits it
     try:
         yield
