@@ -7,7 +7,6 @@ needs one line in `cases()` and nothing else.
 
 import inspect
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,12 +40,27 @@ class Case:
         return issubclass(getattr(keras_vit, self.cls), keras.Model)
 
     @property
+    def trains(self) -> bool:
+        """Whether there is anything to learn."""
+        layer = self.make()
+        layer(keras.KerasTensor((None, *self.shape)))
+        return bool(layer.trainable_weights)
+
+    @property
     def id(self) -> str:
         return "-".join([self.cls, *(f"{k}={v}" for k, v in self.arguments.items() if k in SHOWN)])
 
 
-SHOWN = {"kind", "classifier", "position_embedding", "stem", "data_format", "classes"}
-SHOWN |= {"relative_position_grid", "bottleneck"}
+SHOWN = {
+    "stem_block_counts",
+    "kind",
+    "classifier",
+    "position_embedding",
+    "stem",
+    "data_format",
+    "classes",
+}
+SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding"}
 
 
 def exported_classes() -> set[str]:
@@ -104,6 +118,25 @@ def cases() -> list[Case]:
             },
             masks=True,
         ),
+        Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4}),
+        Case("MultiHeadAttention", tokens, {"num_heads": 2}),
+        Case("MultiHeadAttention", tokens, {"num_heads": 2, "relative_position_grid": (2, 3)}),
+        Case("MlpBlock", tokens, {"mlp_dim": 16, "dropout_rate": 0.1}),
+        Case("StochasticDepth", tokens, {"rate": 0.1}, masks=True),
+        Case("TokenPooling", tokens, {"kind": "token"}),
+        Case("TokenPooling", tokens, {"kind": "gap"}),
+        Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16}),
+        Case("StandardizedConv2D", image, {"filters": 4, "kernel_size": 3, "strides": 2}),
+        Case(
+            "StandardizedConv2D",
+            image,
+            {"filters": 4, "kernel_size": 3, "strides": 2, "explicit_padding": True},
+        ),
+        *(
+            Case(unit, (8, 12, 4), {"filters": 4, "strides": 2, "groups": 2, "bottleneck": kind})
+            for unit in ("PreActivationUnit", "PostActivationUnit")
+            for kind in (True, False)
+        ),
         Case("VisionTransformer", image, vit),
         Case("VisionTransformer", (3, 8, 12), {**rest, **first}),
         Case("VisionTransformer", image, {**rest, "classes": None}),
@@ -121,6 +154,11 @@ def cases() -> list[Case]:
             "VisionTransformer",
             image,
             {**rest, "position_embedding": "relative", "representation_size": 6},
+        ),
+        Case(
+            "VisionTransformer",
+            (32, 32, 3),
+            {**rest, "input_shape": (32, 32, 3), "patch_size": 2, "stem_block_counts": (1,)},
         ),
         Case("ResNet", image, small),
         Case("ResNet", image, {**small, "bottleneck": False, "classes": None}),
@@ -154,13 +192,24 @@ def config_round_trip(case: Case) -> None:
 def config_holds_constructor_arguments(case: Case) -> None:
     """get_config has every constructor argument and nothing derived from them."""
     layer = case.make()
-    signature = inspect.signature(type(layer).__init__).parameters.values()
-    named = {p.name for p in signature if p.kind is not p.VAR_KEYWORD} - {"self"}
-    keys = set(layer.get_config())
+    named, keys = constructor_arguments(type(layer)), set(layer.get_config())
     assert named <= keys, f"missing in the config: {named - keys}"
     assert keys - named <= KERAS_ARGUMENTS, f"derived values: {keys - named - KERAS_ARGUMENTS}"
     for key, value in case.arguments.items():
         assert keras_plain(layer.get_config()[key]) == keras_plain(value), key
+
+
+def constructor_arguments(cls: type) -> set[str]:
+    """The arguments of a class, also of the bases that its `**kwargs` are handed on to."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if base is keras.layers.Layer:
+            break
+        signature = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in signature if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if base.__module__.startswith("keras_vit.models"):
+            break
+    return names - {"self"} - KERAS_ARGUMENTS
 
 
 def file_round_trip(case: Case, folder: Path) -> None:
@@ -181,10 +230,8 @@ def file_round_trip(case: Case, folder: Path) -> None:
 
 def training_changes_every_weight(case: Case, **compile_arguments) -> None:
     """One step of `fit` moves every trainable weight and leaves the others alone."""
-    model, inputs = as_model(case, training=True), case.inputs(4)
+    model, inputs = as_model(case), case.inputs(4)
     randomise(model)
-    if not model.trainable_weights:
-        return
     before = {weight.path: numpy(weight) for weight in model.weights}
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse", **compile_arguments)
     targets = np.random.default_rng(2).normal(size=(4, *model.output_shape[1:]))
@@ -212,14 +259,21 @@ def low_precision(case: Case, policy: str, tolerance: float) -> None:
     exact(inputs), low(inputs)
     randomise(exact)
     low.set_weights(exact.get_weights())
-    half = policy.removeprefix("mixed_")
     output = low(inputs)
-    assert keras.backend.standardize_dtype(output.dtype) == half
+    # A model's logits stay in float32, so that the loss is computed in it.
+    has_head = case.is_model and case.arguments["classes"] is not None
+    expected_dtype = "float32" if has_head else policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(output.dtype) == expected_dtype
     assert {w.dtype for w in low.weights if "seed" not in w.path} <= {"float32"}
-    assert {sub.dtype_policy.name for sub in low._flatten_layers()} == {policy}
+    assert policies(low) == {policy}
     expected = numpy(exact(inputs))
     error = np.abs(numpy(ops.cast(output, "float32")) - expected).max()
     assert error <= tolerance * max(1.0, np.abs(expected).max())
+
+
+def policies(layer: keras.layers.Layer) -> set[str]:
+    """The dtype policies of a layer and all below it but a classification head."""
+    return {sub.dtype_policy.name for sub in layer._flatten_layers() if sub.name != "head"}
 
 
 def mask_is_handed_on(case: Case) -> None:
@@ -263,15 +317,12 @@ def own_paths(case: Case) -> list[str]:
     return [weight.path.removeprefix(prefix) for weight in layer.weights]
 
 
-def as_model(case: Case, training: bool = False) -> keras.Model:
+def as_model(case: Case) -> keras.Model:
     """The case itself where it is a model, else a functional model around it."""
     if case.is_model:
         return case.make()
     inputs = keras.Input(case.shape)
-    x = inputs
-    if training and case.cls == "Patches":
-        return keras.Model(inputs, case.make()(x))
-    return keras.Model(inputs, case.make()(x))
+    return keras.Model(inputs, case.make()(inputs))
 
 
 def randomise(layer: keras.layers.Layer) -> None:
@@ -293,6 +344,3 @@ def keras_plain(value):
 
 def numpy(tensor) -> np.ndarray:
     return np.array(ops.convert_to_numpy(tensor))
-
-
-Contract = Callable[[Case], None]
