@@ -99,6 +99,16 @@ def _source(name: str, size: tuple[int, int] | None, cache: Path) -> tuple[Any, 
         from studies.data.fashion_mnist import FashionMnist
 
         return "original files", lambda folder: write(folder, FashionMnist(cache, size))
+    if name == "shapes" or name.startswith("shapes:"):
+        from studies.data.shapes import Shapes, version
+
+        source = Shapes(name, size)
+        return version(), lambda folder: write(folder, source)
+    if name.startswith("folder:"):
+        from studies.data.folder import ImageFolder
+
+        images = ImageFolder(name, size)
+        return images.state(), lambda folder: write(folder, images)
     from studies.data.tfds import write_tfds
 
     return "tfds", lambda folder: write_tfds(folder, name, cache, size)

@@ -154,4 +154,6 @@ def random_crop(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def random_flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mirrors each image left to right with probability one half: (B, H, W, C) -> the same."""
     mirrored = rng.random(len(images)) < 0.5
-    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    images = images.copy()
+    images[mirrored] = images[mirrored][:, :, ::-1]
+    return images

@@ -45,6 +45,20 @@ def decode(data: Path | bytes, name: str, size: ImageSize | None, channels: int 
         ) from error
 
 
+def dimensions(path: Path, name: str) -> ImageSize:
+    """The size (H, W) in pixels of an image file, turned upright.
+
+    Args:
+        path: of the file.
+        name: what to call it in a message.
+
+    Raises:
+        UsageError: the file is no image or damaged.
+    """
+    height, width, _ = decode(path, name, None, channels=1).shape
+    return height, width
+
+
 def fit(image: Image.Image, size: ImageSize | None) -> np.ndarray:
     """Resizes with antialias until the image just covers (H, W), then cuts out the centre.
 

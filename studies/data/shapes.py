@@ -1,0 +1,249 @@
+"""``shapes``: ten kinds of figures, drawn with NumPy, whose images cost nothing and never run out.
+
+Every image shows one figure of random place, size, turn, stretch, colour and style on a patterned
+ground among bars and arcs, some of which lie over it. Turning and clutter make the task one of
+shape, not of colour or place, so accuracy keeps rising over two orders of magnitude of images.
+
+Images are drawn in blocks of `BLOCK`, each from a random stream of its own that depends on nothing
+but the split and the block's number: image i is the same whatever number is drawn. Within each ten
+images every class comes once, so the first n images are a stratified subset. Other sizes than 32
+are drawn, not resized: the same figures at another resolution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from studies.data import figures
+from studies.data.images import ImageSize
+from studies.errors import UsageError
+
+CLASS_NAMES = list(figures.FIGURES)
+COUNTS = {"train": 100_000, "validation": 2_000, "test": 5_000}
+BLOCK = 100  # images a random stream
+
+# What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
+RADIUS = (0.17, 0.36)  # of the figure
+STRETCH = 1.4  # the longest ratio of the figure's two axes
+OUTLINED = 0.35  # the part of figures drawn as outlines
+STROKE = (0.16, 0.26)  # an outline's width, in parts of the radius
+CONTRAST = 0.22  # the least distance of a figure's grey value from the ground's
+PATTERN = 0.35  # the strongest stripes of ground and figure
+BEHIND, BEFORE = 5, 2  # pieces of clutter behind the figure and over it
+PIECE_LENGTH, PIECE_WIDTH = (0.08, 0.30), (0.015, 0.045)
+NOISE = 0.16  # half the range of each pixel's noise
+
+_SEED = 32
+_SPLITS = ("train", "validation", "test")
+
+
+class Shapes:
+    """The source of the images.
+
+    Args:
+        name: "shapes", or "shapes:N" for N training images.
+        size: (H, W) in pixels.
+
+    Raises:
+        UsageError: the number is no number or below 1000.
+    """
+
+    def __init__(self, name: str = "shapes", size: ImageSize | None = None) -> None:
+        match = re.fullmatch(r"shapes(?::([1-9]\d*))?", name)
+        number = int(match[1] or COUNTS["train"]) if match else 0
+        if number < 1000:
+            raise UsageError(
+                f"The data set {name!r} is unknown: choose shapes, or shapes:N for N training "
+                f"images, at least 1000."
+            )
+        self.name = name
+        self.class_names = CLASS_NAMES
+        self.size = size or (32, 32)
+        self.image_shape = (*self.size, 3)
+        self.labels = {s: labels(s, n) for s, n in {**COUNTS, "train": number}.items()}
+
+    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
+        blocks = np.unique(indices // BLOCK)
+        drawn = np.concatenate([draw(split, int(block), self.size)[0] for block in blocks])
+        return drawn[np.searchsorted(blocks, indices // BLOCK) * BLOCK + indices % BLOCK]
+
+    def order(self) -> np.ndarray:
+        return np.arange(len(self.labels["train"]))
+
+    def fingerprint(self) -> str:
+        """Hash of each split's first block: how many blocks follow changes none of the images."""
+        digest = hashlib.sha256()
+        for split in _SPLITS:
+            for array in draw(split, 0, self.size):
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def version() -> str:
+    """Hash of the code that draws: with other code, the cache is drawn again."""
+    here = Path(__file__)
+    code = b"".join(p.read_bytes() for p in (here, here.with_name("figures.py")))
+    return hashlib.sha256(code).hexdigest()[:16]
+
+
+def labels(split: str, number: int) -> np.ndarray:
+    """The labels of a split's first images: (number,) int64."""
+    blocks = -(-number // BLOCK)
+    parts = [_labels(_stream(split, block)) for block in range(blocks)]
+    return np.concatenate(parts)[:number]
+
+
+def draw(split: str, block: int, size: ImageSize = (32, 32)) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one block of images.
+
+    Args:
+        split: "train", "validation" or "test".
+        block: its number, from 0.
+        size: (H, W) in pixels.
+
+    Returns:
+        images (BLOCK, H, W, 3) uint8, labels (BLOCK,) int64.
+    """
+    rng = _stream(split, block)
+    classes = _labels(rng)
+    canvas = _Canvas(size)
+    ground = rng.random((BLOCK, 3), np.float32)
+    canvas.fill(ground)
+    canvas.pattern(rng, None)
+    for _ in range(BEHIND):
+        canvas.piece(rng)
+    canvas.figure(rng, classes, ground)
+    for _ in range(BEFORE):
+        canvas.piece(rng)
+    return canvas.developed(rng), classes
+
+
+def _stream(split: str, block: int) -> np.random.Generator:
+    return np.random.default_rng([_SEED, _SPLITS.index(split), block])
+
+
+def _labels(rng: np.random.Generator) -> np.ndarray:
+    rows = np.tile(np.arange(len(CLASS_NAMES)), (BLOCK // len(CLASS_NAMES), 1))
+    return rng.permuted(rows, axis=1).ravel()
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
+    """One number an image, shaped to meet the pixels: (BLOCK, 1, 1) float32."""
+    values = rng.random((BLOCK, 1, 1), np.float32)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return values
+
+
+class _Canvas:
+    """A block of images, on which layers are laid one over the other."""
+
+    def __init__(self, size: ImageSize) -> None:
+        height, width = size
+        self.side = np.float32(min(size))
+        self.planes = np.empty((3, BLOCK, height, width), np.float32)  # colours first: one add each
+        # Pixel centres, from the image's middle.
+        self.y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[None, :, None]
+        self.x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, None, :]
+
+    def fill(self, colour: np.ndarray) -> None:
+        self.planes[:] = colour.T[:, :, None, None]
+
+    def pattern(self, rng: np.random.Generator, coverage: np.ndarray | None) -> None:
+        """Lightens and darkens in soft stripes of random direction and width; all, or what is covered."""
+        angle = _uniform(rng, 0, 2 * np.pi)
+        waves = _uniform(rng, 0.3, 5) * np.float32(2 * np.pi) / self.side
+        strength = _uniform(rng, 0, PATTERN)
+        start = _uniform(rng, 0, 2 * np.pi)
+        along = self.x * (np.cos(angle) * waves) + (self.y * (np.sin(angle) * waves) + start)
+        wave = np.sin(along, out=along)
+        wave *= strength
+        if coverage is not None:
+            wave *= coverage
+        tint = rng.random((3, BLOCK, 1, 1), np.float32)
+        for plane, part in zip(self.planes, tint, strict=True):
+            plane += wave * part
+
+    def piece(self, rng: np.random.Generator) -> None:
+        """Lays one bar or arc somewhere: long and thin, so that it is none of the figures."""
+        x, y = (self.side * _uniform(rng, -0.5, 0.5) for _ in range(2))
+        u, v = self._turned(x, y, _uniform(rng, 0, 2 * np.pi))
+        length = self.side * _uniform(rng, *PIECE_LENGTH)
+        width = self.side * _uniform(rng, *PIECE_WIDTH)
+        # Every other image gets a bar, the rest an arc; which of them changes from piece to piece.
+        first = int(rng.integers(2))
+        bars, arcs = np.s_[first::2], np.s_[1 - first :: 2]
+        distance = np.empty_like(u)
+        overhang = np.abs(u[bars])
+        overhang -= length[bars]
+        np.maximum(overhang, np.abs(v[bars]), out=distance[bars])
+        ring = figures.length(u[arcs], v[arcs])
+        ring -= np.float32(0.7) * length[arcs]
+        np.maximum(np.abs(ring, out=ring), u[arcs], out=distance[arcs])
+        self._lay(distance, width, rng.random((BLOCK, 3), np.float32))
+
+    def figure(self, rng: np.random.Generator, classes: np.ndarray, ground: np.ndarray) -> None:
+        """Lays the figure that gives each image its class."""
+        radius = _uniform(rng, *RADIUS)
+        reach = np.float32(0.5) - radius * np.float32(0.8)  # a corner may leave the image
+        x, y = (self.side * _uniform(rng, -1, 1) * reach for _ in range(2))
+        radius *= self.side
+        u, v = self._turned(x, y, _uniform(rng, 0, 2 * np.pi))
+        stretch = np.exp(_uniform(rng, -0.5, 0.5) * np.float32(np.log(STRETCH)))
+        u /= radius * stretch
+        v /= radius / stretch
+        distance = np.empty_like(u)
+        for label, figure in enumerate(figures.FIGURES.values()):
+            chosen = classes == label
+            distance[chosen] = figure(u[chosen], v[chosen])
+        stroke = _uniform(rng, *STROKE) / 2
+        outlined = (_uniform(rng, 0, 1) < OUTLINED).ravel()
+        distance[outlined] = np.abs(distance[outlined] + stroke[outlined]) - stroke[outlined]
+        distance *= radius
+        coverage = self._lay(distance, np.float32(0), _contrasting(rng, ground))
+        self.pattern(rng, coverage)
+
+    def developed(self, rng: np.random.Generator) -> np.ndarray:
+        """Adds noise to every pixel and colour, and gives (BLOCK, H, W, 3) uint8."""
+        images = np.empty((*self.planes.shape[1:], 3), np.uint8)
+        for channel, plane in enumerate(self.planes):
+            noise = rng.integers(0, 256, plane.shape, np.uint8)
+            plane *= np.float32(255)
+            plane += noise * np.float32(2 * NOISE)
+            plane -= np.float32(255 * NOISE)
+            images[..., channel] = np.clip(plane, 0, 255, out=plane)
+        return images
+
+    def _turned(
+        self, x: np.ndarray, y: np.ndarray, angle: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates about (x, y), turned, in pixels: two arrays (BLOCK, H, W)."""
+        cos, sin = np.cos(angle), np.sin(angle)
+        across, down = self.x - x, self.y - y  # (BLOCK, 1, W), (BLOCK, H, 1)
+        return across * cos + down * sin, down * cos - across * sin
+
+    def _lay(self, distance: np.ndarray, width: np.ndarray, colour: np.ndarray) -> np.ndarray:
+        """Paints where the distance, in pixels, is less than the width; smooth over one pixel."""
+        coverage = np.subtract(width + np.float32(0.5), distance, out=distance)
+        np.clip(coverage, 0, 1, out=coverage)
+        change = np.empty_like(coverage)
+        for plane, shade in zip(self.planes, colour.T, strict=True):
+            np.subtract(shade[:, None, None], plane, out=change)
+            change *= coverage
+            plane += change
+        return coverage
+
+
+def _contrasting(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
+    """Colours (BLOCK, 3) whose mean differs from the ground's by CONTRAST or more."""
+    colour = rng.random((BLOCK, 3), np.float32)
+    grey, mean = colour.mean(1), ground.mean(1)
+    side = np.where(grey >= mean, 1, -1)
+    # Near black or white there is room on one side only.
+    side = np.where(mean + CONTRAST > 0.9, -1, np.where(mean - CONTRAST < 0.1, 1, side))
+    missing = np.maximum(CONTRAST - side * (grey - mean), 0)
+    return np.clip(colour + (side * missing)[:, None], 0, 1).astype(np.float32)
