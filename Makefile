@@ -3,7 +3,7 @@
 #   make test    the tests on TensorFlow, JAX and PyTorch
 #   make check   lint, format and types
 # Variables: VENV=.venv  PYTHON=python3.11  PIP_FLAGS=  BACKENDS="tensorflow jax torch"
-#   WORKERS=2 (test processes)  STUDY=quick  RESULTS=runs  PYTEST_FLAGS=
+#   WORKERS=2 (processes of tests and trials)  STUDY=quick  RESULTS=runs  PYTEST_FLAGS=
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -50,7 +50,7 @@ venv: $(VENV)/.test
 
 # --- what to run ------------------------------------------------------------------------------
 study: $(VENV)/.study
-	$(PY) -m studies run $(STUDY) --backend tensorflow --results $(RESULTS)
+	$(PY) -m studies run $(STUDY) --backend tensorflow --workers $(WORKERS) --results $(RESULTS)
 
 test: $(VENV)/.test fashion-mnist
 	@PY=$(PY) WORKERS=$(WORKERS) FASHION_MNIST=$(FASHION_MNIST) .ci/test-backends \
