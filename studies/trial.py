@@ -88,6 +88,7 @@ def reason(error: Exception, trial: Trial) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the trial of a JSON file as this process; 0 when it is done, 1 when it failed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the log is for people
     die_with_parent()
     parser = argparse.ArgumentParser(prog="python -m studies.trial", description=main.__doc__)
     parser.add_argument("spec", type=Path, help="JSON file of the trial")
