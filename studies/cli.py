@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
+    from studies.estimate import Estimator
     from studies.runner import Plan
     from studies.study import Study
 
@@ -61,7 +62,7 @@ def plan(options: argparse.Namespace) -> int:
     from studies.tables import plan_table
 
     checked = _checked_plan(options)
-    print(plan_table(checked, _estimator(options, checked.results), options.workers))
+    print(plan_table(checked, _estimator(options, checked), options.workers))
     return DONE
 
 
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
     executor = LocalExecutor(options.workers, options.threads)
     checked = _checked_plan(options)
-    shown = progress.display(_estimator(options, checked.results))
+    shown = progress.display(_estimator(options, checked))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         outcome = runner.run(checked, executor, shown, options.retry_failed)
@@ -116,7 +117,7 @@ def _write_report(folder: Path) -> None:
         from studies.report import write_report
 
         print(f"report: {write_report(folder)}")
-    except (UsageError, Exception) as error:
+    except Exception as error:
         print(f"the report could not be written: {error!r}", file=sys.stderr)
 
 
@@ -152,12 +153,13 @@ def _folder(options: argparse.Namespace) -> Path:
     )
 
 
-def _estimator(options: argparse.Namespace, results: Path) -> Any:
+def _estimator(options: argparse.Namespace, checked: Plan) -> Estimator:
     from studies.estimate import Estimator, records_of
     from studies.executors.local import LocalExecutor
 
     threads = LocalExecutor(options.workers, options.threads).threads
-    return Estimator(records_of(results), threads)
+    counts = checked.study.data.counts if checked.study.data else {}
+    return Estimator(records_of(checked.results), threads, counts)
 
 
 def _interrupt(signum: int, frame: Any) -> None:

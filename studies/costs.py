@@ -6,6 +6,7 @@ before anything is written; its answers are cached until the library's source ch
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -58,14 +59,16 @@ def measure(
         for entry in entries
     }
     paths = {name: _cache_path(request) for name, request in requests.items()}
-    missing = {name: requests[name] for name in requests if _read(paths[name]) is None}
+    known = {name: _read(path) for name, path in paths.items()}
+    costs = {name: cost for name, cost in known.items() if cost is not None}
+    missing = {name: request for name, request in requests.items() if name not in costs}
     if missing:
         for name, answer in _ask(missing, backend).items():
             if "error" in answer:
                 raise UsageError(f"model {name!r} cannot be built: {answer['error']}")
-            _write(paths[name], answer)
-    found = {name: _read(path) for name, path in paths.items()}
-    return {name: Cost(**answer) for name, answer in found.items() if answer is not None}
+            costs[name] = Cost(**answer)
+            _write(paths[name], costs[name])
+    return {name: costs[name] for name in requests}
 
 
 def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
@@ -98,20 +101,19 @@ def _cache_path(request: Mapping[str, Any]) -> Path:
     return Path(cache).expanduser() / "costs" / f"{digest.hexdigest()[:20]}.json"
 
 
-def _read(path: Path) -> dict[str, int] | None:
+def _read(path: Path) -> Cost | None:
     try:
-        answer: dict[str, int] = json.loads(path.read_text())
-        Cost(**answer)
+        return Cost(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return answer
 
 
-def _write(path: Path, answer: Mapping[str, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(answer))
-    temporary.replace(path)
+def _write(path: Path, cost: Cost) -> None:
+    with contextlib.suppress(OSError):  # without a cache it is only slower
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(cost)))
+        temporary.replace(path)
 
 
 def _build(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,19 @@ ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
-def training_flops(trial: Trial, cost: Cost) -> float:
-    """FLOPs of a trial's training, evaluation left out."""
-    return TRAINING_FACTOR * cost.flops * trial.recipe.batch_size * trial.recipe.steps
+def trial_flops(trial: Trial, cost: Cost, counts: Mapping[str, int]) -> float:
+    """FLOPs of a trial: its training steps, its validations and the evaluation at the end.
+
+    Args:
+        trial: the trial.
+        cost: of its model.
+        counts: images in the splits "validation" and "test".
+    """
+    recipe = trial.recipe
+    validation, test = counts.get("validation", 0), counts.get("test", 0)
+    validations = min(recipe.validations, recipe.steps)
+    seen = (validations + 1) * validation + test
+    return cost.flops * (TRAINING_FACTOR * recipe.batch_size * recipe.steps + seen)
 
 
 class Estimator:
@@ -27,28 +37,30 @@ class Estimator:
     Args:
         records: finished trials, of any study.
         threads: computing threads of a trial.
+        counts: images in the splits of the data.
     """
 
-    def __init__(self, records: Iterable[Record], threads: int) -> None:
+    def __init__(
+        self, records: Iterable[Record], threads: int, counts: Mapping[str, int] | None = None
+    ) -> None:
         self.threads = threads
-        self._exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> images/s
-        self._rates: dict[str, list[float]] = {}  # backend -> training FLOP/s
+        self.counts = counts or {}
+        self._exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> FLOP/s
+        self._rates: dict[str, list[float]] = {}  # backend -> FLOP/s
         for record in records:
             speed, flops = record.get("images_per_second"), record.get("flops")
             if not speed or not flops or not self._same_machine(record):
                 continue
             backend = str(record.get("backend"))
-            self._exact.setdefault((int(flops), backend), []).append(speed)
-            self._rates.setdefault(backend, []).append(speed * flops * TRAINING_FACTOR)
+            rate = speed * flops * TRAINING_FACTOR
+            self._exact.setdefault((int(flops), backend), []).append(rate)
+            self._rates.setdefault(backend, []).append(rate)
 
     def seconds(self, trial: Trial, cost: Cost) -> float:
-        """Estimated seconds of a trial's training."""
-        exact = self._exact.get((cost.flops, trial.backend))
-        if exact:
-            return trial.recipe.steps * trial.recipe.batch_size / statistics.median(exact)
-        rates = self._rates.get(trial.backend)
+        """Estimated seconds of a trial."""
+        rates = self._exact.get((cost.flops, trial.backend)) or self._rates.get(trial.backend)
         rate = statistics.median(rates) if rates else ASSUMED_RATE * self.threads
-        return training_flops(trial, cost) / rate
+        return trial_flops(trial, cost, self.counts) / rate
 
     def basis(self, trials: Iterable[Trial], costs: Mapping[str, Cost]) -> str:
         """What the estimates of some trials rest on, as a sentence for people."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from studies.estimate import Estimator, duration, training_flops
+from studies.estimate import Estimator, duration, trial_flops
 from studies.executors import Event
 from studies.runner import Plan
 from studies.study import Trial
@@ -28,15 +28,18 @@ class Forecast:
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._began = time.monotonic()
-        self._work = {t.trial_id: training_flops(t, plan.costs[t.model.name]) for t in trials}
+        counts = self._estimator.counts
+        self._work = {t.trial_id: trial_flops(t, plan.costs[t.model.name], counts) for t in trials}
         self._share = dict.fromkeys(self._work, 0.0)
-        self._head_start: dict[str, float] = {}  # trained by an earlier, interrupted run
+        self._head_start = dict(self._share)  # trained by an earlier, interrupted run
         estimates = (self._estimator.seconds(t, plan.costs[t.model.name]) for t in trials)
         self._estimate = sum(estimates) / max(1, min(workers, len(trials)))
 
-    def update(self, trial: Trial, share: float) -> None:
-        """Note that a share (0 to 1) of a trial is trained."""
-        self._head_start.setdefault(trial.trial_id, share if share < 1 else 0.0)
+    def update(self, trial: Trial, event: Event) -> None:
+        """Note what an event says of a trial's share of work done."""
+        share = 1.0 if event["event"] == "record" else _share(event)
+        if event["event"] == "start":
+            self._head_start[trial.trial_id] = share
         self._share[trial.trial_id] = share
 
     def fraction(self) -> float:
@@ -46,8 +49,8 @@ class Forecast:
 
     def left(self) -> float:
         """Seconds left."""
-        own = {k: s - self._head_start.get(k, 0.0) for k, s in self._share.items()}
-        done = sum(self._work[key] * max(0.0, share) for key, share in own.items())
+        own = {key: share - self._head_start[key] for key, share in self._share.items()}
+        done = sum(self._work[key] * share for key, share in own.items())
         todo = sum(self._work[key] * (1 - share) for key, share in self._share.items())
         elapsed = time.monotonic() - self._began
         if done <= 0:
@@ -69,17 +72,16 @@ class PlainDisplay:
         self._say(_opening(plan, trials, workers, self._forecast))
 
     def event(self, trial: Trial, event: Event) -> None:
+        self._forecast.update(trial, event)
         if event["event"] == "start":
             self._spoke[trial.trial_id] = time.monotonic()
             self._say(f"start   {trial.label}")
         elif event["event"] == "progress":
-            self._forecast.update(trial, _share(event))
             if time.monotonic() - self._spoke.get(trial.trial_id, 0.0) >= LINE_SECONDS:
                 self._spoke[trial.trial_id] = time.monotonic()
                 self._say(f"        {trial.label}: {_state(event)}{self._outlook()}")
         elif event["event"] == "record":
             self._ended += 1
-            self._forecast.update(trial, 1.0)
             count = f"{self._ended}/{self._total}"
             self._say(f"{count} {trial.label}: {outcome(event['record'])}{self._outlook()}")
 
@@ -120,14 +122,13 @@ class RichDisplay:
             self._all = self._bars.add_task(f"all {len(trials)} trials", total=1.0, note="")
 
     def event(self, trial: Trial, event: Event) -> None:
+        self._forecast.update(trial, event)
         if event["event"] == "start":
-            self._task(trial)
+            self._bars.update(self._task(trial), completed=_share(event))
         elif event["event"] == "progress":
-            self._forecast.update(trial, _share(event))
             self._bars.update(self._task(trial), completed=_share(event), note=_state(event))
         elif event["event"] == "record":
             self._ended += 1
-            self._forecast.update(trial, 1.0)
             self._bars.remove_task(self._task(trial))
             del self._tasks[trial.trial_id]
             self._bars.console.print(f"{trial.label}: {outcome(event['record'])}", markup=False)

@@ -24,6 +24,7 @@ from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.environment import cores, environment, threads_and_cores
 from studies.study import Trial
 
+TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.trial")
 GRACE_SECONDS = 5.0  # between closing a trial's life line and killing it
 
 
@@ -85,7 +86,7 @@ class LocalExecutor:
         with _affinity(slot * self.threads, bound):
             process = _Process(
                 trial,
-                [sys.executable, "-m", "studies.trial"],
+                TRIAL_COMMAND,
                 results,
                 logs / log_name(trial),
                 environment(trial, threads, shared=self.workers > 1),
@@ -98,7 +99,12 @@ class _Process:
     """A trial's process, its log and what it said."""
 
     def __init__(
-        self, trial: Trial, command: list[str], results: Path, log: Path, variables: dict[str, str]
+        self,
+        trial: Trial,
+        command: Sequence[str],
+        results: Path,
+        log: Path,
+        variables: dict[str, str],
     ) -> None:
         self.trial = trial
         self.log = log
