@@ -21,7 +21,7 @@ import numpy as np
 from studies.data.images import ImageSize, decode, dimensions, parallel
 from studies.errors import UsageError
 
-SUFFIXES = tuple(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm".split())
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 
@@ -45,15 +48,20 @@ def _end_with_parent() -> None:
 def _builder(order: dict[str, Any]) -> Any:
     import tensorflow_datasets as tfds
 
+    name, data_dir = order["name"], order["cache"]
     try:
-        return tfds.builder(order["name"], data_dir=order["cache"], file_format="array_record")
+        return tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        # A wrong config is a ValueError; what follows the first line are long lists.
-        reason = str(error).strip().splitlines()[0].rstrip(".:") if "/" in order["name"] else ""
+        base, _, config = name.partition("/")
+        if base in tfds.list_builders(with_community_datasets=False):
+            configs = list(tfds.builder_cls(base).builder_configs)
+            raise UsageError(
+                f"The data set {base!r} has no config {config!r}: choose "
+                f"{', '.join(f'{base}/{c}' for c in configs[:12]) or base}."
+            ) from error
         raise UsageError(
-            f"The data set {order['name']!r} is unknown{f' ({reason})' if reason else ''}: choose "
-            f"shapes, fashion_mnist, folder:PATH or a name of TensorFlow Datasets "
-            f"(see tensorflow.org/datasets/catalog)."
+            f"The data set {name!r} is unknown: choose shapes, fashion_mnist, folder:PATH or a "
+            f"name of TensorFlow Datasets (see tensorflow.org/datasets/catalog)."
         ) from error
 
 
@@ -64,6 +72,18 @@ def _failed(name: str, error: Exception) -> UsageError:
         f"{lines[0][:300]}): check the network and the free space and try again, or choose shapes "
         f"or folder:PATH."
     )
+
+
+def _check_network(order: dict[str, Any], builder: Any) -> None:
+    """Refuses at once, without a network, what would else be tried again for minutes."""
+    hosts = {urlsplit(url).hostname for url in builder.url_infos} - {None}
+    downloads = Path(order["cache"], "downloads", builder.name)
+    if not hosts or getproxies() or any(downloads.glob("*.INFO")):
+        return  # nothing to look up here, or already there
+    try:
+        socket.getaddrinfo(min(hosts), 443)
+    except OSError as error:
+        raise _failed(order["name"], error) from error
 
 
 def _download(order: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +97,8 @@ def _download(order: dict[str, Any]) -> dict[str, Any]:
         force_checksums_validation=order["url"] is None,
     )
     address = order["url"] or builder.URL
+    if order["url"] is None:
+        _check_network(order, builder)
     try:
         paths = manager.download({file: address + file for file in order["files"]})
     except Exception as error:
@@ -88,6 +110,8 @@ def _write(order: dict[str, Any]) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     builder = _builder(order)
+    if not builder.is_prepared():
+        _check_network(order, builder)
     size = tuple(order["size"]) if order["size"] else None
     image, label = _features(tfds, builder)
     try:
