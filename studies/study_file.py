@@ -65,9 +65,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
         UsageError: anything is wrong; the sentence names the field and the allowed values.
     """
     raw = read(study)
-    for key in ("name", "dataset", "image_size", "sizes", "seeds", "backends"):
-        if options.get(key) is not None:
-            raw[key] = options[key]
+    for field in ("name", "dataset", "image_size", "sizes", "seeds", "backends"):
+        if options.get(field) is not None:
+            raw[field] = options[field]
     if options.get("steps") is not None:
         _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
     _select_models(raw, options.get("models"))

@@ -34,16 +34,23 @@ class LocalExecutor:
     Args:
         workers: trials at a time.
         threads: computing threads of each; by default the cores are shared out evenly.
+        command: what runs one trial, by default `python -m studies.trial`.
 
     Raises:
         UsageError: a number is below 1, or more threads than cores are asked for.
     """
 
-    def __init__(self, workers: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        threads: int | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
         available = len(cores())
         if workers < 1 or (threads is not None and threads < 1):
             raise UsageError("--workers and --threads must be at least 1")
         self.workers = workers
+        self.command = command or TRIAL_COMMAND
         self.threads = threads or max(1, available // workers)
         if self.threads > available:
             raise UsageError(
@@ -86,7 +93,7 @@ class LocalExecutor:
         with _affinity(slot * self.threads, bound):
             process = _Process(
                 trial,
-                TRIAL_COMMAND,
+                self.command,
                 results,
                 logs / log_name(trial),
                 environment(trial, threads, shared=self.workers > 1),

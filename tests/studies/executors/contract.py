@@ -1,0 +1,92 @@
+"""What every executor must do.  A new executor's test subclasses `ExecutorContract`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from studies.executors import Executor, log_name
+from studies.study import Evaluation, Trial
+from tests.studies.descriptions import trial
+from tests.studies.fake_trial import COMMAND
+
+
+class ExecutorContract:
+    """Trials in, one record each out, whatever becomes of their processes."""
+
+    def make(self, workers: int, threads: int, command: Sequence[str]) -> Executor:
+        """The executor under test."""
+        raise AssertionError("a subclass makes its executor here")
+
+    @pytest.fixture
+    def run(self, tmp_path: Path):
+        def run(trials: list[Trial], workers: int = 2) -> list[tuple[Trial, dict]]:
+            events = []
+            executor = self.make(workers, 1, COMMAND)
+            executor.run(trials, tmp_path, tmp_path / "logs", lambda t, e: events.append((t, e)))
+            return events
+
+        return run
+
+    def test_every_trial_starts_progresses_and_ends_with_one_record(self, run):
+        trials = [trial(seed=seed) for seed in range(3)]
+        events = run(trials)
+        for each in trials:
+            own = [event["event"] for which, event in events if which == each]
+            assert own == ["start", "progress", "progress", "record"]
+        assert {r["status"] for r in _records(events).values()} == {"done"}
+
+    def test_a_lost_process_is_a_failed_record_and_the_others_go_on(self, run, tmp_path):
+        names = ["dies", "exits", "fails", "done"]
+        trials = [trial(name, seed=seed) for seed, name in enumerate(names)]
+        records = _records(run(trials))
+        assert [records[t.trial_id]["status"] for t in trials] == ["failed"] * 3 + ["done"]
+        reasons = [records[t.trial_id].get("reason", "") for t in trials]
+        assert "SIGKILL" in reasons[0] and "memory" in reasons[0]
+        assert "exit code 3" in reasons[1] and "the reason why" in reasons[1]
+        assert reasons[2] == "loss became NaN"
+        for each in trials:
+            record = records[each.trial_id]
+            assert (record["model"], record["seed"]) == (each.model.name, each.seed)
+            assert (record["size"], record["backend"]) == (each.size, each.backend)
+            assert record["pretrain_id"] == each.pretrain_id
+
+    def test_every_trial_has_its_own_process_and_log(self, run, tmp_path):
+        trials = [trial(seed=seed) for seed in range(2)]
+        records = _records(run(trials, workers=1))
+        assert len({record["pid"] for record in records.values()}) == 2
+        for each in trials:
+            log = (tmp_path / "logs" / log_name(each)).read_text()
+            assert "a word on stderr" in log and "on stdout but no event" in log
+
+    def test_a_process_gets_its_trials_backend_and_threads(self, run):
+        trials = [trial(backend="torch"), trial(backend="jax")]
+        records = _records(run(trials))
+        for each in trials:
+            given = records[each.trial_id]["environment"]
+            assert given == {"KERAS_BACKEND": each.backend, "OMP_NUM_THREADS": "1"}
+            assert records[each.trial_id]["cores"] == 1
+
+    def test_no_more_than_workers_at_a_time(self, run):
+        records = _records(run([trial(seed=seed) for seed in range(3)], workers=1)).values()
+        assert not any(_overlap(a, b) for a in records for b in records if a is not b)
+
+    def test_trials_that_share_a_checkpoint_never_run_at_the_same_time(self, run):
+        trials = [trial(evaluation=Evaluation(shots=(shots,))) for shots in (1, 2)]
+        assert trials[0].pretrain_id == trials[1].pretrain_id
+        first, second = _records(run(trials)).values()
+        assert not _overlap(first, second)
+
+    def test_no_trials_are_no_work(self, run):
+        assert run([]) == []
+
+
+def _records(events: list[tuple[Trial, dict]]) -> dict[str, dict]:
+    ends = [event["record"] for _, event in events if event["event"] == "record"]
+    records = {record["trial_id"]: record for record in ends}
+    assert len(records) == len(ends), "a trial ended twice"
+    return records
+
+
+def _overlap(a: dict, b: dict) -> bool:
+    return a["began"] < b["ended"] and b["began"] < a["ended"]

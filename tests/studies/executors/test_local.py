@@ -1,0 +1,103 @@
+"""The local executor: the contract, and that trials never outlive their driver."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from studies.errors import UsageError
+from studies.executors.environment import cores
+from studies.executors.local import LocalExecutor
+from tests.studies.descriptions import trial
+from tests.studies.executors.contract import ExecutorContract
+from tests.studies.fake_trial import COMMAND
+
+pytestmark = pytest.mark.once
+
+
+class TestLocalExecutor(ExecutorContract):
+    def make(self, workers, threads, command):
+        return LocalExecutor(workers, threads, command)
+
+
+def test_the_cores_are_shared_out_by_default():
+    available = len(cores())
+    assert LocalExecutor().threads == available
+    assert LocalExecutor(workers=2 * available).threads == 1
+
+
+@pytest.mark.parametrize("arguments", [{"workers": 0}, {"threads": 0}, {"threads": 10**6}])
+def test_impossible_numbers_are_refused(arguments):
+    with pytest.raises(UsageError, match=r"at least 1|at most \d+"):
+        LocalExecutor(**arguments)
+
+
+def test_a_trial_keeps_the_threads_it_first_started_with(tmp_path):
+    each = trial()
+    note = tmp_path / ".checkpoints" / each.pretrain_id / "threads.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"threads": 7, "cores": 1}))
+    records = []
+    LocalExecutor(1, len(cores()), COMMAND).run(
+        [each], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
+    )
+    assert records[-1]["environment"]["OMP_NUM_THREADS"] == "7"
+    assert records[-1]["cores"] == 1
+
+
+def test_an_interruption_leaves_no_process_behind(tmp_path):
+    def interrupt(each, event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalExecutor(1, 1, COMMAND).run([trial("hangs")], tmp_path, tmp_path / "l", interrupt)
+    assert not any(_alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
+
+
+def test_trials_die_with_a_killed_driver(tmp_path):
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=Path.cwd())
+    try:
+        pids = _wait(lambda: [int(p.read_text() or 0) for p in tmp_path.glob("*.pid")], count=2)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in pids)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from studies.executors.local import LocalExecutor
+from tests.studies.descriptions import trial
+from tests.studies.fake_trial import COMMAND
+
+results = Path(sys.argv[1])
+trials = [trial("hangs", seed=seed) for seed in range(2)]
+LocalExecutor(2, 1, COMMAND).run(trials, results, results / "logs", lambda trial, event: None)
+"""
+
+
+def _wait(get, count: int) -> list[int]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = get()
+        if len(found) == count and all(found):
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the trials did not start")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z" and os.path.exists(f"/proc/{pid}")
