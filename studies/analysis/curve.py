@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 
+# Ratio of variances from which a law's misses count as more than noise; F(4, 12) exceeds 3.3 in
+# one case out of twenty.
+_FAR = 3.0
+
+
 @dataclass(frozen=True)
 class Curve:
     """Log errors of one model, arranged by seed and size.
@@ -141,7 +146,7 @@ class Draws:
 
 
 def make_draws(curve: Curve, parameters: int, count: int, rng: np.random.Generator) -> Draws:
-    """Draws what `resample` needs for `count` curves of this design."""
+    """Draws what `scatter` needs for `count` curves of this design."""
     num_rows, num_sizes = curve.table.shape
     level = max(num_rows - 1, 1)
     shape = _shape_freedom(curve, parameters)
@@ -162,8 +167,8 @@ def why_no_interval(curve: Curve, parameters: int) -> str | None:
     return None
 
 
-def resample(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) -> np.ndarray:
-    """New mean log errors (B, I): the fitted law plus noise like that of the data.
+def scatter(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) -> np.ndarray:
+    """Noise (B, I) like that of the curve's mean log errors.
 
     A residual bootstrap pooled over sizes with seeds as blocks. Residuals are split into a seed's
     own shift (the same at all sizes) and the rest. The rest is drawn from the pool of all sizes;
@@ -196,9 +201,11 @@ def resample(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) ->
     if pure >= 1:
         variance = pure_square / pure
         if lack >= 1:
-            # Where the law misses the means by more than the seeds explain (a wrong form, or an
-            # unlucky subset that all seeds share), the misses are the better measure.
-            variance = max(variance, lack_square / lack)
+            # A law that misses the means by far more than the seeds explain (a wrong form, or an
+            # unlucky subset that all seeds share) has the misses as its noise.
+            missed = lack_square / lack
+            far = missed > _FAR * variance
+            variance = missed if far else (pure_square + lack_square) / (pure + lack)
         pool = rest[present]
     else:
         variance = lack_square / max(lack, 1)
@@ -216,7 +223,7 @@ def resample(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) ->
         level = draws.seed_weights * (shift * inflate)  # (B, S)
         level = level @ present / counts  # (B, I)
         noise += level / np.sqrt(draws.level_chi2)[:, None]
-    return fitted + noise
+    return noise
 
 
 def _shape_freedom(curve: Curve, parameters: int) -> int:

@@ -148,7 +148,7 @@ def make_form(name: str, chance_error: float = 1.0) -> Form:
         "g": (0.0, 1e3, 0.0, inf),
         # a = 1 is the logistic between guessing and the limit. Short curves hardly say anything
         # about a: without the prior M4 overfits them.
-        "a": (0.05, 4.0, 1.0, _M4_SPREAD),
+        "a": (0.05, 4.0, 1.0, 0.5),
     }
     names = {
         "M1": ("c",),
@@ -163,5 +163,6 @@ def make_form(name: str, chance_error: float = 1.0) -> Form:
     return Form(name, ("log_b", *names[name]), lower, upper, centre, spread, chance_error)
 
 
-# In units of the noise of one mean log error.
-_M4_SPREAD = 0.5
+import os
+_M4_SPREAD = float(os.environ.get("SP_A", 0.5))
+E_INF=float(os.environ.get("SP_E","inf"))

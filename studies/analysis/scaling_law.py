@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from studies.analysis.curve import Curve, Draws, make_curve, make_draws, resample, why_no_interval
+from studies.analysis.curve import Curve, Draws, make_curve, make_draws, scatter, why_no_interval
 from studies.analysis.forms import Form, make_form
 from studies.analysis.least_squares import fit_many
 
@@ -33,9 +33,9 @@ def fit_scaling_law(
 ) -> ScalingLaw:
     """Fits a scaling law to one model's errors, in log error, and chooses its form.
 
-    The form (M1, M2 or M4; see `studies.analysis.forms`) is the one that, fitted to the smaller
-    sizes, comes closest to the larger ones. With fewer than five sizes there is too little tail to
-    judge by: the choice is then between fewer forms, and `reason` says so.
+    The form (M2, which contains M1, or M4; see `studies.analysis.forms`) is the one that, fitted
+    to the smaller sizes, comes closest to the larger ones. Fewer than five sizes leave too little
+    tail to judge by: the choice is then among simpler forms, and `reason` says so.
 
     Args:
         sizes: numbers of training images, one entry a result; any order, repeats allowed.
@@ -209,7 +209,9 @@ class ScalingLaw:
         """Laws fitted to resampled curves, each with the form that its own tail prefers."""
         curve, noise = self.curve, self.curve.noise()
         fitted = self.shape.log_error(self.theta, curve.log_t)
-        curves = resample(curve, fitted, len(self.theta), draws)
+        # The noise is put on the measured means, not on the fitted law: a law that is a little
+        # too stiff would otherwise breed replicates that all prefer it.
+        curves = curve.means + scatter(curve, fitted, len(self.theta), draws)
         chosen, _ = _choose(self.candidates, curve, curves, noise)
         members = []
         for number, form in enumerate(self.candidates):
@@ -238,12 +240,14 @@ def _candidates(num_sizes: int) -> tuple[tuple[str, ...], str]:
         return ("M1",), f"only {num_sizes} sizes: a straight line in log-log is all they carry"
     if num_sizes == 4:
         return ("M1", "M2"), "only 4 sizes: M1 or M2, by how they predict the largest"
-    return ("M1", "M2", "M4"), "best at predicting the larger sizes from the smaller"
+    # M1 is left out on purpose: M2 contains it (e_inf = 0), and a law without any limit forecasts
+    # with far too much confidence when it is wrong.
+    return ("M2", "M4"), "best at predicting the larger sizes from the smaller"
 
 
 def _cuts(num_sizes: int) -> list[int]:
     """How many of the smaller sizes to fit to; the rest of the curve is the tail to predict."""
-    return [cut for cut in (num_sizes - 2, num_sizes - 1) if cut >= 3][-2:]
+    return [cut for cut in (num_sizes - 2, num_sizes - 1) if cut >= 3]
 
 
 def _choose(

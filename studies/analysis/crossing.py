@@ -1,0 +1,316 @@
+"""At how many training images does one model overtake another?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from studies.analysis.curve import Draws, why_no_interval
+from studies.analysis.scaling_law import ScalingLaw
+
+# How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
+# little about a fourth one; a crossing further out is as good as none.
+_REACH_UP = 1000.0
+_REACH_DOWN = 10.0
+_GRID = 320  # points over the searched sizes, in log size
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where two learning curves cross.
+
+    Attributes:
+        size: number of training images; None if the curves do not cross.
+        low, high: the interval. 0 or inf: open on that side (the data do not exclude that one
+            model leads all the way). Both None: no interval can be given, or, for kind "none", no
+            crossing is compatible with the data anywhere in the searched sizes. For kind "none"
+            with numbers: where a crossing is still possible.
+        kind: "measured" (within the sizes measured for both), "extrapolated" (outside them: a
+            forecast), or "none".
+        better_below: "a", "b" or None: who has the lower error just below the crossing (for kind
+            "none": at the largest measured size). The other one leads above it.
+        others: further crossings in the measured sizes.
+        level: the interval's confidence.
+        note: what else must be said.
+    """
+
+    size: float | None
+    low: float | None
+    high: float | None
+    kind: str
+    better_below: str | None = None
+    others: tuple[float, ...] = ()
+    level: float = 0.9
+    note: str = ""
+
+
+def crossing(law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9) -> Crossing:
+    """Finds where two fitted laws cross.
+
+    Where both laws were fitted to the same seeds and sizes, their bootstraps use the same draws:
+    what shifts both models cancels. A replicate without a crossing is not thrown away: it says that
+    one model leads everywhere, and so opens the interval on that side.
+
+    Args:
+        law_a, law_b: fitted laws.
+        level: confidence of the interval.
+
+    Returns:
+        A `Crossing`. Of several crossings in the measured sizes, the last one is taken (beyond it
+        the order stays); the rest are in `others`. Outside, the one nearest to the data.
+
+    Raises:
+        ValueError: level is not between 0 and 1.
+
+    Example:
+        >>> found = crossing(vit_law, resnet_law)
+        >>> found.kind, found.size
+        ('extrapolated', 212000.0)
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1; got {level}.")
+    sizes_a, sizes_b = law_a.curve.sizes, law_b.curve.sizes
+    first, last = max(sizes_a[0], sizes_b[0]), min(sizes_a[-1], sizes_b[-1])
+    if first > last:  # the two were measured at different sizes: nothing is measured for both
+        first = last = math.sqrt(first * last)
+    grid = np.geomspace(max(1.0, first / _REACH_DOWN), last * _REACH_UP, _GRID)
+    grid = np.unique(np.concatenate([grid, [first, last]]))
+    gap = _gap(law_a, law_b, grid)  # positive where b has the lower error
+    roots = [_refine(law_a, law_b, *pair) for pair in _sign_changes(grid, gap)]
+    inside = [root for root in roots if first <= root <= last]
+    outside = [root for root in roots if not first <= root <= last]
+    reasons = {
+        why for law in (law_a, law_b) if (why := why_no_interval(law.curve, len(law.theta)))
+    }
+    ahead = None if reasons else _share_b_ahead(law_a, law_b, grid)
+    note = "; ".join(sorted(reasons))
+    if not roots:
+        low, high = _possible(grid, gap, ahead, level)
+        leader = _leader(float(np.interp(math.log(last), np.log(grid), gap)))
+        if leader is None and not note:
+            note = "the two laws coincide"
+        return Crossing(None, low, high, "none", leader, (), level, note)
+    if inside:
+        size, kind = inside[-1], "measured"
+    else:
+        size = min(outside, key=lambda root: max(first / root, root / last))
+        kind = "extrapolated"
+    others = tuple(root for root in inside if root != size)
+    before = grid < size
+    leader = _leader(gap[before][-1]) if before.any() else None
+    low, high = _interval(grid, ahead, size, leader, level)
+    if low == 0.0 and high == math.inf:
+        note = "the data cannot tell the two apart"
+    return Crossing(size, low, high, kind, leader, others, level, note)
+
+
+def measured_crossing(
+    sizes_a: Sequence[float],
+    errors_a: Sequence[float],
+    seeds_a: Sequence[Hashable],
+    sizes_b: Sequence[float],
+    errors_b: Sequence[float],
+    seeds_b: Sequence[Hashable],
+    level: float = 0.9,
+) -> Crossing:
+    """Finds where the measured mean curves cross, without any law.
+
+    Means are interpolated linearly in log size between the sizes measured for both models. The
+    interval holds the sizes at which the difference of the two, a t interval over seeds, includes
+    zero; differences are paired where both models have the same seeds.
+
+    Args:
+        sizes_a, errors_a, seeds_a: one entry a result of model a; equally long.
+        sizes_b, errors_b, seeds_b: of model b.
+        level: confidence.
+
+    Returns:
+        A `Crossing` of kind "measured" or "none". With several crossings the last is taken.
+
+    Raises:
+        ValueError: the models share no size.
+    """
+    common, difference = _differences(
+        (sizes_a, errors_a, seeds_a), (sizes_b, errors_b, seeds_b), level
+    )
+    if len(common) == 0:
+        raise ValueError("The two models have no size in common: nothing can be compared.")
+    logs = np.log(common)
+    fine = np.unique(np.concatenate([np.linspace(logs[0], logs[-1], 400), logs]))
+    gap, half = difference(fine)
+    roots = []
+    for left, right in _sign_changes(fine, gap):
+        at = np.interp([left, right], fine, gap)
+        roots.append(math.exp(left + (right - left) * at[0] / (at[0] - at[1])))
+    one_seed = bool(np.isnan(half).all())
+    note = "one seed only: there is no interval" if one_seed else ""
+    low_gap, high_gap = gap - half, gap + half
+    unclear = (low_gap <= 0) & (high_gap >= 0)
+    if not roots:
+        leader = _leader(float(gap[-1]))
+        low, high = (None, None) if one_seed else _run(fine, unclear, None)
+        return Crossing(None, low, high, "none", leader, (), level, note)
+    size = roots[-1]
+    low, high = (None, None) if one_seed else _run(fine, unclear, math.log(size))
+    if low == 0.0 and high == math.inf:
+        note = "the seeds cannot tell the two apart"
+    leader = _leader(float(gap[fine < math.log(size)][-1])) if size > common[0] else None
+    return Crossing(size, low, high, "measured", leader, tuple(roots[:-1]), level, note)
+
+
+def _gap(law_a: ScalingLaw, law_b: ScalingLaw, sizes: np.ndarray) -> np.ndarray:
+    gap = np.log(law_a.predict(sizes)) - np.log(law_b.predict(sizes))
+    # Differences below rounding are none: equal laws must not "cross" at every point.
+    return np.where(np.abs(gap) < 1e-9, 0.0, gap)
+
+
+def _leader(gap: float) -> str | None:
+    return None if gap == 0 or math.isnan(gap) else ("b" if gap > 0 else "a")
+
+
+def _sign_changes(x: np.ndarray, gap: np.ndarray) -> list[tuple[float, float]]:
+    """Neighbouring points between which the sign changes; a mere touch is no crossing."""
+    signed = np.flatnonzero(gap != 0)
+    changes = np.flatnonzero(np.sign(gap[signed[1:]]) != np.sign(gap[signed[:-1]]))
+    return [(float(x[signed[i]]), float(x[signed[i + 1]])) for i in changes]
+
+
+def _refine(law_a: ScalingLaw, law_b: ScalingLaw, left: float, right: float) -> float:
+    low, high = math.log(left), math.log(right)
+    start = np.sign(_gap(law_a, law_b, np.array([left]))[0])
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if np.sign(_gap(law_a, law_b, np.array([math.exp(middle)]))[0]) == start:
+            low = middle
+        else:
+            high = middle
+    return math.exp(0.5 * (low + high))
+
+
+def _share_b_ahead(law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray) -> np.ndarray:
+    """Share of replicates in which b has the lower error, at each size (ties count half)."""
+    rng = np.random.default_rng([law_a.key, law_b.key])
+    draws_a: Draws = law_a.draws(rng)
+    same = law_a.curve.same_design(law_b.curve) and law_a.replicates == law_b.replicates
+    draws_b = draws_a if same else law_b.draws(rng)
+    count = min(law_a.replicates, law_b.replicates)
+    gap = law_a.log_errors(draws_a, grid)[:count] - law_b.log_errors(draws_b, grid)[:count]
+    return np.mean(gap > 0, axis=0) + 0.5 * np.mean(gap == 0, axis=0)
+
+
+def _interval(
+    grid: np.ndarray, ahead: np.ndarray | None, size: float, leader: str | None, level: float
+) -> tuple[float | None, float | None]:
+    """Going out from the crossing, the first sizes at which it is clear who leads."""
+    if ahead is None:
+        return None, None
+    tail = (1.0 - level) / 2.0
+    above = 1.0 - ahead if leader == "b" else ahead  # share in which the order above holds already
+    low, high = 0.0, math.inf
+    below_points = np.flatnonzero((grid < size) & (above <= tail))
+    if len(below_points):
+        low = _between(grid, above, below_points[-1], tail, size)
+    above_points = np.flatnonzero((grid > size) & (above >= 1.0 - tail))
+    if len(above_points):
+        high = _between(grid, above, above_points[0] - 1, 1.0 - tail, size)
+    return min(low, size), max(high, size)
+
+
+def _between(grid: np.ndarray, share: np.ndarray, i: int, value: float, size: float) -> float:
+    """Size between grid points i and i+1 at which the share reaches the value."""
+    if i < 0 or i + 1 >= len(grid) or share[i] == share[i + 1]:
+        return float(grid[min(max(i, 0), len(grid) - 1)])
+    part = float(np.clip((value - share[i]) / (share[i + 1] - share[i]), 0.0, 1.0))
+    return float(grid[i] * (grid[i + 1] / grid[i]) ** part)
+
+
+def _possible(
+    grid: np.ndarray, gap: np.ndarray, ahead: np.ndarray | None, level: float
+) -> tuple[float | None, float | None]:
+    """Without a crossing: the sizes at which the data do not exclude the opposite order."""
+    if ahead is None:
+        return None, None
+    tail = (1.0 - level) / 2.0
+    opposite = np.where(gap > 0, 1.0 - ahead, ahead)
+    return _run(np.log(grid), opposite > tail, None)
+
+
+def _run(
+    logs: np.ndarray, unclear: np.ndarray, around: float | None
+) -> tuple[float | None, float | None]:
+    """The ends of the unclear stretch around a point (or of all of it), 0 or inf where it is open."""
+    points = np.flatnonzero(unclear)
+    if len(points) == 0:
+        return None, None
+    first, last = int(points[0]), int(points[-1])
+    if around is not None:
+        middle = int(np.argmin(np.abs(logs - around)))
+        clear_before = np.flatnonzero(~unclear[:middle])
+        clear_after = np.flatnonzero(~unclear[middle + 1 :])
+        first = int(clear_before[-1]) + 1 if len(clear_before) else 0
+        last = middle + int(clear_after[0]) if len(clear_after) else len(logs) - 1
+    low = 0.0 if first == 0 else math.exp(logs[first])
+    high = math.inf if last == len(logs) - 1 else math.exp(logs[last])
+    return low, high
+
+
+def _differences(a, b, level):  # type: ignore[no-untyped-def]
+    """Common sizes, and a function of log size: difference of error a - b and half its interval."""
+    tables = [_by_seed(*part) for part in (a, b)]
+    common = np.array(sorted(set(tables[0]) & set(tables[1])))
+    pairs = []
+    for size in common:
+        one, two = tables[0][size], tables[1][size]
+        matched = sorted(set(one) & set(two), key=str)
+        pairs.append((one, two, matched))
+    logs = np.log(common) if len(common) else common
+    everywhere = set.intersection(*(set(p[2]) for p in pairs)) if pairs else set()
+
+    def paired(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seeds = sorted(everywhere, key=str)
+        curves = np.array(
+            [np.interp(x, logs, [one[s] - two[s] for one, two, _ in pairs]) for s in seeds]
+        )
+        half = _half(curves.std(axis=0, ddof=1) / math.sqrt(len(seeds)), len(seeds) - 1, level)
+        return curves.mean(axis=0), half
+
+    def separate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        means, variances, freedoms = [], [], []
+        for one, two, _ in pairs:
+            groups = [np.array(list(one.values())), np.array(list(two.values()))]
+            means.append(groups[0].mean() - groups[1].mean())
+            if min(len(g) for g in groups) < 2:
+                variances.append(np.nan)
+                freedoms.append(1.0)
+                continue
+            parts = [g.var(ddof=1) / len(g) for g in groups]
+            variances.append(sum(parts))
+            down = sum(p**2 / (len(g) - 1) for p, g in zip(parts, groups, strict=True))
+            freedoms.append(sum(parts) ** 2 / down if down > 0 else 1.0)
+        # Interpolating the half widths is a little wide between sizes, never too narrow.
+        halves = [
+            float(_half(np.sqrt(v), f, level)) for v, f in zip(variances, freedoms, strict=True)
+        ]
+        return np.interp(x, logs, means), np.interp(x, logs, halves)
+
+    return common, (paired if len(everywhere) >= 2 else separate)
+
+
+def _half(standard_error: np.ndarray, freedom: float, level: float) -> np.ndarray:
+    if freedom < 1:
+        return np.full_like(standard_error, np.nan)
+    return student.ppf(0.5 + level / 2, freedom) * standard_error
+
+
+def _by_seed(
+    sizes: Sequence[float], errors: Sequence[float], seeds: Sequence[Hashable]
+) -> dict[float, dict[Hashable, float]]:
+    table: dict[float, dict[Hashable, float]] = {}
+    for size, error, seed in zip(sizes, errors, seeds, strict=True):
+        if np.isfinite(error):
+            table.setdefault(float(size), {})[seed] = float(error)
+    return table
