@@ -29,6 +29,7 @@ class MultiHeadAttention(keras.layers.Layer):
         query: `(B, N, D)`.
         value: `(B, M, D)`, what is attended to; None for the query itself.
         attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
+            Keras' own mask of the value is combined with it.
         return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
 
     Raises:
@@ -48,6 +49,7 @@ class MultiHeadAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
@@ -88,7 +90,9 @@ class MultiHeadAttention(keras.layers.Layer):
         q = self._heads(self.query, query)  # (B, N, heads, d)
         k = self._heads(self.key, value)  # (B, M, heads, d)
         v = self._heads(self.value, value)
-        mask = _mask_of_rank_4(attention_mask)
+        # Keras hands its mask to `call` only where there is one tensor argument: look for it.
+        mask = combine_masks(attention_mask, getattr(value, "_keras_mask", None))
+        mask = _mask_of_rank_4(mask)
         dropping = bool(training) and self.attention_dropout_rate > 0
         scores = None
         if (
@@ -116,6 +120,9 @@ class MultiHeadAttention(keras.layers.Layer):
         shape = (query.shape[0], self.num_heads, query.shape[1], length)
         return output, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
+    def compute_output_shape(self, query_shape, value_shape=None):
+        return tuple(query_shape)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -132,9 +139,8 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.position_bias is not None:
             logits = logits + self.position_bias(logits)
         if mask is not None:
-            # Half of the smallest number: adding cannot overflow to -inf, so that a row without
-            # any allowed position stays finite.
-            lowest = -1e30 if logits.dtype not in ("float16", "torch.float16") else -3e4
+            # Finite, so that a row without any allowed position does not become NaN.
+            lowest = -3e4 if self.compute_dtype == "float16" else -1e30
             logits = ops.where(mask, logits, ops.cast(lowest, logits.dtype))
         scores = ops.softmax(logits, axis=-1)
         dropped = self.attention_dropout(scores, training=training)
@@ -149,6 +155,16 @@ class MultiHeadAttention(keras.layers.Layer):
         return keras.layers.Dense(
             units, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name=name
         )
+
+
+def combine_masks(attention_mask, mask):
+    """Joins an attention mask of any rank with a mask `(B, M)` of the tokens that are there."""
+    if mask is None or attention_mask is None:
+        return mask if attention_mask is None else attention_mask
+    attention_mask, mask = ops.cast(attention_mask, "bool"), ops.cast(mask, "bool")
+    for _ in range(len(attention_mask.shape) - 2):
+        mask = mask[:, None]
+    return ops.logical_and(attention_mask, mask)
 
 
 def _mask_of_rank_4(mask):

@@ -1,9 +1,8 @@
 """One pre-norm Transformer encoder block (paper, equations 2 and 3)."""
 
 import keras
-from keras import ops
 
-from keras_vit.layers.attention import MultiHeadAttention
+from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
@@ -99,7 +98,7 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None):
         y = self.attention(
             self.attention_norm(x),
-            attention_mask=_combine(attention_mask, mask),
+            attention_mask=combine_masks(attention_mask, mask),
             training=training,
             return_attention_scores=return_attention_scores,
         )
@@ -118,6 +117,9 @@ class TransformerBlock(keras.layers.Layer):
             x, return_attention_scores=return_attention_scores
         )
 
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
     def compute_mask(self, inputs, previous_mask=None):
         return previous_mask
 
@@ -134,13 +136,3 @@ class TransformerBlock(keras.layers.Layer):
             "relative_position_grid": self.relative_position_grid,
             "fused_attention": self.fused_attention,
         }
-
-
-def _combine(attention_mask, mask):
-    """Joins an explicit mask with Keras' mask of valid tokens, which has the shape (B, N)."""
-    if mask is None or attention_mask is None:
-        return mask if attention_mask is None else attention_mask
-    attention_mask, mask = ops.cast(attention_mask, "bool"), ops.cast(mask, "bool")
-    for _ in range(len(attention_mask.shape) - 2):
-        mask = mask[:, None]
-    return ops.logical_and(attention_mask, mask)

@@ -87,7 +87,7 @@ def _dense(layer, inputs, output):
 
 
 def _einsum_dense(layer, inputs, output):
-    left, right = layer.equation.replace("...", "").split("->")[0].split(",")
+    _, right = layer.equation.replace("...", "").split("->")[0].split(",")
     sizes = dict(zip(right, layer.full_output_shape and layer._kernel.shape, strict=True))
     kept = layer.equation.split("->")[1]
     summed = math.prod(size for letter, size in sizes.items() if letter not in kept)

@@ -118,6 +118,8 @@ class ResNet(keras.Model):
         )(x)
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
+        # `compile` looks at the model's own policy to scale the loss in mixed_float16.
+        self.dtype_policy = policy
         self._config = {
             "input_shape": tuple(input_shape),
             "block_counts": tuple(block_counts),

@@ -8,7 +8,9 @@ import pytest
 
 import keras_vit
 
-PUBLISHED = json.loads((Path(__file__).parents[2] / "golden/published_multiply_adds.json").read_text())
+PUBLISHED = json.loads(
+    (Path(__file__).parents[2] / "golden/published_multiply_adds.json").read_text()
+)
 
 
 def abstract(name: str, **arguments) -> keras.Model:

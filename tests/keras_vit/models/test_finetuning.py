@@ -1,0 +1,265 @@
+"""A fine-tuning model keeps what was learned and changes what must change."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.ndimage
+
+import keras_vit
+from tests.contracts import numpy, randomise
+
+VIT = dict(
+    input_shape=(8, 12, 3),
+    patch_size=4,
+    num_layers=2,
+    hidden_size=8,
+    mlp_dim=16,
+    num_heads=2,
+    classes=3,
+)
+HYBRID = {**VIT, "input_shape": (16, 24, 3), "patch_size": 2, "stem_block_counts": (1,)}
+RESNET = dict(input_shape=(8, 12, 3), block_counts=(1, 1), width_factor=0.125, groups=4, classes=3)
+KINDS = {
+    "token": (keras_vit.VisionTransformer, VIT),
+    "representation": (keras_vit.VisionTransformer, {**VIT, "representation_size": 6}),
+    "gap-2d": (
+        keras_vit.VisionTransformer,
+        {**VIT, "classifier": "gap", "position_embedding": "learned_2d"},
+    ),
+    "token-2d": (keras_vit.VisionTransformer, {**VIT, "position_embedding": "learned_2d"}),
+    "map-sincos": (
+        keras_vit.VisionTransformer,
+        {**VIT, "classifier": "map", "position_embedding": "sincos2d"},
+    ),
+    "relative": (keras_vit.VisionTransformer, {**VIT, "position_embedding": "relative"}),
+    "none": (keras_vit.VisionTransformer, {**VIT, "position_embedding": "none"}),
+    "hybrid": (keras_vit.VisionTransformer, HYBRID),
+    "resnet": (keras_vit.ResNet, RESNET),
+    "resnet-small": (keras_vit.ResNet, {**RESNET, "stem": "small", "bottleneck": False}),
+}
+POSITIONS = ("position_embedding", "row_embedding", "column_embedding", "bias_table")
+
+
+def pretrained(kind: str) -> keras.Model:
+    cls, arguments = KINDS[kind]
+    model = cls(**arguments)
+    randomise(model)
+    return model
+
+
+def by_name(model: keras.Model) -> dict[str, np.ndarray]:
+    return {w.path.removeprefix(model.name + "/"): numpy(w) for w in model.weights}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_task_and_resolution(kind):
+    model = pretrained(kind)
+    before = by_name(model)
+    height, width, _ = model.input_shape[1:]
+    new = keras_vit.for_finetuning(model, classes=5, input_shape=(2 * height, 2 * width, 3))
+    after = by_name(new)
+
+    assert set(after) == {name for name in before if not name.startswith("pre_logits")}
+    assert not after["head/kernel"].any() and not after["head/bias"].any()
+    assert after["head/kernel"].shape[1] == 5
+    for name, value in after.items():
+        if name.startswith("head/"):
+            continue
+        if name.split("/")[-1] in POSITIONS:
+            assert value.shape != before[name].shape
+        else:
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+    for name, value in by_name(model).items():
+        np.testing.assert_array_equal(value, before[name])  # the pre-trained model stays
+
+    images = np.random.default_rng(0).normal(size=(2, 2 * height, 2 * width, 3)).astype("float32")
+    np.testing.assert_array_equal(numpy(new(images)), np.zeros((2, 5)))
+    assert len(new.trainable_weights) == len(new.weights)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "representation"])
+def test_same_resolution_gives_the_same_features(kind):
+    model = pretrained(kind)
+    images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
+    new = keras_vit.for_finetuning(model, classes=None)
+    features = keras.Model(model.input, model.get_layer("head").input)
+    np.testing.assert_allclose(numpy(new(images)), numpy(features(images)), rtol=1e-6, atol=1e-6)
+
+
+def test_positions_are_interpolated_as_the_authors_do():
+    """scipy's linear zoom is what vit_jax calls; the class token's embedding is kept."""
+    model = pretrained("token")
+    new = keras_vit.for_finetuning(model, classes=2, input_shape=(20, 16, 3))
+    old_values = numpy(model.get_layer("position_embedding").position_embedding)
+    values = numpy(new.get_layer("position_embedding").position_embedding)
+    zoomed = scipy.ndimage.zoom(old_values[0, 1:].reshape(2, 3, 8), (5 / 2, 4 / 3, 1), order=1)
+    np.testing.assert_array_equal(values[:, :1], old_values[:, :1])
+    np.testing.assert_allclose(values[0, 1:], zoomed.reshape(20, 8), atol=1e-6)
+
+
+def test_2d_positions_are_interpolated_as_a_whole_grid_would_be():
+    """Rows and columns apart give what interpolating their sum over the grid gives."""
+    model = pretrained("token-2d")
+    new = keras_vit.for_finetuning(model, classes=2, input_shape=(20, 16, 3))
+    old_values = numpy(model.get_layer("position_embedding").embeddings())
+    values = numpy(new.get_layer("position_embedding").embeddings())
+    expected = keras_vit.resample_position_embedding(old_values, (2, 3), (5, 4))
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+def test_relative_table_keeps_its_centre_corners_and_prefix_entries():
+    model = pretrained("relative")
+    new = keras_vit.for_finetuning(model, classes=2, input_shape=(12, 16, 3))
+    old = numpy(model.get_layer("block_1").attention.position_bias.bias_table)
+    table = numpy(new.get_layer("block_1").attention.position_bias.bias_table)
+    old_grid, grid = old[:, :-3].reshape(2, 3, 5), table[:, :-3].reshape(2, 5, 7)
+    np.testing.assert_array_equal(table[:, -3:], old[:, -3:])
+    np.testing.assert_allclose(grid[:, 2, 3], old_grid[:, 1, 2], atol=1e-6)
+    np.testing.assert_allclose(grid[:, ::4, ::6], old_grid[:, ::2, ::4], atol=1e-6)
+    # Halfway between two old offsets: rows -2..2 lie on -1..1 at every half.
+    np.testing.assert_allclose(grid[:, 1, 3], old_grid[:, :2, 2].mean(axis=1), atol=1e-6)
+
+
+def test_a_file_that_was_loaded_and_low_rank_updates_are_taken_along(tmp_path):
+    model = pretrained("token")
+    keras_vit.enable_lora(model, rank=2)
+    for weight in model.trainable_weights:
+        weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+    images = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype("float32")
+    features = keras.Model(model.input, model.get_layer("head").input)
+    new = keras_vit.for_finetuning(model, classes=None)
+    np.testing.assert_allclose(numpy(new(images)), numpy(features(images)), rtol=1e-4, atol=1e-5)
+    assert not any("lora" in weight.path for weight in new.weights)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    again = keras_vit.for_finetuning(loaded, classes=None)
+    np.testing.assert_allclose(numpy(again(images)), numpy(new(images)), rtol=1e-4, atol=1e-5)
+
+
+def test_channels_first_and_other_arguments():
+    model = keras_vit.VisionTransformer(
+        **{**VIT, "input_shape": (3, 8, 12)}, data_format="channels_first"
+    )
+    new = keras_vit.for_finetuning(
+        model,
+        classes=4,
+        input_shape=(3, 16, 12),
+        dropout_rate=0.1,
+        classifier_activation="softmax",
+        dtype="mixed_bfloat16",
+        name="flowers",
+    )
+    assert (new.grid, new.name, new.dtype_policy.name) == ((4, 3), "flowers", "float32")
+    assert new.get_layer("block_0").dtype_policy.name == "mixed_bfloat16"
+    probabilities = numpy(new(np.zeros((1, 3, 16, 12))))
+    np.testing.assert_allclose(probabilities, np.full((1, 4), 0.25))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (8, 12, 1)}, "3 channels"),
+        ({"input_shape": (9, 12, 3)}, "not a multiple of the patch height 4"),
+        ({"num_layers": 1}, "'num_layers' cannot change"),
+        ({"classes": 0}, "classes is 0"),
+        ({"interpolation": "cubic", "input_shape": (16, 12, 3)}, "'bicubic'"),
+    ],
+)
+def test_what_cannot_be_made_is_said(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.for_finetuning(pretrained("token"), **{"classes": 2, **arguments})
+
+
+def test_other_models_and_quantised_ones_are_refused():
+    with pytest.raises(ValueError, match="not Functional"):
+        inputs = keras.Input((2,))
+        keras_vit.for_finetuning(keras.Model(inputs, inputs), classes=2)
+    model = pretrained("resnet")
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="before quantize"):
+        keras_vit.for_finetuning(model, classes=2)
+
+
+def test_recipe_is_the_papers():
+    """Cosine from the highest rate to zero, with and without warmup, by its formula."""
+    optimizer, schedule = keras_vit.finetuning_recipe(steps=100, learning_rate=0.03)
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert (optimizer.momentum, optimizer.global_clipnorm) == (0.9, 1.0)
+    assert not optimizer.weight_decay and not optimizer.nesterov
+    for step in (0, 25, 50, 99, 100):
+        expected = 0.03 * (1 + np.cos(np.pi * step / 100)) / 2
+        np.testing.assert_allclose(numpy(schedule(step)), expected, atol=1e-8)
+    _, schedule = keras_vit.finetuning_recipe(100, 0.03, warmup_steps=10)
+    for step, expected in ((0, 0), (5, 0.015), (10, 0.03), (55, 0.015), (100, 0)):
+        np.testing.assert_allclose(numpy(schedule(step)), expected, atol=1e-8)
+    with pytest.raises(ValueError, match="warmup_steps is 5 of 5 steps"):
+        keras_vit.finetuning_recipe(5, 0.1, warmup_steps=5)
+
+
+def test_recipe_trains(rng):
+    """Two kinds of images that differ in brightness are told apart after fine-tuning."""
+    labels = np.arange(32) % 2
+    images = rng.normal(size=(32, 8, 12, 3)).astype("float32") * 0.1 + labels[:, None, None, None]
+    pre = keras_vit.VisionTransformer(**VIT)
+    model = keras_vit.for_finetuning(pre, classes=2)
+    optimizer, _ = keras_vit.finetuning_recipe(steps=40, learning_rate=0.1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    history = model.fit(images, labels, batch_size=8, epochs=10, verbose=0).history
+    assert history["accuracy"][-1] == 1
+
+
+@pytest.mark.parametrize("kind", ["token", "hybrid", "map-sincos"])
+def test_lora_trains_the_head_and_low_rank_updates_alone(kind, tmp_path):
+    model = pretrained(kind)
+    images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
+    unchanged = numpy(model(images))
+    keras_vit.enable_lora(model, rank=2)
+    np.testing.assert_allclose(numpy(model(images)), unchanged, rtol=1e-5, atol=1e-6)
+    names = {w.path.removeprefix(model.name + "/") for w in model.trainable_weights}
+    dense = ("attention/query", "attention/key", "attention/value", "attention/output")
+    dense += ("mlp/hidden", "mlp/output")
+    expected = {
+        f"block_{i}/{d}/lora_kernel_{x}" for i in range(2) for d in dense for x in ("a", "b")
+    }
+    assert names == expected | {"head/kernel", "head/bias"}
+
+    frozen = {w.path: numpy(w) for w in model.weights if w.path.split("/", 1)[1] not in names}
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True, jit_compile=False)
+    model.fit(images, np.ones((4, 3)), epochs=2, verbose=0)
+    for weight in model.weights:
+        if weight.path in frozen and "seed" not in weight.path:
+            np.testing.assert_array_equal(numpy(weight), frozen[weight.path])
+    trained = numpy(model(images))
+    assert np.abs(trained - unchanged).max() > 1e-3
+
+    model.save(tmp_path / "merged.keras")
+    merged = keras.saving.load_model(tmp_path / "merged.keras")
+    assert not any("lora" in weight.path for weight in merged.weights)
+    np.testing.assert_allclose(numpy(merged(images)), trained, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["token", "hybrid", "resnet"])
+def test_only_head_and_norms_train(kind):
+    model = pretrained(kind)
+    keras_vit.train_only_head_and_norms(model)
+    names = {w.path.removeprefix(model.name + "/") for w in model.trainable_weights}
+    every = {w.path.removeprefix(model.name + "/") for w in model.weights}
+    assert names == {n for n in every if n.startswith("head/") or n.endswith(("/gamma", "/beta"))}
+    before = by_name(model)
+    images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True, jit_compile=False)
+    model.fit(images, np.ones((4, 3)), verbose=0)
+    after = by_name(model)
+    changed = {name for name in every if not np.array_equal(before[name], after[name])}
+    assert changed <= names and {"head/bias"} <= changed and len(changed) > 2
+
+
+def test_lora_needs_blocks_and_comes_once():
+    with pytest.raises(ValueError, match="use train_only_head_and_norms"):
+        keras_vit.enable_lora(pretrained("resnet"), rank=2)
+    model = pretrained("token")
+    keras_vit.enable_lora(model, rank=2, train_norms=True)
+    assert any(weight.path.endswith("gamma") for weight in model.trainable_weights)
+    with pytest.raises(ValueError, match="LoRA already"):
+        keras_vit.enable_lora(model, rank=2)
