@@ -27,13 +27,22 @@ _HOMES = {
     "preprocess_input": "models.registry",
     "list_models": "models.variants",
     "flops": "models.flops",
+    "load_weights": "weights.loading",
+    "export_weights": "weights.exporting",
+    "for_finetuning": "models.finetuning",
+    "finetuning_recipe": "models.finetuning",
+    "enable_lora": "models.parameter_efficient",
+    "train_only_head_and_norms": "models.parameter_efficient",
 }
+_SUBPACKAGES = ("inspection", "pretraining")
 
 __version__ = "0.1.0"
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, *_SUBPACKAGES])
 
 
 def __getattr__(name):
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"keras_vit.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_vit.{_HOMES[name]}"), name)

@@ -149,7 +149,7 @@ def test_channels_first_and_other_arguments():
         dtype="mixed_bfloat16",
         name="flowers",
     )
-    assert (new.grid, new.name, new.dtype_policy.name) == ((4, 3), "flowers", "float32")
+    assert (new.grid, new.name, new.dtype_policy.name) == ((4, 3), "flowers", "mixed_bfloat16")
     assert new.get_layer("block_0").dtype_policy.name == "mixed_bfloat16"
     probabilities = numpy(new(np.zeros((1, 3, 16, 12))))
     np.testing.assert_allclose(probabilities, np.full((1, 4), 0.25))

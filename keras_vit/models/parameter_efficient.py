@@ -1,0 +1,77 @@
+"""Fine-tuning of few weights: low-rank updates, or the head and the norms alone."""
+
+import keras
+
+from keras_vit.layers.transformer_block import TransformerBlock
+
+NORMS = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+
+
+def enable_lora(model, rank, alpha=None, train_norms=False):
+    """Freezes a ViT but for its head and low-rank updates of its blocks' Dense layers.
+
+    Query, key, value, output and both layers of the MLP get Keras' own LoRA (`Dense.enable_lora`)
+    in place: `kernel + a @ b * alpha / rank`, with `b` starting at zero. Saving the model merges
+    the updates into the kernels, so that the file loads as a plain model.
+
+    Args:
+        model: a `VisionTransformer`, hybrids included; compile it afterwards.
+        rank: of the updates.
+        alpha: their scale is `alpha / rank`; None for 1.
+        train_norms: also train the scales and offsets of the norms.
+
+    Raises:
+        ValueError: if there are no Transformer blocks (a ResNet: see `train_only_head_and_norms`),
+            or if the model has LoRA already.
+
+    Example:
+        >>> keras_vit.enable_lora(model, rank=4)
+        >>> model.compile("adam", "mse")
+
+    Reference:
+        Hu et al., "LoRA", arXiv 2106.09685.
+    """
+    blocks = [layer for layer in model._flatten_layers() if isinstance(layer, TransformerBlock)]
+    if not blocks:
+        raise ValueError(
+            "enable_lora needs Transformer blocks, and this model has none; for a ResNet use "
+            "train_only_head_and_norms."
+        )
+    dense = [
+        layer
+        for block in blocks
+        for layer in block._flatten_layers()
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    if any(layer.lora_enabled for layer in dense):
+        raise ValueError("The model has LoRA already; start from a model without it.")
+    _freeze(model, keep_norms=train_norms)
+    for layer in dense:
+        layer.enable_lora(rank, lora_alpha=alpha)
+
+
+def train_only_head_and_norms(model):
+    """Freezes all weights of a ViT or ResNet but those of the head and of its norms.
+
+    Args:
+        model: a model of keras_vit; compile it afterwards.
+
+    Example:
+        >>> keras_vit.train_only_head_and_norms(model)
+        >>> model.compile("adam", "mse")
+
+    Reference:
+        Frankle et al., "Training BatchNorm and Only BatchNorm", arXiv 2003.00152, showed how far
+        norms alone go.
+    """
+    _freeze(model, keep_norms=True)
+
+
+def _freeze(model, keep_norms):
+    # Innermost last: the flag of an outer layer is handed down to what it contains.
+    for layer in model.layers:
+        layer.trainable = layer.name == "head"
+    if keep_norms:
+        for layer in model._flatten_layers():
+            if isinstance(layer, NORMS):
+                layer.trainable = True

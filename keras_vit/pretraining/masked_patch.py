@@ -1,0 +1,197 @@
+"""Masked patch prediction: pre-training without labels (paper, sections 4.6 and B.1.2)."""
+
+import keras
+from keras import ops
+
+from keras_vit.layers.patches import Patches
+from keras_vit.models.vit import VisionTransformer
+from keras_vit.pretraining.corrupt_patches import CorruptPatches
+
+LEVELS = 8  # 3 bits for each channel
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class MaskedPatchModel(keras.Model):
+    """Trains a ViT to tell the mean colour of patches whose embeddings were corrupted.
+
+    Half of the patch embeddings are corrupted (see `CorruptPatches`); for each of these a linear
+    layer on the encoder's output predicts the mean colour, 3 bits for each channel: 512 classes
+    for RGB, 8 for grey images. The loss is their cross-entropy, and it is the model's own: compile
+    without one. `fit`, `evaluate` and `predict` corrupt alike; labels are ignored.
+
+    Args:
+        vit: a `VisionTransformer` of any kind, hybrids included. It is trained in place; its head,
+            representation layer and pooling take no part. Afterwards give it to
+            `keras_vit.for_finetuning`.
+        corruption_rate: share of the patches to corrupt.
+        mask_share: of these, the expected share that is masked.
+        random_share: of these, the expected share that is replaced by another patch.
+        seed: of the corruption; int, or None.
+
+    Input shape:
+        as the ViT's, values in [-1, 1].
+
+    Output shape:
+        a dictionary of `logits` `(B, N, classes)` and `corrupted` `(B, N)`, bool.
+
+    Raises:
+        ValueError: for another kind of model, or if its tokens do not split the image evenly.
+
+    Example:
+        >>> model = keras_vit.pretraining.MaskedPatchModel(keras_vit.create_model("ViT-B/16"))
+        >>> model.compile(keras.optimizers.Adam(2e-4))
+        >>> model.fit(images, batch_size=4096)
+        >>> classifier = keras_vit.for_finetuning(model.vit, classes=10)
+
+    Reference:
+        arXiv 2010.11929, section B.1.2: Adam with a base learning rate of 2e-4, 10,000 steps of
+        warmup, cosine decay, batches of 4096, 1M steps on JFT.
+    """
+
+    def __init__(
+        self, vit, corruption_rate=0.5, mask_share=0.8, random_share=0.1, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(vit, VisionTransformer):
+            raise ValueError(
+                f"MaskedPatchModel takes a VisionTransformer of keras_vit, not "
+                f"{type(vit).__name__}."
+            )
+        embedding = vit.get_layer("patch_embedding")
+        policy = embedding.dtype_policy
+        self.vit = vit
+        self.corruption_rate = corruption_rate
+        self.mask_share = mask_share
+        self.random_share = random_share
+        self.seed = seed
+        self.data_format = vit.get_config()["data_format"]
+        self.region, channels = _image_region(vit, self.data_format)
+        self.corrupt = CorruptPatches(
+            corruption_rate, mask_share, random_share, seed, dtype=policy, name="corrupt"
+        )
+        self.corrupt.build(embedding.output.shape)
+        # In the weights' precision, as a classification head.
+        self.prediction = keras.layers.Dense(
+            LEVELS**channels, dtype=policy.variable_dtype, name="prediction"
+        )
+        self.prediction.build((None, embedding.hidden_size))
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+        self.built = True
+
+    def call(self, images, training=None):
+        embedding, encoder, _ = _parts(self.vit)
+        x = images
+        for layer in embedding:
+            x = layer(x)
+        x, corrupted = self.corrupt(x)  # (B, N, D), (B, N)
+        for layer in encoder:
+            x = layer(x)
+        x = x[:, self.vit.num_prefix_tokens :]
+        logits = self.prediction(ops.reshape(x, (-1, x.shape[-1])))
+        logits = ops.reshape(logits, (-1, x.shape[1], self.prediction.units))
+        return {"logits": logits, "corrupted": corrupted}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the mean cross-entropy over the corrupted patches."""
+        losses = keras.losses.sparse_categorical_crossentropy(
+            self._targets(x), y_pred["logits"], from_logits=True
+        )
+        return _mean_where(y_pred["corrupted"], losses)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Returns the loss and the accuracy over the corrupted patches."""
+        guess = ops.cast(ops.argmax(y_pred["logits"], axis=-1), "int32")
+        right = ops.equal(guess, self._targets(x))
+        count = ops.sum(ops.cast(y_pred["corrupted"], "float32"))
+        self.accuracy.update_state(_mean_where(y_pred["corrupted"], right), sample_weight=count)
+        return self.get_metrics_result()
+
+    @property
+    def trainable_variables(self):
+        # Weights without a gradient would make every backend complain, or decay them.
+        unused = {id(v) for layer in _parts(self.vit)[2] for v in layer.variables}
+        return [v for v in super().trainable_variables if id(v) not in unused]
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    @property
+    def non_trainable_weights(self):
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) not in trained]
+
+    def get_config(self):
+        return {
+            "vit": keras.saving.serialize_keras_object(self.vit),
+            "corruption_rate": self.corruption_rate,
+            "mask_share": self.mask_share,
+            "random_share": self.random_share,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        vit = keras.saving.deserialize_keras_object(config["vit"])
+        return cls(**{**config, "vit": vit})
+
+    def _targets(self, images):
+        return mean_colour_classes(images, self.region, self.data_format)
+
+
+def mean_colour_classes(images, patch_size, data_format="channels_last"):
+    """Returns the class of each patch's mean colour, 3 bits for each channel.
+
+    With means r, g, b in [-1, 1], each becomes a level `floor((mean + 1) / 2 * 8)`, at most 7, and
+    the class is `64 * r + 8 * g + b`: the first channel counts most.
+
+    Args:
+        images: `(B, H, W, C)`, or `(B, C, H, W)` with channels first, values in [-1, 1].
+        patch_size: int or `(height, width)` in pixels.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        int32 tensor `(B, N)` in [0, 8^C), patches row by row.
+    """
+    patches = Patches(patch_size, data_format, dtype="float32")(ops.cast(images, "float32"))
+    ph, pw = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+    channels = patches.shape[-1] // (ph * pw)
+    pixels = ops.reshape(patches, (-1, patches.shape[1], ph * pw, channels))
+    level = ops.floor((ops.mean(pixels, axis=2) + 1) / 2 * LEVELS)
+    level = ops.cast(ops.clip(level, 0, LEVELS - 1), "int32")  # (B, N, C)
+    places = [LEVELS ** (channels - 1 - channel) for channel in range(channels)]
+    return ops.sum(level * ops.convert_to_tensor(places, "int32"), axis=-1)
+
+
+def _parts(vit):
+    """The layers of a ViT up to the patch embedding, on to the encoder's end, and the rest."""
+    layers = vit.layers[1:]  # without the input
+    names = [layer.name for layer in layers]
+    embedded, encoded = names.index("patch_embedding") + 1, names.index("encoder_norm") + 1
+    return layers[:embedded], layers[embedded:encoded], layers[encoded:]
+
+
+def _image_region(vit, data_format):
+    """Height and width of the part of the image that a token stands for, and the channels."""
+    shape = vit.get_config()["input_shape"]
+    (height, width), channels = (shape[:2], shape[2])
+    if data_format == "channels_first":
+        (height, width), channels = shape[1:], shape[0]
+    rows, columns = vit.grid
+    if height % rows or width % columns:
+        raise ValueError(
+            f"The {rows} x {columns} tokens do not split an image of {height} x {width} pixels "
+            "evenly; choose an input_shape that is a multiple of the grid."
+        )
+    return (height // rows, width // columns), channels
+
+
+def _mean_where(chosen, values):
+    weights = ops.cast(chosen, "float32")
+    return ops.sum(ops.cast(values, "float32") * weights) / ops.maximum(ops.sum(weights), 1)
