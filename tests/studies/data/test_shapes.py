@@ -1,0 +1,88 @@
+"""The drawn images: the same for ever, nested, balanced, varied, and independent of their number."""
+
+import numpy as np
+import pytest
+
+from studies.data import describe, load
+from studies.data.figures import FIGURES
+from studies.data.shapes import BLOCK, Shapes, draw, labels
+from studies.errors import UsageError
+
+pytestmark = pytest.mark.once
+
+
+def test_an_image_does_not_depend_on_the_number_drawn(tmp_path):
+    small, large = (load(f"shapes:{n}", cache=tmp_path) for n in (1000, 1250))
+    np.testing.assert_array_equal(small.train.images, large.train.images[:1000])
+    np.testing.assert_array_equal(small.train.labels, large.train.labels[:1000])
+    np.testing.assert_array_equal(small.test.images, large.test.images)
+    np.testing.assert_array_equal(small.subset(300), large.subset(300))
+    assert small.info.fingerprint == large.info.fingerprint
+    assert large.info.counts == {"train": 1250, "validation": 2000, "test": 5000}
+
+
+def test_images_can_be_asked_for_in_any_parts():
+    source = Shapes("shapes:1000")
+    whole = source.images("train", np.arange(3 * BLOCK))
+    chosen = np.array([1, BLOCK - 1, BLOCK + 7, 3 * BLOCK - 2])
+    np.testing.assert_array_equal(source.images("train", chosen), whole[chosen])
+    np.testing.assert_array_equal(source.labels["train"][:BLOCK], draw("train", 0)[1])
+
+
+def test_every_ten_images_hold_every_class():
+    groups = labels("train", 5000).reshape(-1, 10)
+    assert (np.sort(groups, axis=1) == np.arange(10)).all()
+    assert len({tuple(group) for group in groups[:50]}) == 50
+
+
+def test_splits_and_images_differ():
+    images = np.concatenate([draw(split, 0)[0] for split in ("train", "validation", "test")])
+    assert images.shape == (3 * BLOCK, 32, 32, 3) and images.dtype == np.uint8
+    assert len({image.tobytes() for image in images}) == len(images)
+    assert images.mean() == pytest.approx(127, abs=15) and images.std() > 50
+
+
+def test_no_class_is_told_by_its_colours():
+    """The nearest mean colour, or mean image, names hardly more classes than guessing."""
+    train = [draw("train", block) for block in range(20)]
+    test = [draw("test", block) for block in range(10)]
+    (a, x), (b, y) = ([np.concatenate(p) for p in zip(*part)] for part in (train, test))
+    for flat in (lambda i: i.mean((1, 2)), lambda i: i.reshape(len(i), -1)):
+        means = np.stack([flat(a[x == label]).mean(0) for label in range(10)])
+        distance = ((flat(b).astype(float)[:, None] - means) ** 2).sum(-1)
+        assert (distance.argmin(1) == y).mean() < 0.2
+
+
+def test_another_size_is_drawn_at_that_size():
+    images, classes = draw("train", 0, (48, 64))
+    assert images.shape == (BLOCK, 48, 64, 3)
+    np.testing.assert_array_equal(classes, draw("train", 0)[1])
+    doubled = draw("train", 0, (64, 64))[0].reshape(BLOCK, 32, 2, 32, 2, 3).mean((2, 4))
+    # The same figures at the same places: what differs is noise and the edges' smoothness.
+    apart = np.abs(doubled - draw("train", 0)[0]).mean()
+    assert apart < np.abs(doubled - np.roll(draw("train", 0)[0], 1, axis=0)).mean() / 3
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_a_figure_is_one_piece_within_reach(name):
+    from scipy.ndimage import label
+
+    axis = np.linspace(-1.5, 1.5, 151, dtype=np.float32)
+    inside = FIGURES[name](*np.meshgrid(axis, axis)) < 0
+    area = inside.mean() * 9
+    assert label(inside, np.ones((3, 3)))[1] == 1
+    assert 0.5 < area < 2.6  # in squared radii
+    v, u = np.nonzero(inside)
+    assert np.hypot(axis[u], axis[v]).max() < 1.35
+
+
+@pytest.mark.parametrize("name", ["shapes:", "shapes:ten", "shapes:0", "shapes:999"])
+def test_wrong_numbers_are_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="choose shapes, or shapes:N"):
+        describe(name, cache=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_beyond_the_data_says_how_to_get_more(tmp_path):
+    with pytest.raises(UsageError, match="name the data set shapes:2000"):
+        load("shapes:1000", cache=tmp_path).subset(2000)
