@@ -1,6 +1,7 @@
 """Models by name."""
 
 import inspect
+import warnings
 
 import keras
 
@@ -8,14 +9,18 @@ from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.checkpoint import read_checkpoint
+from keras_vit.weights.loading import assign_checkpoint
+from keras_vit.weights.published import weights_path
 
 FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
+DEFAULT_CLASSES = 1000
 
 
 def create_model(
     name,
     input_shape=(224, 224, 3),
-    classes=1000,
+    classes=DEFAULT_CLASSES,
     classifier_activation=None,
     weights=None,
     seed=None,
@@ -29,7 +34,13 @@ def create_model(
         input_shape: `(H, W, C)`.
         classes: number of outputs; None gives the representation (no head).
         classifier_activation: of the output; None for logits.
-        weights: None for random initial weights.
+        weights: None for random initial weights; the name of published ones, such as
+            `"augreg-imagenet21k"` (downloaded to Keras' cache; `keras_vit.weights.published` lists
+            them), or the path of a checkpoint that `load_weights` reads. The weights decide
+            activation, epsilon, classifier, representation layer and kind of position embedding
+            where `overrides` do not. If `classes` is not the number of classes that they were
+            trained with, the head is new (zeros) and a representation layer is left out, as in
+            the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
@@ -38,8 +49,9 @@ def create_model(
         A built `keras.Model`.
 
     Raises:
-        ValueError: for an unknown name, an argument that the model does not have, or a value that
-            does not fit.
+        ValueError: for an unknown name, an argument that the model does not have, a value that
+            does not fit, or weights that do not.
+        OSError: if published weights cannot be downloaded; it says what to do by hand.
 
     Example:
         >>> model = keras_vit.create_model("ViT-Ti/16", classes=10, seed=0)
@@ -53,9 +65,14 @@ def create_model(
             raise ValueError(
                 f"{name} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
             )
+    checkpoint, implied = None, {}
     if weights is not None:
-        raise ValueError(f"weights is {weights!r}; use None.")
-    arguments = {"name": variant.default_name, **variant.config, **overrides}
+        checkpoint = read_checkpoint(weights_path(weights, name))
+        implied = checkpoint.implied_arguments()
+        if classes is not None and classes != checkpoint.classes:
+            implied["representation_size"] = None
+        implied = {key: value for key, value in implied.items() if key in allowed}
+    arguments = {"name": variant.default_name, **variant.config, **implied, **overrides}
     model = model_class(
         input_shape=input_shape,
         classes=classes,
@@ -64,6 +81,16 @@ def create_model(
     )
     if seed is not None:
         seed_weights(model, seed)
+    if checkpoint is not None:
+        same_head = classes is not None and classes == checkpoint.classes
+        assign_checkpoint(model, checkpoint, "load" if same_head else "replace")
+        if classes == DEFAULT_CLASSES and not same_head:
+            # The default, unasked for, must not pass for a trained head.
+            warnings.warn(
+                f"The head of {name} is new (zeros): the weights {weights!r} have "
+                f"{checkpoint.classes or 'no'} classes, the model {classes}.",
+                stacklevel=2,
+            )
     return model
 
 

@@ -1,0 +1,50 @@
+"""All formats, and which of them a file is in."""
+
+from keras_vit.weights.google import GOOGLE_BIT, GOOGLE_VIT
+from keras_vit.weights.huggingface import HUGGINGFACE_BIT, HUGGINGFACE_VIT
+from keras_vit.weights.keras_hub import KERAS_HUB_VIT
+from keras_vit.weights.rules import Format
+from keras_vit.weights.timm import TIMM_BIT, TIMM_VIT
+
+FORMATS = (
+    GOOGLE_VIT,
+    GOOGLE_BIT,
+    TIMM_VIT,
+    TIMM_BIT,
+    HUGGINGFACE_VIT,
+    HUGGINGFACE_BIT,
+    KERAS_HUB_VIT,
+)
+SOURCES = tuple(dict.fromkeys(known.source for known in FORMATS))
+# what each format is written as
+TARGETS = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
+
+
+def recognise(path: str, names: list[str], source: str | None) -> Format:
+    """Returns the format whose names a file has.
+
+    Raises:
+        ValueError: for names of no known format, or of another one than `source`.
+    """
+    if source is not None and source not in SOURCES:
+        raise ValueError(
+            f"source is {source!r}; use one of {', '.join(map(repr, SOURCES))}, "
+            "or None to recognise it."
+        )
+    found = next((known for known in FORMATS if known.recognises(names)), None)
+    if found is None:
+        raise ValueError(
+            f"{path} has names of no known checkpoint of a ViT or BiT ({', '.join(SOURCES)}); "
+            f"they are {', '.join(sorted(names)[:5]) or 'none at all'}{' ...' * (len(names) > 5)}."
+        )
+    if source not in (None, found.source):
+        raise ValueError(
+            f"{path} has the names of {found.source}, not of {source}; "
+            f"use source={found.source!r} or None."
+        )
+    return found
+
+
+def format_of(source: str, family: str) -> Format | None:
+    """Returns the format of a project for a family of models; None where there is none."""
+    return next((f for f in FORMATS if (f.source, f.family) == (source, family)), None)

@@ -1,0 +1,212 @@
+"""Loading published weights into a model."""
+
+import os
+
+import numpy as np
+
+from keras_vit.models.resnet import ResNet
+from keras_vit.models.seeding import weight_name
+from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
+from keras_vit.weights.position import fit_position_embedding
+from keras_vit.weights.rules import (
+    HEAD,
+    POSITION,
+    REPRESENTATION,
+    Sizes,
+    Slot,
+    take_part,
+    their_shape,
+)
+
+HEADS = ("load", "replace")
+_NAMES_SHOWN = 40  # of each kind in the error about names
+
+
+def load_weights(
+    model,
+    path: str | os.PathLike,
+    source: str | None = None,
+    head: str = "load",
+    method: str = "bilinear",
+    grid: tuple[int, int] | None = None,
+    allow_activation_mismatch: bool = False,
+) -> None:
+    """Loads a checkpoint of the authors, timm, Hugging Face or keras-hub into a model.
+
+    Every weight of the model must be in the file and the other way round, in the right shape; else
+    one error lists what is not, and the model stays as it was. Position embeddings of another grid
+    are interpolated.
+
+    Args:
+        model: a `VisionTransformer` or `ResNet`.
+        path: an .npz, .safetensors or .weights.h5 file, or the folder of a transformers model or a
+            keras-hub preset. Pickles (.bin, .pth) are refused.
+        source: "google" (vit_jax, big_vision, BiT), "timm", "huggingface" or "keras_hub"; None
+            recognises it by the names in the file.
+        head: "load", or "replace": the model keeps its own head, and the representation layer is
+            loaded only where both have it in the same shape.
+        method: how position embeddings are interpolated: "bilinear" (the authors') or "bicubic".
+        grid: `(rows, columns)` of the file's position embeddings. Needed only where they fill no
+            square grid, or a square one and the model's too.
+        allow_activation_mismatch: load although the model computes another activation than the
+            weights were trained with.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: for a file that is no checkpoint, does not fit, or was trained with another
+            activation.
+        ImportError: for a .safetensors file without the package safetensors.
+
+    Example:
+        >>> model = keras_vit.create_model("ViT-B/16", classes=10)
+        >>> keras_vit.load_weights(model, "ViT-B_16.npz", head="replace")
+
+    Reference:
+        `keras_vit.weights` has one table of names for each format.
+    """
+    check_model(model, "load_weights")
+    if head not in HEADS:
+        raise ValueError(f"head is {head!r}; use one of {', '.join(map(repr, HEADS))}.")
+    checkpoint = read_checkpoint(path, source)
+    assign_checkpoint(model, checkpoint, head, method, grid, allow_activation_mismatch)
+
+
+def assign_checkpoint(
+    model,
+    checkpoint: Checkpoint,
+    head: str = "load",
+    method: str = "bilinear",
+    grid: tuple[int, int] | None = None,
+    allow_activation_mismatch: bool = False,
+) -> None:
+    """Gives a model the weights of a checkpoint that has been read; see `load_weights`."""
+    family = "resnet" if isinstance(model, ResNet) else "vit"
+    if family != checkpoint.format.family:
+        raise ValueError(
+            f"{checkpoint.path} holds a {_FAMILY_NAMES[checkpoint.format.family]}, but the model is "
+            f"a {_FAMILY_NAMES[family]}."
+        )
+    config = model.get_config()
+    if not allow_activation_mismatch:
+        _check_activation(config, checkpoint)
+    variables = named_weights(model)
+    places = _places(model, variables, checkpoint, head)
+    values = {}
+    for ours, slot in places.items():
+        array = take_part(checkpoint.arrays[slot.name], slot.part)
+        value = slot.layout.to_ours(array, model_sizes(config))
+        if ours == POSITION:
+            value = fit_position_embedding(
+                value,
+                model.grid,
+                model.num_prefix_tokens,
+                grid or checkpoint.grid,
+                checkpoint.expects_class_slot,
+                method,
+            )
+        values[ours] = value
+    # Nothing is assigned before everything fits.
+    for ours, value in values.items():
+        variables[ours].assign(np.ascontiguousarray(value))
+
+
+def named_weights(model) -> dict:
+    """Returns the model's weights by their name below the model."""
+    return {weight_name(model, variable): variable for variable in model.weights}
+
+
+def model_sizes(config: dict) -> Sizes:
+    """Returns what the layouts need to know of a model."""
+    return Sizes(config.get("num_heads", 1), tuple(config.get("patch_size", (1, 1))))
+
+
+_FAMILY_NAMES = {"vit": "VisionTransformer", "resnet": "ResNet (BiT)"}
+
+
+def check_model(model, function):
+    if not isinstance(model, VisionTransformer | ResNet):
+        raise ValueError(
+            f"{function} takes a VisionTransformer or ResNet of keras_vit, not a "
+            f"{type(model).__name__}."
+        )
+
+
+def _check_activation(config, checkpoint):
+    wanted, actual = checkpoint.activation, config.get("activation")
+    if wanted is None or wanted == actual:
+        return
+    raise ValueError(
+        f"{checkpoint.path} ({checkpoint.format.source}) was trained with activation={wanted!r}, "
+        f"but the model computes {actual!r}: build it with activation={wanted!r}, or load with "
+        "allow_activation_mismatch=True."
+    )
+
+
+def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
+    """Returns where each weight of the model lies in the file, or raises one error with all names."""
+    sizes, arrays = model_sizes(model.get_config()), checkpoint.arrays
+    slots = {ours: checkpoint.format.slot(ours) for ours in variables}
+    nameless = [ours for ours, slot in slots.items() if slot is None]
+    given = set(arrays)
+    if head == "replace":
+        for ours in (*HEAD, *REPRESENTATION):
+            slot = checkpoint.format.slot(ours)
+            if slot is None:
+                continue
+            given.discard(slot.name)
+            variable = variables.get(ours)
+            keep = variable is not None and ours in REPRESENTATION and slot.name in arrays
+            if keep and arrays[slot.name].shape == their_shape(slot, variable.shape, sizes):
+                given.add(slot.name)
+            else:
+                slots.pop(ours, None)
+                nameless = [name for name in nameless if name != ours]
+    missing, misshaped, wanted = [], [], set()
+    for ours, slot in slots.items():
+        if slot is None:
+            continue
+        wanted.add(slot.name)
+        if slot.name not in given:
+            missing.append(slot.name)
+            continue
+        shape = arrays[slot.name].shape
+        expected = their_shape(slot, tuple(variables[ours].shape), sizes)
+        if ours == POSITION:  # another length is interpolated
+            fits = len(shape) == len(expected) and shape[-1] == expected[-1]
+        else:
+            fits = shape == expected
+        if not fits:
+            misshaped.append(f"{_origin(checkpoint, slot.name)} is {shape}, needs {expected}")
+    unexpected = [_origin(checkpoint, name) for name in sorted(given - wanted)]
+    if missing or unexpected or misshaped or nameless:
+        lists = {
+            "missing in the file": list(dict.fromkeys(missing)),
+            "unexpected in the file": unexpected,
+            "of the wrong shape": list(dict.fromkeys(misshaped)),
+            f"of the model without a name in {checkpoint.format.source}'s files": nameless,
+        }
+        raise ValueError(_names_error(model, checkpoint, lists, head))
+    return {ours: slot for ours, slot in slots.items() if slot is not None}
+
+
+def _origin(checkpoint, name):
+    return checkpoint.origins.get(name, name)
+
+
+def _names_error(model, checkpoint, lists, head):
+    text = f"{checkpoint.path} ({checkpoint.format.source}) does not fit the model {model.name}."
+    for kind, names in lists.items():
+        if names:
+            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+            text += f"\n  {len(names)} {kind}: {', '.join(names[:_NAMES_SHOWN])}{more}"
+    if head == "load" and _only_the_head(checkpoint, lists):
+        text += '\nOnly the head differs: head="replace" keeps the model\'s own.'
+    return text
+
+
+def _only_the_head(checkpoint, lists):
+    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *REPRESENTATION)]
+    names = [slot.name for slot in slots if slot is not None]
+    origins = tuple({*names, *(_origin(checkpoint, name) for name in names)})
+    return all(name.split(" is ")[0] in origins for found in lists.values() for name in found)

@@ -1,0 +1,212 @@
+"""Opening checkpoint files: names and arrays, never code.
+
+What a file is, its first bytes say, not its name. Nothing is ever unpickled: a pickle can run
+anything.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+class LazyArrays(Mapping):
+    """Arrays by name, each read when it is asked for."""
+
+    def __init__(self, names: list[str], read: Callable[[str], np.ndarray]):
+        self._names, self._read = dict.fromkeys(names), read
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@dataclass
+class OpenedFile:
+    """A checkpoint's arrays and what it says about them."""
+
+    arrays: Mapping[str, np.ndarray]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
+    """Opens an .npz, .safetensors or .weights.h5 file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a truncated file, a pickle, or anything else that is no checkpoint.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    with path.open("rb") as file:
+        start = file.read(16)
+    opener = _opener(path, start)
+    with contextlib.ExitStack() as stack:
+        with _readable(path):
+            opened = stack.enter_context(opener(path))
+        arrays = opened.arrays
+
+        def read(name):
+            with _readable(path):
+                return _as_float(arrays[name])
+
+        yield OpenedFile(LazyArrays(list(arrays), read), opened.metadata)
+
+
+def _opener(path, start):
+    if start.startswith(b"PK"):
+        return _open_zip
+    if start.startswith(b"\x89HDF"):
+        return _open_h5
+    if start[8:9] == b"{":
+        return _open_safetensors
+    if start.startswith((b"\x80", b"(dp")):
+        raise _pickled(path)
+    if start.startswith(b"\x93NUMPY"):
+        raise ValueError(f"{path} holds a single array (.npy); a checkpoint is an .npz file.")
+    raise ValueError(
+        f"{path} is no checkpoint: it is neither an .npz nor a .safetensors nor a .weights.h5 "
+        "file, or its beginning is damaged."
+    )
+
+
+@contextlib.contextmanager
+def _open_zip(path):
+    with zipfile.ZipFile(path) as archive:
+        names, comment = archive.namelist(), archive.comment
+    if any(name.endswith("data.pkl") for name in names):
+        raise _pickled(path)
+    if "config.json" in names:
+        raise ValueError(
+            f"{path} is a .keras file; keras.saving.load_model reads it, and load_weights takes a "
+            ".weights.h5 file or a preset folder of keras-hub."
+        )
+    if not names or not all(name.endswith(".npy") for name in names):
+        raise ValueError(f"{path} is a zip file, but not of NumPy arrays (.npz).")
+    with np.load(path, allow_pickle=False) as arrays:
+        yield OpenedFile(LazyArrays(arrays.files, arrays.__getitem__), _comment_metadata(comment))
+
+
+@contextlib.contextmanager
+def _open_h5(path):
+    import h5py  # with Keras, but slow to import
+
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        yield OpenedFile(LazyArrays(names, lambda name: file[name][()]))
+
+
+@contextlib.contextmanager
+def _open_safetensors(path):
+    safetensors = import_safetensors()
+    with safetensors.safe_open(str(path), framework="np") as file:
+        names, metadata = list(file.keys()), dict(file.metadata() or {})
+        halves = _bfloat16_spans(path)
+
+        def read(name):
+            if name in halves:  # NumPy has no bfloat16
+                return _read_bfloat16(path, *halves[name])
+            return file.get_tensor(name)
+
+        yield OpenedFile(LazyArrays(names, read), metadata)
+
+
+def import_safetensors():
+    """Returns the safetensors package.
+
+    Raises:
+        ImportError: with what to install.
+    """
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "Reading and writing .safetensors files needs the package safetensors: "
+            "pip install safetensors."
+        ) from error
+    return safetensors
+
+
+def _bfloat16_spans(path):
+    """Returns {name: (shape, first byte, last byte)} of the bfloat16 tensors."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    start = 8 + length
+    return {
+        name: (entry["shape"], *(start + offset for offset in entry["data_offsets"]))
+        for name, entry in header.items()
+        if name != "__metadata__" and entry["dtype"] == "BF16"
+    }
+
+
+def _read_bfloat16(path, shape, first, last):
+    with path.open("rb") as file:
+        file.seek(first)
+        raw = file.read(last - first)
+    return np.frombuffer(raw, "V2").reshape(shape)
+
+
+def _as_float(array):
+    array = np.asarray(array)
+    if array.dtype.kind == "V" and array.dtype.itemsize == 2:
+        # bfloat16, which NumPy stores as two raw bytes: the upper half of a float32.
+        return (array.view("uint16").astype("uint32") << 16).view("float32")
+    return array
+
+
+def _comment_metadata(comment):
+    """Our own .npz files carry their metadata as the zip archive's comment."""
+    try:
+        metadata = json.loads(comment)
+    except ValueError:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+@contextlib.contextmanager
+def _readable(path):
+    """Turns the many ways in which a damaged file fails into one sentence."""
+    import zlib
+
+    try:
+        yield
+    except (ImportError, FileNotFoundError):
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise  # one of ours, which says more
+        if "allow_pickle" in str(error):
+            raise _pickled(path) from error
+        damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+        if isinstance(error, damaged) or type(error).__name__ == "SafetensorError":
+            raise ValueError(
+                f"{path} cannot be read: it is truncated or damaged ({error}); get it again."
+            ) from error
+        raise
+
+
+def _pickled(path):
+    return ValueError(
+        f"{path} contains a pickle, which can run any code and is never opened here; convert it "
+        "to .safetensors (in PyTorch, load it with weights_only=True and save the state_dict with "
+        "safetensors.torch.save_file)."
+    )
