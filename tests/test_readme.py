@@ -15,9 +15,10 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((ROOT / "README.md").read_text())
+MODELS = tomllib.loads((ROOT / "studies" / "definitions" / "data-scale.toml").read_text())["models"]
 # Appended to `run`: one trial of two steps instead of the reader's hours.
 TINY = (
-    "--sizes 20 --seeds 1 --backend tensorflow "
+    f"--sizes 20 --seeds 1 --backend tensorflow --models {next(iter(MODELS))} "
     "--set recipe.steps=2 --set recipe.validations=1 --set recipe.batch_size=4 "
     "--set evaluation.shots=[1] --set evaluation.fewshot_seeds=1"
 )
@@ -85,6 +86,6 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=280,
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
