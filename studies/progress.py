@@ -131,7 +131,8 @@ class RichDisplay:
             self._ended += 1
             self._bars.remove_task(self._task(trial))
             del self._tasks[trial.trial_id]
-            self._bars.console.print(f"{trial.label}: {outcome(event['record'])}", markup=False)
+            told = f"{trial.label}: {outcome(event['record'])}"
+            self._bars.console.print(told, markup=False, highlight=False)
         note = f"{self._ended}/{self._total} ended, about {duration(self._forecast.left())} left"
         self._bars.update(self._all, completed=self._forecast.fraction(), note=note)
 

@@ -87,12 +87,15 @@ def make_plan(study: Study, results: Path) -> Plan:
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
+    folder = results / study.name
+    old = read_resolved(folder) if (folder / "study.toml").exists() else None
+    if old is not None:
+        merge(old, study, folder)  # before any data is prepared, which may take long
     info = describe(study.dataset, study.image_size)
     check_sizes(info, study.sizes)
     study = study.model_copy(update={"data": ResolvedData.of(info)})
-    folder = results / study.name
-    if (folder / "study.toml").exists():
-        merge(read_resolved(folder), study, folder)
+    if old is not None:
+        merge(old, study, folder)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
     return Plan(study, results, study.trials(info), costs, records)

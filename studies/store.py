@@ -65,7 +65,7 @@ class ResultsStore:
         latest: dict[str, Record] = {}
         try:
             content = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
