@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.accelerator import on_accelerator
+from keras_vit.layers.arguments import check_positive, check_rate
 from keras_vit.layers.relative_position import RelativePositionBias
 
 
@@ -49,6 +50,8 @@ class MultiHeadAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_positive(num_heads=num_heads)
+        check_rate(dropout_rate=dropout_rate, attention_dropout_rate=attention_dropout_rate)
         self.supports_masking = True
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.activations import get_activation
+from keras_vit.layers.arguments import check_positive, check_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -24,6 +25,9 @@ class MlpBlock(keras.layers.Layer):
 
     def __init__(self, mlp_dim, dropout_rate=0.0, activation="gelu_tanh", **kwargs):
         super().__init__(**kwargs)
+        check_positive(mlp_dim=mlp_dim)
+        check_rate(dropout_rate=dropout_rate)
+        self.supports_masking = True
         self.mlp_dim = mlp_dim
         self.dropout_rate = dropout_rate
         self.activation = activation

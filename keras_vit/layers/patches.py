@@ -104,7 +104,7 @@ def patch_grid(image_size, patch_size):
 
 def as_pair(value, name):
     """Returns `value` as a pair of positive ints; an int stands for both."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ValueError(f"{name} is {value!r}; give a positive int or a pair of them.")
     return pair

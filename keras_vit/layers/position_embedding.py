@@ -46,19 +46,19 @@ class AddPositionEmbs(keras.layers.Layer):
         self.kind = kind
         self.grid = None if grid is None else tuple(grid)
         self.num_prefix_tokens = num_prefix_tokens
-        normal = keras.initializers.RandomNormal(stddev=0.02)
-        self.position_embedding_initializer = normal
-        self.row_embedding_initializer = normal
-        self.column_embedding_initializer = normal
-        self.prefix_embedding_initializer = normal
+        # One instance each: an initializer that is used twice gives the same values twice.
+        self.position_embedding_initializer = keras.initializers.RandomNormal(stddev=0.02)
+        self.row_embedding_initializer = keras.initializers.RandomNormal(stddev=0.02)
+        self.column_embedding_initializer = keras.initializers.RandomNormal(stddev=0.02)
+        self.prefix_embedding_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
     def build(self, input_shape):
         _, length, width = input_shape
         if self.kind == "none":
             return
         if self.kind == "learned":
-            if length is None:
-                raise ValueError("AddPositionEmbs needs a known sequence length, not None.")
+            if self.grid is not None or length is None:
+                self._grid(length)
             self.position_embedding = self._embedding("position_embedding", (1, length, width))
             return
         rows, columns = self._grid(length)

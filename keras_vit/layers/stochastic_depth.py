@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_rate
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class StochasticDepth(keras.layers.Layer):
@@ -25,8 +27,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"The rate of stochastic depth is {rate}; it must be in [0, 1).")
+        check_rate(rate=rate)
         self.rate = rate
         self.seed = seed
         self.supports_masking = True

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.layers.arguments import check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.stochastic_depth import StochasticDepth
@@ -60,6 +61,7 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_rate(stochastic_depth_rate=stochastic_depth_rate)
         self.supports_masking = True
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim

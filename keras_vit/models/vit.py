@@ -11,7 +11,7 @@ from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
 from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
 from keras_vit.layers.transformer_block import TransformerBlock
-from keras_vit.models.arguments import check_choice, check_input_shape, check_positive
+from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
 

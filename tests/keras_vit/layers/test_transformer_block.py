@@ -40,7 +40,8 @@ def test_attention_scores_are_probabilities_and_leave_the_output_alone(tokens, r
 def test_masked_tokens_do_not_influence_the_others(tokens, rng, per_query):
     block = randomised(keras_vit.TransformerBlock(2, 16), tokens.shape, rng)
     mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 1]], bool)
-    changed = np.where(mask[..., None], tokens, tokens + 3).astype("float32")
+    noise = rng.normal(size=tokens.shape)
+    changed = np.where(mask[..., None], tokens, tokens + noise).astype("float32")
     attention_mask = np.repeat(mask[:, None], 5, axis=1) if per_query else mask
     before, scores = block(tokens, attention_mask=attention_mask, return_attention_scores=True)
     after = block(changed, attention_mask=attention_mask)

@@ -1,4 +1,4 @@
-"""Checks of constructor arguments that several models share."""
+"""Checks of constructor arguments that several layers and models share."""
 
 
 def check_choice(name, value, choices):
@@ -12,6 +12,13 @@ def check_positive(**values):
     for name, value in values.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}; give a positive int.")
+
+
+def check_rate(**values):
+    """Raises ValueError unless every value is a number in [0, 1)."""
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not 0 <= value < 1:
+            raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1.")
 
 
 def check_input_shape(input_shape, data_format):

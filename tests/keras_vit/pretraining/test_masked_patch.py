@@ -1,0 +1,177 @@
+"""Masked patch prediction: the corruption's statistics, the targets by hand, and training."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit.pretraining import CorruptPatches, MaskedPatchModel, mean_colour_classes
+from tests.contracts import numpy
+
+VIT = dict(
+    input_shape=(8, 12, 3),
+    patch_size=4,
+    num_layers=1,
+    hidden_size=8,
+    mlp_dim=16,
+    num_heads=2,
+    classes=3,
+)
+SHARES = {"mask": 0.8, "random": 0.1, "kept": 0.1}
+
+
+def corrupted(batch=400, number=16, **arguments):
+    """What became of tokens that say where they come from: token n of image b is (b, n)."""
+    layer = CorruptPatches(seed=1, **arguments)
+    tokens = np.stack(np.meshgrid(np.arange(batch), np.arange(number), indexing="ij"), axis=-1)
+    layer.build((None, number, 2))
+    layer.mask_token.assign(np.full((1, 1, 2), -5.0))
+    result, chosen = layer(tokens.astype("float32"))
+    return tokens, numpy(result), numpy(chosen)
+
+
+def test_half_of_each_image_is_corrupted_80_10_10():
+    tokens, result, chosen = corrupted()
+    assert (chosen.sum(axis=1) == 8).all()
+    changed = (result != tokens).any(axis=-1)
+    masked = (result == -5).all(axis=-1)
+    swapped = changed & ~masked
+    assert not (changed & ~chosen).any()
+    observed = {
+        "mask": masked[chosen].mean(),
+        "random": swapped[chosen].mean(),
+        "kept": (chosen & ~changed)[chosen].mean(),
+    }
+    for kind, share in SHARES.items():  # 3,200 draws: four standard deviations
+        assert abs(observed[kind] - share) < 4 * np.sqrt(share * (1 - share) / 3200), kind
+    # Another patch of the same image, and every place is as likely to be chosen.
+    images, places = result[..., 0], result[..., 1]
+    assert (images[swapped] == tokens[..., 0][swapped]).all()
+    assert set(places[swapped]) == set(range(16))
+    assert np.abs(chosen.mean(axis=0) - 0.5).max() < 4 * np.sqrt(0.25 / 400)
+
+
+def test_each_call_draws_anew_and_shares_can_be_chosen():
+    _, first, chosen = corrupted(rate=0.25, mask_share=1.0, random_share=0.0)
+    assert (chosen.sum(axis=1) == 4).all() and (first[chosen] == -5).all()
+    layer = CorruptPatches(seed=1)
+    tokens = np.random.default_rng(0).normal(size=(4, 16, 2)).astype("float32")
+    draws = [numpy(layer(tokens)[1]) for _ in range(2)]
+    assert (draws[0] != draws[1]).any()
+    # An image of a single patch: it is chosen, and it is its own "other" patch.
+    one = CorruptPatches(mask_share=0.0, random_share=1.0)(tokens[:, :1])
+    np.testing.assert_array_equal(numpy(one[0]), tokens[:, :1])
+    assert numpy(one[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"rate": 0}, "must be in"), ({"mask_share": 0.9, "random_share": 0.2}, "more than 1")],
+)
+def test_wrong_shares_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CorruptPatches(**arguments)
+
+
+def test_targets_by_hand():
+    """Means in [-1, 1] to 3 bits: -1 -> 0, -0.75 -> 1, 0 -> 4, 0.5 -> 6, 1 -> 7."""
+    image = np.zeros((1, 4, 8, 3), "float32")
+    image[0, :2, :4] = [-1, 0, 1]  # 0, 4, 7 -> 0 * 64 + 4 * 8 + 7 = 39
+    image[0, 2:, :4] = [0.5, -0.75, -1]  # 6, 1, 0 -> 6 * 64 + 8 = 392
+    image[0, :2, 4:] = 1  # the lightest: 7 * 64 + 7 * 8 + 7 = 511
+    # Half of the patch at -1, half at 1, in the green channel alone: its mean is 0 -> 4.
+    image[0, 2:, 4:] = [-1, -1, -1]
+    image[0, 2:, 4:6, 1] = 1  # 0, 4, 0 -> 32
+    expected = [[39, 511, 392, 32]]
+    np.testing.assert_array_equal(numpy(mean_colour_classes(image, (2, 4))), expected)
+    first = np.moveaxis(image, -1, 1)
+    found = numpy(mean_colour_classes(first, (2, 4), data_format="channels_first"))
+    np.testing.assert_array_equal(found, expected)
+    grey = np.full((1, 4, 4, 1), 0.3, "float32")  # 1.3 / 2 * 8 = 5.2
+    np.testing.assert_array_equal(numpy(mean_colour_classes(grey, 4)), [[5]])
+
+
+def test_loss_is_the_cross_entropy_of_the_corrupted_patches_alone(rng):
+    model = MaskedPatchModel(keras_vit.VisionTransformer(**VIT))
+    images = rng.uniform(-1, 1, size=(2, 8, 12, 3)).astype("float32")
+    logits = rng.normal(size=(2, 6, 512)).astype("float32")
+    chosen = np.array([[1, 1, 0, 0, 1, 0], [0, 0, 1, 0, 1, 1]], bool)
+    targets = numpy(mean_colour_classes(images, 4))
+    log_sum = np.log(np.exp(logits.astype("float64")).sum(axis=-1))
+    entropy = log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    y_pred = {
+        "logits": keras.ops.convert_to_tensor(logits),
+        "corrupted": keras.ops.convert_to_tensor(chosen),
+    }
+    loss = numpy(model.compute_loss(x=images, y_pred=y_pred))
+    np.testing.assert_allclose(loss, entropy[chosen].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("classifier", ["token", "gap", "map"])
+def test_every_encoder_weight_trains_and_the_head_stays(classifier, rng):
+    vit = keras_vit.VisionTransformer(**VIT, classifier=classifier, representation_size=4)
+    model = MaskedPatchModel(vit, seed=0)
+    before = {weight.path: numpy(weight) for weight in model.weights}
+    images = rng.uniform(-1, 1, size=(8, 8, 12, 3)).astype("float32")
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True, jit_compile=False)
+    history = model.fit(images, batch_size=4, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "accuracy"}
+    # The head starts at random: about the entropy of 512 equally likely classes.
+    assert abs(history["loss"][0] - np.log(512)) < 1
+    unused = {w.path for name in ("pooling", "pre_logits", "head") for w in vit.get_layer(name).weights}
+    for weight in model.weights:
+        same = np.array_equal(numpy(weight), before[weight.path])
+        assert same == (weight.path in unused), weight.path
+    assert model.evaluate(images, verbose=0, return_dict=True).keys() == {"loss", "accuracy"}
+    assert model.predict(images, verbose=0)["logits"].shape == (8, 6, 512)
+
+
+def test_it_learns_and_its_vit_is_fine_tuned(rng, tmp_path):
+    """Images of one colour each: what is visible tells the colour of what is masked."""
+    colours = np.array([[-0.9, -0.9, 0.9], [0.9, -0.9, -0.9]], "float32")
+    images = np.broadcast_to(colours[np.arange(32) % 2][:, None, None], (32, 8, 12, 3))
+    model = MaskedPatchModel(keras_vit.VisionTransformer(**VIT), seed=0)
+    model.compile(keras.optimizers.Adam(3e-2), jit_compile=False)
+    history = model.fit(images, batch_size=16, epochs=12, verbose=0).history
+    assert history["accuracy"][-1] > 0.9
+    assert history["loss"][-1] < 1
+
+    model.save(tmp_path / "pretrained.keras")
+    loaded = keras.saving.load_model(tmp_path / "pretrained.keras")
+    assert loaded.get_config()["vit"]["config"]["num_layers"] == 1
+    np.testing.assert_array_equal(numpy(loaded.vit(images[:2])), numpy(model.vit(images[:2])))
+    for mine, other in zip(model.weights, loaded.weights, strict=True):
+        assert mine.path.split("/")[-2:] == other.path.split("/")[-2:]
+        if "seed" not in mine.path:
+            np.testing.assert_array_equal(numpy(mine), numpy(other))
+
+    classifier = keras_vit.for_finetuning(loaded.vit, classes=2, input_shape=(16, 12, 3))
+    np.testing.assert_array_equal(
+        numpy(classifier.get_layer("block_0").mlp.hidden.kernel),
+        numpy(model.vit.get_layer("block_0").mlp.hidden.kernel),
+    )
+    assert classifier(np.zeros((1, 16, 12, 3))).shape == (1, 2)
+
+
+def test_hybrids_grey_images_channels_first_and_low_precision(rng):
+    vit = keras_vit.VisionTransformer(
+        **{**VIT, "input_shape": (1, 16, 24), "patch_size": 2},
+        stem_block_counts=(1,),
+        data_format="channels_first",
+        dtype="mixed_bfloat16",
+    )
+    model = MaskedPatchModel(vit)
+    assert model.region == (8, 8)
+    model.compile("adam", run_eagerly=True, jit_compile=False)
+    images = rng.uniform(-1, 1, size=(4, 1, 16, 24)).astype("float32")
+    assert np.isfinite(model.fit(images, verbose=0).history["loss"][0])
+    output = model(images)
+    assert output["logits"].shape == (4, 6, 8)
+    assert keras.backend.standardize_dtype(output["logits"].dtype) == "float32"
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match="not ResNet"):
+        MaskedPatchModel(
+            keras_vit.ResNet((8, 8, 3), (1,), width_factor=0.125, groups=4, stem="small")
+        )
