@@ -22,6 +22,7 @@ __all__ = [
     "DatasetInfo",
     "EvaluationBatches",
     "Split",
+    "cache_folder",
     "check_sizes",
     "describe",
     "load",
@@ -117,7 +118,7 @@ def _source(name: str, size: tuple[int, int] | None, cache: Path) -> tuple[Any, 
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    pair = tuple(image_size) if isinstance(image_size, list | tuple) else (image_size,) * 2
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise UsageError(
             f"The image size {image_size!r} is wrong: give a number of pixels above 0, such as 32."

@@ -117,10 +117,10 @@ class ImageFolder:
                 f"The image folder {self.root} cannot be read ({error.strerror}: "
                 f"{error.filename}): check its permissions."
             ) from error
-        self._check(found)
+        self._check(found, where)
         return found
 
-    def _check(self, found: dict[str, dict[str, list[Path]]]) -> None:
+    def _check(self, found: dict[str, dict[str, list[Path]]], where: dict[str, Path]) -> None:
         train = found["train"]
         kinds = " ".join(SUFFIXES)
         if not any(train.values()):
@@ -142,7 +142,7 @@ class ImageFolder:
                     )
                 if name not in train:
                     raise UsageError(
-                        f"The class {name!r} of {self.root}/{split} is not among those in train: "
+                        f"The class {name!r} of {where[split]} is not among those in train: "
                         f"add it there or remove it."
                     )
 

@@ -22,7 +22,10 @@ class Source(Protocol):
     name: str
     class_names: list[str]
     labels: dict[str, np.ndarray]  # split -> (N,) integers; at least "train"
-    image_shape: tuple[int, int, int]
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        ...
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         """The images (n, H, W, C) uint8 at increasing indices of a split."""

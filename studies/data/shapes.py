@@ -29,6 +29,7 @@ BLOCK = 100  # images a random stream
 # What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
 RADIUS = (0.17, 0.36)  # of the figure
 STRETCH = 1.4  # the longest ratio of the figure's two axes
+TURN = np.pi  # the largest turn to either side
 OUTLINED = 0.35  # the part of figures drawn as outlines
 STROKE = (0.16, 0.26)  # an outline's width, in parts of the radius
 CONTRAST = 0.22  # the least distance of a figure's grey value from the ground's
@@ -192,7 +193,7 @@ class _Canvas:
         reach = np.float32(0.5) - radius * np.float32(0.8)  # a corner may leave the image
         x, y = (self.side * _uniform(rng, -1, 1) * reach for _ in range(2))
         radius *= self.side
-        u, v = self._turned(x, y, _uniform(rng, 0, 2 * np.pi))
+        u, v = self._turned(x, y, _uniform(rng, -TURN, TURN))
         stretch = np.exp(_uniform(rng, -0.5, 0.5) * np.float32(np.log(STRETCH)))
         u /= radius * stretch
         v /= radius / stretch

@@ -101,7 +101,7 @@ def test_sizes_that_the_data_cannot_give_are_refused():
         "things", "f", (8, 8, 3), ("a", "b", "c"), dict.fromkeys(("train", "test"), (5, 5, 6))
     )
     check_sizes(info, [3, 16])
-    with pytest.raises(UsageError, match="size 2 is below one image a class.*from 3 to 16"):
+    with pytest.raises(UsageError, match=r"size 2 is below one image a class.*from 3 to 16"):
         check_sizes(info, [3, 2])
-    with pytest.raises(UsageError, match="size 17 is larger than the training data.*from 3 to 16"):
+    with pytest.raises(UsageError, match=r"size 17 is larger than the training data.*from 3 to 16"):
         check_sizes(info, [17])
