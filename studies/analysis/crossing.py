@@ -83,9 +83,7 @@ def crossing(law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9) -> Crossi
     roots = [_refine(law_a, law_b, *pair) for pair in _sign_changes(grid, gap)]
     inside = [root for root in roots if first <= root <= last]
     outside = [root for root in roots if not first <= root <= last]
-    reasons = {
-        why for law in (law_a, law_b) if (why := why_no_interval(law.curve, len(law.theta)))
-    }
+    reasons = {why for law in (law_a, law_b) if (why := why_no_interval(law.curve, len(law.theta)))}
     ahead = None if reasons else _share_b_ahead(law_a, law_b, grid)
     note = "; ".join(sorted(reasons))
     if not roots:

@@ -164,5 +164,6 @@ def make_form(name: str, chance_error: float = 1.0) -> Form:
 
 
 import os
+
 _M4_SPREAD = float(os.environ.get("SP_A", 0.5))
-E_INF=float(os.environ.get("SP_E","inf"))
+E_INF = float(os.environ.get("SP_E", "inf"))

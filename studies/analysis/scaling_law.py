@@ -178,6 +178,8 @@ class ScalingLaw:
     def summary(self) -> str:
         """The law as one line of text."""
         p = self.parameters
+        if self.form == "M2" and p["e_inf"] < 5e-5:
+            return f"error = {p['b']:.4g} x^{p['c']:.3f} (M2 without a limit)"
         text = {
             "M1": "error = {b:.4g} x^{c:.3f}",
             "M2": "error = {b:.4g} x^{c:.3f} + {e_inf:.4f}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from studies.analysis import Crossing, ScalingLaw, means_by_size
 from studies.plots.style import Style, new_axes, short, size_axis, styles, tidy
@@ -67,12 +67,8 @@ def learning_curves(
             ax.plot(x, 1.0 - laws[model].predict(x), ":", color=looks[model].colour, linewidth=1.8)
     if end > last:
         ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
-        ax.text(
-            0.99, 0.985, "forecast by fitted laws", transform=ax.transAxes, fontsize=9,
-            color="0.35", ha="right", va="top",
-        )  # fmt: skip
+        ax.plot([], [], ":", color="0.4", linewidth=1.8, label="forecast of the fitted law")
     tidy(ax)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.set_ylabel(f"{_title_of(metric)} (%)", fontsize=11)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
     size_axis(ax, sizes)
@@ -80,7 +76,11 @@ def learning_curves(
         _mark(ax, crossing, names, laws, means)
     if title:
         ax.set_title(title, fontsize=12)
-    ax.legend(fontsize=10, loc="lower right", frameon=True, framealpha=0.9, edgecolor="0.9")
+    # Accuracy rises with data: the upper left is the corner that stays free.
+    ax.legend(
+        fontsize=10, loc="upper left", framealpha=0.9, edgecolor="0.9", title_fontsize=9,
+        title=_caption(means, level), alignment="left",
+    )  # fmt: skip
     return ax
 
 
@@ -173,8 +173,9 @@ def fewshot_curves(
         )
         ax.set_ylabel("few-shot accuracy (%)", fontsize=10)
         ax.tick_params(labelsize=9)
-        if number and ax.get_legend():
-            ax.get_legend().remove()
+        legend = ax.get_legend()
+        if number and legend:
+            legend.remove()
     return axes
 
 
@@ -195,6 +196,14 @@ def _curve(
         x, mean, marker=look.marker, linestyle=look.line, color=look.colour, linewidth=1.8,
         markersize=6.5, markeredgecolor="white", markeredgewidth=0.7, label=model,
     )  # fmt: skip
+
+
+def _caption(means: pd.DataFrame, level: float) -> str:
+    counts = sorted(set(means["n"]))
+    if counts == [1]:
+        return "one seed, no interval"
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    return f"mean and {100 * level:g} % interval, {seeds} seeds"
 
 
 def _end(last: float, laws: Mapping[str, ScalingLaw] | None, crossing: Crossing | None) -> float:
@@ -238,8 +247,10 @@ def _mark(
         text += f" ({_bound(crossing.low)} to {_bound(crossing.high)})"
     what = "curves cross at" if crossing.kind == "measured" else "laws forecast a crossing at"
     if names and crossing.better_below:
-        overtaker = names[0] if crossing.better_below == "b" else names[1]
-        what = f"{overtaker} overtakes at" if crossing.kind == "measured" else f"{overtaker}: forecast"
+        above, below = names if crossing.better_below == "b" else names[::-1]
+        what = f"{above} overtakes {below} at"
+        if crossing.kind == "extrapolated":
+            what = f"forecast: {what}"
     at_left = math.log(size / left) > 0.5 * math.log(right / left)
     ax.annotate(
         f"{what} {text}", (size, 0.07), xycoords=bottom, xytext=(-6 if at_left else 6, 0),
