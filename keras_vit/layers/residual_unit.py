@@ -136,7 +136,7 @@ class PostActivationUnit(_ResidualUnit):
 
     def call(self, x):
         shortcut = x
-        if self.projection is not None:
+        if self.projection_norm is not None:
             shortcut = self.projection_norm(self.projection(x))
         y = x
         for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), 1):

@@ -30,7 +30,7 @@ def flops(model):
     shape = tuple(model.input_shape)[1:]
     if None in shape:
         raise ValueError(f"The model's input shape {shape} has unknown sides; flops needs all.")
-    counted = []
+    counted: list[int] = []
     layers = [layer for layer in model._flatten_layers() if _counter(layer) is not None]
     for layer in layers:
         # The shapes are seen as the model calls its layers, so that a layer used twice counts

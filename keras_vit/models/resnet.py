@@ -2,9 +2,9 @@
 
 import keras
 
+from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
 from keras_vit.layers.std_conv import StandardizedConv2D
-from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.models.head import classification_head
 
 STEMS = ("imagenet", "small")

@@ -80,7 +80,7 @@ def get_variant(name: str) -> Variant:
         stem, size, number = match[1], match[2], int(match[3])
         if size in VIT_SIZES and number > 0 and (stem is None or (stem, number) in HYBRID_STEMS):
             width, depth, mlp_dim, heads = VIT_SIZES[size]
-            config = {
+            config: dict = {
                 "patch_size": number,
                 "num_layers": depth,
                 "hidden_size": width,

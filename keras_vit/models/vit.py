@@ -5,13 +5,13 @@ import contextlib
 import keras
 
 from keras_vit.layers.activations import get_activation
+from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
 from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
 from keras_vit.layers.transformer_block import TransformerBlock
-from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
 

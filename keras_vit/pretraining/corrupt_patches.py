@@ -48,7 +48,9 @@ class CorruptPatches(keras.layers.Layer):
 
     def build(self, input_shape):
         self.mask_token = self.add_weight(
-            name="mask_token", shape=(1, 1, input_shape[-1]), initializer=self.mask_token_initializer
+            name="mask_token",
+            shape=(1, 1, input_shape[-1]),
+            initializer=self.mask_token_initializer,
         )
 
     def call(self, tokens):

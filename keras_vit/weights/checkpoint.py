@@ -59,7 +59,7 @@ class Checkpoint:
         if self.array(CLASS_TOKEN) is None:
             return False
         slot = self.format.slot(POSITION)
-        origin = self.origins.get(slot.name, "")
+        origin = self.origins.get(slot.name, "") if slot else ""
         # big_vision, with the embedding at the top, adds positions before the class token comes.
         return self.format.source != "google" or "Transformer/" in origin
 

@@ -61,7 +61,9 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
 
 def _renamed(model, known, config):
     """Returns {their name: their array}."""
-    sizes, nameless, parts = model_sizes(config), [], {}
+    sizes = model_sizes(config)
+    nameless: list[str] = []
+    parts: dict = {}
     for ours, variable in named_weights(model).items():
         slot = known.slot(ours)
         if slot is None:

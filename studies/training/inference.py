@@ -39,13 +39,13 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = BATCH) -> 
     """
     count = len(images)
     batch_size = min(batch_size, count)
-    parts = []
+    parts: list = []
     for start in range(0, count, batch_size):
         # Indices past the end wrap around; their outputs are cut off below.
         indices = np.arange(start, start + batch_size) % count
         parts.append(model.predict_on_batch(to_float(images[indices])))
     if isinstance(parts[0], (list, tuple)):
-        return [_join(column, count) for column in zip(*parts)]
+        return [_join(list(column), count) for column in zip(*parts)]
     return _join(parts, count)
 
 

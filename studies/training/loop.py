@@ -36,8 +36,10 @@ class BatchSource(Protocol):
 class LabelledImages(Protocol):
     """uint8 images (N, H, W, C) and their labels (N,), e.g. `studies.data.Split`."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    @property
+    def images(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
 
 
 @dataclass
