@@ -130,13 +130,12 @@ class PostActivationUnit(_ResidualUnit):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.projection_norm = None
         if self.projection is not None:
             self.projection_norm = self._norm("projection_norm", self.output_channels)
 
     def call(self, x):
         shortcut = x
-        if self.projection_norm is not None:
+        if self.projection is not None:
             shortcut = self.projection_norm(self.projection(x))
         y = x
         for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), 1):
