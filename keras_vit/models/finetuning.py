@@ -51,6 +51,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
             f"for_finetuning takes a VisionTransformer or a ResNet of keras_vit, not "
             f"{type(model).__name__}."
         )
+    values = _weights(model)
     config = model.get_config()
     input_shape = tuple(input_shape or config["input_shape"])
     _check(config, input_shape, overrides)
@@ -59,7 +60,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
         config["representation_size"] = None
     values = {
         name: value
-        for name, value in _weights(model).items()
+        for name, value in values.items()
         if name.split("/")[0] not in ("head", "pre_logits")
     }
     new = type(model).from_config(config)

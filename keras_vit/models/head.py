@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_vit.models.quantization import in_variable_dtype
+
 
 def classification_head(features, classes, activation, policy):
     """Puts a zero-initialised Dense layer (and an activation) on features `(B, D)`.
@@ -27,8 +29,10 @@ def classification_head(features, classes, activation, policy):
         raise ValueError(
             f"classes is {classes!r}; give a positive int, or None for a model without a head."
         )
-    if policy.compute_dtype != policy.variable_dtype:
-        policy = keras.DTypePolicy(policy.variable_dtype)
     return keras.layers.Dense(
-        classes, activation=activation, kernel_initializer="zeros", dtype=policy, name="head"
+        classes,
+        activation=activation,
+        kernel_initializer="zeros",
+        dtype=in_variable_dtype(policy),
+        name="head",
     )(features)

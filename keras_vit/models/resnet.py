@@ -6,6 +6,7 @@ from keras_vit.layers.arguments import check_choice, check_input_shape, check_po
 from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
 from keras_vit.layers.std_conv import StandardizedConv2D
 from keras_vit.models.head import classification_head
+from keras_vit.models.quantization import quantized_dtype
 
 STEMS = ("imagenet", "small")
 
@@ -135,7 +136,8 @@ class ResNet(keras.Model):
         }
 
     def get_config(self):
-        return {**self._config, "name": self.name}
+        dtype = quantized_dtype(self, self._config["dtype"])
+        return {**self._config, "dtype": dtype, "name": self.name}
 
     @classmethod
     def from_config(cls, config):

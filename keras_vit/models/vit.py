@@ -14,6 +14,7 @@ from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
 from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
+from keras_vit.models.quantization import quantized_dtype
 
 CLASSIFIERS = ("token", "gap", "map")
 POSITION_EMBEDDINGS = (*KINDS, "relative")
@@ -185,7 +186,8 @@ class VisionTransformer(keras.Model):
         self.num_prefix_tokens = prefix
 
     def get_config(self):
-        return {**self._config, "name": self.name}
+        dtype = quantized_dtype(self, self._config["dtype"])
+        return {**self._config, "dtype": dtype, "name": self.name}
 
     @classmethod
     def from_config(cls, config):

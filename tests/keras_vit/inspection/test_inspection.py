@@ -127,11 +127,12 @@ def test_map_finds_the_patch_that_is_attended_to():
     block.attention.query.kernel.assign(np.zeros((8, 8)))
     images = np.full((1, 8, 12, 3), -0.5, "float32")
     images[0, 4:, 8:] = np.random.default_rng(2).uniform(-1, 1, (4, 4, 3))
-    embedded = keras.Model(model.input, block.attention_norm(model.get_layer("patch_embedding").output))
+    embedded = keras.Model(
+        model.input, block.attention_norm(model.get_layer("patch_embedding").output)
+    )
     tokens = numpy(embedded(images))[0]
-    block.attention.query.bias.assign(tokens[5] - tokens[0])
+    block.attention.query.bias.assign(50 * (tokens[5] - tokens[0]))
     heat = inspection.attention_map(model, images)[0]
-    assert np.unravel_index(heat.argmax(), heat.shape) >= (4, 8)
     assert heat[5:, 9:].min() > 2 * heat[:3, :7].max()
 
 
