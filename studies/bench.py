@@ -1,0 +1,294 @@
+"""`python -m studies bench`: how fast models train here, beside keras-hub's and beside the bare step.
+
+Two measurements, each in one process a backend, contenders taking turns round by round so that a
+machine's mood hits all of them alike:
+
+- by default, a compiled training step of a model and of keras-hub's ViT of the same size;
+- with --fit, the built-in studies' models: a trial's `fit` against its bare compiled step, and how
+  fast batches are read.
+
+Nothing here loads a backend; `studies.bench_worker` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from studies.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+COLUMNS = (
+    "backend",
+    "model",
+    "contender",
+    "images_per_second",
+    "lower_quartile",
+    "upper_quartile",
+    "compared_with",
+    "ratio",
+    "ratio_lower_quartile",
+    "ratio_upper_quartile",
+    "rounds",
+)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `bench` to its parser."""
+    add = command.add_argument
+    add("--fit", action="store_true", help="measure fit and data reading of the built-in models")
+    add("--model", metavar="NAME", default="ViT-S/16", help="default: ViT-S/16")
+    add("--image-size", metavar="N", type=int, help="pixels (default: 224; 32 with --fit)")
+    add("--batch-size", metavar="N", type=int, help="images a step (default: 8; 128 with --fit)")
+    add("--backend", metavar="B,B", help="default: those that are installed")
+    add("--dtype", choices=DTYPES, default="float32", help="default: float32")
+    add("--activation", choices=["gelu", "gelu_tanh"], default="gelu",
+        help="default: gelu, which is keras-hub's")  # fmt: skip
+    add("--rounds", metavar="N", type=int, default=11, help="default: 11")
+    add("--seconds", metavar="S", type=float, default=4.0, help="of a turn (default: 4)")
+    add("--threads", metavar="N", type=int, help="default: one a core")
+    add("--output", metavar="DIR", type=Path, default=Path("results/bench"),
+        help="default: results/bench")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure how fast models train here."""
+    requests = _requests(options)
+    reports = []
+    for backend in _backends(options.backend):
+        print(f"{backend}: measuring ...", file=sys.stderr, flush=True)
+        reports.append(_measure(backend, requests, options.threads or _cores()))
+    rows = [row for report in reports for row in summarise(report)]
+    title = _title(options)
+    _print(title, rows)
+    for path in _write(options.output, _stem(options), title, reports, rows):
+        print(path)
+    return 0
+
+
+def summarise(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Medians and quartiles of a worker's rounds, and of the ratios within each round.
+
+    Args:
+        report: `backend` and `results`, a list with `model` and `rounds`: images per second of every
+            round by contender, the first contender being what the others are compared with.
+
+    Returns:
+        One row a model and contender, with the keys of `COLUMNS`.
+    """
+    import numpy as np
+
+    rows = []
+    for result in report["results"]:
+        names = list(result["rounds"])
+        reference = names[0]
+        for name in names:
+            speeds = np.array(result["rounds"][name])
+            low, middle, high = np.quantile(speeds, [0.25, 0.5, 0.75])
+            row = {
+                "backend": report["backend"],
+                "model": result["model"],
+                "contender": name,
+                "images_per_second": middle,
+                "lower_quartile": low,
+                "upper_quartile": high,
+                "rounds": len(speeds),
+            }
+            if name != reference:
+                ratios = speeds / np.array(result["rounds"][reference])
+                low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+                row |= {
+                    "compared_with": reference,
+                    "ratio": middle,
+                    "ratio_lower_quartile": low,
+                    "ratio_upper_quartile": high,
+                }
+            rows.append({column: row.get(column, "") for column in COLUMNS})
+    return rows
+
+
+def _requests(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from studies import study_file
+    from studies.study import ModelEntry
+
+    if options.rounds < 1 or options.seconds <= 0:
+        raise UsageError("--rounds must be at least 1 and --seconds above 0")
+    common = {"rounds": options.rounds, "seconds": options.seconds, "dtype": options.dtype}
+    if not options.fit:
+        study_file.check_base(ModelEntry(name=options.model, base=options.model))
+        size = options.image_size or 224
+        return [
+            {
+                **common,
+                "kind": "step",
+                "model": options.model,
+                "overrides": {"activation": options.activation} if "ViT" in options.model else {},
+                "input_shape": [size, size, 3],
+                "batch_size": options.batch_size or 8,
+            }
+        ]
+    size = options.image_size or 32
+    requests = []
+    for name in study_file.built_in():
+        study = study_file.resolve(name, {})
+        for entry in study.models.values():
+            recipe = {"dtype": options.dtype}
+            if options.batch_size:
+                recipe["batch_size"] = options.batch_size
+            requests.append(
+                {
+                    **common,
+                    "kind": "fit",
+                    "model": f"{name}/{entry.name}",
+                    "base": entry.base,
+                    "overrides": entry.overrides,
+                    "recipe": study.recipe_for(entry).model_copy(update=recipe).model_dump(),
+                    "input_shape": [size, size, 3],
+                }
+            )
+    return requests
+
+
+def _backends(text: str | None) -> list[str]:
+    from studies.runner import check_backends
+    from studies.study import BACKENDS
+
+    if text is None:
+        from importlib.util import find_spec
+
+        return [name for name in BACKENDS if find_spec(name)]
+    names = [word.strip() for word in text.split(",") if word.strip()]
+    for name in names:
+        if name not in BACKENDS:
+            raise UsageError(f"unknown backend {name!r}; choose from {', '.join(BACKENDS)}")
+    check_backends(tuple(names))
+    return names
+
+
+def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+    count = str(threads)
+    environment = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "OMP_NUM_THREADS": count,
+        "TF_NUM_INTRAOP_THREADS": count,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    process = subprocess.run(
+        [sys.executable, "-m", "studies.bench_worker"],
+        input=json.dumps(requests),
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if process.returncode:
+        raise UsageError(
+            f"the measurement on {backend} ended with exit code {process.returncode}; "
+            "what it said stands above: choose another --model, --batch-size or --backend"
+        )
+    report: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
+    return {"backend": backend, "threads": threads, **report}
+
+
+def _title(options: argparse.Namespace) -> str:
+    if options.fit:
+        return (
+            f"Training the built-in models, {options.dtype}: fit and reading against the bare step"
+        )
+    size, batch = options.image_size or 224, options.batch_size or 8
+    return f"A training step of {options.model}, {size} px, batch {batch}, {options.dtype}"
+
+
+def _stem(options: argparse.Namespace) -> str:
+    if options.fit:
+        return "fit" + ("" if options.dtype == "float32" else f"-{options.dtype}")
+    name = options.model.replace("/", "-").replace("+", "-")
+    size, batch = options.image_size or 224, options.batch_size or 8
+    return f"step-{name}-{size}px-batch{batch}-{options.dtype}"
+
+
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption="median (quartiles); ratios are taken within each round")
+    for heading in ("backend", "model", "contender", "images/s", "ratio"):
+        table.add_column(heading, justify="right" if heading in ("images/s", "ratio") else "left")
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+
+
+def _write(
+    folder: Path, stem: str, title: str, reports: Sequence[dict[str, Any]], rows: list[dict]
+) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table, text = folder / f"{stem}.csv", folder / f"{stem}.md"
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({key: _rounded(value) for key, value in row.items()})
+        text.write_text(_markdown(title, reports, rows), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {folder} ({error.strerror}): choose another --output"
+        ) from error
+    return [table, text]
+
+
+def _markdown(title: str, reports: Sequence[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"# {title}",
+        "",
+        "| backend | model | contender | images/s | ratio |",
+        "|---|---|---|---|---|",
+        *("| " + " | ".join(_cells(row)) + " |" for row in rows),
+        "",
+        "Median (quartiles) over the rounds, in which the contenders take turns; a ratio is taken "
+        "within each round, to the first contender of its model.",
+        "",
+    ]
+    for report in reports:
+        versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+        lines.append(
+            f"- {report['backend']}: {report['device']}, {report['threads']} threads; {versions}; "
+            f"commit {report['commit']}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    speed = (
+        f"{_short(row['images_per_second'])} "
+        f"({_short(row['lower_quartile'])} – {_short(row['upper_quartile'])})"
+    )
+    ratio = ""
+    if row["compared_with"]:
+        ratio = (
+            f"{row['ratio']:.2f} ({row['ratio_lower_quartile']:.2f} – "
+            f"{row['ratio_upper_quartile']:.2f}) x {row['compared_with']}"
+        )
+    return [row["backend"], row["model"], row["contender"], speed, ratio]
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
