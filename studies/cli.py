@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies import bench
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,17 +70,15 @@ def plan(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study, then write its report."""
-    import signal
-
     from studies import progress, runner
     from studies.executors.local import LocalExecutor
 
     executor = LocalExecutor(options.workers, options.threads)
     checked = _checked_plan(options)
     shown = progress.display(_estimator(options, checked))
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        outcome = runner.run(checked, executor, shown, options.retry_failed)
+        with _ended_cleanly():
+            outcome = runner.run(checked, executor, shown, options.retry_failed)
     except KeyboardInterrupt:
         print(
             f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
@@ -162,8 +162,19 @@ def _estimator(options: argparse.Namespace, checked: Plan) -> Estimator:
     return Estimator(records_of(checked.results), threads, counts)
 
 
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Let a request to terminate end the run as Ctrl-C does."""
+    import signal
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -183,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, function in {"status": status, "report": report}.items():
         _folder_options(_command(commands, name, function))
+    bench.add_options(_command(commands, "bench", bench.run))
     return parser
 
 

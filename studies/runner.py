@@ -219,10 +219,12 @@ def _only_run(folder: Path) -> Iterator[None]:
 
 
 def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
-    # A failed trial may not have come as far as counting.
+    # Every line has every field: a failed trial may not have come as far as measuring some.
     cost = plan.costs[trial.model.name]
-    filled = {key: value for key, value in record.items() if value is not None}
-    return {"flops": cost.flops, "params": cost.params, **filled, "study": plan.study.name}
+    unmeasured = dict.fromkeys(("seconds", "images_per_second", "device", "threads"))
+    costs = {"flops": cost.flops, "params": cost.params}
+    lists: Record = {"metrics": {}, "history": []}
+    return {**costs, **unmeasured, **lists, **record, "study": plan.study.name}
 
 
 def _difference(old: Any, new: Any) -> str:

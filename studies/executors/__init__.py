@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from studies.environment import commit, versions
 from studies.study import Trial
 
 Event = dict[str, Any]
@@ -57,9 +58,10 @@ def failed_record(trial: Trial, reason: str) -> dict[str, Any]:
         "backend": trial.backend,
         "status": "failed",
         "reason": reason,
-        "metrics": {},
         "steps": trial.recipe.steps,
-        "history": [],
+        "batch_size": trial.recipe.batch_size,
+        "versions": versions(trial.backend),
+        "commit": commit(),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,12 @@ from tests.studies.descriptions import image_folder, study_file
 from tests.studies.fake_trial import COMMAND
 
 pytestmark = pytest.mark.once
+
+FIELDS = {
+    *("schema", "trial_id", "pretrain_id", "study", "dataset", "model", "size", "seed"),
+    *("backend", "status", "metrics", "flops", "params", "steps", "seconds"),
+    *("images_per_second", "history", "versions", "device", "threads", "commit"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,20 @@ class Project:
             code = error.code
         out, err = self.capsys.readouterr()
         return code, out, err
+
+    def script(self, command: str) -> str:
+        """A program that runs one command with trials that train nothing."""
+        arguments = [command, str(self.file), "--results", str(self.results)]
+        return f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from studies import cli
+from studies.executors import local
+from tests.studies.fake_trial import COMMAND
+local.TRIAL_COMMAND = COMMAND
+cli._write_report = lambda folder: None
+sys.exit(cli.main({arguments!r}))
+"""
 
     def lines(self) -> list[dict]:
         text = (self.folder / "trials.jsonl").read_text()
@@ -95,6 +116,7 @@ def test_failures_are_recorded_named_and_retried_only_when_asked(project):
     assert "failed: fails size 3 seed 0 tensorflow: loss became NaN" in err
     assert "failed: dies size 3" in err and "SIGKILL" in err
     assert sorted(line["status"] for line in project.lines()) == ["done", "failed", "failed"]
+    assert all(set(line) >= FIELDS for line in project.lines())
     assert "1 of 3 trials done, 2 failed" in project("status")[1]
     code, out, err = project("run", "--sizes", "3")
     assert code == 1 and "failed: fails" in err and len(project.lines()) == 3
@@ -190,6 +212,22 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(project, monkeypatch):
     assert code == 0 and "1 of 2 trials to run" in out
 
 
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_is_asked_to_stop_stops_its_trials(project, asked):
+    project.write("hangs")
+    driver = subprocess.Popen(
+        [sys.executable, "-c", project.script("run")], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (pids := [int(p.read_text() or 0) for p in project.results.glob("*.pid")]):
+        assert time.monotonic() < deadline and driver.poll() is None
+        time.sleep(0.05)
+    driver.send_signal(asked)
+    _, err = driver.communicate(timeout=30)
+    assert driver.returncode == 130 and "same command continues" in err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
 def test_a_known_folder_without_records_reports_none_done(project):
     project("run")
     (project.folder / "trials.jsonl").unlink()
@@ -268,19 +306,10 @@ def test_help_answers_at_once():
     assert min(seconds() for _ in range(5)) < 0.5
 
 
-def test_progress_bars_in_a_terminal(project, tmp_path):
-    script = f"""
-import sys
-from studies import cli
-from studies.executors import local
-from tests.studies.fake_trial import COMMAND
-local.TRIAL_COMMAND = COMMAND
-cli._write_report = lambda folder: None
-sys.exit(cli.main(["run", {str(project.file)!r}, "--results", {str(project.results)!r}]))
-"""
+def test_progress_bars_in_a_terminal(project):
     main, child = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", project.script("run")],
         stdout=child,
         stderr=child,
         env={**os.environ, "TERM": "xterm"},
