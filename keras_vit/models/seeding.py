@@ -20,8 +20,11 @@ def seed_weights(model, seed):
         seed: int; equal seeds give equal weights on every backend.
 
     Raises:
-        ValueError: if a layer has an initializer that cannot be drawn here.
+        ValueError: for a seed that is not an int, or if a layer has an initializer that cannot be
+            drawn here.
     """
+    if not isinstance(seed, int | np.integer):
+        raise ValueError(f"seed is {seed!r}; give an int, or None for new random weights.")
     for layer in model._flatten_layers(include_self=False):
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             initializer = getattr(layer, f"{variable.name}_initializer", None)

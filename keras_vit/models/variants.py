@@ -97,13 +97,24 @@ def get_variant(name: str) -> Variant:
             return Variant(
                 name, "resnet", {"block_counts": BIT_DEPTHS[depth], "width_factor": width}
             )
-    near = difflib.get_close_matches(name, PUBLISHED, n=3, cutoff=0.4)
+    near = _nearest(name)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ValueError(
         f"There is no model named {name!r}.{hint} Names are ViT-{{{','.join(VIT_SIZES)}}}/PATCH, "
         f"{', '.join(f'{stem}+ViT-SIZE/{number}' for stem, number in HYBRID_STEMS)} and "
         f"BiT-R{{{','.join(map(str, BIT_DEPTHS))}}}xWIDTH."
     )
+
+
+def _nearest(name: str) -> list[str]:
+    """The published names most like `name`; a wrong case counts less than a wrong letter."""
+
+    def likeness(other: str) -> float:
+        loose = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return loose + 0.01 * difflib.SequenceMatcher(None, name, other).ratio()
+
+    near = sorted(PUBLISHED, key=likeness, reverse=True)[:3]
+    return [other for other in near if likeness(other) > 0.5]
 
 
 def list_models() -> list[str]:

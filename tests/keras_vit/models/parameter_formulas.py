@@ -21,11 +21,10 @@ WIDTHS = {
 }
 # blocks a stage and the patch size on the stem's feature map
 STEMS = {
-    ("R", "Ti", 16): ((), 8),
-    ("R26", "S", 32): ((2, 2, 2, 2), 1),
-    ("R26", "B", 32): ((2, 2, 2, 2), 1),
-    ("R50", "B", 16): ((3, 4, 9), 1),
-    ("R50", "L", 32): ((3, 4, 6, 3), 1),
+    ("R", 16): ((), 8),
+    ("R26", 32): ((2, 2, 2, 2), 1),
+    ("R50", 16): ((3, 4, 9), 1),
+    ("R50", 32): ((3, 4, 6, 3), 1),
 }
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 
@@ -39,7 +38,7 @@ def parameters(name: str, image_size: int = 224, classes: int = 1000) -> int:
     stem, size, patch = match[1], match[2], int(match[3])
     if stem is None:
         return vit(WIDTHS[size], patch, (image_size // patch) ** 2, 3, classes)
-    blocks, inner = STEMS[stem, size, patch]
+    blocks, inner = STEMS[stem, patch]
     weights, channels = hybrid_stem(blocks)
     stride = 4 * 2 ** max(len(blocks) - 1, 0) * inner
     return weights + vit(WIDTHS[size], inner, (image_size // stride) ** 2, channels, classes)

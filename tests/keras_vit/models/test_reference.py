@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_vit
+from tests.contracts import forward
 from tests.keras_vit.names import randomise, reference_weights
 from tests.keras_vit.reference import vision_transformer
 from tests.keras_vit.reference_resnet import bit_resnet, hybrid_stem
@@ -21,7 +22,7 @@ VIT = dict(
 
 
 def outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(model(images))
+    return keras.ops.convert_to_numpy(forward(model, images))
 
 
 def vit_expectation(model: keras.Model, images: np.ndarray, **overrides) -> np.ndarray:
@@ -120,7 +121,8 @@ def test_bit_pads_with_zeros_before_pooling(rng):
     for name, weight in weights.items():
         weights[name] = rng.normal(size=weight.shape)
     for weight in model.weights:
-        from tests.keras_vit.names import reference_name
+        from tests.contracts import forward
+from tests.keras_vit.names import reference_name
 
         weight.assign(weights[reference_name(weight.path)])
     expected = bit_resnet(weights, images, (2, 1), groups=4)
