@@ -6,7 +6,7 @@ import pytest
 
 import keras_vit
 from tests.contracts import forward
-from tests.keras_vit.names import randomise, reference_weights
+from tests.keras_vit.names import randomise, reference_name, reference_weights
 from tests.keras_vit.reference import vision_transformer
 from tests.keras_vit.reference_resnet import bit_resnet, hybrid_stem
 
@@ -121,9 +121,6 @@ def test_bit_pads_with_zeros_before_pooling(rng):
     for name, weight in weights.items():
         weights[name] = rng.normal(size=weight.shape)
     for weight in model.weights:
-        from tests.contracts import forward
-from tests.keras_vit.names import reference_name
-
         weight.assign(weights[reference_name(weight.path)])
     expected = bit_resnet(weights, images, (2, 1), groups=4)
     np.testing.assert_allclose(outputs(model, images), expected, atol=3e-5, rtol=1e-5)
