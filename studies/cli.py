@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
     from studies.executors.local import LocalExecutor
 
     executor = LocalExecutor(options.workers, options.threads)
+    runner.check_permitted(options.results)  # before data are prepared, which may take long
     checked = _checked_plan(options)
     shown = progress.display(_estimator(options, checked))
     try:
@@ -105,18 +106,25 @@ def status(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write summary, report and figures of a results folder from its records."""
-    from studies.report import write_report
-
-    print(write_report(_folder(options)))
+    _report_on(_folder(options))
     return DONE
+
+
+def _report_on(folder: Path) -> None:
+    from studies.report import table, write_report
+
+    path = write_report(folder)
+    print(table(folder))
+    print(f"\nreport: {path}")
+    figure = folder / "figures" / "accuracy.png"
+    if figure.exists():
+        print(f"figure: {figure}")
 
 
 def _write_report(folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
-        from studies.report import write_report
-
-        print(f"report: {write_report(folder)}")
+        _report_on(folder)
     except Exception as error:
         print(f"the report could not be written: {error!r}", file=sys.stderr)
 

@@ -109,7 +109,7 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
     """
     folder = plan.folder
-    check_writable(folder)
+    _make_folder(folder)
     with _only_run(folder):
         # Another run may have finished in the meantime: what counts is what is there now.
         resolved = folder / "study.toml"
@@ -190,17 +190,30 @@ def check_backends(backends: tuple[str, ...]) -> None:
             )
 
 
-def check_writable(folder: Path) -> None:
-    """Create a results folder; raise UsageError where nothing can be written to it."""
+def check_permitted(folder: Path) -> None:
+    """Raise UsageError where a results folder cannot come to be; this writes nothing."""
+    place = folder.expanduser().resolve()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise _unwritable(folder, f"{place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _unwritable(folder, f"no permission to write to {place}")
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(
-            f"cannot write to the results folder {folder} ({error.strerror}); "
-            f"choose another one with --results"
-        ) from error
+        raise _unwritable(folder, str(error.strerror)) from error
+
+
+def _unwritable(folder: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
+    )
 
 
 @contextmanager

@@ -185,7 +185,11 @@ def test_a_backend_that_is_not_installed_is_named(project, monkeypatch):
 def test_an_unwritable_results_folder_is_named(project):
     project.results.write_text("a file where a folder should be")
     code, _, err = project("run")
-    assert code == 2 and str(project.results) in err and "--results" in err
+    assert code == 2 and "not a folder" in err and "--results" in err
+    project.results.unlink()
+    project.results = Path("/proc/results")  # nobody may create a folder there, not even root
+    code, _, err = project("run")
+    assert code == 2 and "/proc/results" in err and "--results" in err
 
 
 def test_a_second_run_at_once_is_refused(project):
