@@ -85,7 +85,7 @@ class ImageFolder:
         digest = hashlib.sha256(str(self.root).encode())
         for split, files in self.files.items():
             for file in files:
-                status = file.stat()
+                status = _status(file)
                 line = (
                     f"{split}|{file.relative_to(self.root)}|{status.st_size}|{status.st_mtime_ns}"
                 )
@@ -165,6 +165,15 @@ def _files(path: Path) -> list[Path]:
             Path(folder, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")
         ]
     return sorted(result)
+
+
+def _status(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as error:  # a link that leads nowhere
+        raise UsageError(
+            f"The image {file} cannot be read ({error.strerror}): repair or remove it."
+        ) from error
 
 
 def _pixels(file: Path, image: np.ndarray) -> str:

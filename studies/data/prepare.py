@@ -22,6 +22,7 @@ class Source(Protocol):
     name: str
     class_names: list[str]
     labels: dict[str, np.ndarray]  # split -> (N,) integers; at least "train"
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""

@@ -227,7 +227,9 @@ class _Canvas:
         across, down = self.x - x, self.y - y  # (BLOCK, 1, W), (BLOCK, H, 1)
         return across * cos + down * sin, down * cos - across * sin
 
-    def _lay(self, distance: np.ndarray, width: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    def _lay(
+        self, distance: np.ndarray, width: np.ndarray | np.floating, colour: np.ndarray
+    ) -> np.ndarray:
         """Paints where the distance, in pixels, is less than the width; smooth over one pixel."""
         coverage = np.subtract(width + np.float32(0.5), distance, out=distance)
         np.clip(coverage, 0, 1, out=coverage)

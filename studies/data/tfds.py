@@ -77,9 +77,9 @@ def _ask(name: str, order: dict[str, Any], cache: Path) -> dict[str, Any]:
             try:
                 assert worker.stdout is not None
                 answer = worker.stdout.read()
-            finally:
-                if worker.poll() is None and sys.exc_info()[0] is not None:
-                    worker.kill()
+            except BaseException:  # an interruption, say: leaving the block would wait for it
+                worker.kill()
+                raise
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
     try:

@@ -110,10 +110,10 @@ def _write(order: dict[str, Any]) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     builder = _builder(order)
-    if not builder.is_prepared():
-        _check_network(order, builder)
     size = tuple(order["size"]) if order["size"] else None
     image, label = _features(tfds, builder)
+    if not builder.is_prepared():
+        _check_network(order, builder)
     try:
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False)

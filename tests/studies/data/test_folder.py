@@ -155,6 +155,14 @@ def test_a_corrupt_image_is_named_and_leaves_nothing(tmp_path, opened):
     assert opened().info.num_classes == 2
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path, opened):
+    for name in ("a", "b"):
+        add(tmp_path / "images" / name)
+    (tmp_path / "images" / "a" / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(UsageError, match=r"images/a/link\.jpg cannot be read"):
+        opened()
+
+
 def test_an_image_size_must_be_a_number_of_pixels(tmp_path):
     for wrong in (0, -3, (3, 4, 5), "32", 3.5):
         with pytest.raises(UsageError, match=r"image size .* is wrong: give a number of pixels"):
