@@ -1,7 +1,5 @@
 """Attention weights, and what of the image reaches the output through them (paper, section 4.5)."""
 
-import contextlib
-
 import keras
 import numpy as np
 from keras import ops
@@ -111,48 +109,48 @@ def _run(model, images, batch_size):
             f"The images have the shape {np.shape(images)}; the model takes (B, "
             f"{', '.join(map(str, expected))})."
         )
-    batches = [
-        _run_batch(model, images[start : start + batch_size])
-        for start in range(0, len(images), batch_size)
-    ]
-    scores, read = zip(*batches, strict=True)
-    return np.concatenate(scores, axis=1), np.concatenate(read)
+    outputs = _Watched(model).predict(
+        ops.convert_to_numpy(images), batch_size=batch_size, verbose=0
+    )
+    return outputs["scores"].transpose(1, 0, 2, 3, 4), outputs["read"]
 
 
-def _run_batch(model, images):
-    x, scores, read = ops.convert_to_tensor(images, model.inputs[0].dtype), [], None
-    with _without_gradients():
-        for layer in model.layers[1:]:  # the layers form a chain, the first is the input
+class _Watched(keras.Model):
+    """A ViT that says what its blocks attend to and what its classifier reads.
+
+    A model of its own, since `predict` compiles on JAX and TensorFlow, and records no gradients
+    on PyTorch; the layers are called, and otherwise left alone.
+    """
+
+    def __init__(self, vit):
+        super().__init__()
+        self.vit = vit
+        self.built = True
+
+    def call(self, images):
+        x, scores = images, []
+        for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
             if isinstance(layer, TransformerBlock):
                 x, weights = layer(x, return_attention_scores=True)
-                scores.append(_numpy(weights))
+                scores.append(ops.cast(weights, "float32"))
             elif layer.name == "pooling":
-                read = _read_by(layer, x)
                 break
             else:
                 x = layer(x)
-    return np.stack(scores), read
-
-
-def _without_gradients():
-    """Spares PyTorch, alone in recording what runs outside a model's own loop, the memory."""
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.no_grad()
+        read = _read_by(self.vit.get_layer("pooling"), x)
+        return {"scores": ops.stack(scores, axis=1), "read": read}  # (B, L, heads, N, N), (B, N)
 
 
 def _read_by(pooling, tokens):
-    batch, number = tokens.shape[:2]
+    batch, number = ops.shape(tokens)[0], tokens.shape[1]
     if isinstance(pooling, AttentionPooling):
         probe = ops.cast(pooling.probe, tokens.dtype)
         probe = ops.broadcast_to(probe, (batch, 1, tokens.shape[-1]))
         _, weights = pooling.attention(probe, tokens, return_attention_scores=True)
-        return _numpy(weights)[:, :, 0].mean(axis=1)  # (B, heads, 1, N) -> (B, N)
+        return ops.mean(ops.cast(weights, "float32")[:, :, 0], axis=1)  # from (B, heads, 1, N)
     if pooling.kind == "token":
-        return np.tile(np.eye(1, number, dtype="float32"), (batch, 1))
-    return np.full((batch, number), 1 / number, "float32")
+        return ops.tile(ops.eye(1, number), (batch, 1))
+    return ops.full((batch, number), 1 / number)
 
 
 def check_scores(scores):
@@ -168,7 +166,3 @@ def check_scores(scores):
 
 def _channels_last(model):
     return model.get_config()["data_format"] == "channels_last"
-
-
-def _numpy(tensor):
-    return ops.convert_to_numpy(ops.cast(tensor, "float32"))

@@ -3,7 +3,6 @@
 import numpy as np
 
 from keras_vit.inspection.attention import check_scores
-from keras_vit.layers.patches import as_pair
 
 
 def attention_distance(scores, grid, patch_size):
@@ -16,7 +15,7 @@ def attention_distance(scores, grid, patch_size):
     Args:
         scores: `(L, B, heads, N, N)` from `attention_scores`; the paper takes 128 images.
         grid: `(rows, columns)` of the patches, such as `model.grid`.
-        patch_size: height and width of a patch in pixels of the image, an int or a pair. In a
+        patch_size: height and width of a patch in pixels of the image, a number or a pair. In a
             hybrid a token stands for the image size divided by the grid.
 
     Returns:
@@ -40,7 +39,7 @@ def attention_distance(scores, grid, patch_size):
             f"The scores are of {scores.shape[-1]} tokens, too few for a grid of {rows} x "
             f"{columns} patches; give the model's own grid."
         )
-    height, width = as_pair(patch_size, "patch_size")
+    height, width = np.broadcast_to(np.asarray(patch_size, "float64"), 2)
     row, column = (axis.reshape(-1) for axis in np.indices((rows, columns)))
     distance = np.hypot(
         (row[:, None] - row[None]) * height, (column[:, None] - column[None]) * width

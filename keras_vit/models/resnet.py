@@ -5,6 +5,7 @@ import keras
 from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
 from keras_vit.layers.std_conv import StandardizedConv2D
+from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
 from keras_vit.models.quantization import quantized_dtype
 
@@ -63,6 +64,7 @@ class ResNet(keras.Model):
         dtype=None,
         name=None,
     ):
+        check_distribution()
         data_format = data_format or keras.config.image_data_format()
         check_input_shape(input_shape, data_format)
         check_choice("stem", stem, STEMS)

@@ -5,13 +5,19 @@ import contextlib
 import keras
 
 from keras_vit.layers.activations import get_activation
-from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
+from keras_vit.layers.arguments import (
+    check_choice,
+    check_input_shape,
+    check_positive,
+    check_rate,
+)
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
 from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
 from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
 from keras_vit.models.quantization import quantized_dtype
@@ -93,6 +99,7 @@ class VisionTransformer(keras.Model):
         dtype=None,
         name=None,
     ):
+        check_distribution()
         data_format = data_format or keras.config.image_data_format()
         image_size = check_input_shape(input_shape, data_format)
         check_choice("classifier", classifier, CLASSIFIERS)
@@ -100,6 +107,13 @@ class VisionTransformer(keras.Model):
         check_positive(
             num_layers=num_layers, hidden_size=hidden_size, mlp_dim=mlp_dim, num_heads=num_heads
         )
+        check_rate(
+            dropout_rate=dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+            stochastic_depth_rate=stochastic_depth_rate,
+        )
+        if representation_size is not None:
+            check_positive(representation_size=representation_size)
         if hidden_size % num_heads:
             raise ValueError(
                 f"num_heads={num_heads} does not divide hidden_size={hidden_size}; "

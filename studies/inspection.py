@@ -1,0 +1,187 @@
+"""`python -m studies inspect`: figures of what a trained ViT attends to and has learned.
+
+Nothing here loads a backend before the command runs; it then loads one in this process, since
+there is nothing to run in parallel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+
+BACKENDS = ("tensorflow", "jax", "torch")
+BATCH = 8  # images at once: a batch's scores take L * heads * N^2 numbers for each of them
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `inspect` to its parser."""
+    add = command.add_argument
+    add("checkpoint", metavar="CHECKPOINT", type=Path,
+        help="a .keras file; with --model also a weight file of another project")  # fmt: skip
+    add("--images", metavar="D", required=True,
+        help="a folder of images, or a data set: shapes, fashion_mnist, a TFDS name, folder:PATH"
+        )  # fmt: skip
+    add("--model", metavar="NAME", help="the model that the weights are for, such as ViT-B/16")
+    add("--image-size", metavar="N", type=int, default=224,
+        help="pixels of the images' sides, with --model (default: 224)")  # fmt: skip
+    add("--show", metavar="N", type=_positive, default=6, help="attention maps (default: 6)")
+    add("--count", metavar="N", type=_positive, default=128,
+        help="images that the attention distance is averaged over (default: 128)")  # fmt: skip
+    add("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, or Keras' own")
+    add("--name", help="name of the results folder (default: inspect-CHECKPOINT)")
+    add("--results", metavar="DIR", type=Path, default=Path("runs"), help="default: runs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw what a trained ViT attends to and what its embeddings have learned."""
+    if not options.checkpoint.exists():
+        raise UsageError(f"There is no file {options.checkpoint}: give a .keras or weight file.")
+    model = _model(options)
+    images = _images(options.images, _channels_last_shape(model), max(options.count, options.show))
+    figures = _figures(model, images, options.show, options.count)
+    folder = options.results.expanduser() / (options.name or f"inspect-{options.checkpoint.stem}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, ax in figures.items():
+            path = folder / f"{name}.png"
+            ax.figure.savefig(path)
+            print(path)
+    except OSError as error:
+        raise UsageError(
+            f"The figures cannot be written to {folder} ({error.strerror}): choose another "
+            f"folder with --results."
+        ) from None
+    return 0
+
+
+def _model(options: argparse.Namespace) -> Any:
+    """The model of a .keras file, or a named one with another project's weights."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if options.backend:
+        os.environ["KERAS_BACKEND"] = options.backend
+    try:
+        import keras
+
+        import keras_vit
+    except ImportError as error:
+        raise UsageError(
+            f"The backend {os.environ.get('KERAS_BACKEND', 'of Keras')} cannot be loaded ({error}): "
+            f"install it, or choose another with --backend."
+        ) from None
+    path = str(options.checkpoint)
+    try:
+        if options.model:
+            size = options.image_size
+            model = keras_vit.create_model(options.model, (size, size, 3), None, weights=path)
+        elif path.endswith(".keras"):
+            keras_vit.VisionTransformer, keras_vit.ResNet  # noqa: B018 - registers both
+            model = keras.saving.load_model(path, compile=False)
+        else:
+            raise UsageError(
+                f"{path} is no .keras file: say with --model which model its weights are for."
+            )
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
+    model = getattr(model, "vit", model)  # masked patch prediction wraps one
+    if not isinstance(model, keras_vit.VisionTransformer):
+        raise UsageError(
+            f"{path} holds a {type(model).__name__}: only a VisionTransformer has attention and "
+            f"embeddings to look at."
+        )
+    return model
+
+
+def _channels_last_shape(model: Any) -> tuple[int, int, int]:
+    shape = model.get_config()["input_shape"]
+    if model.get_config()["data_format"] == "channels_first":
+        shape = (*shape[1:], shape[0])
+    return tuple(shape)
+
+
+def _images(source: str, shape: tuple[int, int, int], number: int) -> np.ndarray:
+    """At most `number` images as uint8 (B, H, W, C) of the model's shape."""
+    import numpy as np
+
+    from studies.data.folder import SUFFIXES
+    from studies.data.images import decode
+
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if not files:
+            raise UsageError(f"There is no image in {folder}: give a folder of image files.")
+        # Spread over the folder: its first files may all be of one class.
+        chosen = [
+            files[i] for i in np.linspace(0, len(files) - 1, min(number, len(files)), dtype=int)
+        ]
+        return np.stack([decode(f, str(f), shape[:2], shape[2]) for f in chosen])
+    from studies import data
+
+    images = np.asarray(data.load(source, shape[:2]).test.images[:number])
+    if images.shape[-1] == 1 and shape[2] == 3:
+        images = images.repeat(3, axis=-1)
+    if images.shape[-1] != shape[2]:
+        raise UsageError(
+            f"The images of {source} have {images.shape[-1]} channels and the model takes "
+            f"{shape[2]}: choose another data set with --images."
+        )
+    return images
+
+
+def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str, Axes]:
+    """The Axes of each figure by file name; what a model does not have is said and left out."""
+    import numpy as np
+
+    from keras_vit import inspection
+    from studies.plots import inspection as plots
+
+    inputs = images.astype("float32") / 127.5 - 1
+    height, width = inputs.shape[1:3]
+    patch = (height / model.grid[0], width / model.grid[1])
+    first = model.get_config()["data_format"] == "channels_first"
+    fed = np.moveaxis(inputs, -1, 1) if first else inputs
+    maps = inspection.attention_map(model, fed[:show], batch_size=BATCH)
+    distances = [
+        inspection.attention_distance(
+            inspection.attention_scores(model, fed[start : start + BATCH]), model.grid, patch
+        )
+        for start in range(0, min(count, len(fed)), BATCH)
+    ]
+    sizes = [
+        min(BATCH, count - start, len(fed) - start)
+        for start in range(0, len(distances) * BATCH, BATCH)
+    ]
+    drawn = {
+        "attention_maps": plots.attention_maps(inputs[:show], maps)[0],
+        "attention_distance": plots.attention_distance(
+            np.average(distances, axis=0, weights=sizes), (height, width)
+        ),
+    }
+    _add(drawn, "position_similarity", lambda: plots.position_similarity(
+        inspection.position_similarity(model)))  # fmt: skip
+    filters = min(28, min(model.get_layer("patch_embedding").projection.kernel.shape))
+    _add(drawn, "patch_filters", lambda: plots.patch_filters(
+        inspection.patch_filters(model, filters)))  # fmt: skip
+    return drawn
+
+
+def _add(drawn: dict[str, Axes], name: str, draw: Callable[[], Axes]) -> None:
+    try:
+        drawn[name] = draw()
+    except ValueError as error:
+        print(f"no {name}: {error}")
+
+
+def _positive(text: str) -> int:
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a positive whole number, not {text!r}")

@@ -1,0 +1,94 @@
+"""keras.distribution: on JAX over simulated devices as on one; elsewhere refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_vit
+from tests.keras_vit.ecosystem.models import make
+
+ROOT = Path(__file__).parents[3]
+TRAIN = """
+import keras
+import numpy as np
+
+import keras_vit
+from tests.contracts import numpy
+from tests.keras_vit.ecosystem.models import KINDS, images, make
+
+distribution = keras.distribution
+assert len(distribution.list_devices("cpu")) == 4
+mesh = distribution.DeviceMesh((2, 2), ["batch", "model"])
+LAYOUTS = {
+    "one device": lambda: None,
+    "data": lambda: distribution.DataParallel(devices=distribution.list_devices("cpu")),
+    "model": lambda: distribution.ModelParallel(
+        layout_map=keras_vit.layout_map(mesh), batch_dim_name="batch"
+    ),
+}
+for kind in KINDS:
+    trained = {}
+    for name, layout in LAYOUTS.items():
+        distribution.set_distribution(layout())
+        model = make(kind)
+        if (kind, name) == ("vit", "model"):
+            block = model.get_layer("block_0")
+            for dense, axes in (
+                (block.attention.query, (None, "model")),
+                (block.attention.output_dense, ("model", None)),
+                (block.mlp.hidden, (None, "model")),
+                (block.mlp.output_dense, ("model", None)),
+            ):
+                assert tuple(dense.kernel.value.sharding.spec) == axes, dense.path
+            assert tuple(block.mlp.hidden.bias.value.sharding.spec) == ("model",)
+            head = model.get_layer("head").kernel.value
+            assert head.sharding.is_fully_replicated
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.05), loss)
+        model.fit(images(8), np.arange(8) % 3, batch_size=8, epochs=2, verbose=0)
+        trained[name] = [numpy(w) for w in model.weights]
+        predicted = model.predict(images(8), verbose=0)
+        assert predicted.shape == (8, 3)
+    for name in ("data", "model"):
+        for one, other in zip(trained["one device"], trained[name], strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4, err_msg=f"{kind} {name}")
+print("as one device")
+"""
+
+
+def test_jax_trains_over_devices_as_on_one(backend):
+    if backend != "jax":
+        return  # the other backends refuse, see below
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TRAIN],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout.strip().endswith("as one device")
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_other_backends_say_that_they_ignore_it(kind, backend, monkeypatch):
+    if backend == "jax":
+        return
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "any")
+    with pytest.raises(ValueError, match=f"no effect on the {backend} backend"):
+        make(kind)
+
+
+def test_layout_needs_the_axis_and_jax(backend):
+    class Mesh:
+        axis_names = ("batch", "rows")
+
+    message = "no axis 'model'; its axes are batch, rows" if backend == "jax" else "no effect"
+    with pytest.raises(ValueError, match=message):
+        keras_vit.layout_map(Mesh())

@@ -1,0 +1,76 @@
+"""Quantised models and training in half precision."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from tests.contracts import forward, numpy
+from tests.keras_vit.ecosystem.models import KINDS, images, make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_int8(kind, policy, tmp_path):
+    """Near the float model, int8 inside, and the same after saving and loading."""
+    model = make(kind, dtype=policy)
+    exact = numpy(forward(model, images()))
+    model.quantize("int8")
+    kernels = [
+        layer._kernel for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)
+    ]
+    assert {keras.backend.standardize_dtype(kernel.dtype) for kernel in kernels} == {"int8"}
+    assert len(kernels) == (14 if kind == "vit" else 1)
+    quantised = numpy(forward(model, images()))
+    assert np.abs(quantised - exact).max() < 0.1 * np.abs(exact).max()
+
+    model.save(tmp_path / "int8.keras")
+    loaded = keras.saving.load_model(tmp_path / "int8.keras")
+    np.testing.assert_allclose(numpy(forward(loaded, images())), quantised, atol=1e-6)
+    model.save_weights(tmp_path / "int8.weights.h5")
+    other = make(kind, dtype=policy)
+    other.quantize("int8")
+    other.load_weights(tmp_path / "int8.weights.h5")
+    np.testing.assert_allclose(numpy(forward(other, images())), quantised, atol=1e-6)
+
+
+def test_partly_quantised_models_are_not_saved(tmp_path):
+    model = make("vit")
+    model.quantize("int8", filters="query")
+    with pytest.raises(ValueError, match="Only some of the model's Dense layers"):
+        model.save(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains(kind, policy):
+    """The loss falls as it does in float32, and the weights stay float32."""
+    labels = np.arange(8) % 3
+    losses = {}
+    for dtype in ("float32", policy):
+        model = make(kind, dtype=dtype)
+        optimizer = keras.optimizers.SGD(0.05)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, jit_compile=keras.backend.backend() == "jax")
+        history = model.fit(images(8), labels, epochs=6, batch_size=8, verbose=0).history
+        losses[dtype] = np.array(history["loss"])
+        assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert losses[policy][-1] < 0.8 * losses[policy][0]
+    np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.1)
+
+
+def test_a_model_of_masked_tokens_ignores_the_padding():
+    """From Keras' Masking layer to the pooled output, through the layers of a ViT."""
+    inputs = keras.Input((5, 8))
+    x = keras.layers.Masking()(inputs)
+    x = keras_vit.ClassToken()(x)
+    for _ in range(2):
+        x = keras_vit.TransformerBlock(num_heads=2, mlp_dim=16)(x)
+    outputs = [keras_vit.TokenPooling(kind)(x) for kind in ("token", "gap")]
+    outputs.append(keras_vit.AttentionPooling(num_heads=2, mlp_dim=16)(x))
+    model = keras.Model(inputs, keras.layers.Concatenate()(outputs))
+    tokens = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    tokens[:, 3:] = 0
+    padded = numpy(forward(model, tokens))
+    short = keras.Model(model.input, model.output)(tokens[:, :3])
+    np.testing.assert_allclose(padded, numpy(short), rtol=1e-4, atol=1e-5)
