@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studies import bench
+from studies import bench, inspection
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, function in {"status": status, "report": report}.items():
         _folder_options(_command(commands, name, function))
     bench.add_options(_command(commands, "bench", bench.run))
+    inspection.add_options(_command(commands, "inspect", inspection.run))
     return parser
 
 
