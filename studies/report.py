@@ -7,11 +7,11 @@ give equal bytes: the bootstrap is seeded by the study's name and nothing carrie
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studies.analysis import Crossing
 from studies.analysis.findings import Findings, Pair, compared_pairs, find, main_backend
@@ -93,16 +93,20 @@ def _draw_all(folder: Path, results: Results, findings: Findings) -> dict[str, s
     figures: dict[str, Figure] = {}
     title = f"{study.name}: {study.dataset}, {results.shape_text}"
     pair = findings.pairs[0] if findings.pairs else None
-    figures["accuracy"] = learning_curves(
+    figures["accuracy"] = new_figure()
+    learning_curves(
         mine,
         models=models,
         laws=findings.laws,
         crossing=crossing_to_show(pair),
         names=(pair.a, pair.b) if pair else None,
         title=title,
-    ).figure
+        ax=figures["accuracy"].subplots(),
+    )
     if findings.laws:
-        figures["laws"] = error_laws(mine, findings.laws, models=models, title=title).figure
+        figures["laws"] = new_figure()
+        ax = figures["laws"].subplots()
+        error_laws(mine, findings.laws, models=models, title=title, ax=ax)
     if results.shots:
         rows = (len(results.shots) + 1) // 2
         columns = min(2, len(results.shots))
@@ -110,7 +114,7 @@ def _draw_all(folder: Path, results: Results, findings: Findings) -> dict[str, s
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for spare in axes[len(results.shots) :]:
             spare.set_axis_off()
-        fewshot_curves(mine, results.shots, axes[: len(results.shots)], models)
+        fewshot_curves(mine, results.shots, list(axes[: len(results.shots)]), models)
         figures["fewshot"] = figure
     records = [r for r in results.done if r["backend"] == findings.backend]
     ends = sorted({r["size"] for r in records if r.get("history")})
@@ -133,25 +137,18 @@ def _draw_all(folder: Path, results: Results, findings: Findings) -> dict[str, s
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         # Without the program's version in it, equal records give equal files.
-        _write_with(
-            folder / f"{name}.png",
-            lambda file, figure=figure: figure.savefig(
-                file, format="png", dpi=DPI, metadata={"Software": None}
-            ),
-        )
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        _write(folder / f"{name}.png", buffer.getvalue())
     return {name: f"figures/{name}.png" for name in figures}
 
 
 def _write(path: Path, content: bytes) -> None:
-    _write_with(path, lambda file: file.write(content))
-
-
-def _write_with(path: Path, write: Callable[[Any], Any]) -> None:
     """Replaces a file in one step: a reader sees the old or the new one, never half of it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            write(file)
+            file.write(content)
         os.chmod(temporary, 0o644)  # mkstemp's files are private; a report is to be read
         os.replace(temporary, path)
     except BaseException:

@@ -16,7 +16,7 @@ from studies.analysis.scaling_law import ScalingLaw
 # little about a fourth one; a crossing further out is as good as none.
 _REACH_UP = 1000.0
 _REACH_DOWN = 10.0
-_GRID = 320  # points over the searched sizes, in log size
+_GRID = 200  # points over the searched sizes, in log size
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,11 @@ def measured_crossing(
         low, high = (None, None) if one_seed else _run(fine, unclear, None)
         return Crossing(None, low, high, "none", leader, (), level, note)
     size = roots[-1]
+    # With hardly any scatter the unclear stretch is shorter than a step of the grid: the crossing
+    # itself always belongs to it.
+    at = int(np.searchsorted(fine, math.log(size)))
+    fine, unclear = np.insert(fine, at, math.log(size)), np.insert(unclear, at, True)
+    gap = np.insert(gap, at, 0.0)
     low, high = (None, None) if one_seed else _run(fine, unclear, math.log(size))
     if low == 0.0 and high == math.inf:
         note = "the seeds cannot tell the two apart"

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
+from numpy.typing import ArrayLike
 
 # Ratio of variances from which a law's misses count as more than noise; F(4, 12) exceeds 3.3 in
 # one case out of twenty.
@@ -71,9 +71,7 @@ class Curve:
         )
 
 
-def make_curve(
-    sizes: Sequence[float], errors: Sequence[float], seeds: Sequence[Hashable] | None
-) -> Curve:
+def make_curve(sizes: ArrayLike, errors: ArrayLike, seeds: Sequence[Hashable] | None) -> Curve:
     """Arranges flat observations; see `fit_scaling_law` for what is allowed.
 
     Raises:

@@ -161,9 +161,3 @@ def make_form(name: str, chance_error: float = 1.0) -> Form:
     rows = [(-50.0, 50.0, 0.0, inf)] + [table[parameter] for parameter in names[name]]
     lower, upper, centre, spread = (np.array(column) for column in zip(*rows, strict=True))
     return Form(name, ("log_b", *names[name]), lower, upper, centre, spread, chance_error)
-
-
-import os
-
-_M4_SPREAD = float(os.environ.get("SP_A", 0.5))
-E_INF = float(os.environ.get("SP_E", "inf"))

@@ -244,7 +244,7 @@ def _mark(
         ):  # fmt: skip
             if is_open:
                 ax.plot([end], [0.018], marker, color="0.25", transform=bottom, clip_on=False)
-        text += f" ({_bound(crossing.low)} to {_bound(crossing.high)})"
+        text += _interval_text(crossing.low, crossing.high)
     what = "curves cross at" if crossing.kind == "measured" else "laws forecast a crossing at"
     if names and crossing.better_below:
         above, below = names if crossing.better_below == "b" else names[::-1]
@@ -263,10 +263,12 @@ def _round(size: float) -> float:
     return float(f"{size:.2g}")
 
 
-def _bound(size: float) -> str:
-    if size == 0:
-        return "open"
-    return "open" if math.isinf(size) else short(_round(size))
+def _interval_text(low: float, high: float) -> str:
+    if low == 0:
+        return " (interval open)" if math.isinf(high) else f" (or below {short(_round(high))})"
+    if math.isinf(high):
+        return f" ({short(_round(low))} or more)"
+    return f" ({short(_round(low))} to {short(_round(high))})"
 
 
 def _percent_log_axis(ax: Axes) -> None:

@@ -68,7 +68,7 @@ def size_axis(ax: Axes, sizes: Iterable[float], label: str = "training images") 
     low, high = ax.get_xlim()
     span = np.log(high / low)
     ticks: list[float] = []
-    wanted = sorted(set(float(s) for s in sizes))
+    wanted = sorted({float(s) for s in sizes})
     for size in [*wanted, *_round_sizes(max(wanted, default=low), high)]:
         if not ticks or np.log(size / ticks[-1]) > 0.05 * span:
             ticks.append(size)
@@ -89,5 +89,5 @@ def short(size: float) -> str:
 
 def _round_sizes(start: float, stop: float) -> list[float]:
     """1, 2, 5, 10, ... in (start, stop]."""
-    sizes = [f * 10.0**e for e in range(0, 13) for f in (1, 2, 5)]
+    sizes = [f * 10.0**e for e in range(13) for f in (1, 2, 5)]
     return [size for size in sizes if start < size <= stop]

@@ -1,0 +1,215 @@
+"""Crossings of laws and of measured means: where, how sure, and when there is none."""
+
+import math
+
+import numpy as np
+import pytest
+
+from studies.analysis import crossing, fit_scaling_law, measured_crossing
+
+pytestmark = pytest.mark.once
+
+SIZES = np.array([500, 1000, 2000, 5000, 10000, 20000, 50000], dtype=float)
+
+
+def resnet(x):
+    return 2.2 * x**-0.28
+
+
+def vit(x):  # crosses resnet at (4.5 / 2.2) ** (1 / 0.08) = 7,651
+    return 4.5 * x**-0.36
+
+
+def late(x):  # crosses resnet at (3.4 / 2.2) ** (1 / 0.03) = 1,992,000
+    return 3.4 * x**-0.31
+
+
+def flat(curve, rng, noise=0.02, seeds=3):
+    x = np.tile(SIZES, seeds)
+    errors = curve(x) * np.exp(rng.normal(0, noise, len(x)) if noise else 0.0)
+    return x, errors, np.repeat(np.arange(seeds), len(SIZES))
+
+
+def law(curve, rng, noise=0.02, seeds=3, **options):
+    return fit_scaling_law(*flat(curve, rng, noise, seeds), rng, chance_error=0.9, **options)
+
+
+def test_a_crossing_within_the_data(rng):
+    found = crossing(law(vit, rng), law(resnet, rng))
+    assert found.kind == "measured"
+    assert found.low < 7651 < found.high
+    assert found.low < found.size < found.high
+    assert found.better_below == "b" and found.others == ()
+
+
+def test_the_order_of_the_laws_only_swaps_names(rng):
+    a, b = law(vit, rng), law(resnet, rng)
+    one, two = crossing(a, b), crossing(b, a)
+    assert one.size == pytest.approx(two.size)
+    assert (one.better_below, two.better_below) == ("b", "a")
+
+
+def test_equal_seeds_give_equal_crossings(rng):
+    data = [flat(curve, rng) for curve in (vit, resnet)]
+    results = [
+        crossing(*(fit_scaling_law(*d, np.random.default_rng(3)) for d in data)) for _ in range(2)
+    ]
+    assert results[0] == results[1]
+
+
+def test_a_crossing_beyond_the_data_is_marked_extrapolated(rng):
+    found = crossing(law(late, rng, 0.002, form="M1"), law(resnet, rng, 0.002, form="M1"))
+    assert found.kind == "extrapolated"
+    assert found.size == pytest.approx(1_992_000, rel=0.5)
+    assert found.low < 1_992_000 < found.high
+
+
+def test_a_crossing_below_the_data_is_marked_extrapolated(rng):
+    found = crossing(law(lambda x: 2.9 * x**-0.33, rng, 0.0), law(resnet, rng, 0.0))
+    assert found.kind == "extrapolated"  # at (2.9 / 2.2) ** (1 / 0.05) = 250
+    assert found.size == pytest.approx(250, rel=0.03)
+
+
+def test_noise_opens_the_interval_of_a_forecast(rng):
+    found = crossing(law(late, rng, 0.03), law(resnet, rng, 0.03))
+    assert found.high == math.inf
+    assert found.low is not None and found.low > 10_000
+
+
+def test_parallel_laws_do_not_cross(rng):
+    found = crossing(
+        law(lambda x: 1.5 * resnet(x), rng, 0.001, form="M1"), law(resnet, rng, 0.001, form="M1")
+    )
+    assert found.kind == "none" and found.size is None
+    assert found.better_below == "b"
+
+
+def test_well_separated_laws_exclude_a_crossing_in_the_measured_sizes(rng):
+    found = crossing(law(lambda x: 1.5 * resnet(x), rng), law(resnet, rng))
+    if found.low is not None:  # what is left open lies outside
+        assert found.low > 50_000 or found.high < 500
+
+
+def test_equal_laws_do_not_cross(rng):
+    same = law(resnet, rng)
+    found = crossing(same, same)
+    assert found.kind == "none" and found.better_below is None
+    assert "coincide" in found.note
+
+
+def test_touching_laws_do_not_cross(rng):
+    # log-errors differ by (log x - log 5000)^2: zero at 5,000, and of one sign on both sides
+    a = fit_scaling_law(SIZES, resnet(SIZES), rng=rng, form="M1")
+    gap = np.array([0.4, 0.1, 0.0, 0.1, 0.4])
+    from studies.analysis.crossing import _sign_changes
+
+    assert _sign_changes(np.arange(5.0), gap) == []
+    assert _sign_changes(np.arange(5.0), np.array([0.4, 0.1, 0.0, -0.1, -0.4])) == [(1.0, 3.0)]
+    assert crossing(a, a).size is None
+
+
+def test_of_two_crossings_the_last_is_taken_and_the_other_told(rng):
+    # b is ahead at the ends, a between: M2 with its limit against a straight line
+    a = fit_scaling_law(SIZES, 14 * SIZES**-0.55 + 0.0625, rng=rng, form="M2")
+    b = fit_scaling_law(SIZES, 2.0 * SIZES**-0.28, rng=rng, form="M1")
+    gap = (14 * SIZES**-0.55 + 0.0625) - 2.0 * SIZES**-0.28
+    assert np.sign(gap).tolist().count(-1.0) > 0 and gap[0] > 0 and gap[-1] > 0
+    found = crossing(a, b)
+    assert len(found.others) == 1 and found.others[0] < found.size
+    assert found.better_below == "a"
+
+
+def test_indistinguishable_models_say_so(rng):
+    data = [flat(resnet, rng, 0.03) for _ in range(2)]
+    found = crossing(*(fit_scaling_law(*d, rng, chance_error=0.9) for d in data))
+    assert found.low == 0 and found.high == math.inf
+
+
+def test_one_seed_gives_a_crossing_without_interval(rng):
+    found = crossing(law(vit, rng, seeds=1), law(resnet, rng, seeds=1))
+    assert found.size is not None and found.low is None and found.high is None
+    assert "one seed only" in found.note
+
+
+def test_what_both_models_share_cancels(rng):
+    common = np.repeat(rng.normal(0, 0.1, 3), len(SIZES))
+    tables = []
+    for curve in (vit, resnet):
+        x, errors, seeds = flat(curve, rng, 0.01)
+        tables.append((x, errors * np.exp(common), seeds))
+    paired = crossing(*(fit_scaling_law(*t, rng, form="M1") for t in tables))
+    renamed = (tables[1][0], tables[1][1], tables[1][2] + 10)
+    apart = crossing(
+        fit_scaling_law(*tables[0], rng, form="M1"), fit_scaling_law(*renamed, rng, form="M1")
+    )
+    assert paired.low < 7651 < paired.high
+    width = [np.log(c.high / max(c.low, 1)) for c in (paired, apart)]
+    assert width[0] < 0.5 * width[1]
+
+
+def test_sizes_without_overlap_can_only_be_extrapolated(rng):
+    a = fit_scaling_law([500, 1000, 2000], vit(np.array([500, 1000, 2000.0])), rng=rng)
+    b = fit_scaling_law([9e3, 2e4, 5e4], resnet(np.array([9e3, 2e4, 5e4])), rng=rng)
+    found = crossing(a, b)
+    assert found.kind == "extrapolated"
+    assert found.size == pytest.approx(7651, rel=0.01)
+
+
+def test_measured_means_cross_where_their_interpolation_does():
+    # Hand computation: differences 0.1 and -0.1 at 1,000 and 4,000; zero halfway in log size.
+    found = measured_crossing(
+        [1000, 1000, 4000, 4000], [0.51, 0.53, 0.19, 0.21], [0, 1, 0, 1],
+        [1000, 1000, 4000, 4000], [0.41, 0.43, 0.29, 0.31], [0, 1, 0, 1],
+    )  # fmt: skip
+    assert found.kind == "measured" and found.better_below == "b"
+    assert found.size == pytest.approx(2000, rel=1e-6)
+    # Paired differences have no scatter at all here, so the interval is that point.
+    assert found.low == pytest.approx(2000, rel=0.01)
+    assert found.high == pytest.approx(2000, rel=0.01)
+
+
+def test_measured_interval_against_a_hand_computation():
+    # Differences by seed: 0.1 + d at 1,000 and -0.1 + d at 4,000 with d = -0.01, 0, 0.01.
+    # sd 0.01, t(2, 95 %) = 2.9200, half width 0.016859: the mean is within it for an eighth of
+    # the way, 0.016859 / 0.2 * log(4), on each side of 2,000.
+    d = np.array([-0.01, 0.0, 0.01])
+    seeds = [0, 1, 2] * 2
+    sizes = [1000] * 3 + [4000] * 3
+    a = np.concatenate([0.5 + d, 0.2 + d])
+    b = np.concatenate([np.full(3, 0.4), np.full(3, 0.3)])
+    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
+    reach = math.exp(0.016859 / 0.2 * math.log(4))
+    assert found.low == pytest.approx(2000 / reach, rel=0.01)
+    assert found.high == pytest.approx(2000 * reach, rel=0.01)
+
+
+def test_no_measured_crossing_is_an_answer(rng):
+    found = measured_crossing(*flat(late, rng, 0.005), *flat(resnet, rng, 0.005))
+    assert found.kind == "none" and found.size is None and found.better_below == "b"
+    assert found.low is None  # clear at every size
+
+
+def test_unclear_measured_ends_are_open():
+    # Differences by seed: 0.03, -0.02 at 1,000 and 0.02, -0.03 at 4,000; t(1; 95 %) is 6.3.
+    seeds, sizes = [0, 1] * 2, [1000] * 2 + [4000] * 2
+    found = measured_crossing(
+        sizes, [0.53, 0.48, 0.32, 0.27], seeds, sizes, [0.5, 0.5, 0.3, 0.3], seeds
+    )
+    assert found.kind == "measured"
+    assert found.low == 0 and found.high == math.inf
+    assert "cannot tell" in found.note
+
+
+def test_measured_crossing_with_one_seed_or_other_seeds():
+    one = measured_crossing([1000, 4000], [0.5, 0.2], [0, 0], [1000, 4000], [0.4, 0.3], [0, 0])
+    assert one.size == pytest.approx(2000) and one.low is None and "one seed" in one.note
+    sizes, seeds = [1000, 1000, 4000, 4000], [0, 1, 0, 1]
+    other = measured_crossing(
+        sizes, [0.51, 0.49, 0.21, 0.19], seeds, sizes, [0.41, 0.39, 0.31, 0.29], [5, 6, 5, 6]
+    )
+    assert other.size == pytest.approx(2000) and other.low < 2000 < other.high
+
+
+def test_models_without_a_common_size_cannot_be_compared():
+    with pytest.raises(ValueError, match="no size in common"):
+        measured_crossing([1000], [0.5], [0], [2000], [0.4], [0])

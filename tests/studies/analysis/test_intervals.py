@@ -1,0 +1,79 @@
+"""t intervals, against textbook numbers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studies.analysis import (
+    difference_interval,
+    differences_by_size,
+    mean_interval,
+    means_by_size,
+)
+
+pytestmark = pytest.mark.once
+
+
+def test_mean_of_three_seeds():
+    # mean 0.81, sd 0.01, t(2; 95 %) = 2.91999: half width 2.91999 * 0.01 / sqrt(3) = 0.016859
+    e = mean_interval([0.80, 0.81, 0.82])
+    assert (e.mean, e.sd, e.n) == (pytest.approx(0.81), pytest.approx(0.01), 3)
+    assert e.high - e.mean == pytest.approx(0.016859, abs=1e-6)
+    assert e.mean - e.low == pytest.approx(0.016859, abs=1e-6)
+
+
+def test_one_value_or_none_has_no_interval():
+    one, none = mean_interval([0.8, np.nan]), mean_interval([])
+    assert one.mean == 0.8 and math.isnan(one.low) and one.n == 1
+    assert math.isnan(none.mean) and none.n == 0
+
+
+def test_pairs_use_the_seeds_in_common():
+    e = difference_interval({0: 0.80, 1: 0.90, 2: 0.70, 3: 0.1}, {0: 0.79, 1: 0.89, 2: 0.69})
+    assert e.paired and e.n == 3
+    assert e.mean == pytest.approx(0.01) and e.sd == pytest.approx(0, abs=1e-12)
+
+
+def test_unmatched_seeds_are_compared_as_welch_does():
+    # Both variances 0.0001 over 3 seeds: error sqrt(2e-4 / 3) = 0.0081650, freedom 4,
+    # t(4; 95 %) = 2.13185.
+    e = difference_interval({0: 0.80, 1: 0.81, 2: 0.82}, {5: 0.70, 6: 0.71, 7: 0.72})
+    assert not e.paired
+    assert e.mean == pytest.approx(0.1)
+    assert e.high - e.mean == pytest.approx(2.13185 * 0.0081650, abs=1e-5)
+
+
+def test_differences_of_single_seeds_have_no_interval():
+    e = difference_interval({0: 0.8}, {0: 0.7})
+    assert e.mean == pytest.approx(0.1) and math.isnan(e.low)
+
+
+def test_t_intervals_cover_what_they_say(rng):
+    values = rng.normal(0, 1, (4000, 3))
+    found = [mean_interval(row) for row in values]
+    assert np.mean([e.low <= 0 <= e.high for e in found]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_frames_by_size():
+    frame = pd.DataFrame(
+        {
+            "model": ["a", "a", "b", "b", "b"],
+            "size": [500, 500, 500, 500, 1000],
+            "seed": [0, 1, 0, 1, 0],
+            "backend": "jax",
+            "test_top1": [0.5, 0.6, 0.4, 0.5, 0.7],
+        }
+    )
+    means = means_by_size(frame, "test_top1")
+    assert means[["model", "size", "n"]].to_numpy().tolist() == [
+        ["a", 500, 2],
+        ["b", 500, 2],
+        ["b", 1000, 1],
+    ]
+    assert means["mean"].tolist() == pytest.approx([0.55, 0.45, 0.7])
+    table = differences_by_size(frame, "a", "b", "test_top1")
+    assert table["size"].tolist() == [500] and table["mean"].tolist() == pytest.approx([0.1])
+    assert means_by_size(frame, "fewshot_5").empty
+    assert differences_by_size(frame, "a", "c", "test_top1").empty
