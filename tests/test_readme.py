@@ -79,6 +79,16 @@ def test_extras_exist():
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "results/README.md"])
+def test_links_to_files_lead_somewhere(page):
+    file = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
+        if "://" not in target:
+            assert (file.parent / target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.once
+@pytest.mark.timeout(900)  # five processes load a backend, on whatever else the machine does
 def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
     """In the README's order, on drawn pictures; `run` gets a tiny recipe and one model."""
     for label in ("cat", "dog"):
@@ -101,6 +111,14 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=400,
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+    folder = tmp_path / "runs" / "data-scale"
+    table = re.findall(r"^\| `(.+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    promised = [name for row in table for name in row.split("`, `")]
+    assert "report.md" in promised
+    for name in promised:
+        assert (folder / name).exists(), f"{name} is in the README's table and not in {folder}"
+    assert list((folder / "figures").glob("*.png"))
