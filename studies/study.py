@@ -33,9 +33,23 @@ class _Strict(BaseModel):
 class Recipe(_Strict):
     """How every model of a study is trained, the same for every size (after the paper's B.1).
 
-    Adam with decoupled weight decay (in Keras' convention: multiplied by the learning rate), linear
-    warmup over `warmup_fraction` of the steps, then a decay to zero; `validations` evenly spaced
-    validation points, the best of which is kept.
+    Args:
+        steps: optimizer steps, whatever the number of images.
+        batch_size: images a step.
+        learning_rate: the highest one, of Adam, reached at the end of the warmup.
+        weight_decay: decoupled, in Keras' convention (multiplied by the learning rate).
+        beta_1, beta_2: of Adam.
+        warmup_fraction: share of the steps in which the learning rate rises linearly.
+        schedule: how it falls to zero in the other steps.
+        clip_norm: largest global norm of the gradients; 0 switches clipping off.
+        label_smoothing: of the training loss.
+        augmentation: of the training images.
+        validations: evenly spaced points at which the model is validated and kept if it is best.
+        dtype: Keras' dtype policy.
+
+    Reference:
+        Dosovitskiy et al., arXiv 2010.11929, appendix B.1; Adam with decoupled weight decay:
+        Loshchilov and Hutter, arXiv 1711.05101.
     """
 
     steps: Positive = 10_000
@@ -46,7 +60,7 @@ class Recipe(_Strict):
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     schedule: Literal["cosine", "linear"] = "cosine"
-    clip_norm: Annotated[float, Field(ge=0)] = 1.0  # 0 switches clipping off
+    clip_norm: Annotated[float, Field(ge=0)] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: Literal["none", "crop", "crop_flip"] = "crop"
     validations: Positive = 20
@@ -54,7 +68,13 @@ class Recipe(_Strict):
 
 
 class Evaluation(_Strict):
-    """What is measured once a trial is trained, besides top-1: few-shot linear accuracy."""
+    """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
+
+    Args:
+        shots: labelled images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of the labelled images, over which the accuracy is averaged.
+        l2: weight of the ridge regression's penalty.
+    """
 
     shots: tuple[Positive, ...] = (1, 5, 10, 25)
     fewshot_seeds: Positive = 3
@@ -69,8 +89,12 @@ class Evaluation(_Strict):
 class ModelEntry(_Strict):
     """A model of a study: its name in the figures, the published base, and what differs from it.
 
-    `learning_rate` and `weight_decay` replace the recipe's for this model alone (the paper tunes
-    them for each model).
+    Args:
+        name: in figures and tables; in a file it is the key of the entry's table.
+        base: a name that `keras_vit.create_model` knows.
+        overrides: further arguments of `create_model`.
+        learning_rate, weight_decay: replace the recipe's for this model alone (the paper tunes
+            them for each model).
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -165,7 +189,24 @@ class Trial(_Strict):
 
 
 class Study(_Strict):
-    """A question, and the grid of trials (models x sizes x seeds x backends) that answers it."""
+    """A question, and the grid of trials (models x sizes x seeds x backends) that answers it.
+
+    Args:
+        question, command, run_time, expected: what a file opens with, for people.
+        name: of the results folder.
+        dataset: a name that `studies.data.load` knows.
+        image_size: pixels of the images' sides; the data's own by default.
+        sizes: numbers of training images.
+        seeds: number of seeds, 0 to seeds - 1.
+        backends: on which every trial runs.
+        recipe, evaluation: the same for all trials.
+        models: by name.
+        data: description of the prepared data; only in the study.toml that `run` writes.
+
+    Example:
+        >>> study = study_file.resolve("data-scale", {"dataset": "fashion_mnist"})
+        >>> trials = study.trials(describe(study.dataset, study.image_size))
+    """
 
     question: str = ""
     command: str = ""
@@ -180,7 +221,7 @@ class Study(_Strict):
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
-    data: ResolvedData | None = None  # only in the study.toml that `run` writes
+    data: ResolvedData | None = None
 
     @model_validator(mode="before")
     @classmethod

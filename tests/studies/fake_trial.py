@@ -63,6 +63,8 @@ def record(trial: Trial, status: str, began: float) -> dict:
         "steps": trial.recipe.steps,
         "seconds": time.time() - began,
         "history": [],
+        "versions": {},
+        "commit": "unknown",
         # For the tests alone: what this process was given, and when it lived.
         "pid": os.getpid(),
         "began": began,
