@@ -72,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study, then write its report."""
     from studies import progress, runner
     from studies.executors.local import LocalExecutor
+    from studies.results_folder import check_permitted
 
     executor = LocalExecutor(options.workers, options.threads)
-    runner.check_permitted(options.results)  # before data are prepared, which may take long
+    check_permitted(options.results)  # before data are prepared, which may take long
     checked = _checked_plan(options)
     shown = progress.display(_estimator(options, checked))
     try:

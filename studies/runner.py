@@ -6,22 +6,18 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-from filelock import FileLock, Timeout
+from typing import Protocol
 
 from studies.costs import Cost, measure
 from studies.errors import UsageError
 from studies.executors import Event, Executor
+from studies.results_folder import make_folder, merge, only_run, write_study
 from studies.store import Record, ResultsStore
 from studies.study import ResolvedData, Study, Trial
-from studies.study_file import read_resolved, to_toml
+from studies.study_file import read_resolved
 
 
 @dataclass(frozen=True)
@@ -109,15 +105,15 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
     """
     folder = plan.folder
-    _make_folder(folder)
-    with _only_run(folder):
+    make_folder(folder)
+    with only_run(folder):
         # Another run may have finished in the meantime: what counts is what is there now.
         resolved = folder / "study.toml"
         store = ResultsStore(folder / "trials.jsonl")
         study = (
             merge(read_resolved(folder), plan.study, folder) if resolved.exists() else plan.study
         )
-        _write_text(resolved, to_toml(study))
+        write_study(study, folder)
         records = {record["trial_id"]: record for record in store.records()}
         plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
         outcome = Outcome()
@@ -145,41 +141,6 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
     return outcome
 
 
-def merge(old: Study, new: Study, folder: Path) -> Study:
-    """The study of a results folder, extended by more models, sizes, seeds or backends.
-
-    Raises:
-        UsageError: data, recipe, evaluation or a model of the same name differ.
-    """
-    other = f"the results in {folder} are of another"
-    advice = "choose another folder with --results or another name with --name"
-    if old.dataset != new.dataset:
-        raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
-    if old.data and new.data and old.data.image_shape != new.data.image_shape:
-        raise UsageError(
-            f"{other} image size ({_times(old.data.image_shape)}, "
-            f"not {_times(new.data.image_shape)}); {advice}"
-        )
-    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
-        raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
-    for what in ("recipe", "evaluation"):
-        difference = _difference(getattr(old, what), getattr(new, what))
-        if difference:
-            raise UsageError(f"{other} {what} ({difference}); {advice}")
-    for name in old.models.keys() & new.models.keys():
-        difference = _difference(old.models[name], new.models[name])
-        if difference:
-            raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
-    return new.model_copy(
-        update={
-            "models": {**old.models, **new.models},
-            "sizes": tuple(sorted({*old.sizes, *new.sizes})),
-            "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
-            "seeds": max(old.seeds, new.seeds),
-        }
-    )
-
-
 def check_backends(backends: tuple[str, ...]) -> None:
     """Raise UsageError where a backend is not installed; nothing is imported to find out."""
     for backend in backends:
@@ -190,47 +151,6 @@ def check_backends(backends: tuple[str, ...]) -> None:
             )
 
 
-def check_permitted(folder: Path) -> None:
-    """Raise UsageError where a results folder cannot come to be; this writes nothing."""
-    place = folder.expanduser().resolve()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise _unwritable(folder, f"{place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise _unwritable(folder, f"no permission to write to {place}")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _unwritable(folder, str(error.strerror)) from error
-
-
-def _unwritable(folder: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
-    )
-
-
-@contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"another run is at work in {folder}; wait for it, or choose another --name"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     # Every line has every field: a failed trial may not have come as far as measuring some.
     cost = plan.costs[trial.model.name]
@@ -238,21 +158,3 @@ def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     costs = {"flops": cost.flops, "params": cost.params}
     lists: Record = {"metrics": {}, "history": []}
     return {**costs, **unmeasured, **lists, **record, "study": plan.study.name}
-
-
-def _difference(old: Any, new: Any) -> str:
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    for key in before:
-        if before[key] != after[key]:
-            return f"{key} {before[key]}, not {after[key]}"
-    return ""
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(length) for length in shape)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
