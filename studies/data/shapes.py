@@ -27,16 +27,16 @@ COUNTS = {"train": 100_000, "validation": 2_000, "test": 5_000}
 BLOCK = 100  # images a random stream
 
 # What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
-RADIUS = (0.17, 0.36)  # of the figure
+RADIUS = (0.27, 0.45)  # of the figure
 STRETCH = 1.4  # the longest ratio of the figure's two axes
-TURN = np.pi  # the largest turn to either side
-OUTLINED = 0.35  # the part of figures drawn as outlines
+TURN = 0.45  # the largest turn to either side
+OUTLINED = 0.15  # the part of figures drawn as outlines
 STROKE = (0.16, 0.26)  # an outline's width, in parts of the radius
-CONTRAST = 0.22  # the least distance of a figure's grey value from the ground's
-PATTERN = 0.35  # the strongest stripes of ground and figure
-BEHIND, BEFORE = 5, 2  # pieces of clutter behind the figure and over it
+CONTRAST = 0.42  # the least distance of a figure's grey value from the ground's
+PATTERN = 0.12  # the strongest stripes of ground and figure
+BEHIND, BEFORE = 3, 1  # pieces of clutter behind the figure and over it
 PIECE_LENGTH, PIECE_WIDTH = (0.08, 0.30), (0.015, 0.045)
-NOISE = 0.16  # half the range of each pixel's noise
+NOISE = 0.07  # half the range of each pixel's noise
 
 _SEED = 32
 _SPLITS = ("train", "validation", "test")
