@@ -20,10 +20,12 @@ def test_a_killed_driver_takes_its_trials_along_and_a_new_one_goes_on(tmp_path, 
     log = (tmp_path / "first.log").open("w+")
     first = subprocess.Popen(command, stdout=log, stderr=log)
     store = ResultsStore(results / "mini" / "trials.jsonl")
-    _wait(lambda: store.records() or first.poll() is not None, 240)
-    children = _children(first.pid)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    try:
+        _wait(lambda: store.records() or first.poll() is not None, 240)
+        children = _children(first.pid)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
     _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 10)
     finished = store.path.read_text().splitlines()
     assert finished, Path(log.name).read_text()
