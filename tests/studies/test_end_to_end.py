@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from studies.store import ResultsStore
 from tests.studies.descriptions import image_folder, study_file
 
 
+@pytest.mark.timeout(900)  # three processes that load a backend, on whatever machine
 def test_a_killed_driver_takes_its_trials_along_and_a_new_one_goes_on(tmp_path, backend):
     dataset = image_folder(tmp_path / "images")
     file = study_file(tmp_path / "mini.toml", dataset, ("vit",), backends=[backend])
@@ -21,7 +24,7 @@ def test_a_killed_driver_takes_its_trials_along_and_a_new_one_goes_on(tmp_path, 
     first = subprocess.Popen(command, stdout=log, stderr=log)
     store = ResultsStore(results / "mini" / "trials.jsonl")
     try:
-        _wait(lambda: store.records() or first.poll() is not None, 240)
+        _wait(lambda: store.records() or first.poll() is not None, 500)
         children = _children(first.pid)
     finally:
         first.send_signal(signal.SIGKILL)
