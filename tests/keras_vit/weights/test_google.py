@@ -12,10 +12,6 @@ from tests.keras_vit.weights import files
 IMAGES = np.random.default_rng(5).normal(size=(2, 8, 12, 3)).astype("float32")
 
 
-def outputs(model: keras.Model, images: np.ndarray = IMAGES) -> np.ndarray:
-    return keras.ops.convert_to_numpy(model(images))
-
-
 def expected(arrays: files.Arrays, images: np.ndarray = IMAGES, **overrides) -> np.ndarray:
     arguments = {"patch_size": (4, 2), "num_heads": 2, "num_layers": 2, **overrides}
     return vision_transformer(arrays, images, **arguments)
@@ -43,7 +39,7 @@ def test_every_layout(rng, tmp_path, layout, classifier):
         "big_vision": lambda: files.big_vision(arrays),
         "scanned": lambda: files.big_vision(arrays, scanned=True),
     }[layout]()
-    result = outputs(loaded(tmp_path, written, classifier=classifier))
+    result = files.outputs(loaded(tmp_path, written, classifier=classifier), IMAGES)
     wanted = expected(arrays, classifier=classifier)
     assert np.abs(wanted).max() > 0.3
     np.testing.assert_allclose(result, wanted, atol=1e-5)
@@ -53,14 +49,14 @@ def test_the_image_tower_of_a_pair(rng, tmp_path):
     arrays = files.vit_jax(rng, classifier="map")
     image = {n.replace("params/", "params/img/"): a for n, a in files.big_vision(arrays).items()}
     written = {**image, "params/txt/head/bias": np.zeros(3), "params/t": np.zeros(1)}
-    result = outputs(loaded(tmp_path, written, classifier="map"))
+    result = files.outputs(loaded(tmp_path, written, classifier="map"), IMAGES)
     np.testing.assert_allclose(result, expected(arrays, classifier="map"), atol=1e-5)
 
 
 def test_early_attention_pooling_at_the_top(rng, tmp_path):
     arrays = files.vit_jax(rng, classifier="map")
     written = {name.removeprefix("MAPHead_0/"): array for name, array in arrays.items()}
-    result = outputs(loaded(tmp_path, written, classifier="map"))
+    result = files.outputs(loaded(tmp_path, written, classifier="map"), IMAGES)
     np.testing.assert_allclose(result, expected(arrays, classifier="map"), atol=1e-5)
 
 
@@ -68,13 +64,13 @@ def test_big_vision_without_learned_positions(rng, tmp_path):
     arrays = files.vit_jax(rng, classifier="gap")
     del arrays["Transformer/posembed_input/pos_embedding"]
     options = {"classifier": "gap", "position_embedding": "sincos2d"}
-    result = outputs(loaded(tmp_path, files.big_vision(arrays), **options))
+    result = files.outputs(loaded(tmp_path, files.big_vision(arrays), **options), IMAGES)
     np.testing.assert_allclose(result, expected(arrays, **options), atol=1e-5)
 
 
 def test_representation_layer(rng, tmp_path):
     arrays = files.vit_jax(rng, representation=5)
-    result = outputs(loaded(tmp_path, arrays, representation_size=5))
+    result = files.outputs(loaded(tmp_path, arrays, representation_size=5), IMAGES)
     np.testing.assert_allclose(result, expected(arrays), atol=1e-5)
 
 
@@ -83,7 +79,9 @@ def test_bfloat16_arrays(rng, tmp_path):
     arrays = files.vit_jax(rng)
     halves = {n: (a.view("uint32") >> 16).astype("uint16").view("V2") for n, a in arrays.items()}
     cut = {n: (a.view("uint32") >> 16 << 16).view("float32") for n, a in arrays.items()}
-    np.testing.assert_allclose(outputs(loaded(tmp_path, halves)), expected(cut), atol=1e-5)
+    np.testing.assert_allclose(
+        files.outputs(loaded(tmp_path, halves), IMAGES), expected(cut), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("blocks", [(), (2, 1)])
@@ -100,7 +98,7 @@ def test_hybrids(rng, tmp_path, blocks, flat):
     )
     features = hybrid_stem(arrays, images, blocks)
     wanted = expected(arrays, features, patch_size=patch)
-    np.testing.assert_allclose(outputs(model, images), wanted, atol=3e-5)
+    np.testing.assert_allclose(files.outputs(model, images), wanted, atol=3e-5)
 
 
 @pytest.mark.parametrize("layout", ["big_transfer", "numbered", "big_vision"])
@@ -122,4 +120,4 @@ def test_bit(rng, tmp_path, layout):
     keras_vit.load_weights(model, path)
     images = rng.normal(size=(2, 32, 40, 3)).astype("float32")
     wanted = bit_resnet(files.bit_reference(arrays), images, (2, 1), groups=4)
-    np.testing.assert_allclose(outputs(model, images), wanted, atol=3e-5, rtol=1e-5)
+    np.testing.assert_allclose(files.outputs(model, images), wanted, atol=3e-5, rtol=1e-5)

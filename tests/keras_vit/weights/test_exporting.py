@@ -1,0 +1,202 @@
+"""Exported files: bit-for-bit round trips, metadata, warnings, and whole files only."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import keras_vit
+from tests.keras_vit.names import randomise, reference_weights
+from tests.keras_vit.weights import files
+
+ENDINGS = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
+HYBRID = dict(input_shape=(16, 24, 3), patch_size=1, stem_block_counts=(1, 2))
+ROOT = dict(input_shape=(16, 24, 3), patch_size=2, stem_block_counts=())
+CASES = [
+    ("google", {}),
+    ("google", {"classifier": "gap", "activation": "gelu"}),
+    ("google", {"classifier": "map"}),
+    ("google", {"representation_size": 5}),
+    ("google", {"classes": None}),
+    ("google", {"position_embedding": "none"}),
+    ("google", {"position_embedding": "sincos2d"}),
+    ("google", HYBRID),
+    ("google", ROOT),
+    ("timm", {}),
+    ("timm", {"classifier": "gap"}),
+    ("timm", {"classifier": "map", "activation": "gelu"}),
+    ("timm", {"classes": None, "position_embedding": "none"}),
+    ("timm", HYBRID),
+    ("timm", ROOT),
+    ("huggingface", {}),
+    ("huggingface", {"classes": None, "representation_size": 8}),
+]
+
+
+@pytest.fixture
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def assert_round_trip(model: keras.Model, path, target: str, rng: np.random.Generator) -> None:
+    randomise(model, rng)
+    keras_vit.export_weights(model, path, target=target)
+    copy = type(model).from_config(model.get_config())
+    keras_vit.load_weights(copy, path)
+    for ours, theirs in zip(model.weights, copy.weights, strict=True):
+        assert ours.path == theirs.path
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(w) for w in (ours, theirs)))
+
+
+@pytest.mark.parametrize(("target", "overrides"), CASES)
+def test_vit_round_trip(rng, tmp_path, quiet, target, overrides):
+    model = keras_vit.VisionTransformer(**{**files.VIT, **overrides})
+    assert_round_trip(model, tmp_path / f"vit{ENDINGS[target]}", target, rng)
+
+
+@pytest.mark.parametrize("target", list(ENDINGS))
+def test_bit_round_trip(rng, tmp_path, quiet, target):
+    model = keras_vit.ResNet(
+        input_shape=(16, 16, 3), block_counts=(2, 1), width_factor=1 / 8, groups=4, classes=5
+    )
+    assert_round_trip(model, tmp_path / f"bit{ENDINGS[target]}", target, rng)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"classifier": "map"}, HYBRID])
+def test_google_names_and_shapes(rng, tmp_path, quiet, overrides):
+    """The authors' names, written down by hand in tests/keras_vit/names.py."""
+    model = keras_vit.VisionTransformer(**{**files.VIT, **overrides})
+    randomise(model, rng)
+    keras_vit.export_weights(model, tmp_path / "vit.npz")
+    expected, result = reference_weights(model), dict(np.load(tmp_path / "vit.npz"))
+    assert set(result) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(result[name], array, err_msg=name)
+        assert result[name].dtype == "float32"
+
+
+def test_google_bit_names_and_shapes(rng, tmp_path):
+    arrays = files.big_transfer(rng, (2, 1))
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    model = keras_vit.ResNet(
+        input_shape=(16, 16, 3), block_counts=(2, 1), width_factor=1 / 8, groups=4, classes=5
+    )
+    keras_vit.load_weights(model, tmp_path / "theirs.npz")
+    keras_vit.export_weights(model, tmp_path / "ours.npz")
+    result = dict(np.load(tmp_path / "ours.npz"))
+    assert set(result) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(result[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("target", ["timm", "huggingface"])
+def test_metadata_decides_about_the_activation(tmp_path, quiet, target):
+    model = keras_vit.VisionTransformer(**files.VIT, epsilon=1e-5)
+    keras_vit.export_weights(model, tmp_path / "vit.safetensors", target=target)
+    with safe_open(str(tmp_path / "vit.safetensors"), framework="np") as file:
+        metadata = file.metadata()
+    assert metadata["activation"] == "gelu_tanh" and float(metadata["epsilon"]) == 1e-5
+    keras_vit.load_weights(model, tmp_path / "vit.safetensors")
+    exact = keras_vit.VisionTransformer(**files.VIT, activation="gelu")
+    with pytest.raises(ValueError, match="activation='gelu_tanh'"):
+        keras_vit.load_weights(exact, tmp_path / "vit.safetensors")
+
+
+@pytest.mark.parametrize("target", ["google", "timm"])
+def test_the_grid_travels_too(rng, tmp_path, quiet, target):
+    """2 x 8 patches are not taken for 4 x 4."""
+    path = tmp_path / f"vit{ENDINGS[target]}"
+    model = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (8, 16, 3)})
+    assert model.grid == (2, 8)
+    assert_round_trip(model, path, target, rng)
+    square = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (16, 8, 3)})
+    keras_vit.load_weights(square, path)
+    table = model.get_layer("position_embedding").get_weights()[0]
+    expected = keras_vit.resample_position_embedding(table, (2, 8), (4, 4))
+    result = square.get_layer("position_embedding").get_weights()[0]
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_the_same_numbers_need_no_warning(tmp_path, recwarn):
+    exact = keras_vit.VisionTransformer(**files.VIT, activation="gelu")
+    keras_vit.export_weights(exact, tmp_path / "vit.safetensors", target="timm")
+    like_theirs = keras_vit.VisionTransformer(**files.VIT, activation="gelu", epsilon=1e-12)
+    keras_vit.export_weights(like_theirs, tmp_path / "vit.safetensors", target="huggingface")
+    keras_vit.export_weights(keras_vit.VisionTransformer(**files.VIT), tmp_path / "vit.npz")
+    assert not [w for w in recwarn if "would compute" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    ("target", "overrides", "message"),
+    [
+        ("google", {"activation": "gelu"}, "activation is 'gelu_tanh'.*here 'gelu'"),
+        ("google", {"epsilon": 1e-3}, "epsilon is 1e-06.*here 0.001"),
+        ("google", {"classifier": "map"}, "no attention pooling"),
+        ("google", {"position_embedding": "sincos2d"}, "no sines and cosines"),
+        ("timm", {}, "activation is 'gelu'.*here 'gelu_tanh'"),
+        ("timm", {"classifier": "gap"}, "fc_norm=False"),
+        ("huggingface", {}, "epsilon is 1e-12.*here 1e-06"),
+    ],
+)
+def test_warnings_say_where_others_differ(tmp_path, target, overrides, message):
+    model = keras_vit.VisionTransformer(**{**files.VIT, **overrides})
+    with pytest.warns(UserWarning, match=message):
+        keras_vit.export_weights(model, tmp_path / f"vit{ENDINGS[target]}", target=target)
+
+
+@pytest.mark.parametrize(
+    ("target", "overrides", "message"),
+    [
+        ("google", {"position_embedding": "learned_2d"}, "no name for position_embedding/row"),
+        ("timm", {"position_embedding": "relative"}, "no name for block_0/attention/position_bias"),
+        ("timm", {"position_embedding": "sincos2d"}, "learned position embeddings or none"),
+        ("timm", {"representation_size": 5}, "no representation layer"),
+        ("huggingface", {"position_embedding": "learned_2d"}, "learned position embeddings only"),
+        ("huggingface", {"representation_size": 5}, "no representation layer below a head"),
+        ("huggingface", {"classifier": "gap"}, "class token only"),
+        ("huggingface", ROOT, "no hybrids"),
+        ("keras_hub", {}, "target is 'keras_hub'; use one of 'google', 'timm', 'huggingface'"),
+    ],
+)
+def test_what_others_cannot_express_is_refused(tmp_path, target, overrides, message):
+    model = keras_vit.VisionTransformer(**{**files.VIT, **overrides})
+    with pytest.raises(ValueError, match=message):
+        keras_vit.export_weights(model, tmp_path / f"vit{ENDINGS.get(target, '')}", target=target)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", ["google", "timm", "huggingface"])
+def test_small_stems_are_ours_alone(tmp_path, target):
+    model = keras_vit.ResNet(
+        input_shape=(8, 8, 3), block_counts=(1,), width_factor=1 / 8, groups=4, stem="small"
+    )
+    with pytest.raises(ValueError, match="has no 'small' stem"):
+        keras_vit.export_weights(model, tmp_path / f"bit{ENDINGS[target]}", target=target)
+
+
+def test_ending_and_folder_are_checked(tmp_path):
+    model = keras_vit.VisionTransformer(**files.VIT)
+    with pytest.raises(ValueError, match=r"A file for google ends in \.npz"):
+        keras_vit.export_weights(model, tmp_path / "vit.safetensors")
+    with pytest.raises(ValueError, match="There is no folder"):
+        keras_vit.export_weights(model, tmp_path / "nowhere" / "vit.npz")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    model = keras_vit.VisionTransformer(**files.VIT)
+    keras_vit.export_weights(model, tmp_path / "vit.npz")
+    before = (tmp_path / "vit.npz").read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        keras_vit.export_weights(model, tmp_path / "vit.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["vit.npz"]
+    assert (tmp_path / "vit.npz").read_bytes() == before

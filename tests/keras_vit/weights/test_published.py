@@ -1,0 +1,168 @@
+"""Published weights by name: from a loopback server into Keras' cache and into a model."""
+
+import functools
+import http.server
+import threading
+import warnings
+from typing import ClassVar
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit.models.variants import get_variant
+from keras_vit.weights.published import BASE_URL, BASE_URL_VARIABLE, PUBLISHED_WEIGHTS
+from tests.keras_vit.weights import files
+
+PATH = PUBLISHED_WEIGHTS["augreg-imagenet21k"]["ViT-B/16"]
+# A ViT-B/16 in name only: small enough for a test.
+TINY = dict(num_layers=2, hidden_size=8, mlp_dim=12, num_heads=2, input_shape=(64, 48, 3))
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    requests: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.requests.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *arguments):
+        """Keeps the test's output clean."""
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serves `tmp_path/bucket`; Keras' cache is `tmp_path/home`."""
+    root, home = tmp_path / "bucket", tmp_path / "home"
+    (root / PATH).parent.mkdir(parents=True)
+    home.mkdir()
+    Handler.requests.clear()
+    handler = functools.partial(Handler, directory=root)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv(BASE_URL_VARIABLE, f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(keras.config, "keras_home", lambda: str(home), raising=False)
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(home))
+    yield root
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def serve(root, rng, **overrides) -> files.Arrays:
+    arguments = dict(patch=(16, 16), grid=(14, 14), classes=7, representation=5)
+    arrays = files.vit_jax(rng, **{**arguments, **overrides})
+    np.savez(root / PATH, **arrays)
+    return arrays
+
+
+def create(**overrides) -> keras.Model:
+    arguments = {**TINY, "classes": 7, "weights": "augreg-imagenet21k", **overrides}
+    return keras_vit.create_model("ViT-B/16", **arguments)
+
+
+def test_downloads_once_and_loads(rng, server, tmp_path):
+    arrays = serve(server, rng)
+    model = create()
+    assert Handler.requests == [f"/{PATH}"]
+    assert list((tmp_path / "home").rglob("*.npz"))
+    create(seed=3)
+    assert len(Handler.requests) == 1
+    config = model.get_config()
+    assert config["representation_size"] == 5 and config["activation"] == "gelu_tanh"
+    for name, layer in (("pre_logits", "pre_logits"), ("head", "head")):
+        kernel = model.get_layer(layer).get_weights()[0]
+        np.testing.assert_array_equal(kernel, arrays[f"{name}/kernel"])
+    table = arrays["Transformer/posembed_input/pos_embedding"]
+    expected = keras_vit.resample_position_embedding(table, (14, 14), (4, 3))
+    result = model.get_layer("position_embedding").get_weights()[0]
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_other_classes_mean_a_new_head(rng, server):
+    arrays = serve(server, rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = create(classes=10)
+    assert model.get_config()["representation_size"] is None
+    np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], 0)
+    np.testing.assert_array_equal(model.get_layer("class_token").get_weights()[0], arrays["cls"])
+    bare = create(classes=None)
+    kernel = bare.get_layer("pre_logits").get_weights()[0]
+    np.testing.assert_array_equal(kernel, arrays["pre_logits/kernel"])
+    with pytest.warns(UserWarning, match="The head of ViT-B/16 is new"):
+        create(classes=1000)
+
+
+def test_weights_decide_what_overrides_do_not(rng, server):
+    serve(server, rng, classifier="gap", representation=None)
+    assert create().get_config()["classifier"] == "gap"
+    with pytest.raises(ValueError, match="build it with activation='gelu_tanh'"):
+        create(activation="gelu")
+
+
+def test_a_path_does_as_well(rng, tmp_path):
+    arrays = files.vit_jax(rng, patch=(16, 16), grid=(4, 3), classes=7, classifier="map")
+    np.savez(tmp_path / "mine.npz", **files.big_vision(arrays))
+    model = create(weights=tmp_path / "mine.npz")
+    assert model.get_config()["classifier"] == "map"
+    probe = model.get_layer("pooling").get_weights()
+    assert any(np.array_equal(weight, arrays["MAPHead_0/probe"]) for weight in probe)
+
+
+def test_bit_by_path(rng, tmp_path):
+    np.savez(tmp_path / "bit.npz", **files.big_transfer(rng, (2, 1)))
+    small = dict(input_shape=(16, 16, 3), block_counts=(2, 1), width_factor=1 / 8, groups=4)
+    path = str(tmp_path / "bit.npz")
+    model = keras_vit.create_model("BiT-R50x1", weights=path, classes=5, **small)
+    assert np.abs(model.get_layer("head").get_weights()[0]).max() > 0
+
+
+def test_failed_download_says_what_to_do(server, monkeypatch):
+    with pytest.raises(OSError) as error:
+        create()
+    text = str(error.value)
+    assert f"/{PATH} could not be downloaded" in text and "by hand" in text
+    assert BASE_URL_VARIABLE in text and "weights='B_16-i21k" in text
+
+
+def test_a_truncated_download_is_noticed(rng, server):
+    serve(server, rng)
+    content = (server / PATH).read_bytes()
+    (server / PATH).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        create()
+
+
+@pytest.mark.once
+def test_unknown_names_list_what_there_is(tmp_path):
+    with pytest.raises(ValueError, match=r"neither a file nor .* ViT-B/16 has 'imagenet21k', "):
+        create(weights="imagenet")
+    with pytest.raises(ValueError, match="no weights 'bit-m' of ViT-B/16, only of BiT-R50x1"):
+        create(weights="bit-m")
+    with pytest.raises(ValueError, match="no weights of ViT-G/14 have been published"):
+        keras_vit.create_model("ViT-G/14", weights="imagenet")
+
+
+@pytest.mark.once
+def test_the_table():
+    assert BASE_URL == "https://storage.googleapis.com"
+    paths = [path for models in PUBLISHED_WEIGHTS.values() for path in models.values()]
+    assert len(paths) == len(set(paths))
+    assert all(path.endswith(".npz") and path.count("/") <= 2 for path in paths)
+    for models in PUBLISHED_WEIGHTS.values():
+        for name, path in models.items():
+            get_variant(name)
+            size = name.split("-")[-1].replace("/", "_")  # B_16, R50x1
+            assert size in path or "vit_s16" in path
+    # from the README of google-research/vision_transformer and its listing of the bucket
+    assert {
+        "vit_models/imagenet21k/ViT-H_14.npz",
+        "vit_models/imagenet21k+imagenet2012/R50+ViT-B_16.npz",
+        "vit_models/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0"
+        "--imagenet2012-steps_20k-lr_0.03-res_384.npz",
+        "vit_models/sam/ViT-S_16.npz",
+        "bit_models/BiT-M-R50x1-ILSVRC2012.npz",
+    } <= set(paths)
