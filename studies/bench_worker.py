@@ -90,7 +90,7 @@ def bare_step(model: Any, images: np.ndarray, labels: np.ndarray) -> Turn:
     state = tuple([variable.value for variable in group] for group in groups)
     repeated = itertools.repeat(batch)
 
-    def turn(steps: int) -> None:
+    def turn(steps: int) -> None:  # type: ignore[no-redef]
         nonlocal state
         for _ in range(steps):
             _, state = model.train_function(state, repeated)

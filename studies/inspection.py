@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for name, ax in figures.items():
             path = folder / f"{name}.png"
-            ax.figure.savefig(path)
+            ax.figure.savefig(path)  # type: ignore[union-attr]  # no subfigures here
             print(path)
     except OSError as error:
         raise UsageError(
