@@ -98,6 +98,11 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
             pixels = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
 
+    import keras_vit
+
+    vit = keras_vit.VisionTransformer((32, 32, 3), 8, 1, 8, 16, num_heads=2, classes=2)
+    vit.save(tmp_path / "vit.keras")  # for `inspect`; the README's own is saved by another test
+
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ours = [c for c in commands() if c.startswith("python -m studies ")]
     assert any(c.startswith("python -m studies run") for c in ours)
@@ -105,6 +110,8 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
         arguments = shlex.split(command)[1:]
         if arguments[2] == "run":
             arguments += shlex.split(TINY)
+        if arguments[2] == "bench":
+            arguments += ["--help"]  # it measures for minutes, and has tests of its own
         result = subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
