@@ -47,7 +47,9 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         raise ValueError("The model has LoRA already; start from a model without it.")
     _freeze(model, keep_norms=train_norms)
     for layer in dense:
-        layer.enable_lora(rank, lora_alpha=alpha)
+        layer.trainable = True  # a frozen layer would freeze the updates, too
+        layer.enable_lora(rank, lora_alpha=alpha)  # freezes the kernel
+        layer.bias.trainable = False
 
 
 def train_only_head_and_norms(model):

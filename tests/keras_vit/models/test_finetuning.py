@@ -224,7 +224,11 @@ def test_lora_trains_the_head_and_low_rank_updates_alone(kind, tmp_path):
     }
     assert names == expected | {"head/kernel", "head/bias"}
 
-    frozen = {w.path: numpy(w) for w in model.weights if w.path.split("/", 1)[1] not in names}
+    frozen = {
+        w.path: numpy(w)
+        for w in model.weights
+        if w.path.removeprefix(model.name + "/") not in names
+    }
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True, jit_compile=False)
     model.fit(images, np.ones((4, 3)), epochs=2, verbose=0)
     for weight in model.weights:
