@@ -107,7 +107,7 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
     assert known is not None
     config = _config_beside(files[0], known.source)
     activation, epsilon, grid = _described_by(config, known)
-    return Checkpoint(
+    checkpoint = Checkpoint(
         path=str(path),
         format=known,
         arrays={name: array for name, (_, array) in found.items()},
@@ -116,6 +116,12 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         epsilon=float(metadata["epsilon"]) if "epsilon" in metadata else epsilon,
         grid=_grid_of(metadata.get("grid")) or grid,
     )
+    positions = checkpoint.array(POSITION)
+    if checkpoint.grid is not None and positions is not None:
+        patches = checkpoint.grid[0] * checkpoint.grid[1]
+        if positions.shape[-2] - patches not in (0, 1):
+            checkpoint.grid = None  # a configuration that belongs to another file
+    return checkpoint
 
 
 def _files_in(folder):

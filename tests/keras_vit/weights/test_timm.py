@@ -89,7 +89,10 @@ def test_positions_without_the_class_token(rng, tmp_path):
 
 def test_half_precision(rng, tmp_path):
     arrays = files.timm_vit(files.vit_jax(rng))
-    tensors = {name: torch.tensor(array).to(torch.bfloat16) for name, array in arrays.items()}
+    tensors = {
+        name: torch.tensor(np.ascontiguousarray(array)).to(torch.bfloat16)
+        for name, array in arrays.items()
+    }
     save_tensors(tensors, str(tmp_path / "timm.safetensors"))
     model = keras_vit.VisionTransformer(**files.VIT, activation="gelu")
     keras_vit.load_weights(model, tmp_path / "timm.safetensors")

@@ -1,0 +1,45 @@
+"""Building a model takes the memory of its weights and little more."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+CHILD = """
+import json, resource, sys
+import keras, numpy as np
+import keras_vit
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
+
+arguments = json.loads(sys.argv[1])
+keras_vit.create_model("ViT-H/14", input_shape=(28, 28, 3), num_layers=1, hidden_size=16, mlp_dim=8)
+before = peak()
+model = keras_vit.create_model("ViT-H/14", **arguments)
+print(json.dumps({"parameters": model.count_params(), "bytes": peak() - before}))
+"""
+
+
+def build(**arguments) -> tuple[int, int]:
+    """Returns the number of parameters and by how many bytes building raised the peak."""
+    command = [sys.executable, "-c", CHILD, json.dumps(arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    measured = json.loads(result.stdout.splitlines()[-1])
+    return measured["parameters"], measured["bytes"]
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_two_blocks_of_the_huge_model(seed):
+    parameters, added = build(num_layers=2, seed=seed)
+    assert parameters > 40e6
+    # Drawing the largest kernel (5120 x 1280) takes a few copies of it, whatever the depth.
+    assert added < 4 * parameters + 8 * 4 * 5120 * 1280
+
+
+@pytest.mark.slow
+def test_the_whole_huge_model():
+    parameters, added = build()
+    assert parameters == 632_045_800  # google-research/vision_transformer, models_test.py
+    assert added < 1.15 * 4 * parameters
