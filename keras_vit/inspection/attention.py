@@ -123,7 +123,7 @@ class _Watched(keras.Model):
     """
 
     def __init__(self, vit):
-        super().__init__()
+        super().__init__(name="watched")  # TensorFlow refuses the default "__watched"
         self.vit = vit
         self.built = True
 
