@@ -33,7 +33,7 @@ def attention_maps(images: np.ndarray, maps: np.ndarray, title: str = "") -> lis
     height, width = images.shape[1:3]
     side = 1.9
     tall = side * height / width
-    figure = new_figure(2 * pairs * side, rows * (tall + 0.15) + 0.35 + (0.3 if title else 0))
+    figure = new_figure(2 * pairs * side, rows * (tall + 0.08) + 0.3 + (0.3 if title else 0))
     grid = figure.subplots(rows, 2 * pairs, squeeze=False)
     drawn = []
     for index, ax in enumerate(grid.ravel()):
@@ -122,8 +122,10 @@ def attention_distance(
     distance = np.asarray(distance, "float64")
     layers, heads = distance.shape
     ax = new_axes(6.0, 4.4) if ax is None else ax
+    top = distance.max()
     if image_size is not None:
         uniform = _uniform_distance(*image_size)
+        top = max(top, uniform)
         ax.axhline(uniform, color="0.5", linewidth=1, linestyle="--", label="uniform attention")
     depth = np.arange(1, layers + 1)
     looks = list(styles([str(head) for head in range(heads)]).values())
@@ -135,7 +137,7 @@ def attention_distance(
         )  # fmt: skip
     tidy(ax)
     ax.set_xlim(0.5, layers + 0.5)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.06 * top or 1)
     ax.set_xticks(depth if layers <= 16 else depth[1::2])
     ax.set_xlabel("network depth (block)", fontsize=11)
     ax.set_ylabel("mean attention distance (pixels)", fontsize=11)

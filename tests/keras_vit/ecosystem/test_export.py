@@ -23,7 +23,8 @@ REFUSED = {
 def run_saved_model(path, values):
     import tensorflow as tf
 
-    return tf.saved_model.load(str(path)).serve(tf.constant(values)).numpy()
+    loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
+    return loaded.serve(tf.constant(values)).numpy()
 
 
 def run_onnx(path, values):
