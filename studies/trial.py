@@ -87,7 +87,7 @@ def reason(error: Exception, trial: Trial) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the trial of a JSON file as this process; 0 when it is done, 1 when it failed."""
+    """Run the trial of a JSON file as this process: 0 it is done, 1 it failed, 2 wrong use."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the log is for people
     die_with_parent()
     parser = argparse.ArgumentParser(prog="python -m studies.trial", description=main.__doc__)
@@ -95,13 +95,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
     options = parser.parse_args(arguments)
     emit = reserve_stdout()
-    trial = Trial.model_validate_json(options.spec.read_text())
+    try:
+        trial = Trial.model_validate_json(options.spec.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        print(f"error: {options.spec} is not the description of a trial: {what}", file=sys.stderr)
+        return 2
     os.environ.setdefault("KERAS_BACKEND", trial.backend)
     record = run_trial(trial, options.results, emit)
     return 0 if record["status"] == "done" else 1
 
 
 def _train_and_evaluate(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
+    import keras
+
+    before = keras.config.dtype_policy()
+    try:
+        return _run(trial, folder, emit)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
     import keras
 
     import keras_vit
@@ -123,6 +138,7 @@ def _train_and_evaluate(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any
             f"{data.info.fingerprint}, not {trial.data_fingerprint}): use another --results folder."
         )
     recipe = trial.recipe
+    # Keras scales the loss of float16 models by the policy that they were made under.
     keras.config.set_dtype_policy(recipe.dtype)
     model = keras_vit.create_model(
         trial.model.base,

@@ -282,3 +282,21 @@ def test_a_second_process_waits_for_the_first(make_trial, tmp_path, monkeypatch)
         assert not entered.wait(0.5)
     assert entered.wait(10)
     thread.join()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("content", [None, "", "{}", '{"study": "x", "steps": 3}'])
+def test_a_bad_description_is_one_sentence(tmp_path, content):
+    spec = tmp_path / "trial.json"
+    if content is not None:
+        spec.write_text(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.trial", str(spec), "--results", str(tmp_path / "results")],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"error: {spec} is not the description of a trial: ")
+    assert not (tmp_path / "results").exists()
