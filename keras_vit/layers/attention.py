@@ -36,6 +36,10 @@ class MultiHeadAttention(keras.layers.Layer):
     Raises:
         ValueError: if the number of heads does not divide the width.
 
+    Example:
+        >>> keras_vit.MultiHeadAttention(num_heads=3)(np.zeros((2, 197, 192))).shape
+        (2, 197, 192)
+
     Reference:
         arXiv 2010.11929, appendix A.
     """

@@ -19,6 +19,10 @@ class MlpBlock(keras.layers.Layer):
     Input and output shape:
         `(B, N, D)`.
 
+    Example:
+        >>> keras_vit.MlpBlock(mlp_dim=768)(np.zeros((2, 197, 192))).shape
+        (2, 197, 192)
+
     Reference:
         arXiv 2010.11929, equation 3 and appendix B.1 (where the dropout stands).
     """

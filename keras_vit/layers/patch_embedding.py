@@ -26,6 +26,10 @@ class PatchEmbedding(keras.layers.Layer):
     Raises:
         ValueError: if the patch size does not divide the image size.
 
+    Example:
+        >>> keras_vit.PatchEmbedding(192, 16)(np.zeros((2, 224, 224, 3))).shape
+        (2, 196, 192)
+
     Reference:
         arXiv 2010.11929, equation 1.
     """

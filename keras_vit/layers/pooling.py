@@ -24,6 +24,10 @@ class TokenPooling(keras.layers.Layer):
     Raises:
         ValueError: for an unknown kind.
 
+    Example:
+        >>> keras_vit.TokenPooling("gap")(np.zeros((2, 196, 192))).shape
+        (2, 192)
+
     Reference:
         arXiv 2010.11929, equation 4 and appendix D.3.
     """
@@ -68,6 +72,10 @@ class AttentionPooling(keras.layers.Layer):
 
     Output shape:
         `(B, D)`.
+
+    Example:
+        >>> keras_vit.AttentionPooling(num_heads=3, mlp_dim=768)(np.zeros((2, 196, 192))).shape
+        (2, 192)
 
     Reference:
         Zhai et al., "Scaling Vision Transformers", arXiv 2106.04560, section 3.1 (MAP head);

@@ -25,6 +25,11 @@ def resample_position_embedding(
     Raises:
         ValueError: if the old grid does not fit the embedding, or for an unknown method.
 
+    Example:
+        >>> table = np.zeros((1, 1 + 14 * 14, 768))
+        >>> keras_vit.resample_position_embedding(table, (14, 14), (24, 24)).shape
+        (1, 577, 768)
+
     Reference:
         arXiv 2010.11929, section 3.2; `scipy.ndimage.zoom(order=1)` in vit_jax.
     """

@@ -95,6 +95,10 @@ class PreActivationUnit(_ResidualUnit):
     Output shape:
         `(B, ceil(H / strides), ceil(W / strides), output channels)`.
 
+    Example:
+        >>> keras_vit.PreActivationUnit(64, strides=2)(np.zeros((2, 56, 56, 64))).shape
+        (2, 28, 28, 256)
+
     Reference:
         Kolesnikov et al., "Big Transfer", arXiv 1912.11370; He et al., arXiv 1603.05027.
     """
@@ -123,6 +127,10 @@ class PostActivationUnit(_ResidualUnit):
 
     The last GroupNorm's scale starts at zero, so that the unit starts as its shortcut.
     Arguments and shapes as in `PreActivationUnit`.
+
+    Example:
+        >>> keras_vit.PostActivationUnit(64)(np.zeros((2, 56, 56, 64))).shape
+        (2, 56, 56, 256)
 
     Reference:
         google-research/vision_transformer, vit_jax/models_resnet.py.

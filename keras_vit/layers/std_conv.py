@@ -23,6 +23,11 @@ class StandardizedConv2D(keras.layers.Conv2D):
     Output shape:
         `(B, H', W', filters)`.
 
+    Example:
+        >>> conv = keras_vit.StandardizedConv2D(64, 7, strides=2, explicit_padding=True)
+        >>> conv(np.zeros((2, 224, 224, 3))).shape
+        (2, 112, 112, 64)
+
     Reference:
         Qiao et al., "Weight Standardization", arXiv 1903.10520; Kolesnikov et al., "Big
         Transfer", arXiv 1912.11370.

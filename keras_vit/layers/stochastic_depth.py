@@ -21,6 +21,9 @@ class StochasticDepth(keras.layers.Layer):
     Raises:
         ValueError: if `rate` is outside [0, 1).
 
+    Example:
+        >>> branch = keras_vit.StochasticDepth(0.1)(np.ones((2, 197, 192)), training=True)
+
     Reference:
         Huang et al., "Deep Networks with Stochastic Depth", arXiv 1603.09382.
     """

@@ -5,6 +5,7 @@ import keras
 from keras_vit.layers.arguments import check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.mlp import MlpBlock
+from keras_vit.layers.recompute import recomputed
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 
@@ -26,6 +27,8 @@ class TransformerBlock(keras.layers.Layer):
         relative_position_grid: `(rows, columns)` of the patches for a learned relative position
             bias; None for none.
         fused_attention: see `MultiHeadAttention`; None chooses by the device.
+        rematerialize: recompute the block's activations in the backward pass: less memory, one
+            more forward computation.
 
     Call arguments:
         x: tokens `(B, N, D)`.
@@ -58,6 +61,7 @@ class TransformerBlock(keras.layers.Layer):
         epsilon=1e-6,
         relative_position_grid=None,
         fused_attention=None,
+        rematerialize=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,6 +76,7 @@ class TransformerBlock(keras.layers.Layer):
         self.epsilon = epsilon
         self.relative_position_grid = relative_position_grid
         self.fused_attention = fused_attention
+        self.rematerialize = rematerialize
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=epsilon, dtype=policy, name="attention_norm"
@@ -98,19 +103,22 @@ class TransformerBlock(keras.layers.Layer):
             layer.build(input_shape)
 
     def call(self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None):
-        y = self.attention(
-            self.attention_norm(x),
-            attention_mask=combine_masks(attention_mask, mask),
-            training=training,
-            return_attention_scores=return_attention_scores,
-        )
-        scores = None
-        if return_attention_scores:
-            y, scores = y
-        x = x + self.stochastic_depth(y, training=training)
-        y = self.mlp(self.mlp_norm(x), training=training)
-        x = x + self.stochastic_depth(y, training=training)
-        return (x, scores) if return_attention_scores else x
+        def encode(x):
+            y = self.attention(
+                self.attention_norm(x),
+                attention_mask=combine_masks(attention_mask, mask),
+                training=training,
+                return_attention_scores=return_attention_scores,
+            )
+            scores = None
+            if return_attention_scores:
+                y, scores = y
+            x = x + self.stochastic_depth(y, training=training)
+            y = self.mlp(self.mlp_norm(x), training=training)
+            x = x + self.stochastic_depth(y, training=training)
+            return (x, scores) if return_attention_scores else x
+
+        return recomputed(self, encode, x) if self.rematerialize and training else encode(x)
 
     def compute_output_spec(
         self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None
@@ -137,4 +145,5 @@ class TransformerBlock(keras.layers.Layer):
             "epsilon": self.epsilon,
             "relative_position_grid": self.relative_position_grid,
             "fused_attention": self.fused_attention,
+            "rematerialize": self.rematerialize,
         }

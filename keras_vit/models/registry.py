@@ -102,6 +102,10 @@ def preprocess_input(images):
 
     Returns:
         Of the same shape, floating point. A NumPy array gives a NumPy array.
+
+    Example:
+        >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
+        array([-1.,  1.], dtype=float32)
     """
     if not keras.ops.is_tensor(images):
         return _scale(_numpy_float(images))

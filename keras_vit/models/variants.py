@@ -118,5 +118,13 @@ def _nearest(name: str) -> list[str]:
 
 
 def list_models() -> list[str]:
-    """Returns the names of the published models; `create_model` takes other patch sizes too."""
+    """Returns the names of the published models; `create_model` takes other patch sizes too.
+
+    Returns:
+        A list of strings.
+
+    Example:
+        >>> "ViT-B/16" in keras_vit.list_models()
+        True
+    """
     return list(PUBLISHED)

@@ -1,7 +1,5 @@
 """The Vision Transformer, and its hybrid with a ResNet stem (paper, section 3.1)."""
 
-import contextlib
-
 import keras
 
 from keras_vit.layers.activations import get_activation
@@ -138,22 +136,20 @@ class VisionTransformer(keras.Model):
         absolute = "none" if position_embedding == "relative" else position_embedding
         x = AddPositionEmbs(absolute, grid, prefix, dtype=policy, name="position_embedding")(x)
         x = keras.layers.Dropout(dropout_rate, dtype=policy, name="embedding_dropout")(x)
-        scope = keras.RematScope("full") if rematerialize else contextlib.nullcontext()
         for index in range(num_layers):
-            with scope:
-                block = TransformerBlock(
-                    num_heads,
-                    mlp_dim,
-                    dropout_rate,
-                    attention_dropout_rate,
-                    stochastic_depth_rate * index / max(num_layers - 1, 1),
-                    activation,
-                    epsilon,
-                    grid if position_embedding == "relative" else None,
-                    dtype=policy,
-                    name=f"block_{index}",
-                )
-            x = block(x)
+            x = TransformerBlock(
+                num_heads,
+                mlp_dim,
+                dropout_rate,
+                attention_dropout_rate,
+                stochastic_depth_rate * index / max(num_layers - 1, 1),
+                activation,
+                epsilon,
+                grid if position_embedding == "relative" else None,
+                rematerialize=rematerialize,
+                dtype=policy,
+                name=f"block_{index}",
+            )(x)
         x = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="encoder_norm")(x)
         if classifier == "map":
             pooling = AttentionPooling(
