@@ -88,7 +88,7 @@ def test_links_to_files_lead_somewhere(page):
 
 
 @pytest.mark.once
-@pytest.mark.timeout(900)  # five processes load a backend, on whatever else the machine does
+@pytest.mark.timeout(1200)  # six processes load a backend, beside whatever else runs
 def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
     """In the README's order, on drawn pictures; `run` gets a tiny recipe and one model."""
     for label in ("cat", "dog"):
