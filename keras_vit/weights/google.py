@@ -194,6 +194,11 @@ def _bit_obstacle(config):
     return None if config["bottleneck"] else "the authors' BiT has bottleneck units only"
 
 
+def _bit_differences(config):
+    found = config["groups"] != 32
+    return [f"the authors' GroupNorm has 32 groups (here {config['groups']})"] if found else []
+
+
 _HEADS_OUT = {"kernel": HEADS_OUT, "bias": HEADS_OUT}
 
 GOOGLE_VIT = Format(
@@ -225,4 +230,5 @@ GOOGLE_BIT = Format(
     separator="/",
     epsilon=1e-5,
     obstacle=_bit_obstacle,
+    differences=_bit_differences,
 )

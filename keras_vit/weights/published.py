@@ -6,6 +6,7 @@ References: the listing of the bucket `vit_models` in google-research/vision_tra
 """
 
 import os
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,9 +122,16 @@ def _download(path):
     # One folder for each address: a mirror's files are not the authors'.
     place = os.path.join("models", "keras_vit", urlsplit(base).netloc.replace(":", "_"), folder)
     try:
-        return Path(keras.utils.get_file(name, origin=url, cache_subdir=place))
+        file = Path(keras.utils.get_file(name, origin=url, cache_subdir=place))
     except Exception as error:
         raise OSError(
             f"{url} could not be downloaded ({error}). Fetch it by hand and give its path, "
             f"weights={name!r}, or set {BASE_URL_VARIABLE} to a mirror that has {path}."
         ) from error
+    if not zipfile.is_zipfile(file):  # the index of a zip file, which .npz is, comes last
+        file.unlink()
+        raise OSError(
+            f"{file} was no whole .npz file, perhaps because a download was interrupted; it has "
+            "been deleted: try again."
+        )
+    return file
