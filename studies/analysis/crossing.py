@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from studies.analysis.curve import Draws, why_no_interval
+from studies.analysis.curve import Draws, student_factor, why_no_interval
 from studies.analysis.scaling_law import ScalingLaw
 
 # How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
@@ -84,7 +84,7 @@ def crossing(law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9) -> Crossi
     inside = [root for root in roots if first <= root <= last]
     outside = [root for root in roots if not first <= root <= last]
     reasons = {why for law in (law_a, law_b) if (why := why_no_interval(law.curve, len(law.theta)))}
-    ahead = None if reasons else _share_b_ahead(law_a, law_b, grid)
+    ahead = None if reasons else _share_b_ahead(law_a, law_b, grid, level)
     note = "; ".join(sorted(reasons))
     if not roots:
         low, high = _possible(grid, gap, ahead, level)
@@ -194,14 +194,25 @@ def _refine(law_a: ScalingLaw, law_b: ScalingLaw, left: float, right: float) -> 
     return math.exp(0.5 * (low + high))
 
 
-def _share_b_ahead(law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray) -> np.ndarray:
+def _share_b_ahead(
+    law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray, level: float
+) -> np.ndarray:
     """Share of replicates in which b has the lower error, at each size (ties count half)."""
     rng = np.random.default_rng([law_a.key, law_b.key])
     draws_a: Draws = law_a.draws(rng)
     same = law_a.curve.same_design(law_b.curve) and law_a.replicates == law_b.replicates
     draws_b = draws_a if same else law_b.draws(rng)
     count = min(law_a.replicates, law_b.replicates)
-    gap = law_a.log_errors(draws_a, grid)[:count] - law_b.log_errors(draws_b, grid)[:count]
+    a, b = law_a.refit(draws_a), law_b.refit(draws_b)
+    gap = a.log_error_at(grid)[:count] - b.log_error_at(grid)[:count]
+    if same:
+        parts = [(float(np.var(a.level - b.level)), a.level_freedom)]
+    else:
+        parts = [(float(np.var(each.level)), each.level_freedom) for each in (a, b)]
+    rest = min(a.shape_freedom, b.shape_freedom)
+    factor = student_factor(np.var(gap, axis=0), parts, rest, level)
+    middle = np.median(gap, axis=0)
+    gap = middle + factor * (gap - middle)
     return np.mean(gap > 0, axis=0) + 0.5 * np.mean(gap == 0, axis=0)
 
 

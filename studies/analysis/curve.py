@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 # Ratio of variances from which a law's misses count as more than noise; F(4, 12) exceeds 3.3 in
 # one case out of twenty.
@@ -139,20 +141,31 @@ class Draws:
 
     picks: np.ndarray  # (B, S, I) which residual each observation gets
     seed_weights: np.ndarray  # (B, S)
-    level_chi2: np.ndarray  # (B,) chi-square / freedom
-    shape_chi2: np.ndarray  # (B,)
 
 
-def make_draws(curve: Curve, parameters: int, count: int, rng: np.random.Generator) -> Draws:
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a curve's mean log errors, as drawn.
+
+    Attributes:
+        total: (B, I).
+        level: (B,) the part of it that shifts the whole curve.
+        level_freedom, shape_freedom: degrees of freedom behind the variance of the shifts, and of
+            everything else.
+    """
+
+    total: np.ndarray
+    level: np.ndarray
+    level_freedom: int
+    shape_freedom: int
+
+
+def make_draws(curve: Curve, count: int, rng: np.random.Generator) -> Draws:
     """Draws what `scatter` needs for `count` curves of this design."""
     num_rows, num_sizes = curve.table.shape
-    level = max(num_rows - 1, 1)
-    shape = _shape_freedom(curve, parameters)
     return Draws(
         picks=rng.integers(0, int(curve.counts.sum()), size=(count, num_rows, num_sizes)),
         seed_weights=rng.standard_normal((count, num_rows)),
-        level_chi2=rng.chisquare(level, count) / level,
-        shape_chi2=rng.chisquare(max(shape, 1), count) / max(shape, 1),
     )
 
 
@@ -165,14 +178,14 @@ def why_no_interval(curve: Curve, parameters: int) -> str | None:
     return None
 
 
-def scatter(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) -> np.ndarray:
-    """Noise (B, I) like that of the curve's mean log errors.
+def scatter(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) -> Noise:
+    """Noise like that of the curve's mean log errors.
 
     A residual bootstrap pooled over sizes with seeds as blocks. Residuals are split into a seed's
     own shift (the same at all sizes) and the rest. The rest is drawn from the pool of all sizes;
-    a shift stays with its seed. With three seeds plain resampling is far too narrow, so both parts
-    are inflated for the degrees of freedom used up, and divided by a chi-square draw, which gives
-    Student's t instead of a normal: for a straight line (M1) the intervals are then exact.
+    a shift stays with its seed, whose weight is drawn. Both parts are inflated for the degrees of
+    freedom used up. That the variances themselves are uncertain, with three seeds above all that
+    of the shifts, is left to `student_factor`.
 
     Args:
         curve: the observations.
@@ -215,13 +228,39 @@ def scatter(curve: Curve, fitted: np.ndarray, parameters: int, draws: Draws) -> 
     if blocks:
         # The seeds' shifts carry the mean level; the rest must not count it twice.
         noise -= (noise @ counts / observations)[:, None]
-    noise /= np.sqrt(draws.shape_chi2)[:, None]
+    level = np.zeros(len(noise))
     if blocks:
         inflate = math.sqrt(num_rows / (num_rows - 1))
-        level = draws.seed_weights * (shift * inflate)  # (B, S)
-        level = level @ present / counts  # (B, I)
-        noise += level / np.sqrt(draws.level_chi2)[:, None]
-    return noise
+        shifts = draws.seed_weights * (shift * inflate) @ present / counts  # (B, I)
+        noise += shifts
+        level = shifts @ counts / observations
+    return Noise(noise, level, max(num_rows - 1, 1), max(_shape_freedom(curve, parameters), 1))
+
+
+def student_factor(
+    variance: np.ndarray, parts: Sequence[tuple[float, int]], rest: int, level: float
+) -> np.ndarray:
+    """How much wider an interval must be because its variances are estimated from few seeds.
+
+    The ratio of Student's t to the normal. Parts of the variance have different degrees of freedom;
+    those of the sum are Welch's and Satterthwaite's.
+
+    Args:
+        variance: (N,) total variances of what the intervals are for.
+        parts: variance and degrees of freedom of each part that is known separately.
+        rest: degrees of freedom of the remainder.
+        level: confidence.
+
+    Returns:
+        (N,) factors, at least 1.
+    """
+    known = sum(part for part, _ in parts)
+    # Where the whole is less than its parts (they cancel), the parts are all there is.
+    total = np.maximum(np.maximum(variance, known), 1e-300)
+    squares = sum((part / total) ** 2 / freedom for part, freedom in parts)
+    freedom = 1.0 / (squares + (1.0 - known / total) ** 2 / rest)
+    tail = 0.5 + level / 2
+    return student.ppf(tail, freedom) / normal.ppf(tail)
 
 
 def _shape_freedom(curve: Curve, parameters: int) -> int:

@@ -15,7 +15,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from studies.analysis.curve import Curve, Draws, make_curve, make_draws, scatter, why_no_interval
+from studies.analysis.curve import (
+    Curve,
+    Draws,
+    make_curve,
+    make_draws,
+    scatter,
+    student_factor,
+    why_no_interval,
+)
 from studies.analysis.forms import Form, make_form
 from studies.analysis.least_squares import fit_many
 
@@ -170,8 +178,13 @@ class ScalingLaw:
         shape = np.shape(sizes)
         if why_no_interval(self.curve, len(self.theta)):
             return np.full(shape, np.nan), np.full(shape, np.nan)
-        values = self._ensemble.log_error(self._scaled(sizes))
-        low, high = np.exp(np.quantile(values, [tail, 1 - tail], axis=0))
+        ensemble = self._ensemble
+        values = ensemble.log_error(self._scaled(sizes))
+        parts = [(float(np.var(ensemble.level)), ensemble.level_freedom)]
+        factor = student_factor(np.var(values, axis=0), parts, ensemble.shape_freedom, level)
+        low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
+        low = np.exp(middle - factor * (middle - low))
+        high = np.exp(middle + factor * (high - middle))
         return low.reshape(shape), high.reshape(shape)
 
     def summary(self) -> str:
@@ -187,14 +200,28 @@ class ScalingLaw:
         }[self.form]
         return text.format(**p, minus_c=-p["c"])
 
-    def log_errors(self, draws: Draws, sizes: np.ndarray) -> np.ndarray:
-        """Log errors (B, len(sizes)) of the laws refitted to curves made from given draws."""
-        return self._refit(draws).log_error(self._scaled(sizes))
+    def refit(self, draws: Draws) -> Ensemble:
+        """Laws fitted to resampled curves, each with the form that its own tail prefers."""
+        curve, sigma = self.curve, self.curve.noise()
+        fitted = self.shape.log_error(self.theta, curve.log_t)
+        noise = scatter(curve, fitted, len(self.theta), draws)
+        # The noise is put on the measured means, not on the fitted law: a law that is a little
+        # too stiff would otherwise breed replicates that all prefer it.
+        curves = curve.means + noise.total
+        chosen, _ = _choose(self.candidates, curve, curves, sigma)
+        members = []
+        for number, form in enumerate(self.candidates):
+            rows = np.flatnonzero(chosen == number)
+            if len(rows):
+                members.append((form, rows, _fit(form, curve, curves[rows], sigma)))
+        return Ensemble(
+            curve.log_x0, noise.level, noise.level_freedom, noise.shape_freedom, members
+        )
 
     def draws(self, rng: np.random.Generator | None = None) -> Draws:
         """The bootstrap's random numbers; without a generator, those of `interval`."""
         rng = np.random.default_rng(self.key) if rng is None else rng
-        return make_draws(self.curve, len(self.theta), self.replicates, rng)
+        return make_draws(self.curve, self.replicates, rng)
 
     def _scaled(self, sizes: ArrayLike) -> np.ndarray:
         x = np.asarray(sizes, dtype=float).ravel()
@@ -203,37 +230,37 @@ class ScalingLaw:
         return np.log(x) - self.curve.log_x0
 
     @cached_property
-    def _ensemble(self) -> _Ensemble:
-        return self._refit(self.draws())
-
-    def _refit(self, draws: Draws) -> _Ensemble:
-        """Laws fitted to resampled curves, each with the form that its own tail prefers."""
-        curve, noise = self.curve, self.curve.noise()
-        fitted = self.shape.log_error(self.theta, curve.log_t)
-        # The noise is put on the measured means, not on the fitted law: a law that is a little
-        # too stiff would otherwise breed replicates that all prefer it.
-        curves = curve.means + scatter(curve, fitted, len(self.theta), draws)
-        chosen, _ = _choose(self.candidates, curve, curves, noise)
-        members = []
-        for number, form in enumerate(self.candidates):
-            rows = np.flatnonzero(chosen == number)
-            if len(rows):
-                members.append((form, rows, _fit(form, curve, curves[rows], noise)))
-        return _Ensemble(len(curves), members)
+    def _ensemble(self) -> Ensemble:
+        return self.refit(self.draws())
 
 
 @dataclass(frozen=True)
-class _Ensemble:
-    """Refitted laws, grouped by form."""
+class Ensemble:
+    """Laws refitted to resampled curves, grouped by form.
 
-    count: int
-    members: list[tuple[Form, np.ndarray, np.ndarray]]  # form, rows, theta (rows, P)
+    Attributes:
+        log_x0: log of the size that t is measured in.
+        level: (B,) how far each curve was shifted as a whole, in log error.
+        level_freedom, shape_freedom: degrees of freedom behind the shifts, and behind the rest.
+        members: form, rows of the replicates that have it, their parameters (rows, P).
+    """
+
+    log_x0: float
+    level: np.ndarray
+    level_freedom: int
+    shape_freedom: int
+    members: list[tuple[Form, np.ndarray, np.ndarray]]
 
     def log_error(self, log_t: np.ndarray) -> np.ndarray:
-        values = np.empty((self.count, len(log_t)))
+        """Log errors (B, N) at N scaled sizes."""
+        values = np.empty((len(self.level), len(log_t)))
         for form, rows, theta in self.members:
             values[rows] = form.log_error(theta, log_t)
         return values
+
+    def log_error_at(self, sizes: np.ndarray) -> np.ndarray:
+        """Log errors (B, N) at N numbers of images."""
+        return self.log_error(np.log(sizes) - self.log_x0)
 
 
 def _candidates(num_sizes: int) -> tuple[tuple[str, ...], str]:
