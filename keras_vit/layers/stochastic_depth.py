@@ -34,6 +34,7 @@ class StochasticDepth(keras.layers.Layer):
         self.rate = rate
         self.seed = seed
         self.supports_masking = True
+        self.built = True  # there is nothing to build, and quantize() wants all layers built
         if rate > 0:
             self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -34,6 +34,15 @@ def quantized_dtype(model, dtype):
     return keras.dtype_policies.serialize(keras.dtype_policies.get(f"{mode}_from_{source}"))
 
 
+def float_policy(policy):
+    """Returns the policy without its quantisation.
+
+    A model's own policy must be this one: setting a quantised policy on a built model would
+    quantise its layers, which are so already.
+    """
+    return keras.dtype_policies.get(policy.name.split("_from_")[-1])
+
+
 def in_variable_dtype(policy):
     """Returns the policy that computes in the weights' precision, quantised alike."""
     if policy.compute_dtype == policy.variable_dtype:

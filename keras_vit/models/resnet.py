@@ -7,7 +7,7 @@ from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
 from keras_vit.layers.std_conv import StandardizedConv2D
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
-from keras_vit.models.quantization import quantized_dtype
+from keras_vit.models.quantization import float_policy, quantized_dtype
 
 STEMS = ("imagenet", "small")
 
@@ -122,7 +122,7 @@ class ResNet(keras.Model):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = policy
+        self.dtype_policy = float_policy(policy)
         self._config = {
             "input_shape": tuple(input_shape),
             "block_counts": tuple(block_counts),

@@ -18,7 +18,7 @@ from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
-from keras_vit.models.quantization import quantized_dtype
+from keras_vit.models.quantization import float_policy, quantized_dtype
 
 CLASSIFIERS = ("token", "gap", "map")
 POSITION_EMBEDDINGS = (*KINDS, "relative")
@@ -169,7 +169,7 @@ class VisionTransformer(keras.Model):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = policy
+        self.dtype_policy = float_policy(policy)
         self._config = {
             "input_shape": tuple(input_shape),
             "patch_size": patch_size,

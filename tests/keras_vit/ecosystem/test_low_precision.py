@@ -49,14 +49,14 @@ def test_half_precision_trains(kind, policy):
     losses = {}
     for dtype in ("float32", policy):
         model = make(kind, dtype=dtype)
-        optimizer = keras.optimizers.SGD(0.05)
+        optimizer = keras.optimizers.Adam(0.02)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, jit_compile=keras.backend.backend() == "jax")
         history = model.fit(images(8), labels, epochs=6, batch_size=8, verbose=0).history
         losses[dtype] = np.array(history["loss"])
         assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
     assert losses[policy][-1] < 0.8 * losses[policy][0]
-    np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.1)
+    np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.1, atol=0.05)
 
 
 def test_a_model_of_masked_tokens_ignores_the_padding():
