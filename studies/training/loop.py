@@ -93,8 +93,10 @@ class Reseed(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        # torch draws dropout from its global generator, the others from the layers' own states.
-        keras.utils.set_random_seed(_draw(self.seed, epoch, 0, size=1)[0])
+        if keras.backend.backend() == "torch":
+            # There dropout draws from the global generator; elsewhere from the layers' own states,
+            # and TensorFlow would forget its compiled kernels at the setting of its global seed.
+            keras.utils.set_random_seed(_draw(self.seed, epoch, 0, size=1)[0])
         states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
         for index, state in enumerate(states, start=1):
             state.assign(np.asarray(_draw(self.seed, epoch, index, size=2), state.dtype))
