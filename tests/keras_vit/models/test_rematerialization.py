@@ -1,5 +1,9 @@
 """Recomputing activations changes memory and time, never the numbers."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -51,3 +55,43 @@ def test_every_step_draws_new_random_numbers(rng):
     results = [keras.ops.convert_to_numpy(block(tokens, training=True)) for _ in range(3)]
     kept = [np.abs(result - tokens).max(axis=(1, 2)) > 1e-6 for result in results]
     assert (kept[0] != kept[1]).any() and (kept[1] != kept[2]).any()
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import torch
+import keras_vit
+
+model = keras_vit.create_model(
+    "ViT-Ti/16", input_shape=(64, 64, 3), num_layers=4, hidden_size=48, mlp_dim=192,
+    classes=3, rematerialize=sys.argv[1] == "True", seed=0)
+parameters = {weight.value.data_ptr() for weight in model.weights}
+kept = {}
+
+def keep(tensor):
+    if tensor.data_ptr() not in parameters:
+        kept[tensor.data_ptr()] = tensor
+    return tensor
+
+with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    model(np.ones((4, 64, 64, 3), "float32"), training=True)
+print(sum(tensor.nbytes for tensor in kept.values()))
+"""
+
+
+@pytest.mark.once
+def test_a_fraction_of_the_activations_is_kept():
+    """Counted where it can be: the tensors that PyTorch saves for the backward pass."""
+    kept = {}
+    for rematerialize in (False, True):
+        run = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(rematerialize)],
+            env={**os.environ, "KERAS_BACKEND": "torch"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert run.returncode == 0, run.stderr
+        kept[rematerialize] = int(run.stdout)
+    assert kept[True] < kept[False] / 3
