@@ -12,20 +12,23 @@ Nothing here loads a backend; `studies.bench_worker` does.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studies.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
-DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+INPUTS = {
+    "shapes": (32, 3),
+    "fashion_mnist": (28, 1),
+}  # pixels and channels of the built-in studies
 COLUMNS = (
     "backend",
     "model",
@@ -41,25 +44,24 @@ COLUMNS = (
 )
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `bench` to its parser."""
-    add = command.add_argument
-    add("--fit", action="store_true", help="measure fit and data reading of the built-in models")
-    add("--model", metavar="NAME", default="ViT-S/16", help="default: ViT-S/16")
-    add("--image-size", metavar="N", type=int, help="pixels (default: 224; 32 with --fit)")
-    add("--batch-size", metavar="N", type=int, help="images a step (default: 8; 128 with --fit)")
-    add("--backend", metavar="B,B", help="default: those that are installed")
-    add("--dtype", choices=DTYPES, default="float32", help="default: float32")
-    add("--activation", choices=["gelu", "gelu_tanh"], default="gelu",
-        help="default: gelu, which is keras-hub's")  # fmt: skip
-    add("--rounds", metavar="N", type=int, default=11, help="default: 11")
-    add("--seconds", metavar="S", type=float, default=4.0, help="of a turn (default: 4)")
-    add("--threads", metavar="N", type=int, help="default: one a core")
-    add("--output", metavar="DIR", type=Path, default=Path("results/bench"),
-        help="default: results/bench")  # fmt: skip
+@dataclass(frozen=True)
+class Options:
+    """What to measure and for how long; None takes the default that goes with `fit`."""
+
+    fit: bool = False  # fit and data reading of the built-in models, instead of one model's step
+    model: str = "ViT-S/16"
+    image_size: int | None = None  # pixels; 224, or 32 with `fit`
+    batch_size: int | None = None  # images a step; 8, or 128 with `fit`
+    backend: str | None = None  # with commas between several; those that are installed
+    dtype: str = "float32"
+    activation: str = "gelu"  # keras-hub's
+    rounds: int = 11
+    seconds: float = 4.0  # of a turn
+    threads: int | None = None  # one a core
+    output: Path = Path("results/bench")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Measure how fast models train here."""
     requests = _requests(options)
     reports = []
@@ -115,7 +117,7 @@ def summarise(report: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _requests(options: argparse.Namespace) -> list[dict[str, Any]]:
+def _requests(options: Options) -> list[dict[str, Any]]:
     from studies import study_file
     from studies.study import ModelEntry
 
@@ -135,12 +137,13 @@ def _requests(options: argparse.Namespace) -> list[dict[str, Any]]:
                 "batch_size": options.batch_size or 8,
             }
         ]
-    size = options.image_size or 32
     requests = []
     for name in study_file.built_in():
         study = study_file.resolve(name, {})
+        native, channels = INPUTS[study.dataset.partition(":")[0]]
+        size = options.image_size or native
         for entry in study.models.values():
-            recipe = {"dtype": options.dtype}
+            recipe: dict[str, Any] = {"dtype": options.dtype}
             if options.batch_size:
                 recipe["batch_size"] = options.batch_size
             requests.append(
@@ -151,7 +154,7 @@ def _requests(options: argparse.Namespace) -> list[dict[str, Any]]:
                     "base": entry.base,
                     "overrides": entry.overrides,
                     "recipe": study.recipe_for(entry).model_copy(update=recipe).model_dump(),
-                    "input_shape": [size, size, 3],
+                    "input_shape": [size, size, channels],
                 }
             )
     return requests
@@ -199,7 +202,7 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
     return {"backend": backend, "threads": threads, **report}
 
 
-def _title(options: argparse.Namespace) -> str:
+def _title(options: Options) -> str:
     if options.fit:
         return (
             f"Training the built-in models, {options.dtype}: fit and reading against the bare step"
@@ -208,7 +211,7 @@ def _title(options: argparse.Namespace) -> str:
     return f"A training step of {options.model}, {size} px, batch {batch}, {options.dtype}"
 
 
-def _stem(options: argparse.Namespace) -> str:
+def _stem(options: Options) -> str:
     if options.fit:
         return "fit" + ("" if options.dtype == "float32" else f"-{options.dtype}")
     name = options.model.replace("/", "-").replace("+", "-")

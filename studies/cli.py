@@ -1,30 +1,96 @@
-"""The command line: `python -m studies`.
+"""The command line, `python -m studies`: commands, their options and the exit codes.
 
-Every command imports what it needs when it runs, so that `--help` answers at once; none of them
-loads a backend.
+Loading this module loads neither a backend nor anything large, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from studies import bench, inspection
+import typer
+
+from studies import bench as benchmark
+from studies import commands, inspection
+from studies.commands import DONE, INTERRUPTED, USAGE, StudyOptions
 from studies.errors import UsageError
-
-if TYPE_CHECKING:
-    from studies.estimate import Estimator
-    from studies.runner import Plan
-    from studies.study import Study
-
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 EXIT_CODES = (
     "exit code 0: all done; 1: some trial failed; 2: wrong use; 130: interrupted, run it again"
+)
+
+
+class Backend(StrEnum):
+    """Keras backends."""
+
+    tensorflow = "tensorflow"
+    jax = "jax"
+    torch = "torch"
+
+
+class ExecutorName(StrEnum):
+    """Where trials run."""
+
+    local = "local"
+
+
+class Dtype(StrEnum):
+    """Dtype policies of Keras."""
+
+    float32 = "float32"
+    mixed_bfloat16 = "mixed_bfloat16"
+    mixed_float16 = "mixed_float16"
+
+
+class Gelu(StrEnum):
+    """The exact form and its tanh approximation."""
+
+    gelu = "gelu"
+    gelu_tanh = "gelu_tanh"
+
+
+def _option(help: str, *names: str, metavar: str | None = None, **limits: Any) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, **limits)
+
+
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file's path.")
+]
+Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
+Results = Annotated[Path, _option("Folder of all results.", metavar="DIR")]
+Dataset = Annotated[
+    str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
+]
+ImageSize = Annotated[int | None, _option("Pixels of the images' sides.", min=1)]
+Sizes = Annotated[str | None, _option("Numbers of training images.", metavar="N,N")]
+Models = Annotated[str | None, _option("The study's entries or published names.", metavar="A,B")]
+Seeds = Annotated[int | None, _option("Number of seeds.")]
+Steps = Annotated[int | None, _option("Training steps of every trial.")]
+Backends = Annotated[
+    str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
+]
+Executor = Annotated[ExecutorName, _option("Where trials run.")]
+Workers = Annotated[int, _option("Trials at a time.")]
+Threads = Annotated[int | None, _option("Threads a trial (cores / workers by default).")]
+Settings = Annotated[
+    list[str] | None,
+    _option(
+        "Any field of the study, such as recipe.learning_rate=3e-4; may be repeated.",
+        "--set",
+        metavar="KEY=VALUE",
+    ),
+]
+
+app = typer.Typer(
+    help="Learning curves, scaling laws and crossing points of image models.",
+    epilog=EXIT_CODES,
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: it answers faster, and is the same in a pipe
+    pretty_exceptions_enable=False,
 )
 
 
@@ -34,220 +100,167 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those of the command line by default.
     """
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return command(options)
+        app(args=given, prog_name="python -m studies")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:  # `| head` had enough
         sys.stderr.close()
-        return DONE
+    return DONE
 
 
-def list_studies(options: argparse.Namespace) -> int:
+@app.command("list", epilog=EXIT_CODES)
+def list_studies() -> None:
     """Print the built-in studies."""
-    from studies import study_file
-
-    for name in study_file.built_in():
-        raw = study_file.read(name)
-        print(f"{name}: {raw.get('question', '')}")
-        print(f"    {raw.get('command', '')}   ({raw.get('run_time', '')})")
-    return DONE
+    _end(commands.list_studies)
 
 
-def plan(options: argparse.Namespace) -> int:
+@app.command(epilog=EXIT_CODES)
+def plan(
+    study: StudyName,
+    name: Name = None,
+    results: Results = Path("runs"),
+    dataset: Dataset = None,
+    image_size: ImageSize = None,
+    sizes: Sizes = None,
+    models: Models = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    backend: Backends = None,
+    executor: Executor = ExecutorName.local,
+    workers: Workers = 1,
+    threads: Threads = None,
+    set_: Settings = None,
+) -> None:
     """Print the trials of a study, what they cost and which are done."""
-    from studies.tables import plan_table
-
-    checked = _checked_plan(options)
-    print(plan_table(checked, _estimator(options, checked), options.workers))
-    return DONE
+    _end(commands.plan, _study_options(**locals()))
 
 
-def run(options: argparse.Namespace) -> int:
+@app.command(epilog=EXIT_CODES)
+def run(
+    study: StudyName,
+    name: Name = None,
+    results: Results = Path("runs"),
+    dataset: Dataset = None,
+    image_size: ImageSize = None,
+    sizes: Sizes = None,
+    models: Models = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    backend: Backends = None,
+    executor: Executor = ExecutorName.local,
+    workers: Workers = 1,
+    threads: Threads = None,
+    set_: Settings = None,
+    retry_failed: Annotated[
+        bool, _option("Run the trials that failed again.", "--retry-failed")
+    ] = False,
+) -> None:
     """Run what is missing of a study, then write its report."""
-    from studies import progress, runner
-    from studies.executors.local import LocalExecutor
-    from studies.results_folder import check_permitted
-
-    executor = LocalExecutor(options.workers, options.threads)
-    check_permitted(options.results)  # before data are prepared, which may take long
-    checked = _checked_plan(options)
-    shown = progress.display(_estimator(options, checked))
-    try:
-        with _ended_cleanly():
-            outcome = runner.run(checked, executor, shown, options.retry_failed)
-    except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
-            f"the same command continues where this one stopped.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    _write_report(checked.folder)
-    for record in outcome.failed:
-        label = f"{record['model']} size {record['size']} seed {record['seed']}"
-        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
-    if outcome.failed:
-        print("--retry-failed runs the failed trials again", file=sys.stderr)
-    return FAILED if outcome.failed else DONE
+    _end(commands.run, _study_options(**locals()))
 
 
-def status(options: argparse.Namespace) -> int:
+@app.command(epilog=EXIT_CODES)
+def status(study: StudyName, name: Name = None, results: Results = Path("runs")) -> None:
     """Print how much of a results folder's study is done, and what failed."""
-    from studies.tables import status_text
-
-    print(status_text(_folder(options)))
-    return DONE
+    _end(commands.status, StudyOptions(study, name, results))
 
 
-def report(options: argparse.Namespace) -> int:
+@app.command(epilog=EXIT_CODES)
+def report(study: StudyName, name: Name = None, results: Results = Path("runs")) -> None:
     """Write summary, report and figures of a results folder from its records."""
-    _report_on(_folder(options))
-    return DONE
+    _end(commands.report, StudyOptions(study, name, results))
 
 
-def _report_on(folder: Path) -> None:
-    from studies.report import table, write_report
+@app.command(epilog=EXIT_CODES)
+def bench(
+    fit: Annotated[
+        bool, _option("Measure fit and data reading of the built-in models.", "--fit")
+    ] = False,
+    model: Annotated[str, _option("A published model's name.")] = "ViT-S/16",
+    image_size: Annotated[int | None, _option("Pixels (224; 32 with --fit).", min=1)] = None,
+    batch_size: Annotated[int | None, _option("Images a step (8; 128 with --fit).", min=1)] = None,
+    backend: Annotated[
+        str | None, _option("Those that are installed by default.", metavar="B,B")
+    ] = None,
+    dtype: Annotated[Dtype, _option("Dtype policy.")] = Dtype.float32,
+    activation: Annotated[Gelu, _option("Of ViTs; gelu is keras-hub's.")] = Gelu.gelu,
+    rounds: Annotated[int, _option("Turns of every contender.", min=1)] = 11,
+    seconds: Annotated[float, _option("Of a turn.")] = 4.0,
+    threads: Annotated[int | None, _option("One a core by default.", min=1)] = None,
+    output: Annotated[Path, _option("Folder of table and CSV.", metavar="DIR")] = Path(
+        "results/bench"
+    ),
+) -> None:
+    """Measure how fast models train here."""
+    given = locals()
+    given |= {"dtype": dtype.value, "activation": activation.value}
+    _end(benchmark.run, benchmark.Options(**given))
 
-    path = write_report(folder)
-    print(table(folder))
-    print(f"\nreport: {path}")
-    figure = folder / "figures" / "accuracy.png"
-    if figure.exists():
-        print(f"figure: {figure}")
+
+@app.command(epilog=EXIT_CODES)
+def inspect(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A .keras file; with --model also a weight file of another project.",
+        ),
+    ],
+    images: Annotated[
+        str,
+        _option(
+            "A folder of images, or a data set: shapes, fashion_mnist, a TFDS name, folder:PATH.",
+            metavar="D",
+        ),
+    ],
+    model: Annotated[
+        str | None, _option("The model that the weights are for, such as ViT-B/16.")
+    ] = None,
+    image_size: Annotated[int, _option("Pixels of the images' sides, with --model.", min=1)] = 224,
+    show: Annotated[int, _option("Number of attention maps.", min=1)] = 6,
+    count: Annotated[
+        int, _option("Images that the attention distance is averaged over.", min=1)
+    ] = 128,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+    name: Annotated[
+        str | None, _option("Name of the results folder (inspect-CHECKPOINT by default).")
+    ] = None,
+    results: Results = Path("runs"),
+) -> None:
+    """Draw what a trained ViT attends to and what its embeddings have learned."""
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(inspection.run, inspection.Options(**given))
 
 
-def _write_report(folder: Path) -> None:
-    # The records are safe whatever happens here, and the exit code is theirs.
+def _end(command: Callable[..., int], *arguments: Any) -> None:
+    """Run a command and end with its exit code."""
     try:
-        _report_on(folder)
-    except Exception as error:
-        print(f"the report could not be written: {error!r}", file=sys.stderr)
+        code = command(*arguments)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)
 
 
-def _checked_plan(options: argparse.Namespace) -> Plan:
-    from studies import runner
-
-    return runner.make_plan(_study(options), options.results)
-
-
-def _study(options: argparse.Namespace) -> Study:
-    from studies import study_file
-
-    chosen = {key: value for key, value in vars(options).items() if value is not None}
-    return study_file.resolve(options.study, chosen, options.set or [])
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    """The results folder that a study's or a folder's name means."""
-    from studies import study_file
-
-    names = [options.name] if options.name else [options.study, Path(options.study).stem]
-    for name in names:
-        folder = options.results.expanduser().resolve() / name
-        if (folder / "study.toml").exists():
-            return folder
-    known = sorted(path.parent.name for path in options.results.glob("*/study.toml"))
-    if not options.name and options.study not in known:
-        study_file.read(options.study)  # says so where there is no such study
-    there = f"; there are: {', '.join(known)}" if known else ""
-    raise UsageError(
-        f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
-        f"or choose another folder with --results or another name with --name"
-    )
-
-
-def _estimator(options: argparse.Namespace, checked: Plan) -> Estimator:
-    from studies.estimate import Estimator, records_of
-    from studies.executors.local import LocalExecutor
-
-    threads = LocalExecutor(options.workers, options.threads).threads
-    counts = checked.study.data.counts if checked.study.data else {}
-    return Estimator(records_of(checked.results), threads, counts)
-
-
-@contextmanager
-def _ended_cleanly() -> Iterator[None]:
-    """Let a request to terminate end the run as Ctrl-C does."""
-    import signal
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m studies",
-        description="Learning curves, scaling laws and crossing points of image models.",
-        epilog=EXIT_CODES,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _command(commands, "list", list_studies)
-    for name, function in {"plan": plan, "run": run}.items():
-        command = _command(commands, name, function)
-        _folder_options(command)
-        _study_options(command)
-    commands.choices["run"].add_argument(
-        "--retry-failed", action="store_true", help="run the trials that failed again"
-    )
-    for name, function in {"status": status, "report": report}.items():
-        _folder_options(_command(commands, name, function))
-    bench.add_options(_command(commands, "bench", bench.run))
-    inspection.add_options(_command(commands, "inspect", inspection.run))
-    return parser
-
-
-def _command(commands: Any, name: str, function: Callable[..., int]) -> argparse.ArgumentParser:
-    summary = (function.__doc__ or "").splitlines()[0]
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, epilog=EXIT_CODES
-    )
-    command.set_defaults(command=function)
-    return command
-
-
-def _folder_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("study", metavar="STUDY", help="a built-in study, or a TOML file's path")
-    command.add_argument("--name", help="name of the results folder (default: the study's)")
-    command.add_argument(
-        "--results", metavar="DIR", type=Path, default=Path("runs"), help="default: runs"
-    )
-
-
-def _study_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--dataset", metavar="D", help="shapes, fashion_mnist, a TFDS name, or folder:PATH")
-    add("--image-size", metavar="N", type=int, help="pixels of the images' sides")
-    add("--sizes", metavar="N,N", type=_integers, help="numbers of training images")
-    add("--models", metavar="A,B", type=_words, help="the study's entries or published names")
-    add("--seeds", metavar="N", type=int, help="number of seeds")
-    add("--steps", metavar="N", type=int, help="training steps of every trial")
-    add(
-        "--backend",
-        metavar="B,B",
-        type=_words,
-        dest="backends",
-        help="tensorflow, jax, torch, or several of them",
-    )
-    add("--executor", choices=["local"], default="local", help="where trials run")
-    add("--workers", metavar="N", type=int, default=1, help="trials at a time (default: 1)")
-    add("--threads", metavar="N", type=int, help="threads a trial (default: cores / workers)")
-    add(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        help="any field of the study, such as recipe.learning_rate=3e-4; may be repeated",
+def _study_options(
+    sizes: str | None,
+    models: str | None,
+    backend: str | None,
+    set_: list[str] | None,
+    executor: ExecutorName,
+    **others: Any,
+) -> StudyOptions:
+    return StudyOptions(
+        sizes=None if sizes is None else _integers(sizes),
+        models=None if models is None else _words(models),
+        backends=None if backend is None else _words(backend),
+        settings=set_ or [],
+        **others,
     )
 
 
@@ -255,8 +268,8 @@ def _integers(text: str) -> list[int]:
     try:
         return [int(word.replace("_", "")) for word in _words(text)]
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected whole numbers with commas between them, not {text!r}"
+        raise UsageError(
+            f"--sizes takes whole numbers with commas between them, not {text!r}"
         ) from None
 
 

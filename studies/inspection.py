@@ -6,9 +6,9 @@ there is nothing to run in parallel.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +22,22 @@ BACKENDS = ("tensorflow", "jax", "torch")
 BATCH = 8  # images at once: a batch's scores take L * heads * N^2 numbers for each of them
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `inspect` to its parser."""
-    add = command.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=Path,
-        help="a .keras file; with --model also a weight file of another project")  # fmt: skip
-    add("--images", metavar="D", required=True,
-        help="a folder of images, or a data set: shapes, fashion_mnist, a TFDS name, folder:PATH"
-        )  # fmt: skip
-    add("--model", metavar="NAME", help="the model that the weights are for, such as ViT-B/16")
-    add("--image-size", metavar="N", type=int, default=224,
-        help="pixels of the images' sides, with --model (default: 224)")  # fmt: skip
-    add("--show", metavar="N", type=_positive, default=6, help="attention maps (default: 6)")
-    add("--count", metavar="N", type=_positive, default=128,
-        help="images that the attention distance is averaged over (default: 128)")  # fmt: skip
-    add("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, or Keras' own")
-    add("--name", help="name of the results folder (default: inspect-CHECKPOINT)")
-    add("--results", metavar="DIR", type=Path, default=Path("runs"), help="default: runs")
+@dataclass(frozen=True)
+class Options:
+    """What to look into, and where the figures go."""
+
+    checkpoint: Path  # a .keras file, or with `model` a weight file of another project
+    images: str  # a folder of images or a data set
+    model: str | None = None  # the name that the weights are for
+    image_size: int = 224  # pixels, with `model`
+    show: int = 6  # attention maps
+    count: int = 128  # images that the attention distance is averaged over
+    backend: str | None = None
+    name: str | None = None  # of the results folder
+    results: Path = Path("runs")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Draw what a trained ViT attends to and what its embeddings have learned."""
     if not options.checkpoint.exists():
         raise UsageError(f"There is no file {options.checkpoint}: give a .keras or weight file.")
@@ -63,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _model(options: argparse.Namespace) -> Any:
+def _model(options: Options) -> Any:
     """The model of a .keras file, or a named one with another project's weights."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if options.backend:
@@ -179,9 +175,3 @@ def _add(drawn: dict[str, Axes], name: str, draw: Callable[[], Axes]) -> None:
         drawn[name] = draw()
     except ValueError as error:
         print(f"no {name}: {error}")
-
-
-def _positive(text: str) -> int:
-    if text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a positive whole number, not {text!r}")

@@ -1,6 +1,5 @@
 """The speed comparison: its arithmetic, its measuring process on this backend, and its files."""
 
-import argparse
 import csv
 import json
 
@@ -10,13 +9,6 @@ import pytest
 
 from studies import bench, bench_worker
 from studies.errors import UsageError
-
-
-def options(*arguments):
-    parser = argparse.ArgumentParser()
-    bench.add_options(parser)
-    return parser.parse_args(arguments)
-
 
 REPORT = {
     "backend": "jax",
@@ -69,7 +61,7 @@ def test_turns_alternate_and_do_equally_many_steps(monkeypatch):
 def test_table_and_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "_backends", lambda text: ["jax"])
     monkeypatch.setattr(bench, "_measure", lambda backend, requests, threads: REPORT)
-    assert bench.run(options("--output", str(tmp_path / "bench"))) == 0
+    assert bench.run(bench.Options(output=tmp_path / "bench")) == 0
     stem = "step-ViT-S-16-224px-batch8-float32"
     with (tmp_path / "bench" / f"{stem}.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -85,15 +77,15 @@ def test_table_and_files(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "ViT-Z/16"], "ViT-Z/16"),
-        (["--backend", "tensorfow"], "unknown backend 'tensorfow'; choose from tensorflow"),
-        (["--rounds", "0"], "--rounds must be at least 1"),
+        ({"model": "ViT-Z/16"}, "ViT-Z/16"),
+        ({"backend": "tensorfow"}, "unknown backend 'tensorfow'; choose from tensorflow"),
+        ({"rounds": 0}, "--rounds must be at least 1"),
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, message, tmp_path):
     output = tmp_path / "bench"
     with pytest.raises(UsageError, match=message):
-        bench.run(options(*arguments, "--output", str(output)))
+        bench.run(bench.Options(**arguments, output=output))
     assert not output.exists()
 
 
@@ -103,14 +95,14 @@ def test_an_unwritable_folder_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "_backends", lambda text: ["jax"])
     monkeypatch.setattr(bench, "_measure", lambda backend, requests, threads: REPORT)
     with pytest.raises(UsageError, match="choose another --output"):
-        bench.run(options("--output", str(tmp_path / "file" / "bench")))
+        bench.run(bench.Options(output=tmp_path / "file" / "bench"))
 
 
 @pytest.mark.once
 def test_the_built_in_models_are_those_of_the_studies():
-    names = [request["model"] for request in bench._requests(options("--fit"))]
+    names = [request["model"] for request in bench._requests(bench.Options(fit=True))]
     assert "data-scale/vit-s" in names and "data-scale/bit-s" in names
-    json.dumps(bench._requests(options("--fit")))
+    json.dumps(bench._requests(bench.Options(fit=True)))
 
 
 def small_vit(**request):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from studies import cli
+from studies import cli, commands
 from studies.executors import local
 from studies.store import ResultsStore
 from tests.studies.descriptions import image_folder, study_file
@@ -46,10 +46,7 @@ class Project:
 
     def __call__(self, command: str, *options: str) -> tuple[int, str, str]:
         arguments = [command, str(self.file), "--results", str(self.results), *options]
-        try:
-            code = cli.main(arguments)
-        except SystemExit as error:  # argparse's own refusals
-            code = error.code
+        code = cli.main(arguments)
         out, err = self.capsys.readouterr()
         return code, out, err
 
@@ -59,11 +56,11 @@ class Project:
         return f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from studies import cli
+from studies import cli, commands
 from studies.executors import local
 from tests.studies.fake_trial import COMMAND
 local.TRIAL_COMMAND = COMMAND
-cli._write_report = lambda folder: None
+commands._write_report = lambda folder: None
 sys.exit(cli.main({arguments!r}))
 """
 
@@ -75,7 +72,7 @@ sys.exit(cli.main({arguments!r}))
 @pytest.fixture
 def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
     monkeypatch.setattr(local, "TRIAL_COMMAND", COMMAND)
-    monkeypatch.setattr(cli, "_write_report", lambda folder: None)  # nothing here to report on
+    monkeypatch.setattr(commands, "_write_report", lambda folder: None)  # nothing here to report on
     return Project(tmp_path, dataset, capsys)
 
 
@@ -168,7 +165,7 @@ def test_wrong_use_is_one_sentence_and_writes_nothing(project, options, words):
     code, _, err = project("run", *options)
     assert code == 2
     assert all(word in err for word in words), err
-    assert len(err.strip().splitlines()) == 1 or "usage:" in err
+    assert len(err.strip().splitlines()) == 1 or "Usage:" in err
     assert not project.results.exists()
 
 

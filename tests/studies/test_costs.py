@@ -10,11 +10,16 @@ from tests.studies.descriptions import TINY
 pytestmark = pytest.mark.once
 
 
+SHAPES = {"shapes": (32, 32, 3), "fashion_mnist": (28, 28, 1)}
+
+
 @pytest.fixture(scope="module")
 def built_in() -> dict[str, dict[str, costs.Cost]]:
     studies = {name: study_file.resolve(name, {}) for name in study_file.built_in()}
     return {
-        name: costs.measure(study.models.values(), (32, 32, 3), 10, "tensorflow")
+        name: costs.measure(
+            study.models.values(), SHAPES[study.dataset.partition(":")[0]], 10, "tensorflow"
+        )
         for name, study in studies.items()
     }
 
