@@ -58,7 +58,7 @@ def law_coverage(curve, noise, common, repetitions, rng):
     held = []
     for _ in range(repetitions):
         errors = simulate(curve, rng, noise, common)
-        law = fit_scaling_law(X, errors, LABELS, rng, chance_error=0.9, replicates=200)
+        law = fit_scaling_law(X, errors, LABELS, rng, chance_error=0.9, replicates=150)
         low, high = law.interval(SIZES)
         held.append((low <= curve(SIZES)) & (curve(SIZES) <= high))
     return float(np.mean(held))
@@ -70,7 +70,7 @@ def crossing_coverage(curves, truth, noise, common, repetitions, rng, find="laws
     for _ in range(repetitions):
         errors = [simulate(curve, rng, noise, common) for curve in curves]
         if find == "laws":
-            laws = [fit_scaling_law(X, e, LABELS, rng, 0.9, replicates=200) for e in errors]
+            laws = [fit_scaling_law(X, e, LABELS, rng, 0.9, replicates=150) for e in errors]
             found = crossing(*laws)
         else:
             found = measured_crossing(X, errors[0], LABELS, X, errors[1], LABELS)
@@ -92,7 +92,7 @@ def test_intervals_of_laws_cover(common):
 def test_intervals_of_crossings_cover():
     rng = np.random.default_rng(2)
     truth = crossing_of(limited_vit, limited_resnet)
-    covered = crossing_coverage((limited_vit, limited_resnet), truth, 0.03, 0.3, 80, rng)
+    covered = crossing_coverage((limited_vit, limited_resnet), truth, 0.03, 0.3, 120, rng)
     assert 0.85 <= covered <= 0.95
 
 
