@@ -13,10 +13,11 @@ KINDS = ("token", "gap")
 class TokenPooling(keras.layers.Layer):
     """Takes the first token (`"token"`) or the mean of all tokens (`"gap"`).
 
-    A mask `(B, N)` leaves tokens out of the mean.
+    Args:
+        kind: `"token"` or `"gap"`.
 
     Input shape:
-        `(B, N, D)`.
+        `(B, N, D)`; a mask `(B, N)` leaves tokens out of the mean.
 
     Output shape:
         `(B, D)`.

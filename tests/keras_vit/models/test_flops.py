@@ -3,26 +3,21 @@
 import json
 from pathlib import Path
 
-import keras
 import pytest
 
 import keras_vit
+from tests.keras_vit.abstract import abstract_model
 
 PUBLISHED = json.loads(
     (Path(__file__).parents[2] / "golden/published_multiply_adds.json").read_text()
 )
 
 
-def abstract(name: str, **arguments) -> keras.Model:
-    """A model without memory for its weights: a count needs their shapes alone."""
-    with keras.StatelessScope():
-        return keras_vit.create_model(name, **arguments)
-
-
+@pytest.mark.once  # the large ones take seconds to trace; the hand counts run on every backend
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "about"])
 def test_published_multiply_adds(name):
     size = PUBLISHED[name]["image_size"]
-    flops = keras_vit.flops(abstract(name, input_shape=(size, size, 3)))
+    flops = keras_vit.flops(abstract_model(name, input_shape=(size, size, 3)))
     # A multiply-add is two operations; three decimals of a billion are published.
     assert round(flops / 2e9, 3) == pytest.approx(PUBLISHED[name]["giga_multiply_adds"], abs=1e-9)
 

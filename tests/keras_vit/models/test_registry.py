@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_vit
+from tests.keras_vit.abstract import abstract_model
 
 TINY = dict(input_shape=(8, 8, 3), num_layers=1, hidden_size=8, mlp_dim=8, num_heads=2)
 
@@ -37,8 +38,7 @@ def test_every_name_gives_a_model_name_of_its_own():
 
 
 def test_a_name_decides_the_sizes_and_overrides_win():
-    with keras.StatelessScope():
-        model = keras_vit.create_model("ViT-S/8", input_shape=(32, 64, 3), classes=10, num_layers=2)
+    model = abstract_model("ViT-S/8", input_shape=(32, 64, 3), classes=10, num_layers=2)
     config = model.get_config()
     assert (config["hidden_size"], config["mlp_dim"], config["num_heads"]) == (384, 1536, 6)
     assert config["num_layers"] == 2 and tuple(config["patch_size"]) == (8, 8)

@@ -1,0 +1,14 @@
+"""Models without memory for their weights, where their shapes are all that a test asks for."""
+
+import keras
+
+import keras_vit
+
+
+def abstract_model(name: str, **arguments) -> keras.Model:
+    """What `create_model` builds, its weights known by their shapes alone."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras_vit.create_model(name, **arguments)
+    # Keras remembers uninitialised weights and would give them memory at the next occasion.
+    keras.utils.clear_session(free_memory=False)
+    return model
