@@ -81,7 +81,7 @@ def fit_scaling_law(
     if len(curve.sizes) < 2:
         raise ValueError(
             f"A scaling law needs results at two sizes or more; there is only one "
-            f"({curve.sizes[0]:g})."
+            f"({curve.sizes[0]:,.0f})."
         )
     rng = np.random.default_rng(0) if rng is None else rng
     key = int(rng.integers(2**63))
