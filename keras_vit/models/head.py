@@ -2,8 +2,6 @@
 
 import keras
 
-from keras_vit.models.quantization import in_variable_dtype
-
 
 def classification_head(features, classes, activation, policy):
     """Puts a zero-initialised Dense layer (and an activation) on features `(B, D)`.
@@ -33,6 +31,6 @@ def classification_head(features, classes, activation, policy):
         classes,
         activation=activation,
         kernel_initializer="zeros",
-        dtype=in_variable_dtype(policy),
+        dtype=policy.variable_dtype,
         name="head",
     )(features)

@@ -37,17 +37,13 @@ def quantized_dtype(model, dtype):
 def float_policy(policy):
     """Returns the policy without its quantisation.
 
-    A model's own policy must be this one: setting a quantised policy on a built model would
-    quantise its layers, which are so already.
+    Models are built in floating point and quantised afterwards: Keras gives layers that cannot
+    compute in int8 themselves (convolutions, layers of layers) no way to have such a policy.
     """
     return keras.dtype_policies.get(policy.name.split("_from_")[-1])
 
 
-def in_variable_dtype(policy):
-    """Returns the policy that computes in the weights' precision, quantised alike."""
-    if policy.compute_dtype == policy.variable_dtype:
-        return policy
-    name = policy.variable_dtype
+def quantize_as(model, policy):
+    """Quantises a freshly built model if the policy that was asked for says so."""
     if policy.quantization_mode:
-        name = f"{policy.name.split('_from_')[0]}_from_{name}"
-    return keras.dtype_policies.get(name)
+        model.quantize(policy.quantization_mode)

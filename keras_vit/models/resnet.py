@@ -7,7 +7,7 @@ from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
 from keras_vit.layers.std_conv import StandardizedConv2D
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
-from keras_vit.models.quantization import float_policy, quantized_dtype
+from keras_vit.models.quantization import float_policy, quantize_as, quantized_dtype
 
 STEMS = ("imagenet", "small")
 
@@ -78,7 +78,8 @@ class ResNet(keras.Model):
                 f"width_factor is {width_factor!r}, which makes the first stage "
                 f"{64 * width_factor} wide; choose a multiple of 1/64."
             )
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        wanted = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        policy = float_policy(wanted)
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
         x = images
         if data_format == "channels_first":
@@ -122,7 +123,7 @@ class ResNet(keras.Model):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = float_policy(policy)
+        self.dtype_policy = policy
         self._config = {
             "input_shape": tuple(input_shape),
             "block_counts": tuple(block_counts),
@@ -136,6 +137,7 @@ class ResNet(keras.Model):
             "data_format": data_format,
             "dtype": keras.dtype_policies.serialize(policy),
         }
+        quantize_as(self, wanted)
 
     def get_config(self):
         dtype = quantized_dtype(self, self._config["dtype"])

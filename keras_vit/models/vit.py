@@ -18,7 +18,7 @@ from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
-from keras_vit.models.quantization import float_policy, quantized_dtype
+from keras_vit.models.quantization import float_policy, quantize_as, quantized_dtype
 
 CLASSIFIERS = ("token", "gap", "map")
 POSITION_EMBEDDINGS = (*KINDS, "relative")
@@ -119,7 +119,8 @@ class VisionTransformer(keras.Model):
             )
         get_activation(activation)
         patch_size = as_pair(patch_size, "patch_size")
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        wanted = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        policy = float_policy(wanted)
         prefix = 1 if classifier == "token" else 0
 
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
@@ -169,7 +170,7 @@ class VisionTransformer(keras.Model):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = float_policy(policy)
+        self.dtype_policy = policy
         self._config = {
             "input_shape": tuple(input_shape),
             "patch_size": patch_size,
@@ -194,6 +195,7 @@ class VisionTransformer(keras.Model):
         }
         self.grid = grid
         self.num_prefix_tokens = prefix
+        quantize_as(self, wanted)
 
     def get_config(self):
         dtype = quantized_dtype(self, self._config["dtype"])
