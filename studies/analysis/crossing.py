@@ -16,7 +16,7 @@ from studies.analysis.scaling_law import ScalingLaw
 # little about a fourth one; a crossing further out is as good as none.
 _REACH_UP = 1000.0
 _REACH_DOWN = 10.0
-_GRID = 200  # points over the searched sizes, in log size
+_GRID = 120  # points over the searched sizes, in log size
 
 
 @dataclass(frozen=True)
