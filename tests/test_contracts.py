@@ -15,6 +15,19 @@ each_trained = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def _quick_compilation(backend: str):
+    """Each program here runs once: JAX should compile it fast, not make it fast."""
+    if backend != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def test_every_exported_class_has_a_case():
     assert {case.cls for case in ALL} == contracts.exported_classes()
 
