@@ -6,6 +6,8 @@ read without loading a backend.
 
 import importlib
 
+from keras_vit.registration import register_classes
+
 _HOMES = {
     "Patches": "layers.patches",
     "ClassToken": "layers.class_token",
@@ -53,3 +55,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+register_classes()

@@ -61,7 +61,7 @@ def test_half_precision_trains(kind, policy):
 
 def test_a_model_of_masked_tokens_ignores_the_padding():
     """From Keras' Masking layer to the pooled output, through the layers of a ViT."""
-    inputs = keras.Input((5, 8))
+    inputs = keras.Input((None, 8))
     x = keras.layers.Masking()(inputs)
     x = keras_vit.ClassToken()(x)
     for _ in range(2):
@@ -72,5 +72,5 @@ def test_a_model_of_masked_tokens_ignores_the_padding():
     tokens = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
     tokens[:, 3:] = 0
     padded = numpy(forward(model, tokens))
-    short = keras.Model(model.input, model.output)(tokens[:, :3])
-    np.testing.assert_allclose(padded, numpy(short), rtol=1e-4, atol=1e-5)
+    short = numpy(forward(model, tokens[:, :3]))
+    np.testing.assert_allclose(padded, short, rtol=1e-4, atol=1e-5)
