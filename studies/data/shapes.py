@@ -27,12 +27,14 @@ COUNTS = {"train": 100_000, "validation": 2_000, "test": 5_000}
 BLOCK = 100  # images a random stream
 
 # What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
-RADIUS = (0.27, 0.45)  # of the figure
+RADIUS = (0.25, 0.45)  # of the figure
+PLACE = 0.5  # how far from the middle a figure may lie, in parts of the room that there is
 STRETCH = 1.4  # the longest ratio of the figure's two axes
-TURN = 0.45  # the largest turn to either side
-OUTLINED = 0.15  # the part of figures drawn as outlines
+TURN = 0.6  # the largest turn to either side
+OUTLINED = 0.2  # the part of figures drawn as outlines
 STROKE = (0.16, 0.26)  # an outline's width, in parts of the radius
-CONTRAST = 0.42  # the least distance of a figure's grey value from the ground's
+GROUND = 0.6  # the brightest colour of the ground; figures are lighter, clutter is of any colour
+CONTRAST = 0.35  # how much lighter than the ground a figure is, at least
 PATTERN = 0.12  # the strongest stripes of ground and figure
 BEHIND, BEFORE = 3, 1  # pieces of clutter behind the figure and over it
 PIECE_LENGTH, PIECE_WIDTH = (0.08, 0.30), (0.015, 0.045)
@@ -112,7 +114,7 @@ def draw(split: str, block: int, size: ImageSize = (32, 32)) -> tuple[np.ndarray
     rng = _stream(split, block)
     classes = _labels(rng)
     canvas = _Canvas(size)
-    ground = rng.random((BLOCK, 3), np.float32)
+    ground = rng.random((BLOCK, 3), np.float32) * np.float32(GROUND)
     canvas.fill(ground)
     canvas.pattern(rng, None)
     for _ in range(BEHIND):
@@ -190,7 +192,8 @@ class _Canvas:
     def figure(self, rng: np.random.Generator, classes: np.ndarray, ground: np.ndarray) -> None:
         """Lays the figure that gives each image its class."""
         radius = _uniform(rng, *RADIUS)
-        reach = np.float32(0.5) - radius * np.float32(0.8)  # a corner may leave the image
+        room = np.float32(0.5) - radius * np.float32(0.8)  # a corner may leave the image
+        reach = room * np.float32(PLACE)
         x, y = (self.side * _uniform(rng, -1, 1) * reach for _ in range(2))
         radius *= self.side
         u, v = self._turned(x, y, _uniform(rng, -TURN, TURN))
@@ -205,7 +208,7 @@ class _Canvas:
         outlined = (_uniform(rng, 0, 1) < OUTLINED).ravel()
         distance[outlined] = np.abs(distance[outlined] + stroke[outlined]) - stroke[outlined]
         distance *= radius
-        coverage = self._lay(distance, np.float32(0), _contrasting(rng, ground))
+        coverage = self._lay(distance, np.float32(0), _lighter(rng, ground))
         self.pattern(rng, coverage)
 
     def developed(self, rng: np.random.Generator) -> np.ndarray:
@@ -241,12 +244,9 @@ class _Canvas:
         return coverage
 
 
-def _contrasting(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
-    """Colours (BLOCK, 3) whose mean differs from the ground's by CONTRAST or more."""
+def _lighter(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
+    """Colours (BLOCK, 3) whose mean is CONTRAST or more above the ground's."""
     colour = rng.random((BLOCK, 3), np.float32)
-    grey, mean = colour.mean(1), ground.mean(1)
-    side = np.where(grey >= mean, 1, -1)
-    # Near black or white there is room on one side only.
-    side = np.where(mean + CONTRAST > 0.9, -1, np.where(mean - CONTRAST < 0.1, 1, side))
-    missing = np.maximum(CONTRAST - side * (grey - mean), 0)
-    return np.clip(colour + (side * missing)[:, None], 0, 1).astype(np.float32)
+    missing = np.maximum(ground.mean(1) + np.float32(CONTRAST) - colour.mean(1), 0)
+    # What a channel cannot take without leaving the range is little; the others keep the hue.
+    return np.clip(colour + missing[:, None], 0, 1)

@@ -39,18 +39,22 @@ def test_splits_and_images_differ():
     images = np.concatenate([draw(split, 0)[0] for split in ("train", "validation", "test")])
     assert images.shape == (3 * BLOCK, 32, 32, 3) and images.dtype == np.uint8
     assert len({image.tobytes() for image in images}) == len(images)
-    assert images.mean() == pytest.approx(127, abs=15) and images.std() > 50
+    assert 70 < images.mean() < 150 and images.std() > 50
 
 
-def test_no_class_is_told_by_its_colours():
-    """The nearest mean colour, or mean image, names hardly more classes than guessing."""
+def test_neither_colour_nor_a_template_tells_the_class():
+    """The nearest mean colour is a guess, and the nearest mean image is wrong far more than right."""
     train = [draw("train", block) for block in range(20)]
     test = [draw("test", block) for block in range(10)]
     (a, x), (b, y) = ([np.concatenate(p) for p in zip(*part)] for part in (train, test))
-    for flat in (lambda i: i.mean((1, 2)), lambda i: i.reshape(len(i), -1).astype(float)):
-        means = np.stack([flat(a[x == label]).mean(0) for label in range(10)])
-        nearest = (flat(b) @ means.T - (means**2).sum(1) / 2).argmax(1)
-        assert (nearest == y).mean() < 0.2
+
+    def nearest_mean(values, others):
+        means = np.stack([values[x == label].mean(0) for label in range(10)])
+        return ((others @ means.T - (means**2).sum(1) / 2).argmax(1) == y).mean()
+
+    assert nearest_mean(a.mean((1, 2)), b.mean((1, 2))) < 0.15
+    flat = (images.reshape(len(images), -1).astype(float) for images in (a, b))
+    assert nearest_mean(*flat) < 0.3
 
 
 def test_another_size_is_drawn_at_that_size():
