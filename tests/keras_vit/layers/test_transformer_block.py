@@ -162,3 +162,21 @@ def test_equal_seeds_drop_equally(tokens):
 def test_wrong_arguments_are_named(tokens, arguments, named):
     with pytest.raises(ValueError, match=named):
         keras_vit.TransformerBlock(**{"num_heads": 2, "mlp_dim": 16, **arguments})(tokens)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_fused_attention_computes_the_same(tokens, rng, masked):
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 1]], bool) if masked else None
+    plain = randomised(keras_vit.MultiHeadAttention(2, fused=False), tokens.shape, rng)
+    fused = keras_vit.MultiHeadAttention(2, fused=True)
+    fused.build(tokens.shape)
+    fused.set_weights(plain.get_weights())
+    expected = NUMPY(plain(tokens, attention_mask=mask))
+    np.testing.assert_allclose(NUMPY(fused(tokens, attention_mask=mask)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_an_image_without_any_token_stays_finite(tokens, policy):
+    block = keras_vit.TransformerBlock(2, 16, dtype=policy)
+    output = block(tokens, attention_mask=np.zeros((2, 5), bool))
+    assert np.isfinite(NUMPY(ops.cast(output, "float32"))).all()

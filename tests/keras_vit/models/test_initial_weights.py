@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_weights_on_every_backend():
             env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=280,
         )
         assert run.returncode == 0, run.stderr
         results.append(json.loads(run.stdout))

@@ -90,7 +90,7 @@ def test_a_fraction_of_the_activations_is_kept():
             env={**os.environ, "KERAS_BACKEND": "torch"},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=280,
         )
         assert run.returncode == 0, run.stderr
         kept[rematerialize] = int(run.stdout)
