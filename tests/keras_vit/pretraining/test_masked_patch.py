@@ -118,7 +118,9 @@ def test_every_encoder_weight_trains_and_the_head_stays(classifier, rng):
     assert set(history) == {"loss", "accuracy"}
     # The head starts at random: about the entropy of 512 equally likely classes.
     assert abs(history["loss"][0] - np.log(512)) < 1
-    unused = {w.path for name in ("pooling", "pre_logits", "head") for w in vit.get_layer(name).weights}
+    unused = {
+        w.path for name in ("pooling", "pre_logits", "head") for w in vit.get_layer(name).weights
+    }
     for weight in model.weights:
         same = np.array_equal(numpy(weight), before[weight.path])
         assert same == (weight.path in unused), weight.path
