@@ -135,12 +135,12 @@ class ResNet(keras.Model):
             "epsilon": epsilon,
             "classifier_activation": classifier_activation,
             "data_format": data_format,
-            "dtype": keras.dtype_policies.serialize(policy),
+            "dtype": policy,  # serialised when asked for: Keras imports TensorFlow to do so
         }
         quantize_as(self, wanted)
 
     def get_config(self):
-        dtype = quantized_dtype(self, self._config["dtype"])
+        dtype = quantized_dtype(self, keras.dtype_policies.serialize(self._config["dtype"]))
         return {**self._config, "dtype": dtype, "name": self.name}
 
     @classmethod

@@ -191,14 +191,14 @@ class VisionTransformer(keras.Model):
             "stem_block_counts": None if stem_block_counts is None else tuple(stem_block_counts),
             "rematerialize": rematerialize,
             "data_format": data_format,
-            "dtype": keras.dtype_policies.serialize(policy),
+            "dtype": policy,  # serialised when asked for: Keras imports TensorFlow to do so
         }
         self.grid = grid
         self.num_prefix_tokens = prefix
         quantize_as(self, wanted)
 
     def get_config(self):
-        dtype = quantized_dtype(self, self._config["dtype"])
+        dtype = quantized_dtype(self, keras.dtype_policies.serialize(self._config["dtype"]))
         return {**self._config, "dtype": dtype, "name": self.name}
 
     @classmethod
