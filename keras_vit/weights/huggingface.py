@@ -9,14 +9,8 @@ Reference: huggingface/transformers, models/vit and models/bit.
 
 import re
 
-from keras_vit.weights.rules import (
-    CONVOLUTION,
-    PATCHES_TRANSPOSED,
-    POSITION,
-    TRANSPOSED,
-    Format,
-    Rule,
-)
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
+from keras_vit.weights.rules import POSITION, Format, Rule
 
 _BLOCK = "encoder.layer.{i}"
 VIT_RULES = (
@@ -36,12 +30,9 @@ VIT_RULES = (
     Rule("head", "classifier"),
 )
 
-_UNIT = "encoder.stages.{s0}.layers.{u0}"
 BIT_RULES = (
     Rule("root_conv", "embedder.convolution", "convolution"),
-    *(Rule(f"stage{{s}}_unit{{u}}/conv{n}", f"{_UNIT}.conv{n}", "convolution") for n in (1, 2, 3)),
-    *(Rule(f"stage{{s}}_unit{{u}}/norm{n}", f"{_UNIT}.norm{n}", "norm") for n in (1, 2, 3)),
-    Rule("stage{s}_unit{u}/projection", f"{_UNIT}.downsample.conv", "convolution"),
+    *unit_rules("stage{s}_unit{u}", "encoder.stages.{s0}.layers.{u0}"),
     Rule("final_norm", "norm", "norm"),
     Rule("head", "classifier.1"),
 )
@@ -106,19 +97,12 @@ def _bit_differences(config):
     return found
 
 
-_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-_LAYOUTS = {
-    "dense": {"kernel": TRANSPOSED},
-    "convolution": {"kernel": CONVOLUTION},
-    "patches": {"kernel": PATCHES_TRANSPOSED},
-}
-
 HUGGINGFACE_VIT = Format(
     source="huggingface",
     family="vit",
     rules=VIT_RULES,
-    leaves=_LEAVES,
-    layouts=_LAYOUTS,
+    leaves=LEAVES,
+    layouts=LAYOUTS,
     recognises=lambda names: any(
         name.removeprefix("vit.") == "embeddings.patch_embeddings.projection.weight"
         for name in names
@@ -134,8 +118,8 @@ HUGGINGFACE_BIT = Format(
     source="huggingface",
     family="resnet",
     rules=BIT_RULES,
-    leaves=_LEAVES,
-    layouts=_LAYOUTS,
+    leaves=LEAVES,
+    layouts=LAYOUTS,
     recognises=lambda names: any(
         name.removeprefix("bit.") == "embedder.convolution.weight" for name in names
     ),

@@ -4,19 +4,11 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py,
 vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 """
 
-from keras_vit.weights.rules import (
-    CONVOLUTION,
-    PATCHES_TRANSPOSED,
-    POINTWISE_TRANSPOSED,
-    POSITION,
-    TRANSPOSED,
-    Format,
-    Rule,
-)
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
+from keras_vit.weights.rules import POSITION, Format, Rule
 
 _STEM = "patch_embed.backbone"
-_STAGE = f"{_STEM}.stages.{{s0}}.blocks.{{u0}}"
-_UNIT = "stem_stage{s}_unit{u}"
+_UNIT = "stages.{s0}.blocks.{u0}"
 
 VIT_RULES = (
     Rule("patch_embedding/projection", "patch_embed.proj", "patches"),
@@ -43,32 +35,15 @@ VIT_RULES = (
     Rule("head", "head"),
     Rule("stem_conv", f"{_STEM}.stem.conv", "convolution"),
     Rule("stem_norm", f"{_STEM}.stem.norm", "norm"),
-    *(Rule(f"{_UNIT}/conv{n}", f"{_STAGE}.conv{n}", "convolution") for n in (1, 2, 3)),
-    *(Rule(f"{_UNIT}/norm{n}", f"{_STAGE}.norm{n}", "norm") for n in (1, 2, 3)),
-    Rule(f"{_UNIT}/projection", f"{_STAGE}.downsample.conv", "convolution"),
-    Rule(f"{_UNIT}/projection_norm", f"{_STAGE}.downsample.norm", "norm"),
+    *unit_rules("stem_stage{s}_unit{u}", f"{_STEM}.{_UNIT}"),
 )
 
-_BIT_UNIT = "stages.{s0}.blocks.{u0}"
 BIT_RULES = (
     Rule("root_conv", "stem.conv", "convolution"),
-    *(
-        Rule(f"stage{{s}}_unit{{u}}/conv{n}", f"{_BIT_UNIT}.conv{n}", "convolution")
-        for n in (1, 2, 3)
-    ),
-    *(Rule(f"stage{{s}}_unit{{u}}/norm{n}", f"{_BIT_UNIT}.norm{n}", "norm") for n in (1, 2, 3)),
-    Rule("stage{s}_unit{u}/projection", f"{_BIT_UNIT}.downsample.conv", "convolution"),
+    *unit_rules("stage{s}_unit{u}", _UNIT),
     Rule("final_norm", "norm", "norm"),
     Rule("head", "head.fc", "pointwise"),
 )
-
-_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-_LAYOUTS = {
-    "dense": {"kernel": TRANSPOSED},
-    "convolution": {"kernel": CONVOLUTION},
-    "patches": {"kernel": PATCHES_TRANSPOSED},
-    "pointwise": {"kernel": POINTWISE_TRANSPOSED},
-}
 
 
 def _canonical_vit(arrays):
@@ -131,8 +106,8 @@ TIMM_VIT = Format(
     source="timm",
     family="vit",
     rules=VIT_RULES,
-    leaves=_LEAVES,
-    layouts=_LAYOUTS,
+    leaves=LEAVES,
+    layouts=LAYOUTS,
     recognises=lambda names: "patch_embed.proj.weight" in names,
     canonical=_canonical_vit,
     exported=_exported_vit,
@@ -146,8 +121,8 @@ TIMM_BIT = Format(
     source="timm",
     family="resnet",
     rules=BIT_RULES,
-    leaves=_LEAVES,
-    layouts=_LAYOUTS,
+    leaves=LEAVES,
+    layouts=LAYOUTS,
     recognises=lambda names: "stem.conv.weight" in names and "norm.weight" in names,
     canonical=lambda arrays: {name: (name, arrays[name]) for name in arrays},
     epsilon=1e-5,
