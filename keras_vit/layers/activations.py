@@ -30,6 +30,16 @@ def get_activation(identifier: str | Callable) -> Callable:
     return keras.activations.get(identifier)
 
 
+def activation_name(identifier: str | Callable):
+    """Returns a form of `identifier` for configurations: Keras' own functions become names.
+
+    Raises:
+        ValueError: for a name that Keras does not know.
+    """
+    get_activation(identifier)
+    return keras.activations.serialize(identifier) if callable(identifier) else identifier
+
+
 def _gelu_tanh(x):
     return keras.activations.gelu(x, approximate=True)
 

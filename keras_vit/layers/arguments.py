@@ -10,7 +10,7 @@ def check_choice(name, value, choices):
 def check_positive(**values):
     """Raises ValueError unless every value is a positive int."""
     for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; give a positive int.")
 
 
@@ -21,6 +21,28 @@ def check_rate(**values):
             raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1.")
 
 
+def check_epsilon(**values):
+    """Raises ValueError unless every value is a number that is not negative."""
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not value >= 0:
+            raise ValueError(f"{name} is {value!r}; give a small positive number such as 1e-6.")
+
+
+def check_flag(**values):
+    """Raises ValueError unless every value is a bool."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}; use True or False.")
+
+
+def check_block_counts(name, value):
+    """Returns the units of each stage as a tuple; raises ValueError unless they are positive ints."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name} is {value!r}; give the units of each stage, as in (3, 4, 6, 3).")
+    check_positive(**{f"{name}[{index}]": count for index, count in enumerate(value)})
+    return tuple(value)
+
+
 def check_input_shape(input_shape, data_format):
     """Returns `(height, width)` of an input shape of three known sides.
 
@@ -28,7 +50,7 @@ def check_input_shape(input_shape, data_format):
         ValueError: if the shape has another rank or unknown sides.
     """
     check_choice("data_format", data_format, ("channels_last", "channels_first"))
-    sides = tuple(input_shape)
+    sides = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
     if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
         order = "(H, W, C)" if data_format == "channels_last" else "(C, H, W)"
         raise ValueError(f"input_shape is {input_shape!r}; give three positive ints {order}.")

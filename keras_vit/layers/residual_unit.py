@@ -5,6 +5,9 @@ from keras import ops
 
 from keras_vit.layers.std_conv import StandardizedConv2D
 
+# How vit_jax pads and standardises in the hybrids' stem
+HYBRID_CONV = {"padding": "same", "epsilon": 1e-5, "epsilon_inside_root": False}
+
 
 class _ResidualUnit(keras.layers.Layer):
     """What both units share: convolutions, norms and the shape arithmetic; channels last."""
@@ -55,17 +58,8 @@ class _ResidualUnit(keras.layers.Layer):
         }
 
     def _conv(self, name, inputs, outputs, size, stride):
-        conv = StandardizedConv2D(
-            outputs,
-            size,
-            strides=stride,
-            use_bias=False,
-            kernel_initializer="lecun_normal",
-            data_format="channels_last",
-            dtype=self.dtype_policy,
-            name=name,
-            **self._conv_options(size, stride),
-        )
+        options = self._conv_options(size, stride)
+        conv = standardized_conv(outputs, size, stride, self.dtype_policy, name, **options)
         conv.build((None, None, None, inputs))
         return conv
 
@@ -156,7 +150,22 @@ class PostActivationUnit(_ResidualUnit):
         return outputs, "zeros" if last else "ones"
 
     def _conv_options(self, size, stride):
-        return {"padding": "same", "epsilon": 1e-5, "epsilon_inside_root": False}
+        return HYBRID_CONV
+
+
+def standardized_conv(filters, size, stride, dtype, name, **options):
+    """Returns a convolution as all of these ResNets have it: without bias, channels last."""
+    return StandardizedConv2D(
+        filters,
+        size,
+        strides=stride,
+        use_bias=False,
+        kernel_initializer="lecun_normal",
+        data_format="channels_last",
+        dtype=dtype,
+        name=name,
+        **options,
+    )
 
 
 def group_norm(channels, groups, epsilon, dtype, name, **options):

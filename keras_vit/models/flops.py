@@ -21,13 +21,20 @@ def flops(model):
         int, operations.
 
     Raises:
-        ValueError: if the input shape is not known but for the batch.
+        ValueError: for anything but a built model with one input, or if the input's shape is not
+            known but for the batch.
 
     Example:
         >>> keras_vit.flops(keras_vit.create_model("ViT-B/16")) / 1e9
         35.1...
     """
-    shape = tuple(model.input_shape)[1:]
+    shape = getattr(model, "input_shape", None) if isinstance(model, keras.Model) else None
+    if not isinstance(shape, tuple):
+        raise ValueError(
+            "flops takes a built keras.Model with one input, such as create_model returns; this "
+            f"{type(model).__name__} is none."
+        )
+    shape = shape[1:]
     if None in shape:
         raise ValueError(f"The model's input shape {shape} has unknown sides; flops needs all.")
     counted: list[int] = []

@@ -23,7 +23,7 @@ def classification_head(features, classes, activation, policy):
     """
     if classes is None:
         return features
-    if not isinstance(classes, int) or classes < 1:
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         raise ValueError(
             f"classes is {classes!r}; give a positive int, or None for a model without a head."
         )

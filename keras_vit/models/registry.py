@@ -59,7 +59,7 @@ def create_model(
     """
     variant = get_variant(name)
     model_class = FAMILIES[variant.family]
-    allowed = inspect.signature(model_class).parameters
+    allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
     for override in overrides:
         if override not in allowed:
             raise ValueError(

@@ -2,18 +2,24 @@
 
 import keras
 
-from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
-from keras_vit.layers.residual_unit import PreActivationUnit, group_norm
-from keras_vit.layers.std_conv import StandardizedConv2D
-from keras_vit.models.distribution import check_distribution
+from keras_vit.layers.arguments import (
+    check_block_counts,
+    check_choice,
+    check_epsilon,
+    check_flag,
+    check_input_shape,
+    check_positive,
+)
+from keras_vit.layers.residual_unit import PreActivationUnit, group_norm, standardized_conv
 from keras_vit.models.head import classification_head
-from keras_vit.models.quantization import float_policy, quantize_as, quantized_dtype
+from keras_vit.models.image_model import ImageModel, layer_policy
+from keras_vit.models.residual_stages import channels_last, residual_stages
 
 STEMS = ("imagenet", "small")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ResNet(keras.Model):
+class ResNet(ImageModel):
     """A pre-activation ResNetV2 with GroupNorm and standardised convolutions, as in BiT.
 
     Args:
@@ -64,38 +70,27 @@ class ResNet(keras.Model):
         dtype=None,
         name=None,
     ):
-        check_distribution()
+        policy = layer_policy(dtype)
         data_format = data_format or keras.config.image_data_format()
         check_input_shape(input_shape, data_format)
         check_choice("stem", stem, STEMS)
         check_positive(groups=groups)
+        check_epsilon(epsilon=epsilon)
+        check_flag(bottleneck=bottleneck)
+        block_counts = check_block_counts("block_counts", block_counts)
         if not block_counts:
             raise ValueError("block_counts is empty; give the units of at least one stage.")
-        check_positive(**{f"block_counts[{i}]": count for i, count in enumerate(block_counts)})
-        width = int(64 * width_factor)
+        number = isinstance(width_factor, int | float)
+        width = int(64 * width_factor) if number else 0
         if width < 1 or width != 64 * width_factor:
             raise ValueError(
-                f"width_factor is {width_factor!r}, which makes the first stage "
-                f"{64 * width_factor} wide; choose a multiple of 1/64."
+                f"width_factor is {width_factor!r}; give a positive multiple of 1/64, since the "
+                "first stage is 64 * width_factor channels wide."
             )
-        wanted = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        policy = float_policy(wanted)
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
-        x = images
-        if data_format == "channels_first":
-            # CPUs convolve channels last only.
-            x = keras.layers.Permute((2, 3, 1), dtype=policy, name="channels_last")(x)
-        x = StandardizedConv2D(
-            width,
-            7 if stem == "imagenet" else 3,
-            strides=2 if stem == "imagenet" else 1,
-            explicit_padding=True,
-            use_bias=False,
-            kernel_initializer="lecun_normal",
-            data_format="channels_last",
-            dtype=policy,
-            name="root_conv",
-        )(x)
+        size, stride = (7, 2) if stem == "imagenet" else (3, 1)
+        x = channels_last(images, data_format, policy)
+        x = standardized_conv(width, size, stride, policy, "root_conv", explicit_padding=True)(x)
         if stem == "imagenet":
             # BiT pads with zeros, not with the minus infinity of "same" pooling.
             x = keras.layers.ZeroPadding2D(
@@ -104,17 +99,16 @@ class ResNet(keras.Model):
             x = keras.layers.MaxPooling2D(
                 3, 2, data_format="channels_last", dtype=policy, name="root_pool"
             )(x)
-        for stage, count in enumerate(block_counts, 1):
-            for unit in range(1, count + 1):
-                x = PreActivationUnit(
-                    width * 2 ** (stage - 1),
-                    strides=2 if unit == 1 and stage > 1 else 1,
-                    bottleneck=bottleneck,
-                    groups=groups,
-                    epsilon=epsilon,
-                    dtype=policy,
-                    name=f"stage{stage}_unit{unit}",
-                )(x)
+        x = residual_stages(
+            x,
+            PreActivationUnit,
+            block_counts,
+            width,
+            bottleneck=bottleneck,
+            groups=groups,
+            epsilon=epsilon,
+            dtype=policy,
+        )
         x = group_norm(x.shape[-1], groups, epsilon, policy, "final_norm")(x)
         x = keras.layers.ReLU(dtype=policy, name="final_relu")(x)
         x = keras.layers.GlobalAveragePooling2D(
@@ -122,11 +116,9 @@ class ResNet(keras.Model):
         )(x)
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
-        # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = policy
-        self._config = {
+        arguments = {
             "input_shape": tuple(input_shape),
-            "block_counts": tuple(block_counts),
+            "block_counts": block_counts,
             "width_factor": width_factor,
             "stem": stem,
             "classes": classes,
@@ -135,17 +127,5 @@ class ResNet(keras.Model):
             "epsilon": epsilon,
             "classifier_activation": classifier_activation,
             "data_format": data_format,
-            "dtype": policy,  # serialised when asked for: Keras imports TensorFlow to do so
         }
-        quantize_as(self, wanted)
-
-    def get_config(self):
-        dtype = quantized_dtype(self, keras.dtype_policies.serialize(self._config["dtype"]))
-        return {**self._config, "dtype": dtype, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        if isinstance(config.get("dtype"), dict):
-            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+        self._keep(arguments, dtype)

@@ -76,6 +76,8 @@ def get_variant(name: str) -> Variant:
     Raises:
         ValueError: for a name that stands for no model; it suggests the nearest ones.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"A model's name is a string such as 'ViT-B/16', not {name!r}.")
     if match := _VIT.fullmatch(name):
         stem, size, number = match[1], match[2], int(match[3])
         if size in VIT_SIZES and number > 0 and (stem is None or (stem, number) in HYBRID_STEMS):

@@ -2,9 +2,12 @@
 
 import keras
 
-from keras_vit.layers.activations import get_activation
+from keras_vit.layers.activations import activation_name
 from keras_vit.layers.arguments import (
+    check_block_counts,
     check_choice,
+    check_epsilon,
+    check_flag,
     check_input_shape,
     check_positive,
     check_rate,
@@ -15,17 +18,16 @@ from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
 from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
 from keras_vit.layers.transformer_block import TransformerBlock
-from keras_vit.models.distribution import check_distribution
 from keras_vit.models.head import classification_head
 from keras_vit.models.hybrid_stem import hybrid_stem
-from keras_vit.models.quantization import float_policy, quantize_as, quantized_dtype
+from keras_vit.models.image_model import ImageModel, layer_policy
 
 CLASSIFIERS = ("token", "gap", "map")
 POSITION_EMBEDDINGS = (*KINDS, "relative")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class VisionTransformer(keras.Model):
+class VisionTransformer(ImageModel):
     """A Vision Transformer for images in [-1, 1].
 
     An ordinary functional `keras.Model` whose layers are named `patch_embedding`, `class_token`,
@@ -97,9 +99,9 @@ class VisionTransformer(keras.Model):
         dtype=None,
         name=None,
     ):
-        check_distribution()
+        policy = layer_policy(dtype)
         data_format = data_format or keras.config.image_data_format()
-        image_size = check_input_shape(input_shape, data_format)
+        check_input_shape(input_shape, data_format)
         check_choice("classifier", classifier, CLASSIFIERS)
         check_choice("position_embedding", position_embedding, POSITION_EMBEDDINGS)
         check_positive(
@@ -110,25 +112,27 @@ class VisionTransformer(keras.Model):
             attention_dropout_rate=attention_dropout_rate,
             stochastic_depth_rate=stochastic_depth_rate,
         )
+        check_epsilon(epsilon=epsilon)
+        check_flag(rematerialize=rematerialize)
         if representation_size is not None:
             check_positive(representation_size=representation_size)
+        if stem_block_counts is not None:
+            stem_block_counts = check_block_counts("stem_block_counts", stem_block_counts)
         if hidden_size % num_heads:
             raise ValueError(
                 f"num_heads={num_heads} does not divide hidden_size={hidden_size}; "
                 "choose a number of heads that does."
             )
-        get_activation(activation)
+        activation = activation_name(activation)
         patch_size = as_pair(patch_size, "patch_size")
-        wanted = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        policy = float_policy(wanted)
         prefix = 1 if classifier == "token" else 0
 
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
         x, stem_format = images, data_format
         if stem_block_counts is not None:
             x = hybrid_stem(x, stem_block_counts, data_format, policy)  # (B, H/r, W/r, C')
-            image_size, stem_format = x.shape[1:3], "channels_last"
-        grid = patch_grid(image_size, patch_size)
+            stem_format = "channels_last"
+        grid = _token_grid(x.shape, patch_size, input_shape, stem_format, data_format)
         x = PatchEmbedding(
             hidden_size, patch_size, stem_format, dtype=policy, name="patch_embedding"
         )(x)  # (B, N, D)
@@ -169,9 +173,7 @@ class VisionTransformer(keras.Model):
             )(x)
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
-        # `compile` looks at the model's own policy to scale the loss in mixed_float16.
-        self.dtype_policy = policy
-        self._config = {
+        arguments = {
             "input_shape": tuple(input_shape),
             "patch_size": patch_size,
             "num_layers": num_layers,
@@ -188,22 +190,33 @@ class VisionTransformer(keras.Model):
             "attention_dropout_rate": attention_dropout_rate,
             "stochastic_depth_rate": stochastic_depth_rate,
             "classifier_activation": classifier_activation,
-            "stem_block_counts": None if stem_block_counts is None else tuple(stem_block_counts),
+            "stem_block_counts": stem_block_counts,
             "rematerialize": rematerialize,
             "data_format": data_format,
-            "dtype": policy,  # serialised when asked for: Keras imports TensorFlow to do so
         }
         self.grid = grid
         self.num_prefix_tokens = prefix
-        quantize_as(self, wanted)
+        self._keep(arguments, dtype)
 
-    def get_config(self):
-        dtype = quantized_dtype(self, keras.dtype_policies.serialize(self._config["dtype"]))
-        return {**self._config, "dtype": dtype, "name": self.name}
 
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        if isinstance(config.get("dtype"), dict):
-            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+def _token_grid(map_shape, patch_size, input_shape, map_format, data_format):
+    """Returns the grid of patches on the images or, in a hybrid, on the stem's feature map."""
+    size = map_shape[1:3] if map_format == "channels_last" else map_shape[2:4]
+    try:
+        return patch_grid(size, patch_size)
+    except ValueError as error:
+        if tuple(map_shape[1:]) != tuple(input_shape):
+            raise ValueError(
+                f"The stem makes a feature map of {size[0]} x {size[1]} from images of "
+                f"input_shape={tuple(input_shape)}, which patches of {patch_size[0]} x "
+                f"{patch_size[1]} do not fill; choose another image size or patch_size."
+            ) from error
+        first, last = input_shape[0], input_shape[-1]
+        channels, other = (first, last) if data_format == "channels_last" else (last, first)
+        if channels not in (1, 3) or other in (1, 3):
+            raise
+        raise ValueError(
+            f"input_shape={tuple(input_shape)} is read with data_format={data_format!r}, where it "
+            f"has {other} channels; move the {channels} channels to the other end, or give the "
+            "other data_format ('channels_last' or 'channels_first')."
+        ) from error

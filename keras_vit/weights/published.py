@@ -93,7 +93,7 @@ def weights_path(weights: str | os.PathLike, model: str) -> Path:
         OSError: if the download fails; it says what to do by hand.
     """
     if str(weights) not in PUBLISHED_WEIGHTS:
-        if os.path.exists(weights):
+        if isinstance(weights, str | os.PathLike) and os.path.exists(weights):
             return Path(weights)
         raise ValueError(
             f"weights is {str(weights)!r}, which is neither a file nor the name of published "

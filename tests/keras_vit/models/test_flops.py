@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import keras
 import pytest
 
 import keras_vit
@@ -84,3 +85,12 @@ def test_flops_do_not_depend_on_what_training_adds():
         **arguments, dropout_rate=0.1, attention_dropout_rate=0.1, stochastic_depth_rate=0.1
     )
     assert keras_vit.flops(dropped) == plain
+
+
+def test_only_built_models_with_one_input_are_counted():
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    two = keras.Model(inputs, keras.layers.Add()(inputs))
+    unbuilt = keras.Sequential([keras.layers.Dense(3)])
+    for model in ("ViT-B/16", keras.layers.Dense(3), unbuilt, two):
+        with pytest.raises(ValueError, match=r"built keras\.Model with one input"):
+            keras_vit.flops(model)

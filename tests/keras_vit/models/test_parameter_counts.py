@@ -50,6 +50,13 @@ def test_any_patch_size_can_be_named(size):
         assert abstract_model(name).count_params() == parameters(name)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["R+ViT-S/16", "R26+ViT-Ti/32", "R50+ViT-S/16", "R50+ViT-H/32"])
+def test_every_stem_can_stand_before_any_vit(name):
+    assert name not in COUNTS
+    assert abstract_model(name).count_params() == parameters(name)
+
+
 def test_without_classes_there_is_no_head():
     name = "ViT-Ti/16"
     model = abstract_model(name, classes=None)

@@ -74,6 +74,12 @@ def test_an_unknown_name_suggests_a_known_one(name, suggestion):
     assert repr(name) in str(error.value) and suggestion in str(error.value)
 
 
+@pytest.mark.parametrize("name", [None, 16, ("ViT-B/16",)])
+def test_a_name_is_a_string(name):
+    with pytest.raises(ValueError, match="name is a string such as 'ViT-B/16'"):
+        keras_vit.create_model(name)
+
+
 @pytest.mark.parametrize(
     ("name", "override", "allowed"),
     [
@@ -86,6 +92,7 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
     with pytest.raises(ValueError) as error:
         keras_vit.create_model(name, **{override: 3})
     assert repr(override) in str(error.value) and allowed in str(error.value)
+    assert ", name," not in str(error.value)  # the first argument: it cannot be given again
 
 
 @pytest.mark.parametrize(
@@ -93,13 +100,19 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
     [
         ({"classes": 0}, "classes"),
         ({"classes": "10"}, "classes"),
+        ({"classes": True}, "classes"),
         ({"input_shape": (8, 8)}, "input_shape"),
         ({"input_shape": (None, 8, 3)}, "input_shape"),
         ({"input_shape": (9, 8, 3)}, "9"),
+        ({"input_shape": 8}, "give three positive ints (H, W, C)"),
+        ({"input_shape": None}, "give three positive ints (H, W, C)"),
+        ({"input_shape": (3, 8, 8)}, "move the 3 channels to the other end"),
+        ({"data_format": "channels_first"}, "move the 3 channels to the other end"),
         ({"classifier": "cls"}, "'token', 'gap', 'map'"),
         ({"position_embedding": "2d"}, "learned_2d"),
         ({"num_heads": 3}, "num_heads"),
         ({"num_layers": 0}, "num_layers"),
+        ({"num_layers": True}, "num_layers"),
         ({"hidden_size": -8}, "hidden_size"),
         ({"mlp_dim": 2.5}, "mlp_dim"),
         ({"activation": "gelu_tahn"}, "gelu_tahn"),
@@ -107,11 +120,18 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
         ({"attention_dropout_rate": 2}, "attention_dropout_rate"),
         ({"stochastic_depth_rate": -0.5}, "stochastic_depth_rate"),
         ({"representation_size": 0}, "representation_size"),
+        ({"epsilon": "1e-6"}, "epsilon"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"rematerialize": "yes"}, "rematerialize"),
+        ({"stem_block_counts": 3}, "stem_block_counts"),
+        ({"stem_block_counts": (1, 0)}, "stem_block_counts[1]"),
+        ({"stem_block_counts": (1,)}, "feature map of 2 x 2 from images of input_shape=(8, 8, 3)"),
         ({"patch_size": (4, 3)}, "patch"),
         ({"data_format": "NCHW"}, "channels_last"),
         ({"classifier_activation": "softmaxx"}, "softmaxx"),
         ({"seed": "seven"}, "seed"),
         ({"weights": "imagenet"}, "imagenet"),
+        ({"weights": True}, "neither a file nor the name"),
     ],
     ids=lambda value: str(value),
 )
@@ -127,6 +147,11 @@ def test_wrong_vit_arguments_are_named(overrides, named):
         ({"stem": "tiny"}, "'imagenet', 'small'"),
         ({"block_counts": ()}, "block_counts"),
         ({"block_counts": (1, 0)}, "block_counts"),
+        ({"block_counts": 3}, "block_counts"),
+        ({"width_factor": "2"}, "width_factor is '2'; give a positive multiple of 1/64"),
+        ({"width_factor": None}, "width_factor"),
+        ({"epsilon": None}, "epsilon"),
+        ({"bottleneck": 1}, "bottleneck"),
         ({"width_factor": 0}, "width_factor"),
         ({"width_factor": 0.01}, "width_factor"),
         ({"groups": 24}, "groups"),
@@ -138,6 +163,11 @@ def test_wrong_resnet_arguments_are_named(overrides, named):
     with pytest.raises(ValueError) as error:
         keras_vit.create_model("BiT-R50x1", **arguments)
     assert named in str(error.value)
+
+
+def test_a_function_of_keras_is_remembered_by_its_name():
+    model = keras_vit.create_model("ViT-S/4", **TINY, activation=keras.activations.relu)
+    assert model.get_config()["activation"] == "relu"
 
 
 def test_stochastic_depth_rises_linearly_to_the_last_block():

@@ -1,0 +1,77 @@
+"""What the models share: they know the arguments they were built with, and one dtype policy."""
+
+import keras
+
+from keras_vit.models.distribution import check_distribution
+
+
+class ImageModel(keras.Model):
+    """A functional model whose configuration is its constructor's arguments.
+
+    A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
+    then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
+    that cannot compute in int8 themselves (convolutions, layers of layers) no way to have such a
+    policy.
+    """
+
+    @property
+    def arguments(self):
+        """The constructor's arguments, the dtype as a policy: a copy that is free to change."""
+        return {**self._arguments, "name": self.name}
+
+    def get_config(self):
+        # Serialised only here: Keras imports TensorFlow to do so, on any backend.
+        dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
+        return {**self.arguments, "dtype": self._quantized(dtype)}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(**config)
+
+    def _keep(self, arguments, dtype):
+        """Remembers the arguments, and quantises the new model if its dtype says so."""
+        # `compile` looks at the model's own policy to scale the loss in mixed_float16.
+        self.dtype_policy = layer_policy(dtype)
+        self._arguments = {**arguments, "dtype": self.dtype_policy}
+        if mode := _wanted_policy(dtype).quantization_mode:
+            self.quantize(mode)
+
+    def _quantized(self, dtype):
+        """The serialised policy with which the model is built as it is now.
+
+        `quantize` changes the policies of the Dense layers and leaves the model's arguments alone,
+        so that a file would load into layers that are not quantised.
+        """
+        policies = [
+            layer.dtype_policy
+            for layer in self._flatten_layers()
+            if isinstance(layer, keras.layers.Dense)
+        ]
+        modes = {policy.name.split("_from_")[0] for policy in policies if policy.quantization_mode}
+        if not modes:
+            return dtype
+        if len(modes) > 1 or not all(policy.quantization_mode for policy in policies):
+            raise ValueError(
+                "Only some of the model's Dense layers are quantised, or in different ways, which "
+                "its configuration cannot say; quantise all of them alike to save the model."
+            )
+        (mode,) = modes
+        name = f"{mode}_from_{self._arguments['dtype'].name}"
+        return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
+
+
+def layer_policy(dtype):
+    """Returns the dtype policy for the layers of a new model: without quantisation.
+
+    Raises:
+        ValueError: for an unknown dtype, or where Keras would ignore the distribution that is set.
+    """
+    check_distribution()
+    return keras.dtype_policies.get(_wanted_policy(dtype).name.split("_from_")[-1])
+
+
+def _wanted_policy(dtype):
+    return keras.dtype_policies.get(dtype or keras.config.dtype_policy())
