@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 
+from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
-from keras_vit.layers.resample import resample_position_embedding
+from keras_vit.layers.resample import METHODS, resample_position_embedding
 from keras_vit.models.resnet import ResNet
-from keras_vit.models.seeding import weight_name
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.models.weight_values import weight_name, weight_values
 
 # What may differ from the pre-trained model without touching a weight.
 FREE_ARGUMENTS = (
@@ -51,9 +52,11 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
             f"for_finetuning takes a VisionTransformer or a ResNet of keras_vit, not "
             f"{type(model).__name__}."
         )
-    values = _weights(model)
-    config = model.get_config()
-    input_shape = tuple(input_shape or config["input_shape"])
+    values = weight_values(model)
+    config = model.arguments
+    input_shape = config["input_shape"] if input_shape is None else input_shape
+    check_input_shape(input_shape, config["data_format"])
+    check_choice("interpolation", interpolation, METHODS)
     _check(config, input_shape, overrides)
     config |= {"classes": classes, "input_shape": input_shape, **overrides}
     if "representation_size" in config:
@@ -63,7 +66,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
         for name, value in values.items()
         if name.split("/")[0] not in ("head", "pre_logits")
     }
-    new = type(model).from_config(config)
+    new = type(model)(**config)
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)
     for variable in new.variables:
@@ -101,7 +104,7 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
         `LearningRateSchedule` it follows.
 
     Raises:
-        ValueError: unless `0 <= warmup_steps < steps`.
+        ValueError: unless `steps` is a positive int and `0 <= warmup_steps < steps`.
 
     Example:
         >>> optimizer, schedule = keras_vit.finetuning_recipe(steps=500, learning_rate=0.003)
@@ -110,6 +113,7 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
     Reference:
         arXiv 2010.11929, section B.1.1 and table 4.
     """
+    check_positive(steps=steps)
     if not 0 <= warmup_steps < steps:
         raise ValueError(
             f"warmup_steps is {warmup_steps} of {steps} steps; give at least 0 and fewer than "
@@ -137,25 +141,6 @@ def _check(config, input_shape, overrides):
             f"The model was trained on {old} channels and input_shape={input_shape} has {new}; "
             "convert the images."
         )
-
-
-def _weights(model):
-    """The weights below the model by name, LoRA merged into its kernels; seeds left out."""
-    values = {}
-    for layer in model._flatten_layers(include_self=False):
-        if getattr(layer, "quantization_mode", None) is not None:
-            raise ValueError(
-                f"The layer {layer.name!r} is quantised ({layer.quantization_mode}) and cannot "
-                "be trained; fine-tune the model as it was before quantize()."
-            )
-        lora = getattr(layer, "lora_enabled", False)
-        for variable in layer._trainable_variables + layer._non_trainable_variables:
-            name = weight_name(model, variable)
-            if variable.name.startswith("lora_") or name.endswith("seed_generator_state"):
-                continue
-            value = layer.kernel if lora and variable.name == "kernel" else variable
-            values[name] = keras.ops.convert_to_numpy(value)
-    return values
 
 
 def _on_new_grid(old, new, values, method):

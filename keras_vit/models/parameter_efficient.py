@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.layers.arguments import check_positive
 from keras_vit.layers.transformer_block import TransformerBlock
 
 NORMS = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
@@ -22,7 +23,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
 
     Raises:
         ValueError: if there are no Transformer blocks (a ResNet: see `train_only_head_and_norms`),
-            or if the model has LoRA already.
+            if the model has LoRA already, or if `rank` is no positive int.
 
     Example:
         >>> keras_vit.enable_lora(model, rank=4)
@@ -31,6 +32,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     Reference:
         Hu et al., "LoRA", arXiv 2106.09685.
     """
+    check_positive(rank=rank)
     blocks = [layer for layer in model._flatten_layers() if isinstance(layer, TransformerBlock)]
     if not blocks:
         raise ValueError(

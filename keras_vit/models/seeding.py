@@ -11,6 +11,8 @@ import math
 import keras
 import numpy as np
 
+from keras_vit.models.weight_values import weight_name
+
 
 def seed_weights(model, seed):
     """Draws all initial weights of a freshly built model anew.
@@ -37,11 +39,6 @@ def seed_weights(model, seed):
     for index, state in enumerate(states):
         rng = _stream(seed, f"seed_generator_state/{index}")
         state.assign(rng.integers(0, 2**31, tuple(state.shape)).astype("uint32"))
-
-
-def weight_name(model, variable):
-    """Returns a weight's name below its model, such as `block_0/attention/query/kernel`."""
-    return variable.path.removeprefix(f"{model.name}/")
 
 
 def _stream(seed, name):

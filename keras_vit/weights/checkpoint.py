@@ -35,6 +35,7 @@ class Checkpoint:
     activation: str | None
     epsilon: float | None
     grid: tuple[int, int] | None  # of the position embeddings; None where the file does not say
+    position_embedding: str | None = None  # its kind; None where the file does not say
 
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""
@@ -77,7 +78,9 @@ class Checkpoint:
             "classifier": classifier,
             "representation_size": self.representation_size,
         }
-        if self.array(POSITION) is None:
+        if self.position_embedding is not None:
+            implied["position_embedding"] = self.position_embedding
+        elif self.array(POSITION) is None:
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
         return implied
@@ -94,6 +97,8 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         FileNotFoundError: if there is nothing at `path`.
         ValueError: for a damaged file, a pickle, or names of no known format.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path is {path!r}; give the path of a checkpoint.")
     path = Path(path)
     files = _files_in(path) if path.is_dir() else [path]
     found: dict[str, tuple[str, np.ndarray]] = {}
@@ -113,8 +118,9 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         arrays={name: array for name, (_, array) in found.items()},
         origins={name: origin for name, (origin, _) in found.items()},
         activation=metadata.get("activation", activation),
-        epsilon=float(metadata["epsilon"]) if "epsilon" in metadata else epsilon,
+        epsilon=_number(metadata.get("epsilon"), epsilon),
         grid=_grid_of(metadata.get("grid")) or grid,
+        position_embedding=metadata.get("position_embedding"),
     )
     positions = checkpoint.array(POSITION)
     if checkpoint.grid is not None and positions is not None:
@@ -162,6 +168,13 @@ def _described_by(config, known):
     rows, columns = ((n, n) if isinstance(n, int) else tuple(n)[:2] for n in (size, patch))
     grid = tuple(side // step for side, step in zip(rows, columns, strict=True))
     return activation, epsilon, grid
+
+
+def _number(text, otherwise):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def _grid_of(text):

@@ -7,12 +7,13 @@ import warnings
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from keras_vit.layers.arguments import check_choice
 from keras_vit.models.resnet import ResNet
+from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.formats import TARGETS, format_of
-from keras_vit.weights.loading import check_model, model_sizes, named_weights
+from keras_vit.weights.loading import check_model, model_sizes
 from keras_vit.weights.readers import import_safetensors
 
 
@@ -24,7 +25,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     other project would compute something else.
 
     Args:
-        model: a `VisionTransformer` or `ResNet`.
+        model: a `VisionTransformer` or `ResNet`; LoRA is merged into the kernels.
         path: the file to write: .npz for "google", .safetensors for the others. It is written
             under another name first and then replaced at once.
         target: "google" (vit_jax's layout; big_transfer's for a ResNet), "timm" or "huggingface"
@@ -32,19 +33,18 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
 
     Raises:
         ValueError: for an unknown target, a path with another ending, or a model that the other
-            project cannot express.
+            project cannot express or that is quantised.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
         >>> keras_vit.export_weights(model, "vit.safetensors", target="timm")
     """
     check_model(model, "export_weights")
-    if target not in TARGETS:
-        raise ValueError(f"target is {target!r}; use one of {', '.join(map(repr, TARGETS))}.")
+    check_choice("target", target, tuple(TARGETS))
     path = Path(path)
     if path.suffix != TARGETS[target]:
         raise ValueError(f"A file for {target} ends in {TARGETS[target]}; the path is {path}.")
-    config = model.get_config()
+    config = model.arguments
     known = format_of(target, "resnet" if isinstance(model, ResNet) else "vit")
     assert known is not None
     if obstacle := known.obstacle(config):
@@ -64,12 +64,12 @@ def _renamed(model, known, config):
     sizes = model_sizes(config)
     nameless: list[str] = []
     parts: dict = {}
-    for ours, variable in named_weights(model).items():
+    for ours, value in weight_values(model).items():
         slot = known.slot(ours)
         if slot is None:
             nameless.append(ours)
             continue
-        array = slot.layout.to_theirs(_as_numpy(variable), sizes)
+        array = slot.layout.to_theirs(_plain(value), sizes)
         index, count = slot.part
         parts.setdefault(known.exported(slot.name, config), [None] * count)[index] = array
     if nameless:
@@ -83,8 +83,7 @@ def _renamed(model, known, config):
     }
 
 
-def _as_numpy(variable):
-    array = np.asarray(keras.ops.convert_to_numpy(variable))
+def _plain(array):
     # NumPy's own dtypes only: bfloat16 is known to neither format's readers.
     return array if array.dtype in (np.float32, np.float16, np.float64) else array.astype("float32")
 
@@ -107,8 +106,10 @@ def _different_numbers(known, config):
 def _metadata(model, config):
     metadata = {"format": "pt", "epsilon": repr(config["epsilon"])}  # transformers wants "pt"
     if "activation" in config:
-        metadata["activation"] = str(config["activation"])
         metadata["grid"] = "{}x{}".format(*model.grid)
+        metadata["position_embedding"] = config["position_embedding"]
+        if isinstance(config["activation"], str):  # no function of the user's own
+            metadata["activation"] = config["activation"]
     return metadata
 
 

@@ -183,6 +183,11 @@ def _vit_differences(config):
     found = []
     if config["classifier"] == "map":
         found.append("vit_jax has no attention pooling (big_vision has)")
+    if config["position_embedding"] == "none":
+        found.append(
+            "big_vision adds sines and cosines where a file has no position embeddings (vit_jax's "
+            "model must be built with add_position_embedding=False)"
+        )
     if config["position_embedding"] == "sincos2d":
         found.append("vit_jax adds no sines and cosines (big_vision's posemb='sincos2d' does)")
     return found

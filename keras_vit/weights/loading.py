@@ -4,9 +4,12 @@ import os
 
 import numpy as np
 
+from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.patches import as_pair
+from keras_vit.layers.resample import METHODS
 from keras_vit.models.resnet import ResNet
-from keras_vit.models.seeding import weight_name
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.position import fit_position_embedding
 from keras_vit.weights.rules import (
@@ -55,7 +58,7 @@ def load_weights(
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: for a file that is no checkpoint, does not fit, or was trained with another
-            activation.
+            activation; for a model that is quantised or has LoRA.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -66,8 +69,7 @@ def load_weights(
         `keras_vit.weights` has one table of names for each format.
     """
     check_model(model, "load_weights")
-    if head not in HEADS:
-        raise ValueError(f"head is {head!r}; use one of {', '.join(map(repr, HEADS))}.")
+    check_choice("head", head, HEADS)
     checkpoint = read_checkpoint(path, source)
     assign_checkpoint(model, checkpoint, head, method, grid, allow_activation_mismatch)
 
@@ -87,7 +89,11 @@ def assign_checkpoint(
             f"{checkpoint.path} holds a {_FAMILY_NAMES[checkpoint.format.family]}, but the model is "
             f"a {_FAMILY_NAMES[family]}."
         )
-    config = model.get_config()
+    _check_model_is_plain(model)
+    check_choice("method", method, METHODS)
+    if grid is not None:
+        grid = as_pair(grid, "grid")
+    config = model.arguments
     if not allow_activation_mismatch:
         _check_activation(config, checkpoint)
     variables = named_weights(model)
@@ -132,6 +138,15 @@ def check_model(model, function):
         )
 
 
+def _check_model_is_plain(model):
+    refuse_quantised(model)
+    if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
+        raise ValueError(
+            f"The model {model.name} has low-rank updates (LoRA), which no checkpoint has; load "
+            "the weights first and call enable_lora afterwards."
+        )
+
+
 def _check_activation(config, checkpoint):
     wanted, actual = checkpoint.activation, config.get("activation")
     if wanted is None or wanted == actual:
@@ -145,7 +160,7 @@ def _check_activation(config, checkpoint):
 
 def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
     """Returns where each weight of the model lies in the file, or raises one error with all names."""
-    sizes, arrays = model_sizes(model.get_config()), checkpoint.arrays
+    sizes, arrays = model_sizes(model.arguments), checkpoint.arrays
     slots = {ours: checkpoint.format.slot(ours) for ours in variables}
     nameless = [ours for ours, slot in slots.items() if slot is None]
     given = set(arrays)

@@ -62,11 +62,11 @@ def _slot_and_grid(count, new_grid, old_grid, expects_class_slot):
         if grids:
             raise ValueError(
                 f"The file's {count - slot} position embeddings fill the model's grid and a square "
-                f"one: say which it is with {' or '.join(f'grid={grid}' for grid in grids)}."
+                f"one: tell load_weights which, {' or '.join(f'grid={grid}' for grid in grids)}."
             )
     raise ValueError(
-        f"The file has {count} position embeddings, which fill no square grid; give the grid that "
-        "they are for as grid=(rows, columns)."
+        f"The file has {count} position embeddings, which fill no square grid; give load_weights "
+        "the grid that they are for, grid=(rows, columns)."
     )
 
 

@@ -179,7 +179,8 @@ def _comment_metadata(comment):
         metadata = json.loads(comment)
     except ValueError:
         return {}
-    return metadata if isinstance(metadata, dict) else {}
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
 
 
 @contextlib.contextmanager

@@ -163,6 +163,9 @@ def test_channels_first_and_other_arguments():
         ({"num_layers": 1}, "'num_layers' cannot change"),
         ({"classes": 0}, "classes is 0"),
         ({"interpolation": "cubic", "input_shape": (16, 12, 3)}, "'bicubic'"),
+        ({"interpolation": "cubic"}, "interpolation is 'cubic'"),  # also where it is not needed
+        ({"input_shape": 16}, "three positive ints"),
+        ({"input_shape": (16, 12)}, "three positive ints"),
     ],
 )
 def test_what_cannot_be_made_is_said(arguments, message):
@@ -194,6 +197,8 @@ def test_recipe_is_the_papers():
         np.testing.assert_allclose(numpy(schedule(step)), expected, atol=1e-8)
     with pytest.raises(ValueError, match="warmup_steps is 5 of 5 steps"):
         keras_vit.finetuning_recipe(5, 0.1, warmup_steps=5)
+    with pytest.raises(ValueError, match="steps is '5'; give a positive int"):
+        keras_vit.finetuning_recipe("5", 0.1)
 
 
 def test_recipe_trains(rng):
@@ -263,6 +268,8 @@ def test_lora_needs_blocks_and_comes_once():
     with pytest.raises(ValueError, match="use train_only_head_and_norms"):
         keras_vit.enable_lora(pretrained("resnet"), rank=2)
     model = pretrained("token")
+    with pytest.raises(ValueError, match="rank is 0; give a positive int"):
+        keras_vit.enable_lora(model, rank=0)
     keras_vit.enable_lora(model, rank=2, train_norms=True)
     assert any(weight.path.endswith("gamma") for weight in model.trainable_weights)
     with pytest.raises(ValueError, match="LoRA already"):

@@ -122,6 +122,49 @@ def test_the_grid_travels_too(rng, tmp_path, quiet, target):
     np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize(
+    ("target", "overrides"),
+    [
+        ("google", {"position_embedding": "none"}),
+        ("google", {"position_embedding": "sincos2d"}),
+        ("google", {"classifier": "map", "epsilon": 1e-4, "activation": "relu"}),
+        ("timm", {"position_embedding": "none", "epsilon": 1e-5}),
+        ("huggingface", {"epsilon": 1e-5, "activation": keras.activations.relu}),
+    ],
+)
+def test_a_model_made_by_name_for_the_file_computes_the_same(
+    rng, tmp_path, quiet, target, overrides
+):
+    """Whatever the other project's own choice is, what the file says decides."""
+    path = tmp_path / f"vit{ENDINGS[target]}"
+    model = keras_vit.VisionTransformer(**{**files.VIT, **overrides})
+    randomise(model, rng)
+    keras_vit.export_weights(model, path, target=target)
+    sizes = {
+        key: value for key, value in files.VIT.items() if key not in ("input_shape", "classes")
+    }
+    shape, classes = files.VIT["input_shape"], files.VIT["classes"]
+    again = keras_vit.create_model("ViT-S/4", shape, classes, weights=path, **sizes)
+    config = model.get_config()
+    for key in ("activation", "epsilon", "classifier", "position_embedding"):
+        assert again.get_config()[key] == config[key]
+    images = rng.normal(size=(2, *shape)).astype("float32")
+    np.testing.assert_array_equal(files.outputs(again, images), files.outputs(model, images))
+
+
+def test_lora_is_merged(rng, tmp_path):
+    model = keras_vit.VisionTransformer(**files.VIT)
+    keras_vit.enable_lora(model, rank=2)
+    randomise(model, rng)
+    keras_vit.export_weights(model, tmp_path / "tuned.npz")
+    plain = keras_vit.VisionTransformer(**files.VIT)
+    keras_vit.load_weights(plain, tmp_path / "tuned.npz")
+    images = rng.normal(size=(2, *files.VIT["input_shape"])).astype("float32")
+    expected = files.outputs(model, images)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(files.outputs(plain, images), expected, atol=1e-5)
+
+
 def test_the_same_numbers_need_no_warning(tmp_path, recwarn):
     exact = keras_vit.VisionTransformer(**files.VIT, activation="gelu")
     keras_vit.export_weights(exact, tmp_path / "vit.safetensors", target="timm")
@@ -138,6 +181,7 @@ def test_the_same_numbers_need_no_warning(tmp_path, recwarn):
         ("google", {"epsilon": 1e-3}, "epsilon is 1e-06.*here 0.001"),
         ("google", {"classifier": "map"}, "no attention pooling"),
         ("google", {"position_embedding": "sincos2d"}, "no sines and cosines"),
+        ("google", {"position_embedding": "none"}, "big_vision adds sines and cosines"),
         ("timm", {}, "activation is 'gelu'.*here 'gelu_tanh'"),
         ("timm", {"classifier": "gap"}, "fc_norm=False"),
         ("huggingface", {}, "epsilon is 1e-12.*here 1e-06"),

@@ -104,6 +104,58 @@ def test_activation_belongs_to_the_format(rng, write):
     keras_vit.load_weights(exact, path, allow_activation_mismatch=True)
 
 
+@pytest.mark.parametrize("source", ["timm", "huggingface", "keras_hub"])
+def test_the_other_formats_mean_the_exact_gelu(rng, tmp_path, source):
+    """Files without a word about it: the names alone decide."""
+    arrays = {
+        "timm": lambda: files.timm_vit(files.vit_jax(rng)),
+        "huggingface": lambda: {"embeddings.patch_embeddings.projection.weight": np.zeros(1)},
+        "keras_hub": lambda: {
+            "layers/vi_t_patching_and_embedding/patch_embedding/vars/0": np.zeros(1)
+        },
+    }[source]()
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    message = (
+        rf"\({source}\) was trained with activation='gelu', but the model computes 'gelu_tanh'"
+    )
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load_weights(keras_vit.VisionTransformer(**files.VIT), tmp_path / "theirs.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "cubic"}, "method is 'cubic'; use one of 'bilinear', 'bicubic'"),
+        ({"grid": (2, 0)}, r"grid is \(2, 0\)"),
+        ({"grid": "2x6"}, "grid is '2x6'"),
+    ],
+)
+def test_wrong_arguments_are_named_also_where_the_grids_agree(
+    rng, model, write, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load_weights(model, write(files.vit_jax(rng)), **arguments)
+
+
+@pytest.mark.parametrize("path", [None, 3])
+def test_a_path_is_wanted(model, path):
+    with pytest.raises(ValueError, match="give the path of a checkpoint"):
+        keras_vit.load_weights(model, path)
+
+
+def test_weights_come_before_lora_and_quantisation(rng, write):
+    path = write(files.vit_jax(rng))
+    adapted, quantised = (keras_vit.VisionTransformer(**files.VIT) for _ in range(2))
+    keras_vit.enable_lora(adapted, rank=1)
+    with pytest.raises(ValueError, match="call enable_lora afterwards"):
+        keras_vit.load_weights(adapted, path)
+    quantised.quantize("int8")
+    with pytest.raises(ValueError, match=r"is quantised \(int8\).*before quantize"):
+        keras_vit.load_weights(quantised, path)
+    with pytest.raises(ValueError, match=r"is quantised \(int8\).*before quantize"):
+        keras_vit.export_weights(quantised, path)
+
+
 def test_another_epsilon_never_blocks(rng, write):
     other = keras_vit.VisionTransformer(**files.VIT, epsilon=1e-3)
     keras_vit.load_weights(other, write(files.vit_jax(rng)))

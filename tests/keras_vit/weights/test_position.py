@@ -74,7 +74,7 @@ def test_expectation_gives_way_to_what_fits(rng):
     ("count", "new", "old", "message"),
     [
         (17, (2, 8), None, r"grid=\(2, 8\) or grid=\(4, 4\)"),
-        (8, (3, 3), None, r"fill no square grid; give the grid"),
+        (8, (3, 3), None, r"fill no square grid; give load_weights the grid"),
         (8, (3, 3), (2, 5), r"8 position embeddings, which do not fill a grid of 2 x 5"),
     ],
 )
