@@ -73,13 +73,16 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
+        if key[0] == "data":
+            raise UsageError(f"--set {setting}: data describes the data set, and is found, not set")
         if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
             raise UsageError(
                 f"--set {setting}: {key[1]!r} is not among the models of this run "
                 f"({', '.join(raw['models'])})"
             )
         _assign(raw, key, value, f"--set {setting}")
-    if isinstance(raw.get("dataset"), str) and raw["dataset"].startswith("folder:"):
+    # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
+    if re.match("folder:.", str(raw.get("dataset"))):
         # Trials are other processes, and results outlive the directory they were started in.
         raw["dataset"] = "folder:" + str(Path(raw["dataset"][7:]).expanduser().resolve())
     result = validate(raw, source=study)
@@ -201,8 +204,26 @@ def _sentence(error: ErrorDetails) -> str:
         return f"unknown backend {error['input']!r}{hint}; allowed: {', '.join(BACKENDS)}"
     if error["type"] == "too_short":
         return f"{place} is empty; give at least one"
+    kind = _KINDS.get(error["type"].rsplit("_", 1)[0])
+    if kind:
+        return f"{place} must be {kind}, not {error['input']!r}"
+    if place == "name":
+        return (
+            f"name {error['input']!r} cannot be a folder's: use letters, digits and . _ + -, "
+            f"beginning with a letter or digit"
+        )
     message = error["msg"].replace("Input should be", "must be")
     return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
 
 
+# By the beginning of pydantic's error types, such as float_parsing and float_type.
+_KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "int_from": "a whole number",
+    "model": "a table",
+    "dict": "a table",
+    "string": "text",
+    "tuple": "a list",
+}
 _DERIVED = {(ModelEntry, "name"), (Study, "data")}

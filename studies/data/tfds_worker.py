@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import socket
@@ -53,14 +54,17 @@ def _builder(order: dict[str, Any]) -> Any:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
         base, _, config = name.partition("/")
-        if base in tfds.list_builders(with_community_datasets=False):
+        known = tfds.list_builders(with_community_datasets=False)
+        if base in known:
             configs = list(tfds.builder_cls(base).builder_configs)
             raise UsageError(
                 f"The data set {base!r} has no config {config!r}: choose "
                 f"{', '.join(f'{base}/{c}' for c in configs[:12]) or base}."
             ) from error
+        close = difflib.get_close_matches(base, ["shapes", *known], n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UsageError(
-            f"The data set {name!r} is unknown: choose shapes, fashion_mnist, folder:PATH or a "
+            f"The data set {name!r} is unknown{hint}: choose shapes, fashion_mnist, folder:PATH or a "
             f"name of TensorFlow Datasets (see tensorflow.org/datasets/catalog)."
         ) from error
 

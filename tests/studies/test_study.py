@@ -109,6 +109,8 @@ def test_a_folder_is_resolved(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = study_file.resolve(str(path), {"dataset": "folder:images"})
     assert study.dataset == f"folder:{tmp_path / 'images'}"
+    # No path is not the folder one happens to be in.
+    assert study_file.resolve(str(path), {"dataset": "folder:"}).dataset == "folder:"
 
 
 def test_a_written_study_reads_back_equal(path, tmp_path):
@@ -135,7 +137,13 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("recipe.stepz=4", ["recipe.stepz", "did you mean 'steps'", "batch_size"]),
         ("sizess=[4]", ["sizess", "did you mean 'sizes'"]),
         ("recipe.steps=0", ["recipe.steps", "greater than or equal to 1", "not 0"]),
-        ("recipe.steps=four", ["recipe.steps", "integer", "'four'"]),
+        ("recipe.steps=four", ["recipe.steps must be a whole number, not 'four'"]),
+        ("recipe.learning_rate=high", ["recipe.learning_rate must be a number, not 'high'"]),
+        ("recipe=4", ["recipe must be a table, not 4"]),
+        ("models.one.overrides=4", ["models.one.overrides must be a table, not 4"]),
+        ("backends=jax", ["backends must be a list, not 'jax'"]),
+        ("dataset=4", ["dataset must be text, not 4"]),
+        ("data.name=x", ["data", "found, not set"]),
         ("recipe.schedule=cosin", ["recipe.schedule", "'cosine' or 'linear'", "'cosin'"]),
         ("recipe.augmentation=flip", ["recipe.augmentation", "'none', 'crop' or 'crop_flip'"]),
         ("recipe.learning_rate=inf", ["recipe.learning_rate", "finite"]),
@@ -148,7 +156,7 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("question.x=1", ["question is a value"]),
         ("models=4", ["models", "not 4"]),
         ("evaluation.shots=[0]", ["evaluation.shots.0", "greater than or equal to 1"]),
-        ("name=../x", ["name", "../x"]),
+        ("name=../x", ["name '../x'", "letters, digits"]),
     ],
 )
 def test_a_wrong_setting_names_itself_and_what_is_allowed(path, setting, words):

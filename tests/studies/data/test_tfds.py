@@ -67,7 +67,8 @@ def test_differing_sizes_need_an_image_size(cache):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("fashon_mnist", "'fashon_mnist' is unknown: choose shapes, fashion_mnist, folder:PATH"),
+        ("fashon_mnist", r"unknown \(did you mean 'fashion_mnist'\?\): choose shapes"),
+        ("shaps", r"'shaps' is unknown \(did you mean 'shapes'\?\)"),
         ("", "'' is unknown"),
         ("../x", "unknown"),
         ("cifar10/foo", "'cifar10' has no config 'foo'"),
