@@ -5,6 +5,7 @@ Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derive
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -98,11 +99,16 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def write_study(study: Study, folder: Path) -> None:
-    """Replace a folder's study.toml in one step."""
+    """Replace a folder's study.toml in one step; raise UsageError where that is impossible."""
     path = folder / "study.toml"
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(to_toml(study), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(to_toml(study), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _unwritable(folder, str(error.strerror)) from error
 
 
 def _difference(old: Any, new: Any) -> str:

@@ -13,6 +13,7 @@ KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS and the cores are the start
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -81,6 +82,11 @@ def reason(error: Exception, trial: Trial) -> str:
         return (
             f"The trial ran out of memory: choose a smaller batch_size ({trial.recipe.batch_size}) "
             "or model, or run fewer trials at once."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "The disk of the results folder is full: make room there, then run again with "
+            "--retry-failed, which continues from the last checkpoint."
         )
     lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__

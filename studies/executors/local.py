@@ -54,7 +54,7 @@ class LocalExecutor:
         self.threads = threads or max(1, available // workers)
         if self.threads > available:
             raise UsageError(
-                f"--threads {threads} is more than the {available} cores of this machine; "
+                f"--threads {threads} is more than there are cores for it here; "
                 f"choose at most {available}"
             )
 
@@ -134,7 +134,8 @@ class _Process:
         for line in stdout:
             event = _parse(line)
             if event is None:
-                with open(self.log, "ab") as log:
+                # On a full disk the words are lost, but the trial's end must still be heard.
+                with contextlib.suppress(OSError), open(self.log, "ab") as log:
                     log.write(line)
             else:
                 events.put((slot, event))

@@ -220,13 +220,13 @@ def _validate(outputs: keras.Model, validation: LabelledImages) -> dict[str, flo
 
 
 def _refuse_nan(entry: dict[str, Any], start: int, recipe: Recipe) -> None:
+    precision = "" if recipe.dtype == "float32" else f", use dtype float32 (not {recipe.dtype})"
     for name in ("loss", "val_loss"):
         if not math.isfinite(entry[name]):
             raise TrialError(
                 f"The {name.replace('val_', 'validation ')} became {entry[name]} between steps "
                 f"{start + 1} and {entry['step']} of {recipe.steps}: lower the learning rate "
-                f"({recipe.learning_rate:g}), lengthen the warmup or use dtype float32 "
-                f"(it was {recipe.dtype})."
+                f"({recipe.learning_rate:g}){precision} or lengthen the warmup."
             )
 
 

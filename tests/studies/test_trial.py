@@ -1,5 +1,6 @@
 """A trial in its own process: killed at any moment it ends with the bits of one left alone."""
 
+import errno
 import json
 import os
 import random
@@ -235,6 +236,7 @@ def test_failures_are_records_with_one_sentence(make_trial, tmp_path, backend, c
     record = run_trial(nan, tmp_path, events.append)
     assert events[-1] == {"event": "record", "record": record}
     assert record["status"] == "failed" and "lower the learning rate" in record["reason"]
+    assert "dtype" not in record["reason"]  # it is float32 already
     assert "metrics" not in record and record["seconds"] > 0
     other = "jax" if backend != "jax" else "torch"
     wrong = make_trial().model_copy(update={"backend": other})
@@ -254,6 +256,12 @@ def test_failures_are_records_with_one_sentence(make_trial, tmp_path, backend, c
 )
 def test_out_of_memory_says_what_to_do(make_trial, error):
     assert "smaller batch_size (8)" in reason(error, make_trial())
+
+
+@pytest.mark.once
+def test_a_full_disk_says_what_to_do(make_trial):
+    text = reason(OSError(errno.ENOSPC, "No space left on device"), make_trial())
+    assert "disk of the results folder is full" in text and "--retry-failed" in text
 
 
 @pytest.mark.once

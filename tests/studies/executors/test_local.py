@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from studies.errors import UsageError
+from studies.executors import log_name
 from studies.executors.environment import cores
 from studies.executors.local import LocalExecutor
 from tests.studies.descriptions import trial
@@ -48,6 +49,19 @@ def test_a_trial_keeps_the_threads_it_first_started_with(tmp_path):
     )
     assert records[-1]["environment"]["OMP_NUM_THREADS"] == "7"
     assert records[-1]["cores"] == 1
+
+
+def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
+    each = trial()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / log_name(each)).symlink_to("/dev/full")  # every write fails
+    event = {"event": "record", "record": {"trial_id": each.trial_id}}
+    command = [sys.executable, "-c", f"print('noise'); print({json.dumps(event)!r})"]
+    events = []
+    LocalExecutor(1, 1, command).run(
+        [each], tmp_path, tmp_path / "logs", lambda t, e: events.append(e)
+    )
+    assert events == [event]
 
 
 def test_an_interruption_leaves_no_process_behind(tmp_path):
