@@ -18,6 +18,7 @@ from studies import commands, inspection
 from studies.commands import DONE, INTERRUPTED, USAGE, StudyOptions
 from studies.errors import UsageError
 
+RUNS = Path("runs")
 EXIT_CODES = (
     "exit code 0: all done; 1: some trial failed; 2: wrong use; 130: interrupted, run it again"
 )
@@ -56,33 +57,17 @@ def _option(help: str, *names: str, metavar: str | None = None, **limits: Any) -
     return typer.Option(*names, help=help, metavar=metavar, **limits)
 
 
+def _folder(text: str) -> Path:
+    if not str(text).strip():  # Path("") would be the folder one happens to be in
+        raise UsageError("--results is empty: give a folder, such as --results runs")
+    return Path(text)
+
+
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file's path.")
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
-Results = Annotated[Path, _option("Folder of all results.", metavar="DIR")]
-Dataset = Annotated[
-    str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
-]
-ImageSize = Annotated[int | None, _option("Pixels of the images' sides.", min=1)]
-Sizes = Annotated[str | None, _option("Numbers of training images.", metavar="N,N")]
-Models = Annotated[str | None, _option("The study's entries or published names.", metavar="A,B")]
-Seeds = Annotated[int | None, _option("Number of seeds.")]
-Steps = Annotated[int | None, _option("Training steps of every trial.")]
-Backends = Annotated[
-    str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
-]
-Executor = Annotated[ExecutorName, _option("Where trials run.")]
-Workers = Annotated[int, _option("Trials at a time.")]
-Threads = Annotated[int | None, _option("Threads a trial (cores / workers by default).")]
-Settings = Annotated[
-    list[str] | None,
-    _option(
-        "Any field of the study, such as recipe.learning_rate=3e-4; may be repeated.",
-        "--set",
-        metavar="KEY=VALUE",
-    ),
-]
+Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
 
 app = typer.Typer(
     help="Learning curves, scaling laws and crossing points of image models.",
@@ -119,59 +104,69 @@ def list_studies() -> None:
     _end(commands.list_studies)
 
 
-@app.command(epilog=EXIT_CODES)
-def plan(
+# One list of options for both: a planned command line runs by changing one word.
+@app.command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
+@app.command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
+def plan_or_run(
+    context: typer.Context,
     study: StudyName,
     name: Name = None,
-    results: Results = Path("runs"),
-    dataset: Dataset = None,
-    image_size: ImageSize = None,
-    sizes: Sizes = None,
-    models: Models = None,
-    seeds: Seeds = None,
-    steps: Steps = None,
-    backend: Backends = None,
-    executor: Executor = ExecutorName.local,
-    workers: Workers = 1,
-    threads: Threads = None,
-    set_: Settings = None,
-) -> None:
-    """Print the trials of a study, what they cost and which are done."""
-    _end(commands.plan, _study_options(**locals()))
-
-
-@app.command(epilog=EXIT_CODES)
-def run(
-    study: StudyName,
-    name: Name = None,
-    results: Results = Path("runs"),
-    dataset: Dataset = None,
-    image_size: ImageSize = None,
-    sizes: Sizes = None,
-    models: Models = None,
-    seeds: Seeds = None,
-    steps: Steps = None,
-    backend: Backends = None,
-    executor: Executor = ExecutorName.local,
-    workers: Workers = 1,
-    threads: Threads = None,
-    set_: Settings = None,
+    results: Results = RUNS,
+    dataset: Annotated[
+        str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
+    ] = None,
+    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    sizes: Annotated[str | None, _option("Numbers of training images.", metavar="N,N")] = None,
+    models: Annotated[
+        str | None, _option("The study's entries or published names.", metavar="A,B")
+    ] = None,
+    seeds: Annotated[int | None, _option("Number of seeds.")] = None,
+    steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
+    backend: Annotated[
+        str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
+    ] = None,
+    executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
+    workers: Annotated[int, _option("Trials at a time.")] = 1,
+    threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    set_: Annotated[
+        list[str] | None,
+        _option(
+            "Any field of the study, such as recipe.learning_rate=3e-4; may be repeated.",
+            "--set",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, _option("Run the trials that failed again.", "--retry-failed")
     ] = False,
 ) -> None:
-    """Run what is missing of a study, then write its report."""
-    _end(commands.run, _study_options(**locals()))
+    options = StudyOptions(
+        study=study,
+        name=name,
+        results=results,
+        dataset=dataset,
+        image_size=image_size,
+        sizes=None if sizes is None else _integers(sizes),
+        models=None if models is None else _words(models),
+        seeds=seeds,
+        steps=steps,
+        backends=None if backend is None else _words(backend),
+        settings=set_ or [],
+        workers=workers,
+        threads=threads,
+        retry_failed=retry_failed,
+    )
+    _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
 
 @app.command(epilog=EXIT_CODES)
-def status(study: StudyName, name: Name = None, results: Results = Path("runs")) -> None:
+def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Print how much of a results folder's study is done, and what failed."""
     _end(commands.status, StudyOptions(study, name, results))
 
 
 @app.command(epilog=EXIT_CODES)
-def report(study: StudyName, name: Name = None, results: Results = Path("runs")) -> None:
+def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write summary, report and figures of a results folder from its records."""
     _end(commands.report, StudyOptions(study, name, results))
 
@@ -230,7 +225,7 @@ def inspect(
     name: Annotated[
         str | None, _option("Name of the results folder (inspect-CHECKPOINT by default).")
     ] = None,
-    results: Results = Path("runs"),
+    results: Results = RUNS,
 ) -> None:
     """Draw what a trained ViT attends to and what its embeddings have learned."""
     given = locals()
@@ -245,23 +240,6 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
-
-
-def _study_options(
-    sizes: str | None,
-    models: str | None,
-    backend: str | None,
-    set_: list[str] | None,
-    executor: ExecutorName,
-    **others: Any,
-) -> StudyOptions:
-    return StudyOptions(
-        sizes=None if sizes is None else _integers(sizes),
-        models=None if models is None else _words(models),
-        backends=None if backend is None else _words(backend),
-        settings=set_ or [],
-        **others,
-    )
 
 
 def _integers(text: str) -> list[int]:

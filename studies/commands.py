@@ -58,7 +58,8 @@ def plan(options: StudyOptions) -> int:
     from studies.tables import plan_table
 
     checked = _checked_plan(options)
-    print(plan_table(checked, _estimator(options, checked), options.workers))
+    estimator = _estimator(options, checked)
+    print(plan_table(checked, estimator, options.workers, options.retry_failed))
     return DONE
 
 
@@ -82,6 +83,13 @@ def run(options: StudyOptions) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+    except OSError as error:  # a disk that is full, or gone
+        print(
+            f"error: cannot write to {checked.folder} ({error.strerror or error}): make room there; "
+            f"finished trials are kept, and the same command continues where this one stopped",
+            file=sys.stderr,
+        )
+        return FAILED
     _write_report(checked.folder)
     for record in outcome.failed:
         label = f"{record['model']} size {record['size']} seed {record['seed']}"
@@ -121,7 +129,8 @@ def _write_report(folder: Path) -> None:
     try:
         _report_on(folder)
     except Exception as error:
-        print(f"the report could not be written: {error!r}", file=sys.stderr)
+        told = error if isinstance(error, UsageError) else repr(error)
+        print(f"the report could not be written: {told}", file=sys.stderr)
 
 
 def _checked_plan(options: StudyOptions) -> Plan:

@@ -1,18 +1,25 @@
-"""How long trials take: from records of the same kind of machine, else from FLOPs."""
+"""How long trials take: from records of the same kind of machine, else from FLOPs.
+
+To the FLOPs of training and evaluation comes what every trial takes before its first step.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from studies.costs import Cost
 from studies.environment import cpu_name, on_gpu
 from studies.errors import UsageError
+from studies.executors.environment import cores
 from studies.store import Record, ResultsStore
 from studies.study import Trial
 
 ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
+# Seconds of one core to start a process, load the backend, build and compile a small model, and
+# compile its evaluation: measured with trials of four steps.
+START_SECONDS = {"tensorflow": 10.0, "jax": 25.0, "torch": 8.0}
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
@@ -57,7 +64,25 @@ class Estimator:
             self._rates.setdefault(backend, []).append(rate)
 
     def seconds(self, trial: Trial, cost: Cost) -> float:
-        """Estimated seconds of a trial."""
+        """Estimated seconds of a trial, from the start of its process to its record."""
+        return START_SECONDS[trial.backend] + self.working_seconds(trial, cost)
+
+    def total(self, trials: Sequence[Trial], costs: Mapping[str, Cost], workers: int) -> float:
+        """Estimated seconds until all of some trials have ended.
+
+        Args:
+            trials: those that are to run.
+            costs: by the name of the model.
+            workers: trials at a time; more of them than cores for their threads take turns.
+        """
+        each = [self.seconds(trial, costs[trial.model.name]) for trial in trials]
+        if not each:
+            return 0.0
+        lanes = min(workers, len(each), max(1, len(cores()) // self.threads))
+        return max(sum(each) / lanes, max(each))
+
+    def working_seconds(self, trial: Trial, cost: Cost) -> float:
+        """Estimated seconds of a trial's training and evaluation alone."""
         rates = self._exact.get((cost.flops, trial.backend)) or self._rates.get(trial.backend)
         rate = statistics.median(rates) if rates else ASSUMED_RATE * self.threads
         return trial_flops(trial, cost, self.counts) / rate
@@ -98,7 +123,7 @@ def duration(seconds: float) -> str:
         >>> duration(42), duration(600), duration(5400)
         ('42 s', '10 min', '1 h 30 min')
     """
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 60:

@@ -2,60 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from studies.estimate import Estimator, duration, trial_flops
+from studies.estimate import START_SECONDS, Estimator, duration
 from studies.executors import Event
 from studies.runner import Plan
 from studies.study import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
+WIDE = 110  # columns of a terminal that hold a trial's label, its bar and its state
 
 
 def display(estimator: Estimator) -> PlainDisplay | RichDisplay:
     """The display that suits stdout."""
-    return RichDisplay(estimator) if sys.stdout.isatty() else PlainDisplay(estimator)
+    # A dumb terminal cannot go back to draw a bar anew: rich would be silent until the end.
+    able = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
+    return RichDisplay(estimator) if able else PlainDisplay(estimator)
 
 
 class Forecast:
-    """Time left, from the work done in this run, weighed by FLOPs; from estimates before that."""
+    """Time left, from how fast this run gets through its estimated work; before that, estimates."""
 
     def __init__(self, estimator: Estimator) -> None:
         self._estimator = estimator
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._began = time.monotonic()
-        counts = self._estimator.counts
-        self._work = {t.trial_id: trial_flops(t, plan.costs[t.model.name], counts) for t in trials}
-        self._share = dict.fromkeys(self._work, 0.0)
-        self._head_start = dict(self._share)  # trained by an earlier, interrupted run
-        estimates = (self._estimator.seconds(t, plan.costs[t.model.name]) for t in trials)
-        self._estimate = sum(estimates) / max(1, min(workers, len(trials)))
+        costs = {trial.trial_id: plan.costs[trial.model.name] for trial in trials}
+        # In estimated seconds: of all of a trial, and of what it does from its first step on.
+        self._whole = {t.trial_id: self._estimator.seconds(t, costs[t.trial_id]) for t in trials}
+        self._steps = {
+            key: seconds - START_SECONDS[trial.backend]
+            for trial, (key, seconds) in zip(trials, self._whole.items(), strict=True)
+        }
+        self._done = dict.fromkeys(self._whole, 0.0)
+        self._head_start = dict(self._done)  # trained by an earlier, interrupted run
+        self._estimate = self._estimator.total(trials, plan.costs, workers)
 
     def update(self, trial: Trial, event: Event) -> None:
-        """Note what an event says of a trial's share of work done."""
-        share = 1.0 if event["event"] == "record" else _share(event)
+        """Note what an event says of a trial's work."""
+        key = trial.trial_id
+        if event["event"] == "record":
+            self._done[key] = self._whole[key]
+            return
+        left = self._steps[key] * (1.0 - _share(event))
         if event["event"] == "start":
-            self._head_start[trial.trial_id] = share
-        self._share[trial.trial_id] = share
+            self._head_start[key] = self._steps[key] - left
+        self._done[key] = self._whole[key] - left
 
     def fraction(self) -> float:
         """The share of all work that is done, 0 to 1."""
-        done = sum(self._work[key] * share for key, share in self._share.items())
-        return done / max(1.0, sum(self._work.values()))
+        return sum(self._done.values()) / max(1.0, sum(self._whole.values()))
 
     def left(self) -> float:
         """Seconds left."""
-        own = {key: share - self._head_start[key] for key, share in self._share.items()}
-        done = sum(self._work[key] * share for key, share in own.items())
-        todo = sum(self._work[key] * (1 - share) for key, share in self._share.items())
+        here = sum(self._done.values()) - sum(self._head_start.values())
+        todo = sum(self._whole.values()) - sum(self._done.values())
         elapsed = time.monotonic() - self._began
-        if done <= 0:
+        if here <= 0:
             return max(0.0, self._estimate - elapsed)
-        return elapsed * todo / done
+        return elapsed * todo / here
 
 
 class PlainDisplay:
@@ -100,16 +110,27 @@ class RichDisplay:
     """A bar for every running trial and one for all."""
 
     def __init__(self, estimator: Estimator) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+        from rich.table import Column
 
         self._forecast = Forecast(estimator)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
+        console = Console()
+        words = Column(no_wrap=True)
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", table_column=words)]
+        if console.width >= WIDE:  # in a narrow terminal the words are worth more than the bars
+            columns += [BarColumn(), TimeElapsedColumn()]
+        columns += [
+            TextColumn("{task.percentage:3.0f} %", table_column=words),
+            TextColumn("{task.fields[note]}", table_column=words),
+        ]
+        self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, Any] = {}
         self._ended = 0
 
@@ -132,8 +153,8 @@ class RichDisplay:
             self._bars.remove_task(self._task(trial))
             del self._tasks[trial.trial_id]
             told = f"{trial.label}: {outcome(event['record'])}"
-            self._bars.console.print(told, markup=False, highlight=False)
-        note = f"{self._ended}/{self._total} ended, about {duration(self._forecast.left())} left"
+            self._bars.console.print(told, markup=False, highlight=False, soft_wrap=True)
+        note = f"{duration(self._forecast.left())} left, {self._ended}/{self._total} ended"
         self._bars.update(self._all, completed=self._forecast.fraction(), note=note)
 
     def stop(self) -> None:

@@ -13,17 +13,14 @@ from studies.store import ResultsStore
 from studies.study_file import read_resolved
 
 
-def plan_table(plan: Plan, estimator: Estimator, workers: int) -> str:
+def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: bool = False) -> str:
     """The trials of a plan, what they cost and what is done, as text."""
     study = plan.study
+    missing = plan.missing(retry_failed)
     rows = []
-    left = 0.0
     for trial in plan.trials:
         cost = plan.costs[trial.model.name]
         record = plan.records.get(trial.trial_id, {})
-        seconds = estimator.seconds(trial, cost)
-        if not record:
-            left += seconds
         rows.append(
             [
                 trial.model.name,
@@ -32,7 +29,7 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int) -> str:
                 trial.backend,
                 f"{cost.flops / 1e6:.1f}",
                 f"{cost.params:,}",
-                duration(seconds),
+                duration(estimator.seconds(trial, cost)),
                 record.get("status", "-"),
             ]
         )
@@ -40,6 +37,7 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int) -> str:
     shape = "x".join(str(length) for length in study.data.image_shape) if study.data else "?"
     done = sum(row[-1] == "done" for row in rows)
     failed = sum(row[-1] == "failed" for row in rows)
+    left = estimator.total(missing, plan.costs, workers)
     lines = [
         f"{study.name}: {study.question}",
         f"data: {study.dataset}, images {shape}; {study.recipe.steps} steps of batches of "
@@ -47,8 +45,8 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int) -> str:
         "",
         *_aligned([header, *rows]),
         "",
-        f"{len(rows)} trials, {done} done, {failed} failed, {len(rows) - done - failed} to run; "
-        f"about {duration(left / workers)} with {workers} at a time. "
+        f"{len(rows)} trials, {done} done, {failed} failed, {len(missing)} to run; "
+        f"about {duration(left)} with {workers} at a time. "
         + estimator.basis(plan.trials, plan.costs),
     ]
     return "\n".join(lines)

@@ -1,11 +1,16 @@
 """The command line, driven in this process with trials that train nothing."""
 
+import errno
+import fcntl
 import json
 import os
 import pty
+import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -20,6 +25,7 @@ from tests.studies.fake_trial import COMMAND
 
 pytestmark = pytest.mark.once
 
+WRITE_REPORT = commands._write_report
 FIELDS = {
     *("schema", "trial_id", "pretrain_id", "study", "dataset", "model", "size", "seed"),
     *("backend", "status", "metrics", "flops", "params", "steps", "seconds"),
@@ -117,6 +123,8 @@ def test_failures_are_recorded_named_and_retried_only_when_asked(project):
     assert "1 of 3 trials done, 2 failed" in project("status")[1]
     code, out, err = project("run", "--sizes", "3")
     assert code == 1 and "failed: fails" in err and len(project.lines()) == 3
+    assert "2 failed, 0 to run; about 0 s" in project("plan", "--sizes", "3")[1]
+    assert "2 failed, 2 to run" in project("plan", "--sizes", "3", "--retry-failed")[1]
     code, out, _ = project("run", "--sizes", "3", "--retry-failed")
     assert code == 1 and "2 of 3 trials to run" in out and len(project.lines()) == 5
 
@@ -154,6 +162,8 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--sizes", "2"], ["2", "one image a class"]),
         (["--sizes", "3,x"], ["whole numbers", "'3,x'"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
+        (["--dataset", "folder:"], ["image folder ''", "folder:PATH"]),
+        (["--results", ""], ["--results is empty", "--results runs"]),
         (["--backend", "jx"], ["'jx'", "tensorflow, jax, torch"]),
         (["--workers", "0"], ["--workers", "at least 1"]),
         (["--set", "models.done.overrides.num_head=2"], ["'done' cannot be built", "num_head"]),
@@ -187,6 +197,27 @@ def test_an_unwritable_results_folder_is_named(project):
     project.results = Path("/proc/results")  # nobody may create a folder there, not even root
     code, _, err = project("run")
     assert code == 2 and "/proc/results" in err and "--results" in err
+
+
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(project, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)  # the last thing that appending a record does
+        code, _, err = project("run", "--sizes", "3")
+    assert code == 1 and len(err.strip().splitlines()) == 1
+    assert "No space left on device" in err and "make room" in err and "continues" in err
+    assert project("run", "--sizes", "3")[0] == 0
+
+
+def test_a_report_that_cannot_be_written_is_told_and_the_run_counts(project, monkeypatch):
+    monkeypatch.setattr(commands, "_write_report", WRITE_REPORT)
+    project.folder.mkdir(parents=True)
+    (project.folder / "report.md").mkdir()
+    code, _, err = project("run", "--sizes", "3")
+    assert code == 0 and len(project.lines()) == 1
+    assert "the report could not be written: cannot write the report to" in err
 
 
 def test_a_second_run_at_once_is_refused(project):
@@ -299,21 +330,42 @@ assert not loaded, loaded
 
 
 def test_help_answers_at_once():
-    def seconds() -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "studies", "--help"], check=True, capture_output=True)
-        return time.perf_counter() - began
+    script = """
+import sys
+from studies import cli
+assert cli.main(["--help"]) == 0
+heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "pandas", "matplotlib", "pydantic", "rich"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and "Usage: " in done.stdout, done.stderr
+    # CPU time, which no other load on the machine moves much.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
-    assert min(seconds() for _ in range(5)) < 0.5
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_plan_and_run_take_the_same_options(command, capsys):
+    assert cli.main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    for option in (
+        *("--name", "--results", "--dataset", "--image-size", "--sizes", "--models", "--seeds"),
+        *("--steps", "--backend", "--executor", "--workers", "--threads", "--set"),
+        "--retry-failed",
+    ):
+        assert f"  {option} " in text, option
 
 
-def test_progress_bars_in_a_terminal(project):
+def on_a_terminal(script: str, columns: int, term: str) -> bytes:
     main, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
-        [sys.executable, "-c", project.script("run")],
+        [sys.executable, "-c", script],
         stdout=child,
         stderr=child,
-        env={**os.environ, "TERM": "xterm"},
+        env={**environment, "TERM": term},
     )
     os.close(child)
     shown = b""
@@ -322,5 +374,20 @@ def test_progress_bars_in_a_terminal(project):
             shown += os.read(main, 4096)
         except OSError:  # the other end is closed
             break
+    os.close(main)
     assert process.wait() == 0, shown.decode()
-    assert b"all 2 trials" in shown and b"2/2 ended" in shown and b"test top-1 0.5000" in shown
+    return shown
+
+
+@pytest.mark.parametrize("columns", [45, 160])
+def test_progress_bars_in_a_terminal(project, columns):
+    shown = on_a_terminal(project.script("run"), columns, "xterm")
+    assert b"all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
+    # A narrow terminal has no room for bars beside the words.
+    assert ("\u2501".encode() in shown) == (columns > 100)
+    assert b"test top-1 0.5000" in shown
+
+
+def test_plain_lines_in_a_dumb_terminal(project):
+    shown = on_a_terminal(project.script("run"), 160, "dumb")
+    assert b"start   done size 3" in shown and b"\x1b" not in shown
