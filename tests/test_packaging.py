@@ -85,3 +85,14 @@ def test_all_means_every_other_extra():
     extras = dict(PROJECT["optional-dependencies"])
     (everything,) = extras.pop("all")
     assert everything == f"keras-vit[{','.join(extras)}]"
+
+
+def test_the_studies_import_what_their_extra_asks_for():
+    modules = {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
+    indirect = {"importlib_resources"}  # imported, but not declared, by TensorFlow Datasets
+    source = "\n".join(file.read_text() for file in (ROOT / "studies").rglob("*.py"))
+    for requirement in PROJECT["optional-dependencies"]["studies"]:
+        name = requirement.split(">")[0]
+        module = modules.get(name, name)
+        imported = f"import {module}" in source or f"from {module}" in source
+        assert imported != (name in indirect), name
