@@ -145,9 +145,9 @@ def read_results(folder: Path) -> Results:
 def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     """One row a model, backend and size: means and intervals of all metrics, costs.
 
-    Columns: model, backend, size, seeds; test_top1 with _sd, _low, _high (t interval over seeds at
-    the given level); likewise val_top1 and fewshot_*; mean test_loss; flops, params, steps;
-    best_step, seconds and images_per_second are means over seeds.
+    Columns: model, backend, size, seeds; test_top1 with _sd, _low, _high (t interval over seeds,
+    formed on the logit scale, at the given level); likewise val_top1 and fewshot_*; mean test_loss;
+    flops, params, steps; best_step, seconds and images_per_second are means over seeds.
     """
     frame = results.frame
     keys = ["model", "backend", "size"]

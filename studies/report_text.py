@@ -301,8 +301,10 @@ def _intervals(results: Results, findings: Findings) -> str:
         "## What the intervals hold, and what not",
         "",
         f"- All are {level} intervals over seeds (initial weights, order of batches, augmentation): "
-        "Student's t for means and paired differences; for laws and their crossing a residual "
-        "bootstrap, pooled over sizes with seeds as blocks, widened for the small number of seeds.",
+        "Student's t for means and paired differences, that of a mean accuracy carried to the logit "
+        "scale by the delta method, so that it stays between 0 and 100 %; for laws and their crossing "
+        "a residual bootstrap, pooled over sizes with seeds as blocks, widened for the small number "
+        "of seeds.",
         "- The subsets of the training images are drawn once and shared by all models and seeds; "
         "another draw would move the curves, mostly all in the same direction.",
     ]

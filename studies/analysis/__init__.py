@@ -7,6 +7,7 @@ the `numpy.random.Generator` that is passed in.
 from studies.analysis.crossing import Crossing, crossing, measured_crossing
 from studies.analysis.intervals import (
     Estimate,
+    accuracy_interval,
     difference_interval,
     differences_by_size,
     mean_interval,
@@ -18,6 +19,7 @@ __all__ = [
     "Crossing",
     "Estimate",
     "ScalingLaw",
+    "accuracy_interval",
     "crossing",
     "difference_interval",
     "differences_by_size",

@@ -1,17 +1,19 @@
 """t intervals for means over seeds, and for differences of two models with the same seeds.
 
 Three seeds are few: Student's t with two degrees of freedom is 1.8 times as wide as the normal, and
-resampling three values is narrower still.
+resampling three values is narrower still. A few seeds that scatter would however put an accuracy's
+interval below 0 % or above 100 %: means of accuracies get theirs on the logit scale.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import t as student
 
 if TYPE_CHECKING:
@@ -66,6 +68,37 @@ def mean_interval(values: Sequence[float], level: float = 0.9) -> Estimate:
     return Estimate(mean, mean - half, mean + half, sd, n)
 
 
+def accuracy_interval(values: Sequence[float], level: float = 0.9) -> Estimate:
+    """Mean accuracy over seeds with its t interval, formed on the logit scale.
+
+    The mean's standard error is carried to logits by their slope there, 1 / (mean (1 - mean)) (the
+    delta method), and the ends are carried back. The interval so belongs to the mean accuracy, not
+    to the mean of logits, holds it, and lies between 0 and 1.
+
+    Args:
+        values: one accuracy a seed, in [0, 1]; NaN entries are left out.
+        level: confidence.
+
+    Raises:
+        ValueError: a value is outside [0, 1], or level is not between 0 and 1.
+
+    Example:
+        >>> found = accuracy_interval([0.90, 0.98, 0.94])
+        >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+        (0.94, 0.826, 0.981)
+    """
+    found = mean_interval(values, level)
+    wrong = [float(value) for value in values if value < 0.0 or value > 1.0]
+    if wrong:
+        raise ValueError(f"accuracies must lie between 0 and 1; got {wrong[0]:g}.")
+    scale = found.mean * (1.0 - found.mean)
+    if not scale > 0.0 or math.isnan(found.low):  # all are 0, all are 1, or it is one value
+        return found
+    centre, half = logit(found.mean), (found.high - found.mean) / scale
+    low, high = float(expit(centre - half)), float(expit(centre + half))
+    return replace(found, low=min(low, found.mean), high=max(high, found.mean))  # despite rounding
+
+
 def difference_interval(
     a: Mapping[Hashable, float], b: Mapping[Hashable, float], level: float = 0.9
 ) -> Estimate:
@@ -97,11 +130,11 @@ def difference_interval(
 
 
 def means_by_size(frame: pd.DataFrame, metric: str, level: float = 0.9) -> pd.DataFrame:
-    """Means over seeds of one metric.
+    """Means over seeds of an accuracy.
 
     Args:
         frame: one row a finished trial, with columns model, size, seed, backend and the metric.
-        metric: name of a column, such as "test_top1".
+        metric: name of a column of accuracies in [0, 1], such as "test_top1".
         level: confidence.
 
     Returns:
@@ -114,7 +147,7 @@ def means_by_size(frame: pd.DataFrame, metric: str, level: float = 0.9) -> pd.Da
     if metric in frame:
         known = frame[frame[metric].notna()]
         for (model, backend, size), group in known.groupby(["model", "backend", "size"]):
-            e = mean_interval(group[metric].to_list(), level)
+            e = accuracy_interval(group[metric].to_list(), level)
             rows.append([model, backend, int(size), e.n, e.mean, e.sd, e.low, e.high])
     return pd.DataFrame(rows, columns=columns)
 
@@ -122,7 +155,7 @@ def means_by_size(frame: pd.DataFrame, metric: str, level: float = 0.9) -> pd.Da
 def differences_by_size(
     frame: pd.DataFrame, model_a: str, model_b: str, metric: str, level: float = 0.9
 ) -> pd.DataFrame:
-    """Differences a - b of one metric at every size that both models have.
+    """Differences a - b of an accuracy at every size that both models have.
 
     Args:
         frame: as for `means_by_size`, of one backend.
@@ -139,7 +172,9 @@ def differences_by_size(
     sides = [_by_size(frame, model, metric) for model in (model_a, model_b)]
     for size in sorted(set(sides[0]) & set(sides[1])):
         e = difference_interval(sides[0][size], sides[1][size], level)
-        rows.append([size, e.n, e.mean, e.sd, e.low, e.high, e.paired])
+        # No difference of accuracies is outside [-1, 1]: the interval loses nothing there.
+        low, high = np.clip([e.low, e.high], -1.0, 1.0)
+        rows.append([size, e.n, e.mean, e.sd, low, high, e.paired])
     return pd.DataFrame(rows, columns=["size", "n", "mean", "sd", "low", "high", "paired"])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from studies.errors import UsageError
 from studies.report import table, write_report
+from studies.report_records import read_results, summary_frame
 from tests.studies.synthetic import (
     CURVES,
     SIZES,
@@ -74,6 +75,21 @@ def test_how_it_was_made(report):
     for text in ("abcdef0", "keras 3.15.1", "cpu", "Threads a trial: 1", "2.1 h"):  # 63 * 120 s
         assert text in report
     assert "standard error of up to 0.50 points" in report  # sqrt(.25 / 10,000), the test set
+
+
+def test_what_the_intervals_are_is_told(report):
+    assert "Student's t" in report and "logit scale by the delta method" in report
+    assert "residual bootstrap" in report and "seeds as blocks" in report
+
+
+def test_intervals_of_scattered_seeds_stay_between_0_and_100_percent(tmp_path):
+    study = make_study(["vit-s", "bit-s"], [500, 1000], seeds=2)
+    records = make_records(study)
+    for record in records:
+        record["metrics"]["test_top1"] = 0.99 if record["seed"] else 0.4
+    folder = write_folder(tmp_path, study, records)
+    summary = summary_frame(read_results(folder))
+    assert (summary["test_top1_low"] > 0).all() and (summary["test_top1_high"] < 1).all()
 
 
 def test_tables_hold_the_means(report):

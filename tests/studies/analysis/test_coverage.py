@@ -8,7 +8,7 @@ three seeds covers 63 %.
 import numpy as np
 import pytest
 
-from studies.analysis import crossing, fit_scaling_law, measured_crossing
+from studies.analysis import accuracy_interval, crossing, fit_scaling_law, measured_crossing
 
 pytestmark = pytest.mark.once
 
@@ -103,6 +103,18 @@ def test_intervals_of_measured_crossings_cover():
     covered = crossing_coverage((vit, resnet), truth, 0.03, 0.3, 400, rng, find="means")
     # Linear interpolation between two measured means is not quite the curve: hence a wider range.
     assert 0.84 <= covered <= 0.96
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(0.1, 0.03), (0.5, 0.2), (0.9, 0.02), (0.99, 0.006)])
+def test_intervals_of_mean_accuracies_cover(mean, sd):
+    rng = np.random.default_rng(7)
+    total = mean * (1 - mean) / sd**2 - 1  # of the beta distribution's two parameters
+    found = [
+        accuracy_interval(row)
+        for row in rng.beta(mean * total, (1 - mean) * total, (1500, SEEDS)).tolist()
+    ]
+    assert 0.85 <= np.mean([e.low <= mean <= e.high for e in found]) <= 0.95
+    assert all(0.0 < e.low <= e.mean <= e.high < 1.0 for e in found)
 
 
 def test_a_percentile_bootstrap_of_three_seeds_would_fail_this():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from studies.analysis import (
+    accuracy_interval,
     difference_interval,
     differences_by_size,
     mean_interval,
@@ -56,6 +57,39 @@ def test_t_intervals_cover_what_they_say(rng):
     assert np.mean([e.low <= 0 <= e.high for e in found]) == pytest.approx(0.9, abs=0.02)
 
 
+def test_a_mean_accuracy_has_its_interval_on_the_logit_scale():
+    # mean 0.94, sd 0.04, t(2; 95 %) = 2.91999: half width 0.067434, in logits 0.067434 / 0.0564 =
+    # 1.195638; logit(0.94) = 2.751535; ends 1 / (1 + exp(-1.555897)) and 1 / (1 + exp(-3.947173)).
+    e = accuracy_interval([0.90, 0.98, 0.94])
+    assert (e.mean, e.sd, e.n) == (pytest.approx(0.94), pytest.approx(0.04), 3)
+    assert (e.low, e.high) == (pytest.approx(0.825764, abs=2e-6), pytest.approx(0.981057, abs=2e-6))
+    # Where accuracies scatter little it is the plain interval.
+    near, plain = (f([0.80, 0.801, 0.802]) for f in (accuracy_interval, mean_interval))
+    assert (near.low, near.high) == pytest.approx((plain.low, plain.high), abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.2, 0.9], [0.99, 1.0], [0.0, 0.01, 0.3], [1.0, 1.0, 0.999], [0.0, 1.0], [0.3] * 3]
+)
+def test_intervals_of_accuracies_stay_between_0_and_1_and_hold_the_mean(values):
+    e = accuracy_interval(values)
+    assert 0.0 <= e.low <= e.mean <= e.high <= 1.0
+    if len(set(values)) == 1:  # no scatter
+        assert e.low == e.mean == e.high
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_accuracies_of_exactly_0_or_1_are_their_own_interval(value):
+    e = accuracy_interval([value] * 3)
+    assert (e.low, e.mean, e.high) == (value, value, value)
+    assert math.isnan(accuracy_interval([value]).low) and math.isnan(accuracy_interval([]).mean)
+
+
+def test_what_is_no_accuracy_is_refused():
+    with pytest.raises(ValueError, match="between 0 and 1; got 90"):
+        accuracy_interval([0.5, 90.0])
+
+
 def test_frames_by_size():
     frame = pd.DataFrame(
         {
@@ -75,5 +109,21 @@ def test_frames_by_size():
     assert means["mean"].tolist() == pytest.approx([0.55, 0.45, 0.7])
     table = differences_by_size(frame, "a", "b", "test_top1")
     assert table["size"].tolist() == [500] and table["mean"].tolist() == pytest.approx([0.1])
+    # Two seeds 0.1 apart at 0.55: t(1; 95 %) = 6.31375, half width 0.315688, in logits 1.275506.
+    assert means["high"][0] == pytest.approx(1 / (1 + math.exp(-0.200671 - 1.275506)), abs=1e-5)
     assert means_by_size(frame, "fewshot_5").empty
     assert differences_by_size(frame, "a", "c", "test_top1").empty
+
+
+def test_differences_of_accuracies_stay_between_minus_1_and_1():
+    frame = pd.DataFrame(
+        {
+            "model": ["a", "a", "b", "b"],
+            "size": 500,
+            "seed": [0, 1, 0, 1],
+            "backend": "jax",
+            "test_top1": [0.9, 0.5, 0.1, 0.3],  # differences 0.8 and 0.2: half width 1.9
+        }
+    )
+    (row,) = differences_by_size(frame, "a", "b", "test_top1").to_dict("records")
+    assert (row["low"], row["high"]) == (-1.0, 1.0) and row["mean"] == pytest.approx(0.5)
