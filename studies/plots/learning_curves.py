@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from studies.analysis import Crossing, ScalingLaw, means_by_size
-from studies.plots.style import Style, new_axes, short, size_axis, styles, tidy
+from studies.plots.style import Style, legend_below, new_axes, short, size_axis, styles, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,15 +72,10 @@ def learning_curves(
     ax.set_ylabel(f"{_title_of(metric)} (%)", fontsize=11)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
     size_axis(ax, sizes)
-    if crossing is not None and crossing.size is not None:
-        _mark(ax, crossing, names, laws, means)
+    marked = crossing is not None and _mark(ax, crossing, names)
     if title:
-        ax.set_title(title, fontsize=12)
-    # Accuracy rises with data: the upper left is the corner that stays free.
-    ax.legend(
-        fontsize=10, loc="upper left", framealpha=0.9, edgecolor="0.9", title_fontsize=9,
-        title=_caption(means, level), alignment="left",
-    )  # fmt: skip
+        ax.set_title(title, fontsize=12, pad=24 if marked else None)  # the mark's note lies between
+    legend_below(ax, _caption(means, level))
     return ax
 
 
@@ -146,7 +141,7 @@ def error_laws(
     size_axis(ax, sizes)
     if title:
         ax.set_title(title, fontsize=12)
-    ax.legend(fontsize=9, loc="lower left", frameon=True, framealpha=0.9, edgecolor="0.9")
+    legend_below(ax)
     return ax
 
 
@@ -174,7 +169,7 @@ def fewshot_curves(
         ax.set_ylabel("few-shot accuracy (%)", fontsize=10)
         ax.tick_params(labelsize=9)
         legend = ax.get_legend()
-        if number and legend:
+        if legend and number + 1 < len(axes):
             legend.remove()
     return axes
 
@@ -216,28 +211,22 @@ def _end(last: float, laws: Mapping[str, ScalingLaw] | None, crossing: Crossing 
     return last * 2.0
 
 
-def _mark(
-    ax: Axes,
-    crossing: Crossing,
-    names: tuple[str, str] | None,
-    laws: Mapping[str, ScalingLaw] | None,
-    means: pd.DataFrame,
-) -> None:
+def _mark(ax: Axes, crossing: Crossing, names: tuple[str, str] | None) -> bool:
+    """Marks a crossing if it lies in the Axes; the words and the interval keep off the data."""
     left, right = ax.get_xlim()
     size = crossing.size
-    assert size is not None
-    if not left < size < right:
-        return
+    if size is None or not left < size < right:
+        return False
     style = "--" if crossing.kind == "measured" else ":"
     ax.axvline(size, color="0.25", linewidth=1.2, linestyle=style)
-    # The interval lies as a bar on the x axis, where it hides no data.
+    # The interval lies as a bar on the x axis, in the margin below all data.
     bottom = ax.get_xaxis_transform()
     text = f"{short(_round(size))}"
     if crossing.low is not None and crossing.high is not None:
         low, high = max(crossing.low, left), min(crossing.high, right)
         ax.plot(
             [low, high], [0.018, 0.018], color="0.25", linewidth=5, alpha=0.45, transform=bottom,
-            solid_capstyle="butt",
+            solid_capstyle="butt", gid="interval",
         )  # fmt: skip
         for end, is_open, marker in (
             (low, crossing.low < left, "<"), (high, crossing.high > right, ">")
@@ -251,12 +240,15 @@ def _mark(
         what = f"{above} overtakes {below} at"
         if crossing.kind == "extrapolated":
             what = f"forecast: {what}"
-    at_left = math.log(size / left) > 0.5 * math.log(right / left)
+    # The note stands above the Axes, on the line, and ends with them where the line is near a side.
+    place = math.log(size / left) / math.log(right / left)
+    side = "left" if place < 0.35 else "right" if place > 0.65 else "center"
+    edge = {"left": -4, "right": 4, "center": 0}[side]
     ax.annotate(
-        f"{what} {text}", (size, 0.07), xycoords=bottom, xytext=(-6 if at_left else 6, 0),
-        textcoords="offset points", ha="right" if at_left else "left", fontsize=10, color="0.15",
-        bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+        f"{what} {text}", (size, 1.0), xycoords=bottom, xytext=(edge, 5),
+        textcoords="offset points", ha=side, va="bottom", fontsize=10, color="0.15",
     )  # fmt: skip
+    return True
 
 
 def _round(size: float) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 # Okabe and Ito's palette, told apart with any colour vision; marker and line style differ too, for
 # print in grey. The last, yellow, would be too light on white and is left out.
@@ -17,6 +19,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 
 DPI = 150
+_LETTERS_AN_INCH, _KEY_LETTERS = 13, 7  # of a legend: its letters, and the room of a line's sample
+_LABELS_POINTS = 40.0  # from the x axis down to below its label
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,43 @@ def size_axis(ax: Axes, sizes: Iterable[float], label: str = "training images") 
     ax.set_xlabel(f"{label} (log scale)", fontsize=11)
 
 
+def legend_below(ax: Axes, title: str | None = None, **options: Any) -> None:
+    """Puts the legend under the Axes and its labels, where it covers no data whatever they are.
+
+    Args:
+        ax: the Axes; without labelled lines it gets no legend.
+        title: stands above the entries.
+        options: further ones of `Axes.legend`.
+    """
+    labels = ax.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    figure = ax.figure
+    room = figure.get_size_inches()[0] * ax.get_position().width
+    down = ScaledTranslation(0.0, -_LABELS_POINTS / 72, figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + down,
+        borderaxespad=0.0, ncols=_columns(labels, room), fontsize=10, title=title, title_fontsize=9,
+        frameon=False, **options,
+    )  # fmt: skip
+
+
 def short(size: float) -> str:
     """500, 2k, 1.5M: a number of images in few letters, two or three digits of it."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= 0.9995 * factor:
             return f"{size / factor:.3g}{letter}"
     return f"{size:.3g}"
+
+
+def _columns(labels: Sequence[str], inches: float) -> int:
+    """As many columns of a legend as some inches hold; entries go down the columns."""
+    for columns in range(len(labels), 1, -1):
+        rows = -(-len(labels) // columns)
+        parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+        if sum(max(map(len, part)) + _KEY_LETTERS for part in parts) <= inches * _LETTERS_AN_INCH:
+            return columns
+    return 1
 
 
 def _round_sizes(start: float, stop: float) -> list[float]:

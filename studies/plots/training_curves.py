@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from studies.plots.style import new_axes, short, styles, tidy
+from studies.plots.style import legend_below, new_axes, short, styles, tidy
 
 _BACKEND_LOOKS = {"tensorflow": ("-", 4.5, 0.35), "jax": ("--", 2.2, 0.95), "torch": (":", 2.2, 1)}
 
@@ -48,8 +48,7 @@ def training_curves(
             )  # fmt: skip
             named = True
     _finish(ax, f"{short(size)} training images")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=10, loc="lower right", framealpha=0.9, edgecolor="0.9")
+    legend_below(ax)
     return ax
 
 
@@ -76,8 +75,7 @@ def backend_curves(
             color=colours[record["backend"]].colour, label=label,
         )  # fmt: skip
     _finish(ax, f"{model}, {short(size)} training images, seed {seed}")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=10, loc="lower right", framealpha=0.9, edgecolor="0.9", handlelength=3.5)
+    legend_below(ax, handlelength=3.5)
     return ax
 
 

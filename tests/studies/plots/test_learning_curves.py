@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from studies.analysis import Crossing, fit_scaling_law
 from studies.plots.learning_curves import error_laws, fewshot_curves, learning_curves
@@ -94,6 +95,43 @@ def test_a_crossing_without_interval_and_one_far_away(frame):
     assert not any("9" in text for text in drawn(far))
 
 
+CROSSINGS = {
+    "measured": Crossing(7651.0, 5000.0, 12000.0, "measured", "b"),
+    "at the left": Crossing(600.0, 0.0, 1500.0, "measured", "a"),
+    "forecast": Crossing(200_000.0, 100_000.0, np.inf, "extrapolated", "b"),
+    "none": Crossing(None, None, None, "none", "a"),
+}
+
+
+@pytest.mark.parametrize("noise", [0.03, 0.5])
+@pytest.mark.parametrize("crossing", CROSSINGS.values(), ids=CROSSINGS)
+def test_words_and_interval_of_the_crossing_and_the_legend_never_lie_on_data(crossing, noise):
+    frame = frame_of(make_records(make_study(["vit-s", "bit-s"], seeds=2), noise))
+    laws = {model: law_of(frame, model) for model in ("vit-s", "bit-s")}
+    names = ("vit-s", "bit-s")
+    title = "data-scale: fashion_mnist, 28x28x1"
+    ax = learning_curves(frame, laws=laws, crossing=crossing, names=names, title=title)
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    inside, whole = ax.get_window_extent(renderer), ax.figure.bbox
+    words = [ax.get_legend(), ax.title, ax.xaxis.label, *ax.texts]
+    boxes = [word.get_window_extent(renderer) for word in words]
+    for box in boxes:
+        assert not box.overlaps(inside)
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 and box.y1 <= whole.y1
+        assert not any(box.overlaps(other) for other in boxes if other is not box)
+    assert len(ax.texts) == (crossing.size is not None)
+    curves = [line for line in ax.lines if line.get_transform() == ax.transData]
+    lowest = min(
+        *(line.get_window_extent(renderer).y0 for line in curves if len(line.get_xdata())),
+        *(band.get_window_extent(renderer).y0 for band in ax.collections),
+    )
+    for bar in (line for line in ax.lines if line.get_gid() == "interval"):
+        assert bar.get_window_extent(renderer).y1 < lowest
+
+
 def test_one_seed_and_nothing_at_all(frame):
     one = learning_curves(frame[frame["seed"] == 0])
     drawn(one)
@@ -114,7 +152,7 @@ def test_few_shot_panels(frame):
     axes = new_figure().subplots(1, 2)
     fewshot_curves(frame, [1, 5], axes)
     assert [ax.get_title() for ax in axes] == ["1 image a class", "5 images a class"]
-    assert axes[0].get_legend() and not axes[1].get_legend()
+    assert axes[1].get_legend() and not axes[0].get_legend()
 
 
 def test_training_curves_have_one_line_a_seed(records):
