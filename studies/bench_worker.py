@@ -121,7 +121,8 @@ def compare_steps(request: dict[str, Any]) -> dict[str, Any]:
 def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     """A trial's bare compiled step, its `fit`, and the reading of its batches."""
     import keras_vit
-    from studies.training.loop import Reseed, StepRange
+    from studies.training.feed import feed
+    from studies.training.loop import Reseed
     from studies.training.recipe import compile_model
 
     recipe = Recipe(**request["recipe"])
@@ -142,7 +143,7 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     fitted = model()
 
     def fit(steps: int) -> None:
-        data = StepRange(batches, 0, steps)
+        data = feed(batches, 0, steps)
         fitted.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[Reseed(0)])
 
     def read(steps: int) -> None:

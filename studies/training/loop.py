@@ -21,16 +21,11 @@ from studies.errors import TrialError
 from studies.evaluation import cross_entropy, top1
 from studies.study import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
+from studies.training.feed import BatchSource, feed
 from studies.training.inference import predict
 from studies.training.recipe import validation_points
 
 Weights = list[np.ndarray]
-
-
-class BatchSource(Protocol):
-    """Training batches as a pure function of the global step (`studies.data.Batches`)."""
-
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class LabelledImages(Protocol):
@@ -67,22 +62,6 @@ class Progress:
     def best(self) -> dict[str, Any]:
         """The history's entry with the weights that were kept."""
         return self.history[self.best_epoch - 1]
-
-
-class StepRange(keras.utils.PyDataset):
-    """The batches of the global steps from `start` up to `stop`, for one call of `fit`."""
-
-    def __init__(self, batches: BatchSource, start: int, stop: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
-        self.batches = batches
-        self.start = start
-        self.stop = stop
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.batches.batch(self.start + index)
 
 
 class Reseed(keras.callbacks.Callback):
@@ -148,7 +127,7 @@ def train(
         began = time.perf_counter()
         start, stop = (points[epoch - 2] if epoch > 1 else 0), points[epoch - 1]
         logs = model.fit(
-            StepRange(batches, start, stop),
+            feed(batches, start, stop),
             initial_epoch=epoch - 1,
             epochs=epoch,
             shuffle=False,
