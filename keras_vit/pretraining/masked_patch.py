@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vit.layers.patches import Patches
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.models.weight_values import refuse_quantised
 from keras_vit.pretraining.corrupt_patches import CorruptPatches
 
 LEVELS = 8  # 3 bits for each channel
@@ -35,7 +36,8 @@ class MaskedPatchModel(keras.Model):
         a dictionary of `logits` `(B, N, classes)` and `corrupted` `(B, N)`, bool.
 
     Raises:
-        ValueError: for another kind of model, or if its tokens do not split the image evenly.
+        ValueError: for another kind of model, a quantised one, or if its tokens do not split the
+            image evenly.
 
     Example:
         >>> model = keras_vit.pretraining.MaskedPatchModel(keras_vit.create_model("ViT-B/16"))
@@ -57,8 +59,11 @@ class MaskedPatchModel(keras.Model):
                 f"MaskedPatchModel takes a VisionTransformer of keras_vit, not "
                 f"{type(vit).__name__}."
             )
+        refuse_quantised(vit)
         embedding = vit.get_layer("patch_embedding")
         policy = embedding.dtype_policy
+        self.dtype_policy = policy  # `compile` scales the loss by it in mixed_float16
+        self.input_spec = keras.layers.InputSpec(shape=vit.input_shape)
         self.vit = vit
         self.corruption_rate = corruption_rate
         self.mask_share = mask_share
