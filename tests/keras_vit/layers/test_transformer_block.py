@@ -180,3 +180,27 @@ def test_an_image_without_any_token_stays_finite(tokens, policy):
     block = keras_vit.TransformerBlock(2, 16, dtype=policy)
     output = block(tokens, attention_mask=np.zeros((2, 5), bool))
     assert np.isfinite(NUMPY(ops.cast(output, "float32"))).all()
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_scores_in_a_compiled_functional_model_of_any_batch_size(rng, policy, backend):
+    block = randomised(keras_vit.TransformerBlock(2, 16, dtype=policy), (None, 5, 8), rng)
+    inputs = keras.Input((5, 8))
+    output, scores = block(inputs, return_attention_scores=True)
+    assert output.shape == (None, 5, 8) and scores.shape == (None, 2, 5, 5)
+    model = keras.Model(inputs, [output, scores])
+    # PyTorch's compiler takes minutes: there "auto", which is no compilation, is what users get.
+    model.compile(jit_compile="auto" if backend == "torch" else True)
+    exact = keras_vit.TransformerBlock(2, 16)
+    exact.build((None, 5, 8))
+    exact.set_weights(block.get_weights())
+    tolerance = 1e-5 if policy == "float32" else 0.1
+    for batch in (1, 3):
+        tokens = rng.normal(size=(batch, 5, 8)).astype("float32")
+        results = model.predict_on_batch(tokens)
+        expected = exact(tokens, return_attention_scores=True)
+        for result, symbolic, wanted in zip(results, (output, scores), expected, strict=True):
+            assert keras.backend.standardize_dtype(result.dtype) == symbolic.dtype
+            np.testing.assert_allclose(
+                np.asarray(result, "float32"), NUMPY(wanted), atol=tolerance, rtol=tolerance
+            )
