@@ -91,7 +91,7 @@ def _draw_all(folder: Path, results: Results, findings: Findings) -> dict[str, s
         return {}
     mine = frame[frame["backend"] == findings.backend]
     figures: dict[str, Figure] = {}
-    title = f"{study.name}: {study.dataset}, {results.shape_text}"
+    title = f"{study.name}: {_short(study.dataset)}, {results.shape_text}"
     pair = findings.pairs[0] if findings.pairs else None
     figures["accuracy"] = new_figure()
     learning_curves(
@@ -141,6 +141,11 @@ def _draw_all(folder: Path, results: Results, findings: Findings) -> dict[str, s
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
         _write(folder / f"{name}.png", buffer.getvalue())
     return {name: f"figures/{name}.png" for name in figures}
+
+
+def _short(dataset: str) -> str:
+    """A data set's name as a figure has room for it: of an image folder's path, the last part."""
+    return f"folder:{Path(dataset).name}" if dataset.startswith("folder:") else dataset
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -74,7 +74,8 @@ def learning_curves(
     size_axis(ax, sizes)
     marked = crossing is not None and _mark(ax, crossing, names)
     if title:
-        ax.set_title(title, fontsize=12, pad=24 if marked else None)  # the mark's note lies between
+        # The mark's note lies between the Axes and the title.
+        ax.set_title(title, fontsize=12, pad=24 if marked else None, parse_math=False)
     legend_below(ax, _caption(means, level))
     return ax
 
@@ -140,7 +141,7 @@ def error_laws(
     ax.set_ylabel(f"{_title_of(metric).replace('accuracy', 'error')} (%, log scale)", fontsize=11)
     size_axis(ax, sizes)
     if title:
-        ax.set_title(title, fontsize=12)
+        ax.set_title(title, fontsize=12, parse_math=False)
     legend_below(ax)
     return ax
 
@@ -247,6 +248,7 @@ def _mark(ax: Axes, crossing: Crossing, names: tuple[str, str] | None) -> bool:
     ax.annotate(
         f"{what} {text}", (size, 1.0), xycoords=bottom, xytext=(edge, 5),
         textcoords="offset points", ha=side, va="bottom", fontsize=10, color="0.15",
+        parse_math=False,
     )  # fmt: skip
     return True
 

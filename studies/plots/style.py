@@ -94,14 +94,17 @@ def legend_below(ax: Axes, title: str | None = None, **options: Any) -> None:
     labels = ax.get_legend_handles_labels()[1]
     if not labels:
         return
-    figure = ax.figure
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     room = figure.get_size_inches()[0] * ax.get_position().width
     down = ScaledTranslation(0.0, -_LABELS_POINTS / 72, figure.dpi_scale_trans)
-    ax.legend(
+    legend = ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + down,
         borderaxespad=0.0, ncols=_columns(labels, room), fontsize=10, title=title, title_fontsize=9,
         frameon=False, **options,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar sign in a model's name is a dollar sign
 
 
 def short(size: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from studies import report as report_module
 from studies.errors import UsageError
 from studies.report import table, write_report
 from studies.report_records import read_results, summary_frame
@@ -101,6 +102,25 @@ def test_tables_hold_the_means(report):
     ]
     row = next(line for line in report.splitlines() if line.startswith("| 1,000 |"))
     assert f"| {np.mean(values):.1f} (" in row
+
+
+def test_a_name_is_not_taken_for_mathematics_and_a_long_path_is_shortened(tmp_path, monkeypatch):
+    study = make_study(models=["vit-s"], sizes=[500, 1000], seeds=1)
+    records = make_records(study)
+    for record in records:
+        record["model"] = r"$\frac$"  # not a formula that can be drawn
+    entry = study.models["vit-s"].model_copy(update={"name": r"$\frac$"})
+    dataset = r"folder:/a/very/long/path/my $\frac$ photos"
+    study = study.model_copy(update={"dataset": dataset, "models": {entry.name: entry}})
+    for record, trial in zip(records, study.trials(study.data), strict=True):
+        record["trial_id"] = trial.trial_id
+    drawn = []
+    draw = report_module.learning_curves
+    monkeypatch.setattr(
+        report_module, "learning_curves", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
+    )
+    write_report(write_folder(tmp_path, study, records))
+    assert drawn[0].get_title() == r"data-scale: folder:my $\frac$ photos, 28x28x1"
 
 
 def test_figures_exist_are_linked_and_are_pictures(full, report):
