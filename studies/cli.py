@@ -15,7 +15,7 @@ import typer
 
 from studies import bench as benchmark
 from studies import commands, inspection
-from studies.commands import DONE, INTERRUPTED, USAGE, StudyOptions
+from studies.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
 
 RUNS = Path("runs")
@@ -93,8 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    except BrokenPipeError:  # `| head` had enough
-        sys.stderr.close()
     return DONE
 
 
@@ -239,6 +237,9 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
         code = command(*arguments)
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except BrokenPipeError:  # `| head` had enough
+        stop_talking()
+        code = DONE
     raise typer.Exit(code)
 
 

@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that `--help` answers at once; none 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +77,9 @@ def run(options: StudyOptions) -> int:
     try:
         with _ended_cleanly():
             outcome = runner.run(checked, executor, shown, options.retry_failed)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as end:
+        if isinstance(end, BrokenPipeError):
+            stop_talking()
         print(
             f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
             f"the same command continues where this one stopped.",
@@ -128,9 +131,16 @@ def _write_report(folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
         _report_on(folder)
+    except BrokenPipeError:  # it is written, and nobody wants to read its table
+        stop_talking()
     except Exception as error:
         told = error if isinstance(error, UsageError) else repr(error)
         print(f"the report could not be written: {told}", file=sys.stderr)
+
+
+def stop_talking() -> None:
+    """Write no more to a stdout whose reader has gone, neither now nor at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _checked_plan(options: StudyOptions) -> Plan:

@@ -85,6 +85,9 @@ def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
 def test_run_plan_and_status_agree(project):
     code, out, _ = project("plan")
     assert code == 0 and "2 trials, 0 done" in out and "assumed" in out
+    header, row = out.splitlines()[3:5]
+    assert header.split()[4:] == ["MFLOPs", "parameters", "time", "state"]
+    assert row.split()[:4] == ["done", "3", "0", "tensorflow"] and row.endswith("10 s  -")
     assert not project.results.exists(), "a plan writes nothing"
     code, out, err = project("run")
     assert code == 0, err
@@ -258,6 +261,35 @@ def test_a_driver_that_is_asked_to_stop_stops_its_trials(project, asked):
     _, err = driver.communicate(timeout=30)
     assert driver.returncode == 130 and "same command continues" in err
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_reader_that_went_away_interrupts_a_run(project):
+    driver = subprocess.Popen(
+        [sys.executable, "-c", project.script("run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    driver.stdout.close()  # as `| head` does
+    err = driver.stderr.read()
+    driver.stderr.close()
+    assert driver.wait(60) == 130 and "same command continues" in err
+    assert "Traceback" not in err and "BrokenPipe" not in err
+    code, _, _ = project("run")
+    assert code == 0 and project("status")[1].startswith("mine: 2 of 2")
+
+
+def test_a_reader_that_went_away_ends_a_listing_quietly(project):
+    project("plan")  # prepares the data, which is told on stderr
+    driver = subprocess.Popen(
+        [sys.executable, "-c", project.script("plan")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    driver.stdout.close()
+    assert driver.stderr.read() == "" and driver.wait(60) == 0
+    driver.stderr.close()
 
 
 def test_a_known_folder_without_records_reports_none_done(project):
