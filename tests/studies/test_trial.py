@@ -203,6 +203,8 @@ def check_record(record, trial):
         "fewshot_5",
     }
     assert metrics["test_top1"] * 40 == pytest.approx(round(metrics["test_top1"] * 40))
+    # The queries are the 40 test images, in each of three draws.
+    assert metrics["fewshot_1"] * 120 == pytest.approx(round(metrics["fewshot_1"] * 120))
     assert [entry["step"] for entry in record["history"]] == [3, 6, 9, 12, 15, 18, 21, 24]
     assert record["flops"] > record["params"] > 0
     assert record["seconds"] > 0 and record["images_per_second"] > 0

@@ -28,6 +28,18 @@ def split_of(count, seed):
     return Split(images.astype(np.uint8), labels)
 
 
+class Recorded(Batches):
+    """Batches that note which steps they were asked for."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.asked = []
+
+    def batch(self, step):
+        self.asked.append(step)
+        return super().batch(step)
+
+
 def run(folder, recipe, jit=True, **callbacks):
     model = keras_vit.VisionTransformer(
         input_shape=(8, 8, 1),
@@ -44,13 +56,18 @@ def run(folder, recipe, jit=True, **callbacks):
         model.jit_compile = False
     outputs = outputs_model(model)
     data = split_of(64, seed=1)
-    batches = Batches(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
+    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
     validation = split_of(50, seed=2)
     progress = train(
         model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks
     )
     return SimpleNamespace(
-        model=model, outputs=outputs, progress=progress, validation=validation, folder=folder
+        model=model,
+        outputs=outputs,
+        progress=progress,
+        validation=validation,
+        folder=folder,
+        asked=batches.asked,
     )
 
 
@@ -76,6 +93,19 @@ def test_history_has_a_finite_entry_at_every_validation_point(trained):
         assert set(entry) == {"epoch", "step", "loss", "top1", "val_loss", "val_top1"}
         assert all(np.isfinite(value) for value in entry.values())
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_every_step_takes_its_own_batch_in_their_order(trained):
+    points = [entry["step"] for entry in trained.progress.history]
+    for start, stop in zip([0, *points], points):
+        asked = [step for step in trained.asked if start <= step < stop]
+        # Before it trains, Keras may look at the shapes of a stretch's first batches.
+        assert asked[-(stop - start) :] == list(range(start, stop))
+        assert set(asked[: -(stop - start)]) <= {start, start + 1}
+    assert trained.asked == sorted(
+        trained.asked, key=lambda step: np.searchsorted(points, step, "right")
+    )
+    assert int(trained.model.optimizer.iterations) == 33
 
 
 def test_reports_where_it_starts_and_each_point(trained):
