@@ -60,7 +60,7 @@ def _option(help: str, *names: str, metavar: str | None = None, **limits: Any) -
 def _folder(text: str) -> Path:
     if not str(text).strip():  # Path("") would be the folder one happens to be in
         raise UsageError("--results is empty: give a folder, such as --results runs")
-    return Path(text)
+    return Path(text).expanduser()
 
 
 StudyName = Annotated[

@@ -59,7 +59,8 @@ class ResultsStore:
         """The latest record of every trial, in the order in which trials first appeared.
 
         Raises:
-            UsageError: a line was written by a newer version of the project.
+            UsageError: a line was written by a newer version of the project, or the file cannot be
+                read.
         """
         self.problems = []
         latest: dict[str, Record] = {}
@@ -67,6 +68,11 @@ class ResultsStore:
             content = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {self.path} ({error.strerror}): repair it, or choose another --results "
+                f"or --name"
+            ) from error
         for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
                 continue

@@ -102,6 +102,13 @@ class ImageFolder:
                 for split, names in _SPLITS.items()
             }
             given = {split: folders for split, folders in splits.items() if folders}
+            names_of_splits = {name for names in _SPLITS.values() for name in names}
+            if not given and len(tops) > 1 and tops.keys() <= names_of_splits:
+                # Else they would be taken for classes, and a study would learn to tell them apart.
+                raise UsageError(
+                    f"The image folder {self.root} has {' and '.join(sorted(tops))} without folders "
+                    f"for the classes: put the images into one folder a class in each of them."
+                )
             for split, folders in given.items():
                 names = " and ".join(folder.name for folder in folders)
                 if len(folders) > 1 or "train" not in given:

@@ -84,6 +84,12 @@ def test_a_newer_schema_is_named(tmp_path):
         store.records()
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "trials.jsonl").mkdir()
+    with pytest.raises(UsageError, match=r"cannot read .*trials\.jsonl \(Is a directory\)"):
+        ResultsStore(tmp_path / "trials.jsonl").records()
+
+
 def test_numpy_values_are_plain_and_nan_is_null(tmp_path):
     store = ResultsStore(tmp_path / "trials.jsonl")
     metrics = {"top1": np.float32(0.5), "loss": float("nan"), "curve": np.arange(2)}

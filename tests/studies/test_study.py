@@ -87,6 +87,13 @@ def test_a_models_own_learning_rate_is_in_its_trials_recipe(path):
     assert one.pretrain_id != two.pretrain_id
 
 
+def test_a_recipe_is_the_papers_unless_told_otherwise():
+    recipe = Recipe()
+    assert (recipe.validations, recipe.warmup_fraction, recipe.augmentation) == (20, 0.1, "crop")
+    assert (recipe.beta_1, recipe.beta_2, recipe.weight_decay) == (0.9, 0.999, 0.1)
+    assert (recipe.schedule, recipe.clip_norm, recipe.label_smoothing) == ("cosine", 1.0, 0.0)
+
+
 def test_options_and_settings_change_the_study(path):
     study = study_file.resolve(
         str(path),

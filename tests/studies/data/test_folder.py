@@ -73,6 +73,13 @@ def test_a_class_may_be_called_train(tmp_path, opened):
     assert opened().info.class_names == ("plane", "train")
 
 
+def test_splits_without_classes_are_not_taken_for_classes(tmp_path, opened):
+    for name in ("train", "test"):
+        add(tmp_path / "images" / name, 10)
+    with pytest.raises(UsageError, match="has test and train without folders for the classes"):
+        opened()
+
+
 def test_images_of_one_size_need_no_image_size(tmp_path, opened):
     for name in ("a", "b"):
         add(tmp_path / "images" / name)
