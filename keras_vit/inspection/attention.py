@@ -99,9 +99,10 @@ def attention_map(model, images, batch_size=32):
 def _run(model, images, batch_size):
     """The attention weights (L, B, heads, N, N) and how much of each token the head reads (B, N)."""
     if not isinstance(model, VisionTransformer):
+        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
         raise ValueError(
             f"Attention can be seen in a VisionTransformer of keras_vit, not in a "
-            f"{type(model).__name__}."
+            f"{type(model).__name__}{inner}."
         )
     expected = tuple(model.input_shape[1:])
     if len(np.shape(images)) != 4 or tuple(np.shape(images)[1:]) != expected or not len(images):
@@ -155,13 +156,12 @@ def _read_by(pooling, tokens):
 
 def check_scores(scores):
     """Returns scores as a float32 array, or raises ValueError for another shape."""
-    scores = np.asarray(scores, "float32")
-    if scores.ndim != 5 or scores.shape[-1] != scores.shape[-2]:
+    shape = np.shape(scores)
+    if len(shape) != 5 or shape[-1] != shape[-2] or 0 in shape:
         raise ValueError(
-            f"scores have the shape {scores.shape}; give (L, B, heads, N, N), as "
-            "attention_scores returns."
+            f"scores have the shape {shape}; give (L, B, heads, N, N), as attention_scores returns."
         )
-    return scores
+    return np.asarray(scores, "float32")
 
 
 def _channels_last(model):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_vit.inspection.attention import check_scores
+from keras_vit.layers.patches import as_pair
 
 
 def attention_distance(scores, grid, patch_size):
@@ -14,7 +15,7 @@ def attention_distance(scores, grid, patch_size):
 
     Args:
         scores: `(L, B, heads, N, N)` from `attention_scores`; the paper takes 128 images.
-        grid: `(rows, columns)` of the patches, such as `model.grid`.
+        grid: `(rows, columns)` of the patches, such as `model.grid`; an int for a square.
         patch_size: height and width of a patch in pixels of the image, a number or a pair. In a
             hybrid a token stands for the image size divided by the grid.
 
@@ -22,7 +23,7 @@ def attention_distance(scores, grid, patch_size):
         float32 array `(L, heads)`, pixels.
 
     Raises:
-        ValueError: if there are fewer tokens than patches in the grid.
+        ValueError: if the tokens are not the grid's patches, with or without a class token.
 
     Example:
         >>> scores = keras_vit.inspection.attention_scores(model, images)
@@ -32,14 +33,17 @@ def attention_distance(scores, grid, patch_size):
     Reference:
         arXiv 2010.11929, figures 7 and 11.
     """
-    scores, (rows, columns) = check_scores(scores), grid
+    scores, (rows, columns) = check_scores(scores), as_pair(grid, "grid")
+    sides = np.asarray(patch_size, "float64")
+    if sides.shape not in ((), (2,)) or not (sides > 0).all():
+        raise ValueError(f"patch_size is {patch_size!r}; give pixels, a positive number or a pair.")
+    height, width = np.broadcast_to(sides, 2)
     prefix = scores.shape[-1] - rows * columns
-    if prefix < 0:
+    if prefix not in (0, 1):
         raise ValueError(
-            f"The scores are of {scores.shape[-1]} tokens, too few for a grid of {rows} x "
-            f"{columns} patches; give the model's own grid."
+            f"The scores are of {scores.shape[-1]} tokens, which a grid of {rows} x {columns} "
+            "patches does not have, with or without a class token; give model.grid."
         )
-    height, width = np.broadcast_to(np.asarray(patch_size, "float64"), 2)
     row, column = (axis.reshape(-1) for axis in np.indices((rows, columns)))
     distance = np.hypot(
         (row[:, None] - row[None]) * height, (column[:, None] - column[None]) * width

@@ -69,7 +69,7 @@ def patch_filters(model, num_components=28):
     if embedding.projection.quantization_mode is not None:
         raise ValueError("The model is quantised; look at its filters before quantize().")
     kernel = _numpy(embedding.projection.kernel)  # (ph * pw * C, D)
-    if not 1 <= num_components <= min(kernel.shape):
+    if not isinstance(num_components, int) or not 1 <= num_components <= min(kernel.shape):
         raise ValueError(
             f"num_components is {num_components}; this model has {kernel.shape[1]} filters of "
             f"{kernel.shape[0]} values, so give 1 to {min(kernel.shape)}."

@@ -74,6 +74,8 @@ def test_rollout_by_hand():
     np.testing.assert_allclose(rollout, [[[0.5, 0.5], [0.25, 0.75]]], atol=1e-7)
     with pytest.raises(ValueError, match="as attention_scores returns"):
         inspection.attention_rollout(np.ones((2, 2, 3, 3)))
+    with pytest.raises(ValueError, match="as attention_scores returns"):
+        inspection.attention_rollout(np.ones((0, 1, 2, 3, 3)))
 
 
 def test_rollout_rows_sum_to_one():
@@ -145,9 +147,10 @@ def test_hybrid_and_channels_first():
     )
     images = images_of(model, 1)
     assert inspection.attention_scores(model, images).shape == (2, 1, 2, 7, 7)
+    rollout = inspection.attention_rollout(inspection.attention_scores(model, images))
     heat = inspection.attention_map(model, images)
-    assert heat.shape == (1, 16, 24)
-    assert heat.max() == 1 and heat.min() >= 0
+    expected = up(up(rollout[0, 0, 1:].reshape(2, 3), 8).T, 8).T  # a token for 8 x 8 pixels
+    np.testing.assert_allclose(heat, expected[None] / expected.max(), rtol=1e-4, atol=1e-5)
 
 
 def test_low_precision_gives_float32():
@@ -176,8 +179,15 @@ def test_distance_is_euclidean_and_a_mean_over_images():
     diagonal = np.eye(4)[[3, 2, 1, 0]]
     scores = np.stack([diagonal, np.eye(4)])[None, :, None]  # (1, 2 images, 1 head, 4, 4)
     np.testing.assert_allclose(inspection.attention_distance(scores, (2, 2), (3, 4)), [[2.5]])
-    with pytest.raises(ValueError, match="too few for a grid of 3 x 3"):
-        inspection.attention_distance(scores, (3, 3), 4)
+    np.testing.assert_allclose(inspection.attention_distance(scores, 2, 3), [[3 * 2**0.5 / 2]])
+    for grid in ((3, 3), (1, 2)):  # too few tokens, and more than a class token too many
+        with pytest.raises(ValueError, match="tokens, which a grid of"):
+            inspection.attention_distance(scores, grid, 4)
+    with pytest.raises(ValueError, match="grid is 0; give a positive int"):
+        inspection.attention_distance(scores, 0, 4)
+    for side in (0, (4, 4, 3)):
+        with pytest.raises(ValueError, match="give pixels, a positive number or a pair"):
+            inspection.attention_distance(scores, (2, 2), side)
 
 
 def test_position_similarity_by_hand():
@@ -219,8 +229,9 @@ def test_filters_are_the_principal_directions():
     for found, pattern in zip(filters.reshape(3, 48), patterns, strict=True):
         np.testing.assert_allclose(abs(found @ pattern), 1, atol=1e-4)
         assert found[np.abs(found).argmax()] > 0
-    with pytest.raises(ValueError, match="give 1 to 48"):
-        inspection.patch_filters(model, 49)
+    for number in (49, 0, 2.5):
+        with pytest.raises(ValueError, match="give 1 to 48"):
+            inspection.patch_filters(model, number)
 
 
 def test_wrong_models_and_images_are_refused():
@@ -230,5 +241,8 @@ def test_wrong_models_and_images_are_refused():
             measure(resnet)
     with pytest.raises(ValueError, match="not in a ResNet"):
         inspection.attention_scores(resnet, np.zeros((1, 8, 8, 3)))
+    masked = keras_vit.pretraining.MaskedPatchModel(model_of())
+    with pytest.raises(ValueError, match="MaskedPatchModel; give the ViT inside it"):
+        inspection.attention_map(masked, np.zeros((1, 8, 12, 3)))
     with pytest.raises(ValueError, match=r"takes \(B, 8, 12, 3\)"):
         inspection.attention_map(model_of(), np.zeros((8, 12, 3)))
