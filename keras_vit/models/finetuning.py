@@ -48,9 +48,10 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
         arXiv 2010.11929, sections 3.2 and B.1.1.
     """
     if not isinstance(model, VisionTransformer | ResNet):
+        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
         raise ValueError(
             f"for_finetuning takes a VisionTransformer or a ResNet of keras_vit, not "
-            f"{type(model).__name__}."
+            f"{type(model).__name__}{inner}."
         )
     values = weight_values(model)
     config = model.arguments
@@ -104,7 +105,8 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
         `LearningRateSchedule` it follows.
 
     Raises:
-        ValueError: unless `steps` is a positive int and `0 <= warmup_steps < steps`.
+        ValueError: unless `steps` is a positive int, `learning_rate` positive and
+            `0 <= warmup_steps < steps`.
 
     Example:
         >>> optimizer, schedule = keras_vit.finetuning_recipe(steps=500, learning_rate=0.003)
@@ -114,6 +116,8 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
         arXiv 2010.11929, section B.1.1 and table 4.
     """
     check_positive(steps=steps)
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate is {learning_rate!r}; give a positive number.")
     if not 0 <= warmup_steps < steps:
         raise ValueError(
             f"warmup_steps is {warmup_steps} of {steps} steps; give at least 0 and fewer than "
@@ -134,6 +138,11 @@ def _check(config, input_shape, overrides):
                 f"{name!r} cannot change for fine-tuning; what can is "
                 f"{', '.join(n for n in FREE_ARGUMENTS if n in config)}."
             )
+    if keras.dtype_policies.get(overrides.get("dtype")).quantization_mode:
+        raise ValueError(
+            f"dtype={overrides['dtype']!r} is quantised and cannot be trained; call quantize() "
+            "after fine-tuning."
+        )
     axis = -1 if config["data_format"] == "channels_last" else 0
     old, new = config["input_shape"][axis], input_shape[axis]
     if old != new:

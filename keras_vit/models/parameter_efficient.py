@@ -4,6 +4,8 @@ import keras
 
 from keras_vit.layers.arguments import check_positive
 from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.models.resnet import ResNet
+from keras_vit.models.vit import VisionTransformer
 
 NORMS = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
@@ -22,7 +24,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         train_norms: also train the scales and offsets of the norms.
 
     Raises:
-        ValueError: if there are no Transformer blocks (a ResNet: see `train_only_head_and_norms`),
+        ValueError: for another kind of model (a ResNet: see `train_only_head_and_norms`),
             if the model has LoRA already, or if `rank` is no positive int.
 
     Example:
@@ -33,12 +35,12 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         Hu et al., "LoRA", arXiv 2106.09685.
     """
     check_positive(rank=rank)
-    blocks = [layer for layer in model._flatten_layers() if isinstance(layer, TransformerBlock)]
-    if not blocks:
+    if not isinstance(model, VisionTransformer):
+        hint = "; for a ResNet use train_only_head_and_norms" if isinstance(model, ResNet) else ""
         raise ValueError(
-            "enable_lora needs Transformer blocks, and this model has none; for a ResNet use "
-            "train_only_head_and_norms."
+            f"enable_lora takes a VisionTransformer of keras_vit, not {type(model).__name__}{hint}."
         )
+    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
     dense = [
         layer
         for block in blocks
@@ -58,7 +60,10 @@ def train_only_head_and_norms(model):
     """Freezes all weights of a ViT or ResNet but those of the head and of its norms.
 
     Args:
-        model: a model of keras_vit; compile it afterwards.
+        model: a `VisionTransformer` or `ResNet`; compile it afterwards.
+
+    Raises:
+        ValueError: for another kind of model.
 
     Example:
         >>> keras_vit.train_only_head_and_norms(model)
@@ -68,6 +73,11 @@ def train_only_head_and_norms(model):
         Frankle et al., "Training BatchNorm and Only BatchNorm", arXiv 2003.00152, showed how far
         norms alone go.
     """
+    if not isinstance(model, VisionTransformer | ResNet):
+        raise ValueError(
+            f"train_only_head_and_norms takes a VisionTransformer or a ResNet of keras_vit, not "
+            f"{type(model).__name__}."
+        )
     _freeze(model, keep_norms=True)
 
 

@@ -40,9 +40,9 @@ KINDS = {
 POSITIONS = ("position_embedding", "row_embedding", "column_embedding", "bias_table")
 
 
-def pretrained(kind: str) -> keras.Model:
+def pretrained(kind: str, **more) -> keras.Model:
     cls, arguments = KINDS[kind]
-    model = cls(**arguments)
+    model = cls(**{**arguments, **more})
     randomise(model)
     return model
 
@@ -77,24 +77,28 @@ def test_other_task_and_resolution(kind):
     assert len(new.trainable_weights) == len(new.weights)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "representation"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_same_resolution_gives_the_same_features(kind):
     model = pretrained(kind)
     images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
     new = keras_vit.for_finetuning(model, classes=None)
-    features = keras.Model(model.input, model.get_layer("head").input)
+    features = keras.Model(model.input, model.get_layer("pooling").output)
     np.testing.assert_allclose(numpy(new(images)), numpy(features(images)), rtol=1e-6, atol=1e-6)
 
 
-def test_positions_are_interpolated_as_the_authors_do():
+@pytest.mark.parametrize("kind", ["token", "hybrid"])
+@pytest.mark.parametrize("classifier", ["token", "gap", "map"])
+def test_positions_are_interpolated_as_the_authors_do(kind, classifier):
     """scipy's linear zoom is what vit_jax calls; the class token's embedding is kept."""
-    model = pretrained("token")
-    new = keras_vit.for_finetuning(model, classes=2, input_shape=(20, 16, 3))
+    model, scale = pretrained(kind, classifier=classifier), 2 if kind == "hybrid" else 1
+    new = keras_vit.for_finetuning(model, classes=2, input_shape=(20 * scale, 16 * scale, 3))
     old_values = numpy(model.get_layer("position_embedding").position_embedding)
     values = numpy(new.get_layer("position_embedding").position_embedding)
-    zoomed = scipy.ndimage.zoom(old_values[0, 1:].reshape(2, 3, 8), (5 / 2, 4 / 3, 1), order=1)
-    np.testing.assert_array_equal(values[:, :1], old_values[:, :1])
-    np.testing.assert_allclose(values[0, 1:], zoomed.reshape(20, 8), atol=1e-6)
+    first = 1 if classifier == "token" else 0
+    old_grid = old_values[0, first:].reshape(2, 3, 8)
+    zoomed = scipy.ndimage.zoom(old_grid, (5 / 2, 4 / 3, 1), order=1)
+    np.testing.assert_array_equal(values[:, :first], old_values[:, :first])
+    np.testing.assert_allclose(values[0, first:], zoomed.reshape(20, 8), atol=1e-6)
 
 
 def test_2d_positions_are_interpolated_as_a_whole_grid_would_be():
@@ -162,6 +166,7 @@ def test_channels_first_and_other_arguments():
         ({"input_shape": (9, 12, 3)}, "not a multiple of the patch height 4"),
         ({"num_layers": 1}, "'num_layers' cannot change"),
         ({"classes": 0}, "classes is 0"),
+        ({"dtype": "int8_from_float32"}, "after fine-tuning"),
         ({"interpolation": "cubic", "input_shape": (16, 12, 3)}, "'bicubic'"),
         ({"interpolation": "cubic"}, "interpolation is 'cubic'"),  # also where it is not needed
         ({"input_shape": 16}, "three positive ints"),
@@ -177,6 +182,14 @@ def test_other_models_and_quantised_ones_are_refused():
     with pytest.raises(ValueError, match="not Functional"):
         inputs = keras.Input((2,))
         keras_vit.for_finetuning(keras.Model(inputs, inputs), classes=2)
+    masked = keras_vit.pretraining.MaskedPatchModel(pretrained("token"))
+    with pytest.raises(ValueError, match="not MaskedPatchModel; give the ViT inside it"):
+        keras_vit.for_finetuning(masked, classes=2)
+    # They would be frozen to the last weight.
+    with pytest.raises(ValueError, match=r"enable_lora takes .* not MaskedPatchModel"):
+        keras_vit.enable_lora(masked, rank=2)
+    with pytest.raises(ValueError, match=r"train_only_head_and_norms takes .* not Masked"):
+        keras_vit.train_only_head_and_norms(masked)
     model = pretrained("resnet")
     model.quantize("int8")
     with pytest.raises(ValueError, match="before quantize"):
@@ -199,19 +212,28 @@ def test_recipe_is_the_papers():
         keras_vit.finetuning_recipe(5, 0.1, warmup_steps=5)
     with pytest.raises(ValueError, match="steps is '5'; give a positive int"):
         keras_vit.finetuning_recipe("5", 0.1)
+    with pytest.raises(ValueError, match=r"learning_rate is -0\.1; give a positive"):
+        keras_vit.finetuning_recipe(5, -0.1)
 
 
 def test_recipe_trains(rng):
     """Two kinds of images that differ in brightness are told apart after fine-tuning."""
     labels = np.arange(32) % 2
     images = rng.normal(size=(32, 8, 12, 3)).astype("float32") * 0.1 + labels[:, None, None, None]
-    pre = keras_vit.VisionTransformer(**VIT)
+    pre = pretrained("token")
+    before = by_name(pre)
     model = keras_vit.for_finetuning(pre, classes=2)
     optimizer, _ = keras_vit.finetuning_recipe(steps=40, learning_rate=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     history = model.fit(images, labels, batch_size=8, epochs=10, verbose=0).history
     assert history["accuracy"][-1] == 1
+    # Copies: what fine-tuning changed, it changed in the new model alone.
+    assert not np.array_equal(
+        by_name(model)["block_0/mlp/hidden/kernel"], before["block_0/mlp/hidden/kernel"]
+    )
+    for name, value in by_name(pre).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["token", "hybrid", "map-sincos"])
