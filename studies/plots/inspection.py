@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from studies.plots.style import new_axes, new_figure, styles, tidy
 
@@ -73,6 +74,11 @@ def patch_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
     ax = new_axes(5.6, 5.6 * rows / columns + 0.5) if ax is None else ax
     blank = np.ones((rows * columns - len(tiles), *tiles.shape[1:]))
     _show(ax, _mosaic(np.concatenate([tiles, blank]).reshape(rows, columns, *tiles.shape[1:])))
+    height, width = tiles.shape[1:3]
+    for index in range(len(tiles)):  # else white at a tile's edge would run into the gap
+        row, column = divmod(index, columns)
+        corner = (column * (width + 1) - 0.5, row * (height + 1) - 0.5)
+        ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="0.6", linewidth=0.7))
     ax.set_axis_off()
     ax.set_title(f"patch embedding: first {len(tiles)} principal components", fontsize=11)
     return ax

@@ -40,6 +40,10 @@ def test_filters_are_tiles_with_zero_in_the_middle():
     np.testing.assert_allclose(mosaic[1, 0], 0.5)
     np.testing.assert_allclose(mosaic[3 + 1, 4 + 2], [1, 0.5, 0.5])  # the fifth: row 1, column 1
     np.testing.assert_allclose(mosaic[2], 1)  # the gap
+    # Five frames, the last around the fifth tile: white at a tile's edge does not run into the gap.
+    assert len(ax.patches) == 5
+    np.testing.assert_allclose(ax.patches[4].get_xy(), (4 - 0.5, 3 - 0.5))
+    assert (ax.patches[4].get_width(), ax.patches[4].get_height()) == (3, 2)
     with pytest.raises(ValueError, match="have 64 channels"):
         plots.patch_filters(np.zeros((5, 1, 1, 64)))
 
