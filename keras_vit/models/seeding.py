@@ -65,7 +65,7 @@ def _variance_scaling(initializer, shape, rng):
     variance = initializer.scale / max(1.0, fan[initializer.mode])
     if initializer.distribution == "uniform":
         limit = math.sqrt(3 * variance)
-        return rng.uniform(-limit, limit, shape).astype("float32")
+        return _uniform(rng, shape, limit)
     if initializer.distribution == "untruncated_normal":
         return _normal(rng, shape, math.sqrt(variance))
     return _truncated_normal(rng, shape, math.sqrt(variance))
@@ -76,6 +76,13 @@ def _fans(shape):
         return (shape[0], shape[0]) if shape else (1, 1)
     receptive_field = math.prod(shape[:-2])
     return receptive_field * shape[-2], receptive_field * shape[-1]
+
+
+def _uniform(rng, shape, limit):
+    values = np.empty(shape, "float32")
+    for row in values.reshape(shape[0], -1):  # NumPy draws float64: never all of a kernel at once
+        row[:] = rng.uniform(-limit, limit, len(row))
+    return values
 
 
 def _normal(rng, shape, stddev):
