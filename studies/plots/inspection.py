@@ -78,7 +78,9 @@ def patch_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
     for index in range(len(tiles)):  # else white at a tile's edge would run into the gap
         row, column = divmod(index, columns)
         corner = (column * (width + 1) - 0.5, row * (height + 1) - 0.5)
-        ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="0.6", linewidth=0.7))
+        frame = Rectangle(corner, width, height, fill=False, edgecolor="0.6", clip_on=False)
+        frame.set_linewidth(0.7)
+        ax.add_patch(frame)
     ax.set_axis_off()
     ax.set_title(f"patch embedding: first {len(tiles)} principal components", fontsize=11)
     return ax
@@ -148,7 +150,8 @@ def attention_distance(
     ax.set_xlabel("network depth (block)", fontsize=11)
     ax.set_ylabel("mean attention distance (pixels)", fontsize=11)
     if heads <= 4 or image_size is not None:
-        ax.legend(fontsize=9, loc="best", framealpha=0.9, edgecolor="0.9")
+        # Above, since points may lie anywhere.
+        ax.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, frameon=False)
     return ax
 
 

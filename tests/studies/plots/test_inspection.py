@@ -79,4 +79,7 @@ def test_uniform_attention_is_drawn_where_it_would_be():
     ax = plots.attention_distance(np.ones((2, 8)), image_size=(100, 100))
     expected = 100 * (2 + np.sqrt(2) + 5 * np.log(1 + np.sqrt(2))) / 15
     np.testing.assert_allclose(ax.lines[0].get_ydata()[0], expected, rtol=0.002)
+    # The legend lies above all points.
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["uniform attention"]
