@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BACKENDS = ("tensorflow", "jax", "torch")
-BATCH = 8  # images at once: a batch's scores take L * heads * N^2 numbers for each of them
+BATCH = 8  # images that the model sees at once
+SCORES = 2**29  # bytes of attention scores at once: L * heads * N^2 numbers for each image
 
 
 @dataclass(frozen=True)
@@ -146,20 +147,19 @@ def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str,
     first = model.get_config()["data_format"] == "channels_first"
     fed = np.moveaxis(inputs, -1, 1) if first else inputs
     maps = inspection.attention_map(model, fed[:show], batch_size=BATCH)
+    chunk = _images_at_once(model)
+    starts = range(0, min(count, len(fed)), chunk)
+    chunks = [fed[start : min(start + chunk, count)] for start in starts]
     distances = [
         inspection.attention_distance(
-            inspection.attention_scores(model, fed[start : start + BATCH]), model.grid, patch
+            inspection.attention_scores(model, some, batch_size=BATCH), model.grid, patch
         )
-        for start in range(0, min(count, len(fed)), BATCH)
-    ]
-    sizes = [
-        min(BATCH, count - start, len(fed) - start)
-        for start in range(0, len(distances) * BATCH, BATCH)
+        for some in chunks
     ]
     drawn = {
         "attention_maps": plots.attention_maps(inputs[:show], maps)[0],
         "attention_distance": plots.attention_distance(
-            np.average(distances, axis=0, weights=sizes), (height, width)
+            np.average(distances, axis=0, weights=[len(some) for some in chunks]), (height, width)
         ),
     }
     _add(drawn, "position_similarity", lambda: plots.position_similarity(
@@ -168,6 +168,14 @@ def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str,
     _add(drawn, "patch_filters", lambda: plots.patch_filters(
         inspection.patch_filters(model, filters)))  # fmt: skip
     return drawn
+
+
+def _images_at_once(model: Any) -> int:
+    """How many images' scores fit into SCORES bytes; few calls, since each compiles the model."""
+    config = model.get_config()
+    tokens = model.grid[0] * model.grid[1] + model.num_prefix_tokens
+    each = 4 * config["num_layers"] * config["num_heads"] * tokens**2
+    return max(1, SCORES // each)
 
 
 def _add(drawn: dict[str, Axes], name: str, draw: Callable[[], Axes]) -> None:

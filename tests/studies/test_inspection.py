@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import keras_vit
+from studies import inspection
 from studies.cli import main
 
 VIT = dict(patch_size=8, num_layers=1, hidden_size=8, mlp_dim=16, num_heads=2, classes=2)
@@ -49,6 +50,18 @@ def test_a_keras_file(tmp_path, photos, capsys):
     assert set(capsys.readouterr().out.split()) == {
         str(results / "inspect-small" / f"{name}.png") for name in ALL
     }
+
+
+def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkeypatch):
+    model = keras_vit.VisionTransformer(**{**VIT, "input_shape": (16, 24, 3)})
+    images = rng.integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
+    scores = keras_vit.inspection.attention_scores(model, images[:4] / 127.5 - 1)
+    expected = keras_vit.inspection.attention_distance(scores, (2, 3), 8)[0]
+    # Three images at a time (7 tokens, 2 heads, 1 block, 4 bytes each), then the fourth alone.
+    monkeypatch.setattr(inspection, "SCORES", 3 * 4 * 2 * 7**2)
+    ax = inspection._figures(model, images, show=1, count=4)["attention_distance"]
+    found = [line.get_ydata()[0] for line in ax.lines if line.get_marker() != "None"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_a_model_does_not_have_is_said_and_left_out(tmp_path, photos, capsys):

@@ -146,8 +146,9 @@ def test_hybrid_and_channels_first():
         data_format="channels_first",
     )
     images = images_of(model, 1)
-    assert inspection.attention_scores(model, images).shape == (2, 1, 2, 7, 7)
-    rollout = inspection.attention_rollout(inspection.attention_scores(model, images))
+    scores = inspection.attention_scores(model, images)
+    assert scores.shape == (2, 1, 2, 7, 7)
+    rollout = inspection.attention_rollout(scores)
     heat = inspection.attention_map(model, images)
     expected = up(up(rollout[0, 0, 1:].reshape(2, 3), 8).T, 8).T  # a token for 8 x 8 pixels
     np.testing.assert_allclose(heat, expected[None] / expected.max(), rtol=1e-4, atol=1e-5)
