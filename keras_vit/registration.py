@@ -42,7 +42,26 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
         def load_and_register(module):
             load(module)
-            _import_modules()
+            if _half_imported():
+                sys.meta_path.insert(0, _AfterUs())
+            else:
+                _import_modules()
 
         spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
         return spec
+
+
+class _AfterUs(importlib.abc.MetaPathFinder):
+    """Finds nothing; registers at the first import after the one of ours that loaded Keras."""
+
+    def find_spec(self, fullname, path, target=None):
+        if not fullname.startswith("keras_vit") and not _half_imported():
+            sys.meta_path.remove(self)
+            _import_modules()
+        return None
+
+
+def _half_imported() -> bool:
+    """Whether a module of ours is being imported: others cannot take names from it yet."""
+    ours = [module for name, module in sys.modules.items() if name.startswith("keras_vit.")]
+    return any(getattr(module.__spec__, "_initializing", False) for module in ours)

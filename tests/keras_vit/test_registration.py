@@ -12,7 +12,16 @@ from tests.keras_vit.ecosystem.models import make
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("imports", ["import keras, keras_vit", "import keras_vit, keras"])
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras, keras_vit",
+        "import keras_vit, keras",
+        "import keras_vit; keras_vit.VisionTransformer; import keras",
+        "import keras_vit; keras_vit.pretraining; import keras",
+        "from keras_vit.models.vit import VisionTransformer; import keras",
+    ],
+)
 def test_importing_the_package_is_enough(imports, tmp_path):
     make("vit").save(tmp_path / "vit.keras")
     make("resnet").save(tmp_path / "resnet.keras")
