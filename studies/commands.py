@@ -88,8 +88,8 @@ def run(options: StudyOptions) -> int:
         return INTERRUPTED
     except OSError as error:  # a disk that is full, or gone
         print(
-            f"error: cannot write to {checked.folder} ({error.strerror or error}): make room there; "
-            f"finished trials are kept, and the same command continues where this one stopped",
+            f"error: cannot write to {checked.folder} ({error.strerror or error}): once that is "
+            f"mended, the same command continues where this one stopped; finished trials are kept",
             file=sys.stderr,
         )
         return FAILED

@@ -206,11 +206,12 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(project, monke
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    assert project("plan")[0] == 0  # the data are prepared while there is room
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)  # the last thing that appending a record does
         code, _, err = project("run", "--sizes", "3")
     assert code == 1 and len(err.strip().splitlines()) == 1
-    assert "No space left on device" in err and "make room" in err and "continues" in err
+    assert "No space left on device" in err and "same command continues" in err
     assert project("run", "--sizes", "3")[0] == 0
 
 
@@ -348,12 +349,10 @@ def test_no_command_of_the_driver_loads_a_backend(project):
     script = f"""
 import sys
 from studies import cli
-for command in ("list", "plan", "status"):
+# The trials are finished, so that `run` goes on to the report.
+for command in ("list", "plan", "run", "status", "report"):
     target = [] if command == "list" else [{str(project.file)!r}, "--results", {str(project.results)!r}]
     assert cli.main([command, *target]) == 0
-import studies.analysis, studies.runner, studies.plots
-if __import__("importlib").util.find_spec("studies.report"):
-    import studies.report
 loaded = {{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules)
 assert not loaded, loaded
 """
