@@ -20,6 +20,7 @@ _HOMES = {
     "TokenPooling": "layers.pooling",
     "AttentionPooling": "layers.pooling",
     "StandardizedConv2D": "layers.std_conv",
+    "GroupNormalization": "layers.group_norm",
     "PreActivationUnit": "layers.residual_unit",
     "PostActivationUnit": "layers.residual_unit",
     "resample_position_embedding": "layers.resample",

@@ -137,6 +137,7 @@ def cases() -> list[Case]:
             image,
             {"filters": 4, "kernel_size": 3, "strides": 2, "explicit_padding": True},
         ),
+        Case("GroupNormalization", (8, 12, 6), {"groups": 2}),
         *(
             Case(unit, (8, 12, 4), {"filters": 4, "strides": 2, "groups": 2, "bottleneck": kind})
             for unit in ("PreActivationUnit", "PostActivationUnit")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.group_norm import GroupNormalization
 from keras_vit.layers.std_conv import StandardizedConv2D
 
 # How vit_jax pads and standardises in the hybrids' stem
@@ -64,8 +65,8 @@ class _ResidualUnit(keras.layers.Layer):
         return conv
 
     def _norm(self, name, channels, gamma="ones"):
-        norm = group_norm(
-            channels, self.groups, self.epsilon, self.dtype_policy, name, gamma_initializer=gamma
+        norm = GroupNormalization(
+            self.groups, self.epsilon, gamma_initializer=gamma, dtype=self.dtype_policy, name=name
         )
         norm.build((None, None, None, channels))
         return norm
@@ -165,20 +166,4 @@ def standardized_conv(filters, size, stride, dtype, name, **options):
         dtype=dtype,
         name=name,
         **options,
-    )
-
-
-def group_norm(channels, groups, epsilon, dtype, name, **options):
-    """Returns a GroupNormalization whose number of groups is checked against the channels.
-
-    Raises:
-        ValueError: if `groups` does not divide `channels`.
-    """
-    if channels % groups:
-        raise ValueError(
-            f"{groups} groups do not divide the {channels} channels of {name!r}; choose groups "
-            "or width_factor so that every stage's width is a multiple of groups."
-        )
-    return keras.layers.GroupNormalization(
-        groups, axis=-1, epsilon=epsilon, dtype=dtype, name=name, **options
     )

@@ -2,12 +2,8 @@
 
 import keras
 
-from keras_vit.layers.residual_unit import (
-    HYBRID_CONV,
-    PostActivationUnit,
-    group_norm,
-    standardized_conv,
-)
+from keras_vit.layers.group_norm import GroupNormalization
+from keras_vit.layers.residual_unit import HYBRID_CONV, PostActivationUnit, standardized_conv
 from keras_vit.models.residual_stages import channels_last, residual_stages
 
 EPSILON = 1e-6  # Flax's default, with which the published hybrids were trained
@@ -30,7 +26,7 @@ def hybrid_stem(images, block_counts, data_format, policy, width=64, groups=32):
     """
     x = channels_last(images, data_format, policy)
     x = standardized_conv(width, 7, 2, policy, "stem_conv", **HYBRID_CONV)(x)
-    x = group_norm(width, groups, EPSILON, policy, "stem_norm")(x)
+    x = GroupNormalization(groups, EPSILON, dtype=policy, name="stem_norm")(x)
     x = keras.layers.ReLU(dtype=policy, name="stem_relu")(x)
     x = keras.layers.MaxPooling2D(
         3, 2, padding="same", data_format="channels_last", dtype=policy, name="stem_pool"

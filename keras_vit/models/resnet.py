@@ -10,7 +10,8 @@ from keras_vit.layers.arguments import (
     check_input_shape,
     check_positive,
 )
-from keras_vit.layers.residual_unit import PreActivationUnit, group_norm, standardized_conv
+from keras_vit.layers.group_norm import GroupNormalization
+from keras_vit.layers.residual_unit import PreActivationUnit, standardized_conv
 from keras_vit.models.head import classification_head
 from keras_vit.models.image_model import ImageModel, layer_policy
 from keras_vit.models.residual_stages import channels_last, residual_stages
@@ -109,7 +110,7 @@ class ResNet(ImageModel):
             epsilon=epsilon,
             dtype=policy,
         )
-        x = group_norm(x.shape[-1], groups, epsilon, policy, "final_norm")(x)
+        x = GroupNormalization(groups, epsilon, dtype=policy, name="final_norm")(x)
         x = keras.layers.ReLU(dtype=policy, name="final_relu")(x)
         x = keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", dtype=policy, name="pooling"
