@@ -42,10 +42,6 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
         "MKL_DYNAMIC": "FALSE",
         "KMP_DETERMINISTIC_REDUCTION": "TRUE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        # Keep a step's memory for the next one: giving it back and taking it again, page by page,
-        # took a tenth of a small model's time on TensorFlow and JAX.
-        "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
-        "MALLOC_MMAP_THRESHOLD_": str(2**30),
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
