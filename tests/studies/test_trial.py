@@ -81,18 +81,20 @@ def make_trial(images, backend):
     return make
 
 
-# Kills itself at the n-th renaming of a checkpoint: the new file is whole, but not in its place.
-KILLED_WHILE_WRITING = """
-import os, signal, sys
+# Does something when a checkpoint is whole, but not in its place yet: waits to be killed, or dies.
+AT_RENAMING = """
+import os, signal, sys, time
 rename = os.replace
 def replace(source, target):
-    if str(target).endswith("state-000004.ckpt"):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if str(target).endswith("state-{index:06d}.ckpt"):
+        {action}
     rename(source, target)
 os.replace = replace
 from studies.trial import main
 sys.exit(main())
 """
+WAIT = "time.sleep(600)"
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 def start(trial, results, code=None):
@@ -140,22 +142,28 @@ def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
 
     results = tmp_path / "killed"
     moments = random.Random(2)
-    process = start(trial, results)  # killed at a random moment after its second checkpoint
+    # Killed at a random moment after its second checkpoint; however late that is on a busy machine,
+    # it waits with its fifth, so that there is something left for the next two to do.
+    process = start(trial, results, AT_RENAMING.format(index=5, action=WAIT))
     next_event(process, "progress")
     next_event(process, "progress")
     time.sleep(moments.uniform(0, 0.05))
     process.kill()
     assert finish(process)[1] == -signal.SIGKILL
-    process = start(trial, results, KILLED_WHILE_WRITING)
-    assert finish(process) == (None, -signal.SIGKILL)
     folder = checkpoint_folder(results, trial)
-    assert not (folder / "state-000004.ckpt").exists() and list(folder.glob(".state-000004*"))
+    reached = max(int(path.stem[-6:]) for path in folder.glob("state-*.ckpt"))
+    assert 2 <= reached < 5
+    # Killed while it writes the next but one.
+    process = start(trial, results, AT_RENAMING.format(index=reached + 2, action=DIE))
+    assert finish(process) == (None, -signal.SIGKILL)
+    unfinished = f"state-{reached + 2:06d}"
+    assert not (folder / f"{unfinished}.ckpt").exists() and list(folder.glob(f".{unfinished}*"))
     # And the newest whole checkpoint is torn, as by a full disk or a power cut.
-    newest = folder / "state-000003.ckpt"
+    newest = folder / f"state-{reached + 1:06d}.ckpt"
     newest.write_bytes(newest.read_bytes()[:-1000])
 
     process = start(trial, results)
-    assert next_event(process, "start")["step"] == 6  # that of state-000002
+    assert next_event(process, "start")["step"] == 3 * reached
     record, code = finish(process)
     assert code == 0 and record["processes"] > 1
     assert all(same_bits(record, left_alone).values()), same_bits(record, left_alone)
