@@ -17,7 +17,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import random
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,30 @@ import pytest
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 OPT_IN = ("slow", "network")
+
+
+def _share_compiled_programs() -> Path | None:
+    """Lets all processes of this run on JAX compile each program once, which takes most of its time.
+
+    Returns:
+        The folder to delete at the end; None if another process, or the user, made it.
+    """
+    if os.environ["KERAS_BACKEND"] != "jax" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    folder = tempfile.mkdtemp(prefix="keras_vit_compiled_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit, it locks its files
+    return Path(folder)
+
+
+COMPILED = _share_compiled_programs()
+
+
+def pytest_unconfigure() -> None:
+    if COMPILED is not None:
+        shutil.rmtree(COMPILED, ignore_errors=True)
 
 
 def pytest_report_header() -> str:
