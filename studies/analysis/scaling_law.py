@@ -185,6 +185,7 @@ class ScalingLaw:
         low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
         low = np.exp(middle - factor * (middle - low))
         high = np.exp(middle + factor * (high - middle))
+        low, high = np.minimum(low, 1.0), np.minimum(high, 1.0)  # no error is above 100 %
         return low.reshape(shape), high.reshape(shape)
 
     def summary(self) -> str:
