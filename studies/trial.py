@@ -217,9 +217,15 @@ def _evaluate(outputs: Any, trial: Trial, data: Any) -> dict[str, float]:
 
 
 def _save_model(model: Any, path: Path) -> None:
-    """The best model as an ordinary Keras file, for `inspect` and for users; renamed into place."""
+    """The best model as an ordinary Keras file, for `inspect` and for users; renamed into place.
+
+    It is saved bare: the recipe's schedule and loss are classes of the studies, which another
+    process cannot load, and the optimizer's state is that of the last step.
+    """
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # Keras insists on the ending
-    model.save(temporary)
+    bare.save(temporary)
     os.replace(temporary, path)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studies import data
 from studies import trial as trial_module
 from studies.data import describe
 from studies.errors import TrialError
@@ -231,13 +232,28 @@ def test_a_trial_ends_when_its_driver_closes_the_pipe(make_trial, tmp_path):
     process.stdout.close()
 
 
-def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path, backend):
-    import keras
+# What a user does, who has never heard of the studies.
+READ_BEST = """
+import sys
+import keras, numpy as np
+import keras_vit
+model = keras.saving.load_model(sys.argv[1])
+assert not model.compiled and "studies" not in sys.modules
+images = keras_vit.preprocess_input(np.load(sys.argv[2]))
+np.save(sys.argv[2], keras.ops.convert_to_numpy(model.predict_on_batch(images)).astype("float32"))
+"""
 
-    trial = make_trial(steps=2, batch_size=4)
+
+def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
+    trial = make_trial(steps=4, batch_size=4, learning_rate=0.03)
     record = run_trial(trial, tmp_path)
-    model = keras.saving.load_model(checkpoint_folder(tmp_path, trial) / "best.keras")
-    assert model.count_params() == record["params"]
+    test = data.load(trial.dataset, trial.image_size).test
+    path = tmp_path / "images.npy"
+    np.save(path, test.images)
+    best = checkpoint_folder(tmp_path, trial) / "best.keras"
+    subprocess.run([sys.executable, "-c", READ_BEST, str(best), str(path)], cwd=ROOT, check=True)
+    found = np.load(path).argmax(-1) == test.labels
+    assert found.mean() == record["metrics"]["test_top1"]
 
 
 def test_failures_are_records_with_one_sentence(make_trial, tmp_path, backend, capsys):
