@@ -5,6 +5,7 @@ Loading this module loads neither a backend nor anything large, so that `--help`
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -18,6 +19,7 @@ from studies import commands, inspection
 from studies.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
 
+PROGRAM = "python -m studies"
 RUNS = Path("runs")
 EXIT_CODES = (
     "exit code 0: all done; 1: some trial failed; 2: wrong use; 130: interrupted, run it again"
@@ -87,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=given, prog_name="python -m studies")
+        app(args=given, prog_name=PROGRAM, obj=f"{PROGRAM} {shlex.join(given)}")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else DONE
     except UsageError as error:
@@ -140,6 +142,7 @@ def plan_or_run(
 ) -> None:
     options = StudyOptions(
         study=study,
+        command=context.obj,
         name=name,
         results=results,
         dataset=dataset,
@@ -160,13 +163,13 @@ def plan_or_run(
 @app.command(epilog=EXIT_CODES)
 def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Print how much of a results folder's study is done, and what failed."""
-    _end(commands.status, StudyOptions(study, name, results))
+    _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write summary, report and figures of a results folder from its records."""
-    _end(commands.report, StudyOptions(study, name, results))
+    _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -28,6 +28,7 @@ class StudyOptions:
     """A study, its results folder, and what differs from the study's file (None: nothing)."""
 
     study: str
+    command: str | None = None  # the line that was typed
     name: str | None = None
     results: Path = Path("runs")
     dataset: str | None = None

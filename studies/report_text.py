@@ -324,8 +324,10 @@ def _intervals(results: Results, findings: Findings) -> str:
 def _made(results: Results) -> str:
     study = results.study
     lines = ["## How it was made", ""]
-    if study.command:
-        lines.append(f"- Command: `{study.command}`")
+    commands = [f"`{command}`" for command in study.command.splitlines()]
+    if commands:
+        word = "Commands, in turn" if len(commands) > 1 else "Command"
+        lines.append(f"- {word}: " + ", ".join(commands))
     for key, word in (("commit", "Commit"), ("device", "Device"), ("threads", "Threads a trial")):
         values = results.values(key)
         if values:

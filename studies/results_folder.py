@@ -23,6 +23,8 @@ from studies.study_file import to_toml
 def merge(old: Study, new: Study, folder: Path) -> Study:
     """The study of a results folder, extended by more models, sizes, seeds or backends.
 
+    Its commands are all that were typed, one a line; they may differ in anything else.
+
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
@@ -47,6 +49,12 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
             raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
     return new.model_copy(
         update={
+            # The new run may be of some models alone, whose question is not the folder's.
+            "question": new.question or old.question,
+            "expected": new.expected or old.expected,
+            "command": "\n".join(
+                dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
+            ),
             "models": {**old.models, **new.models},
             "sizes": tuple(sorted({*old.sizes, *new.sizes})),
             "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),

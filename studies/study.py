@@ -192,7 +192,8 @@ class Study(_Strict):
     """A question, and the grid of trials (models x sizes x seeds x backends) that answers it.
 
     Args:
-        question, command, run_time, expected: what a file opens with, for people.
+        question, command, run_time, expected: what a file opens with, for people. In the study.toml
+            that `run` writes, the command is what was typed; one a line if there were several.
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
         image_size: pixels of the images' sides; the data's own by default.

@@ -57,15 +57,16 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
 
     Args:
         study: built-in name or path of a TOML file.
-        options: replaces fields of the study: name, dataset, image_size, sizes, seeds, backends,
-            steps (of the recipe) and models (names); None and missing ones leave the file's value.
+        options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
+            backends, steps (of the recipe) and models (names); None and missing ones leave the
+            file's value.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
         UsageError: anything is wrong; the sentence names the field and the allowed values.
     """
     raw = read(study)
-    for field in ("name", "dataset", "image_size", "sizes", "seeds", "backends"):
+    for field in ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends"):
         if options.get(field) is not None:
             raw[field] = options[field]
     if options.get("steps") is not None:
@@ -81,6 +82,7 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
                 f"({', '.join(raw['models'])})"
             )
         _assign(raw, key, value, f"--set {setting}")
+    _drop_unasked(raw, read(study))
     # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
     if re.match("folder:.", str(raw.get("dataset"))):
         # Trials are other processes, and results outlive the directory they were started in.
@@ -133,6 +135,15 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' where a known word is close, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _drop_unasked(raw: dict[str, Any], file: Mapping[str, Any]) -> None:
+    """Take out what a file asks and expects, where data or models are no longer the file's."""
+    if all(raw.get(field) == file.get(field) for field in ("dataset", "models")):
+        return
+    for field in ("question", "expected"):
+        if raw.get(field) == file.get(field):  # else it came with an option
+            raw.pop(field, None)
 
 
 def _select_models(raw: dict[str, Any], names: Iterable[str] | None) -> None:

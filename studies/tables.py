@@ -39,7 +39,7 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     failed = sum(row[-1] == "failed" for row in rows)
     left = estimator.total(missing, plan.costs, workers)
     lines = [
-        f"{study.name}: {study.question}",
+        ": ".join(filter(None, (study.name, study.question))),
         f"data: {study.dataset}, images {shape}; {study.recipe.steps} steps of batches of "
         f"{study.recipe.batch_size}; results: {plan.folder}",
         "",

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import resource
+import shlex
 import signal
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from filelock import FileLock
 from studies import cli, commands
 from studies.executors import local
 from studies.store import ResultsStore
+from studies.study_file import read_resolved
 from tests.studies.descriptions import image_folder, study_file
 from tests.studies.fake_trial import COMMAND
 
@@ -113,6 +115,33 @@ def test_a_second_run_has_nothing_to_do_and_more_of_everything_extends(project):
     assert project("status")[1].startswith("mine: 6 of 6 trials done")
     project.write("done", "noisy")
     assert "2 of 4 trials to run" in project("run")[1]
+
+
+def typed(project) -> list[str]:
+    """The commands that a results folder says it was made by."""
+    return read_resolved(project.folder).command.splitlines()
+
+
+def test_the_commands_that_were_typed_are_kept_and_refuse_nothing(project):
+    given = [str(project.file), "--results", str(project.results), "--set", "evaluation.l2 = 2"]
+    options = given[3:]
+    first = "python -m studies run " + shlex.join(given)
+    project("plan", *options)
+    assert project("run", *options)[0] == 0
+    assert typed(project) == [first]
+    before = project.lines()
+    for _ in range(2):  # the same grid by another command line: nothing is run again
+        assert project("run", *options, "--workers", "2")[0] == 0
+    assert project.lines() == before
+    assert typed(project) == [first, f"{first} --workers 2"]
+
+
+def test_a_folder_keeps_the_question_of_all_its_models(project):
+    project.write("done", "noisy")
+    for options in (["--models", "done"], [], ["--models", "noisy"]):
+        assert project("run", "--sizes", "3", *options)[0] == 0
+        question = read_resolved(project.folder).question
+        assert question == ("" if options == ["--models", "done"] else "Does it run?")
 
 
 def test_failures_are_recorded_named_and_retried_only_when_asked(project):

@@ -78,6 +78,12 @@ def test_how_it_was_made(report):
     assert "standard error of up to 0.50 points" in report  # sqrt(.25 / 10,000), the test set
 
 
+def test_all_commands_that_were_typed_are_told(tmp_path):
+    study = make_study(["vit-s"], [500], 1).model_copy(update={"command": "run a\nrun b"})
+    text = write_report(write_folder(tmp_path, study, make_records(study))).read_text()
+    assert "- Commands, in turn: `run a`, `run b`\n" in text
+
+
 def test_what_the_intervals_are_is_told(report):
     assert "Student's t" in report and "logit scale by the delta method" in report
     assert "residual bootstrap" in report and "seeds as blocks" in report

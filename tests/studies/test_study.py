@@ -106,6 +106,24 @@ def test_options_and_settings_change_the_study(path):
     assert study.models["one"].overrides["extra"] == [1]
 
 
+@pytest.mark.parametrize(
+    ("options", "settings", "question", "expected"),
+    [
+        ({"sizes": [7], "steps": 3, "dataset": "none", "models": ["two", "one"]}, [], "Q", "E"),
+        ({"dataset": "other"}, [], "", ""),
+        ({"models": ["one"]}, [], "", ""),
+        ({}, ["models.one.base=ViT-S/8"], "", ""),
+        ({"dataset": "other"}, ["question=Mine?"], "Mine?", ""),
+    ],
+)
+def test_what_a_file_asks_holds_for_its_own_data_and_models(
+    tmp_path, options, settings, question, expected
+):
+    path = write(tmp_path / "a.toml", "none", ("one", "two"), question="'Q'", expected="'E'")
+    study = study_file.resolve(str(path), options, settings)
+    assert (study.question, study.expected) == (question, expected)
+
+
 def test_models_are_entries_or_published_names(path):
     study = study_file.resolve(str(path), {"models": ["two", "BiT-R50x1"]})
     assert list(study.models) == ["two", "BiT-R50x1"]
