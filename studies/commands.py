@@ -161,7 +161,7 @@ def _folder(options: StudyOptions) -> Path:
     """The results folder that a study's or a folder's name means."""
     from studies import study_file
 
-    names = [options.name] if options.name else [options.study, Path(options.study).stem]
+    names = [options.name] if options.name else [options.study, _results_name(options.study)]
     for name in names:
         folder = options.results.expanduser().resolve() / name
         if (folder / "study.toml").exists():
@@ -174,6 +174,16 @@ def _folder(options: StudyOptions) -> Path:
         f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
         f"or choose another folder with --results or another name with --name"
     )
+
+
+def _results_name(study: str) -> str:
+    """What the results of a study are called: by its file, or by the file's stem once it is gone."""
+    from studies import study_file
+
+    path = Path(study).expanduser()
+    if study in study_file.built_in() or (path.suffix == ".toml" and path.is_file()):
+        return str(study_file.read(study)["name"])
+    return path.stem
 
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:

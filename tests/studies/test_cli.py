@@ -345,6 +345,15 @@ def test_results_are_found_by_name_of_study_or_folder(project, capsys):
     assert project("status", "--name", "elsewhere")[0] == 0
 
 
+def test_results_are_found_by_the_name_in_the_studys_file(project):
+    project.write("done", name="'mine_too'")
+    project("run", "--sizes", "3")
+    assert project("status")[1].startswith("mine_too: 1 of 1")
+    project.write("done", name="'another'")
+    code, _, err = project("status")
+    assert code == 2 and "no results of 'another'" in err and "there are: mine_too" in err
+
+
 def test_list_names_every_built_in_study(capsys):
     assert cli.main(["list"]) == 0
     assert "data-scale: " in capsys.readouterr().out
