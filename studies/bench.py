@@ -50,24 +50,29 @@ class Options:
 
     fit: bool = False  # fit and data reading of the built-in models, instead of one model's step
     model: str = "ViT-S/16"
-    image_size: int | None = None  # pixels; 224, or 32 with `fit`
-    batch_size: int | None = None  # images a step; 8, or 128 with `fit`
+    image_size: int | None = None  # pixels; 224, or with `fit` what each study has
+    batch_size: int | None = None  # images a step; 8, or with `fit` what each study has
     backend: str | None = None  # with commas between several; those that are installed
     dtype: str = "float32"
     activation: str = "gelu"  # keras-hub's
     rounds: int = 11
     seconds: float = 4.0  # of a turn
     threads: int | None = None  # one a core
-    output: Path = Path("results/bench")
+    output: Path = Path("runs/bench")
 
 
 def run(options: Options) -> int:
     """Measure how fast models train here."""
+    from studies.executors.environment import cores
+
     requests = _requests(options)
+    threads = options.threads or len(cores())
+    if threads > len(cores()):
+        raise UsageError(f"--threads {threads} is more than the {len(cores())} cores here")
     reports = []
     for backend in _backends(options.backend):
         print(f"{backend}: measuring ...", file=sys.stderr, flush=True)
-        reports.append(_measure(backend, requests, options.threads or _cores()))
+        reports.append(_measure(backend, requests, threads))
     rows = [row for report in reports for row in summarise(report)]
     title = _title(options)
     _print(title, rows)
@@ -177,6 +182,8 @@ def _backends(text: str | None) -> list[str]:
 
 
 def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+    from studies.executors.environment import cores
+
     count = str(threads)
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -186,13 +193,18 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
         "TF_NUM_INTRAOP_THREADS": count,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
-    process = subprocess.run(
-        [sys.executable, "-m", "studies.bench_worker"],
-        input=json.dumps(requests),
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    available = cores()
+    os.sched_setaffinity(0, available[:threads])  # JAX counts the cores that it inherits, no more
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "studies.bench_worker"],
+            input=json.dumps(requests),
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.sched_setaffinity(0, available)
     if process.returncode:
         raise UsageError(
             f"the measurement on {backend} ended with exit code {process.returncode}; "
@@ -204,8 +216,11 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
 
 def _title(options: Options) -> str:
     if options.fit:
+        size = f"{options.image_size} px" if options.image_size else "each at its study's size"
+        batch = f"batch {options.batch_size}" if options.batch_size else "its study's batch"
         return (
-            f"Training the built-in models, {options.dtype}: fit and reading against the bare step"
+            f"Training the built-in models, {size}, {batch}, {options.dtype}: fit and reading "
+            f"against the bare step"
         )
     size, batch = options.image_size or 224, options.batch_size or 8
     return f"A training step of {options.model}, {size} px, batch {batch}, {options.dtype}"
@@ -213,7 +228,9 @@ def _title(options: Options) -> str:
 
 def _stem(options: Options) -> str:
     if options.fit:
-        return "fit" + ("" if options.dtype == "float32" else f"-{options.dtype}")
+        given = [f"{options.image_size}px"] if options.image_size else []
+        given += [f"batch{options.batch_size}"] if options.batch_size else []
+        return "-".join(["fit", *given, options.dtype])
     name = options.model.replace("/", "-").replace("+", "-")
     size, batch = options.image_size or 224, options.batch_size or 8
     return f"step-{name}-{size}px-batch{batch}-{options.dtype}"
@@ -291,7 +308,3 @@ def _short(value: float) -> str:
 
 def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

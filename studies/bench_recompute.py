@@ -20,10 +20,10 @@ COLUMNS = ("backend", "rematerialize", "peak_mib", "cpu_seconds_a_step")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints a table and appends to `results/bench/recompute.csv`."""
+    """Measures, prints a table and appends to `recompute.csv` in the folder of results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", default="tensorflow,jax,torch")
-    parser.add_argument("--results", type=Path, default=Path("results/bench"))
+    parser.add_argument("--results", type=Path, default=Path("runs/bench"))
     parser.add_argument("--child", choices=("on", "off"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:

@@ -178,8 +178,8 @@ def bench(
         bool, _option("Measure fit and data reading of the built-in models.", "--fit")
     ] = False,
     model: Annotated[str, _option("A published model's name.")] = "ViT-S/16",
-    image_size: Annotated[int | None, _option("Pixels (224; 32 with --fit).", min=1)] = None,
-    batch_size: Annotated[int | None, _option("Images a step (8; 128 with --fit).", min=1)] = None,
+    image_size: Annotated[int | None, _option("Pixels (224; with --fit its study's).", min=1)] = None,
+    batch_size: Annotated[int | None, _option("Images a step (8; with --fit its study's).", min=1)] = None,
     backend: Annotated[
         str | None, _option("Those that are installed by default.", metavar="B,B")
     ] = None,
@@ -188,9 +188,7 @@ def bench(
     rounds: Annotated[int, _option("Turns of every contender.", min=1)] = 11,
     seconds: Annotated[float, _option("Of a turn.")] = 4.0,
     threads: Annotated[int | None, _option("One a core by default.", min=1)] = None,
-    output: Annotated[Path, _option("Folder of table and CSV.", metavar="DIR")] = Path(
-        "results/bench"
-    ),
+    output: Annotated[Path, _option("Folder of table and CSV.", metavar="DIR")] = RUNS / "bench",
 ) -> None:
     """Measure how fast models train here."""
     given = locals()

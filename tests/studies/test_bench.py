@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 
 import keras
 import numpy as np
@@ -74,12 +76,37 @@ def test_table_and_files(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.once
+def test_different_measurements_of_fit_have_files_and_titles_of_their_own():
+    several = [
+        bench.Options(fit=True, **given)
+        for given in ({}, {"image_size": 64}, {"batch_size": 64}, {"dtype": "mixed_bfloat16"})
+    ]
+    assert len({bench._stem(options) for options in several}) == 4
+    assert len({bench._title(options) for options in several}) == 4
+    assert bench._stem(several[1]) == "fit-64px-float32" and "64 px" in bench._title(several[1])
+
+
+@pytest.mark.once
+def test_a_measurement_has_as_many_cores_as_threads(monkeypatch):
+    before, seen = os.sched_getaffinity(0), []
+
+    def run(*arguments, **options):  # a child has the cores that its parent has at this moment
+        seen.append(os.sched_getaffinity(0))
+        return subprocess.CompletedProcess(arguments, 0, stdout='{"results": []}\n')
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    bench._measure("jax", [], threads=1)
+    assert seen == [{min(before)}] and os.sched_getaffinity(0) == before
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"model": "ViT-Z/16"}, "ViT-Z/16"),
         ({"backend": "tensorfow"}, "unknown backend 'tensorfow'; choose from tensorflow"),
         ({"rounds": 0}, "--rounds must be at least 1"),
+        ({"threads": 10_000}, "--threads 10000 is more than the"),
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, message, tmp_path):
