@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-BACKENDS = ("tensorflow", "jax", "torch")
 BATCH = 8  # images that the model sees at once
 SCORES = 2**29  # bytes of attention scores at once: L * heads * N^2 numbers for each image
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from studies.data.batches import AUGMENTATIONS, Batches, EvaluationBatches
+from studies.data.batches import AUGMENTATIONS, Batches
 from studies.data.cache import cache_folder, prepared
 from studies.data.dataset import Dataset, DatasetInfo, Split, check_sizes
 from studies.errors import UsageError
@@ -20,7 +20,6 @@ __all__ = [
     "Batches",
     "Dataset",
     "DatasetInfo",
-    "EvaluationBatches",
     "Split",
     "cache_folder",
     "check_sizes",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from studies.data.dataset import Split
@@ -90,39 +88,6 @@ class Batches:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
             self._epoch = (epoch, order)
         return order
-
-
-class EvaluationBatches:
-    """All images of a split in their order, once, without augmentation; the last batch may be smaller.
-
-    Args:
-        split: the images and labels.
-        batch_size: images a batch.
-        indices: (n,) only these images; all by default.
-
-    Example:
-        >>> for images, labels in EvaluationBatches(data.test, 256):
-        ...     logits = model(images)  # images (B, H, W, C) float32 in [-1, 1], labels (B,) int32
-    """
-
-    def __init__(self, split: Split, batch_size: int, indices: np.ndarray | None = None) -> None:
-        self.split = split
-        self.batch_size = int(batch_size)
-        self.indices = None if indices is None else np.asarray(indices, np.int64)
-        self.size = len(split) if indices is None else len(indices)
-
-    def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
-
-    def batch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``index`` of ``len(self)``: images (B, H, W, C) float32, labels (B,) int32."""
-        part: slice | np.ndarray = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        if self.indices is not None:
-            part = self.indices[part]
-        return to_float(self.split.images[part]), self.split.labels[part].astype(np.int32)
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return (self.batch(index) for index in range(len(self)))
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

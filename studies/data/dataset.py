@@ -41,10 +41,6 @@ class DatasetInfo:
         """Images in each split."""
         return {split: sum(counts) for split, counts in self.class_counts.items()}
 
-    def smallest_class(self, split: str = "train") -> int:
-        """Images of the smallest class in a split (0 where a class is missing there)."""
-        return min(self.class_counts[split])
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

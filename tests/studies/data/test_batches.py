@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from studies.data import Batches, EvaluationBatches, Split
+from studies.data import Batches, Split
 from studies.data.batches import random_crop, random_flip, to_float
 from studies.errors import UsageError
 
@@ -96,22 +96,6 @@ def test_a_flip_mirrors_about_half_of_the_images():
 def test_both_ends_of_the_range_are_exact():
     values = to_float(np.array([0, 255], np.uint8))
     assert values.tolist() == [-1.0, 1.0]
-
-
-def test_evaluation_shows_all_images_in_order_the_last_batch_smaller():
-    data = split()
-    batches = EvaluationBatches(data, 8)
-    parts = list(batches)
-    assert [len(labels) for _, labels in parts] == [8, 8, 4] and len(batches) == 3
-    np.testing.assert_array_equal(np.concatenate([p[0] for p in parts]), to_float(data.images))
-    np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), data.labels)
-
-
-def test_evaluation_of_chosen_images():
-    data = split()
-    ((images, labels),) = EvaluationBatches(data, 8, indices=[4, 2])
-    np.testing.assert_array_equal(images, to_float(data.images[[4, 2]]))
-    np.testing.assert_array_equal(labels, data.labels[[4, 2]])
 
 
 def test_wrong_use_is_refused():
