@@ -151,10 +151,17 @@ def check_backends(backends: tuple[str, ...]) -> None:
             )
 
 
+# Fields that a trial knows only once it has come so far.
+_MEASURED = (
+    *("threads", "cores", "device", "seconds", "images_per_second"),
+    *("processes", "best_step", "weights_sha256"),
+)
+
+
 def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     # Every line has every field: a failed trial may not have come as far as measuring some.
     cost = plan.costs[trial.model.name]
-    unmeasured = dict.fromkeys(("seconds", "images_per_second", "device", "threads"))
+    unmeasured = dict.fromkeys(_MEASURED)
     costs = {"flops": cost.flops, "params": cost.params}
     lists: Record = {"metrics": {}, "history": []}
     return {**costs, **unmeasured, **lists, **record, "study": plan.study.name}

@@ -10,14 +10,13 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
+from studies import environment
 from studies.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from studies.study import Trial
 
 SCHEMA = 1
 
@@ -83,15 +82,6 @@ class ResultsStore:
             latest[record["trial_id"]] = record
         return list(latest.values())
 
-    def frame(self) -> pd.DataFrame:
-        """The records as a table: one row a trial, metrics as columns of their own.
-
-        Nested values other than metrics (history, versions) are left out.
-        """
-        import pandas as pd
-
-        return pd.DataFrame([_flat(record) for record in self.records()])
-
     def _parse(self, line: bytes) -> Record | None:
         try:
             record = json.loads(line)
@@ -113,9 +103,26 @@ class ResultsStore:
         return bool(file.read(1) == b"\n")
 
 
-def _flat(record: Record) -> Record:
-    row = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
-    return {**row, **(record.get("metrics") or {})}
+def new_record(trial: Trial) -> Record:
+    """What the record of a trial begins with, however the trial ends: which it is, what runs it."""
+    return {
+        "schema": SCHEMA,
+        "trial_id": trial.trial_id,
+        "pretrain_id": trial.pretrain_id,
+        "study": trial.study,
+        "dataset": trial.dataset,
+        "image_shape": list(trial.image_shape),
+        "num_classes": trial.num_classes,
+        "model": trial.model.name,
+        "base": trial.model.base,
+        "size": trial.size,
+        "seed": trial.seed,
+        "backend": trial.backend,
+        "steps": trial.recipe.steps,
+        "batch_size": trial.recipe.batch_size,
+        "versions": environment.versions(trial.backend),
+        "commit": environment.commit(),
+    }
 
 
 def _plain(value: Any) -> Any:

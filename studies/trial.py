@@ -26,10 +26,10 @@ import filelock
 
 from studies import environment
 from studies.errors import TrialError, UsageError
+from studies.store import new_record
 from studies.study import Trial
 from studies.trial_process import die_with_parent, reserve_stdout
 
-SCHEMA = 1
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -50,7 +50,7 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
     """
     began = time.perf_counter()
     folder = checkpoint_folder(results, trial)
-    record = _identity(trial)
+    record = new_record(trial)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / "lock"):
@@ -233,27 +233,6 @@ def _says_out_of_memory(text: str) -> bool:
     text = text.lower()
     signs = ("resource_exhausted", "resourceexhausted", "out of memory", "can't allocate memory")
     return any(sign in text for sign in signs)
-
-
-def _identity(trial: Trial) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "trial_id": trial.trial_id,
-        "pretrain_id": trial.pretrain_id,
-        "study": trial.study,
-        "dataset": trial.dataset,
-        "image_shape": list(trial.image_shape),
-        "num_classes": trial.num_classes,
-        "model": trial.model.name,
-        "base": trial.model.base,
-        "size": trial.size,
-        "seed": trial.seed,
-        "backend": trial.backend,
-        "steps": trial.recipe.steps,
-        "batch_size": trial.recipe.batch_size,
-        "versions": environment.versions(trial.backend),
-        "commit": environment.commit(),
-    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.environment import commit, versions
+from studies.store import new_record
 from studies.study import Trial
 
 Event = dict[str, Any]
@@ -47,22 +47,7 @@ class Executor(Protocol):
 
 def failed_record(trial: Trial, reason: str) -> dict[str, Any]:
     """The record of a trial that died without writing one itself."""
-    return {
-        "trial_id": trial.trial_id,
-        "pretrain_id": trial.pretrain_id,
-        "study": trial.study,
-        "dataset": trial.dataset,
-        "model": trial.model.name,
-        "size": trial.size,
-        "seed": trial.seed,
-        "backend": trial.backend,
-        "status": "failed",
-        "reason": reason,
-        "steps": trial.recipe.steps,
-        "batch_size": trial.recipe.batch_size,
-        "versions": versions(trial.backend),
-        "commit": commit(),
-    }
+    return {**new_record(trial), "status": "failed", "reason": reason}
 
 
 def log_name(trial: Trial) -> str:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from studies.store import new_record
 from studies.study import Trial
 from studies.trial_process import die_with_parent, reserve_stdout
 
@@ -49,22 +50,12 @@ def main() -> int:
 
 def record(trial: Trial, status: str, began: float) -> dict:
     return {
-        "trial_id": trial.trial_id,
-        "pretrain_id": trial.pretrain_id,
-        "study": trial.study,
-        "dataset": trial.dataset,
-        "model": trial.model.name,
-        "size": trial.size,
-        "seed": trial.seed,
-        "backend": trial.backend,
+        **new_record(trial),
         "status": status,
         **({"reason": "loss became NaN"} if status == "failed" else {}),
         "metrics": {"test_top1": 0.5, "val_top1": 0.5} if status == "done" else {},
-        "steps": trial.recipe.steps,
         "seconds": time.time() - began,
         "history": [],
-        "versions": {},
-        "commit": "unknown",
         # For the tests alone: what this process was given, and when it lived.
         "pid": os.getpid(),
         "began": began,

@@ -32,6 +32,7 @@ FIELDS = {
     *("schema", "trial_id", "pretrain_id", "study", "dataset", "model", "size", "seed"),
     *("backend", "status", "metrics", "flops", "params", "steps", "seconds"),
     *("images_per_second", "history", "versions", "device", "threads", "commit"),
+    *("image_shape", "num_classes", "base", "batch_size", "cores", "processes", "best_step"),
 }
 
 

@@ -100,13 +100,3 @@ def test_numpy_values_are_plain_and_nan_is_null(tmp_path):
 def test_a_record_without_id_is_refused(tmp_path):
     with pytest.raises(ValueError, match="trial_id"):
         ResultsStore(tmp_path / "trials.jsonl").append({"status": "done"})
-
-
-def test_the_frame_has_one_row_a_trial_and_metrics_as_columns(tmp_path):
-    store = ResultsStore(tmp_path / "trials.jsonl")
-    store.append({"trial_id": "a", "size": 5, "metrics": {"test_top1": 0.5}, "history": [{}]})
-    store.append({"trial_id": "b", "size": 9, "metrics": {}, "status": "failed"})
-    frame = store.frame()
-    assert list(frame["size"]) == [5, 9]
-    assert frame["test_top1"].iloc[0] == 0.5 and np.isnan(frame["test_top1"].iloc[1])
-    assert "history" not in frame
