@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import UsageError
+from studies.trial_process import python_path
 
-ROOT = Path(__file__).resolve().parent.parent
 INPUTS = {
     "shapes": (32, 3),
     "fashion_mnist": (28, 1),
@@ -191,7 +191,7 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
         "KERAS_BACKEND": backend,
         "OMP_NUM_THREADS": count,
         "TF_NUM_INTRAOP_THREADS": count,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": python_path(),
     }
     available = cores()
     os.sched_setaffinity(0, available[:threads])  # JAX counts the cores that it inherits, no more
@@ -215,15 +215,17 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
 
 
 def _title(options: Options) -> str:
+    size, batch = options.image_size, options.batch_size
     if options.fit:
-        size = f"{options.image_size} px" if options.image_size else "each at its study's size"
-        batch = f"batch {options.batch_size}" if options.batch_size else "its study's batch"
+        pixels = f"{size} px" if size else "each at its study's size"
+        images = f"batch {batch}" if batch else "its study's batch"
         return (
-            f"Training the built-in models, {size}, {batch}, {options.dtype}: fit and reading "
+            f"Training the built-in models, {pixels}, {images}, {options.dtype}: fit and reading "
             f"against the bare step"
         )
-    size, batch = options.image_size or 224, options.batch_size or 8
-    return f"A training step of {options.model}, {size} px, batch {batch}, {options.dtype}"
+    return (
+        f"A training step of {options.model}, {size or 224} px, batch {batch or 8}, {options.dtype}"
+    )
 
 
 def _stem(options: Options) -> str:

@@ -178,8 +178,12 @@ def bench(
         bool, _option("Measure fit and data reading of the built-in models.", "--fit")
     ] = False,
     model: Annotated[str, _option("A published model's name.")] = "ViT-S/16",
-    image_size: Annotated[int | None, _option("Pixels (224; with --fit its study's).", min=1)] = None,
-    batch_size: Annotated[int | None, _option("Images a step (8; with --fit its study's).", min=1)] = None,
+    image_size: Annotated[
+        int | None, _option("Pixels (224; with --fit its study's).", min=1)
+    ] = None,
+    batch_size: Annotated[
+        int | None, _option("Images a step (8; with --fit its study's).", min=1)
+    ] = None,
     backend: Annotated[
         str | None, _option("Those that are installed by default.", metavar="B,B")
     ] = None,

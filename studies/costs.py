@@ -19,8 +19,7 @@ from typing import Any
 
 from studies.errors import UsageError
 from studies.study import ModelEntry
-
-ROOT = Path(__file__).parent.parent
+from studies.trial_process import ROOT, python_path
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(":"),
+        "PYTHONPATH": python_path(),
         "CUDA_VISIBLE_DEVICES": "",  # counting needs no accelerator, and must not take its memory
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }

@@ -11,10 +11,17 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 _PR_SET_PDEATHSIG = 1
 _ORPHANED = 3  # exit status; nobody is left to read it
+
+
+def python_path() -> str:
+    """PYTHONPATH of a process that imports this checkout, wherever it is started."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def die_with_parent() -> None:
