@@ -118,11 +118,11 @@ def report(options: StudyOptions) -> int:
 
 
 def _report_on(folder: Path) -> None:
-    from studies.report import table, write_report
+    from studies.report import write_report
 
-    path = write_report(folder)
-    print(table(folder))
-    print(f"\nreport: {path}")
+    written = write_report(folder)
+    print(written.table)
+    print(f"\nreport: {written.path}")
     figure = folder / "figures" / "accuracy.png"
     if figure.exists():
         print(f"figure: {figure}")

@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from studies.analysis import Crossing
 from studies.analysis.findings import Findings, Pair, compared_pairs, find, main_backend
@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_report(folder: str | os.PathLike[str]) -> Path:
+class Report(NamedTuple):
+    """A written report."""
+
+    path: Path  # of report.md
+    table: str  # the answer and the accuracies, for a terminal
+
+
+def write_report(folder: str | os.PathLike[str]) -> Report:
     """Writes summary.csv, report.md and figures/*.png of a results folder.
 
     Args:
         folder: holds study.toml and trials.jsonl; the latter may be missing or partial.
 
     Returns:
-        The path of report.md.
+        Where it is, and its short form for a terminal.
 
     Raises:
         UsageError: the folder has no readable study.toml, or it cannot be written to.
@@ -49,17 +56,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         _write(path, markdown(results, findings, figures).encode())
     except OSError as error:
         raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from error
-    return path
-
-
-def table(folder: str | os.PathLike[str]) -> str:
-    """The answer and the accuracies of a results folder as text for a terminal.
-
-    Args:
-        folder: as for `write_report`.
-    """
-    results = read_results(Path(folder))
-    return table_text(results, analyse(results))
+    return Report(path, table_text(results, findings))
 
 
 def analyse(results: Results) -> Findings:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from studies.analysis.findings import Findings
+from studies.estimate import duration
 from studies.report_records import Results
 from studies.report_words import POINTS, answer, crossing_cell, points
 
@@ -34,7 +35,7 @@ def markdown(results: Results, findings: Findings, figures: Mapping[str, str]) -
         parts.append(_image("accuracy", figures))
     parts += [_setting(results, findings), _progress(results)]
     if len(findings.means):
-        parts += [_accuracies(results, findings), _differences(findings), _laws(findings, study)]
+        parts += [_accuracies(results, findings), _differences(findings), _laws(findings)]
         parts.append(_crossings(findings))
     parts += [_backends(results), _intervals(results, findings)]
     others = [_image(name, figures) for name in figures if name != "accuracy"]
@@ -216,7 +217,7 @@ def _differences(findings: Findings) -> str:
     return "## Differences by size\n\nIn points of test accuracy.\n\n" + "\n\n".join(tables)
 
 
-def _laws(findings: Findings, study: object) -> str:
+def _laws(findings: Findings) -> str:
     if not findings.laws and not findings.without_law:
         return ""
     lines = ["## Scaling laws", ""]
@@ -342,8 +343,8 @@ def _made(results: Results) -> str:
     seconds = [float(r["seconds"]) for r in results.done if r.get("seconds") is not None]
     if seconds:
         lines.append(
-            f"- Time of all finished trials together: {_duration(sum(seconds))} "
-            f"({_duration(sum(seconds) / len(seconds))} on average)"
+            f"- Time of all finished trials together: {duration(sum(seconds))} "
+            f"({duration(sum(seconds) / len(seconds))} on average)"
         )
     if "images_per_second" in results.frame and len(results.frame):
         speeds = results.frame.groupby(["model", "backend"])["images_per_second"].median()
@@ -376,11 +377,3 @@ def _counted(values: Mapping[str, int]) -> str:
 
 def _scaled(value: float | None, unit: float, form: str) -> str:
     return "?" if value is None else format(value / unit, form)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -10,7 +10,7 @@ import pytest
 
 from studies import report as report_module
 from studies.errors import UsageError
-from studies.report import table, write_report
+from studies.report import write_report
 from studies.report_records import read_results, summary_frame
 from tests.studies.synthetic import (
     CURVES,
@@ -36,7 +36,7 @@ def numbers(text):
 def full(tmp_path_factory):
     study = make_study()
     folder = write_folder(tmp_path_factory.mktemp("full"), study, make_records(study))
-    assert write_report(folder) == folder / "report.md"
+    assert write_report(folder).path == folder / "report.md"
     return folder
 
 
@@ -73,14 +73,15 @@ def test_the_head_names_data_and_sizes(report):
 
 
 def test_how_it_was_made(report):
-    for text in ("abcdef0", "keras 3.15.1", "cpu", "Threads a trial: 1", "2.1 h"):  # 63 * 120 s
+    time = "2 h 06 min"  # 63 * 120 s
+    for text in ("abcdef0", "keras 3.15.1", "cpu", "Threads a trial: 1", time):
         assert text in report
     assert "standard error of up to 0.50 points" in report  # sqrt(.25 / 10,000), the test set
 
 
 def test_all_commands_that_were_typed_are_told(tmp_path):
     study = make_study(["vit-s"], [500], 1).model_copy(update={"command": "run a\nrun b"})
-    text = write_report(write_folder(tmp_path, study, make_records(study))).read_text()
+    text = write_report(write_folder(tmp_path, study, make_records(study))).path.read_text()
     assert "- Commands, in turn: `run a`, `run b`\n" in text
 
 
@@ -167,7 +168,7 @@ def test_nothing_is_left_behind(full):
 
 
 def test_the_terminal_table(full):
-    lines = table(full).splitlines()
+    lines = write_report(full).table.splitlines()
     assert lines[0].startswith("vit-s overtakes bit-s")
     header = next(line for line in lines if line.lstrip().startswith("images"))
     assert header.split() == ["images", "vit-s", "bit-s", "vit-m"]
@@ -176,10 +177,10 @@ def test_the_terminal_table(full):
 
 def test_a_folder_without_records(tmp_path):
     folder = write_folder(tmp_path, make_study(), [])
-    text = write_report(folder).read_text()
-    assert "No trial has finished yet (0 of 63)" in text
+    written = write_report(folder)
+    assert "No trial has finished yet (0 of 63)" in written.path.read_text()
     assert pd.read_csv(folder / "summary.csv").empty
-    assert "No trial has finished yet" in table(folder)
+    assert "No trial has finished yet" in written.table
 
 
 def test_a_study_that_still_runs(tmp_path):
@@ -190,7 +191,7 @@ def test_a_study_that_still_runs(tmp_path):
     folder = write_folder(tmp_path, study, records)
     with open(folder / "trials.jsonl", "a", encoding="utf-8") as file:
         file.write('{"trial_id": "torn", "metr')
-    text = write_report(folder).read_text()
+    text = write_report(folder).path.read_text()
     assert "Preliminary: 7 of 63 trials are finished" in text
     assert "vit-s, size 500, seed 0, tensorflow: the loss is NaN at step 40" in text
     assert "7 of 63 trials finished, 1 failed, 55 to come" in text
@@ -199,7 +200,7 @@ def test_a_study_that_still_runs(tmp_path):
 
 def test_one_model_one_size(tmp_path):
     study = make_study(models=["vit-s"], sizes=[500])
-    text = write_report(write_folder(tmp_path, study, make_records(study))).read_text()
+    text = write_report(write_folder(tmp_path, study, make_records(study))).path.read_text()
     assert "only one model" in text
     assert "vit-s: no law" in text and "two sizes or more" in text
 
@@ -208,7 +209,7 @@ def test_several_backends_are_compared(tmp_path):
     study = make_study(["vit-s", "bit-s"], [500, 1000, 2000], 1, ["tensorflow", "jax", "torch"])
     records = make_records(study)
     folder = write_folder(tmp_path, study, records)
-    text = write_report(folder).read_text()
+    text = write_report(folder).path.read_text()
     values = [
         100 * r["metrics"]["test_top1"]
         for r in records
@@ -228,7 +229,7 @@ def test_missing_metrics_do_not_hurt(tmp_path):
         record["metrics"]["fewshot_10"] = None
         if number % 2:
             record["history"] = []
-    text = write_report(write_folder(tmp_path, study, records)).read_text()
+    text = write_report(write_folder(tmp_path, study, records)).path.read_text()
     assert "vit-s" in text
 
 
@@ -236,7 +237,7 @@ def test_results_of_another_protocol_are_left_out_and_told(tmp_path):
     study = make_study(models=["vit-s", "bit-s"], sizes=[500, 1000])
     records = make_records(study)
     records[0]["trial_id"] = "0" * 16
-    text = write_report(write_folder(tmp_path, study, records)).read_text()
+    text = write_report(write_folder(tmp_path, study, records)).path.read_text()
     assert "1 record(s) belong to no trial of the study" in text
 
 
