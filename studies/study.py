@@ -40,7 +40,7 @@ class Recipe(_Strict):
         weight_decay: decoupled, in Keras' convention (multiplied by the learning rate).
         beta_1, beta_2: of Adam.
         warmup_fraction: share of the steps in which the learning rate rises linearly.
-        schedule: how it falls to zero in the other steps.
+        schedule: how it falls in the other steps: by a cosine to zero, or linearly to 1e-5.
         clip_norm: largest global norm of the gradients; 0 switches clipping off.
         label_smoothing: of the training loss.
         augmentation: of the training images.
