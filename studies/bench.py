@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studies.environment import cores
 from studies.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -294,4 +295,4 @@ def _rounded(value: Any) -> Any:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return len(cores())

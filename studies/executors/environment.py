@@ -14,11 +14,6 @@ from studies.study import Trial
 ROOT = Path(__file__).parent.parent.parent
 
 
-def cores() -> list[int]:
-    """The processor cores that this process may use."""
-    return sorted(os.sched_getaffinity(0))
-
-
 def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
     """Environment variables of a trial's process.
 

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from studies.environment import bind, cores
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
-from studies.executors.environment import cores, environment, threads_and_cores
+from studies.executors.environment import environment, threads_and_cores
 from studies.study import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.trial")
@@ -117,7 +118,7 @@ class _Process:
         self.log = log
         self.recorded = False
         specification = log.with_suffix(".json")
-        specification.write_text(trial.model_dump_json(indent=1))
+        specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
         with open(log, "ab") as stderr:
             self.popen = subprocess.Popen(
                 [*command, str(specification), "--results", str(results)],
@@ -193,12 +194,11 @@ def _affinity(first: int, count: int) -> Any:
     """
     available = cores()
     start = os.getpid() + first
-    chosen = {available[(start + index) % len(available)] for index in range(count)}
-    os.sched_setaffinity(0, chosen)  # of this thread alone; a child inherits it
+    bind({available[(start + index) % len(available)] for index in range(count)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, available)
+        bind(available)
 
 
 def _stop(processes: Any) -> None:

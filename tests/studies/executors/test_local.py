@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from studies.environment import cores
 from studies.errors import UsageError
 from studies.executors import log_name
-from studies.executors.environment import cores
 from studies.executors.local import LocalExecutor
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import ExecutorContract
@@ -49,6 +49,20 @@ def test_a_trial_keeps_the_threads_it_first_started_with(tmp_path):
     )
     assert records[-1]["environment"]["OMP_NUM_THREADS"] == "7"
     assert records[-1]["cores"] == 1
+
+
+def test_a_system_that_binds_no_processes_runs_trials_on_all_cores(tmp_path, monkeypatch):
+    """macOS and Windows."""
+    every = len(cores())
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    records = []
+    LocalExecutor(2, command=COMMAND).run(
+        [trial()], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
+    )
+    assert records[-1]["environment"]["OMP_NUM_THREADS"] == "2"
+    assert records[-1]["cores"] == every  # which the trial counts for itself
 
 
 def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
