@@ -120,14 +120,20 @@ class _Process:
         specification = log.with_suffix(".json")
         specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
         with open(log, "ab") as stderr:
-            self.popen = subprocess.Popen(
-                [*command, str(specification), "--results", str(results)],
-                stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=variables,
-                start_new_session=True,  # Ctrl-C is the driver's business
-            )
+            try:
+                self.popen = subprocess.Popen(
+                    [*command, str(specification), "--results", str(results)],
+                    stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    start_new_session=True,  # Ctrl-C is the driver's business
+                )
+            except OSError as error:  # of memory or processes, not of the disk
+                raise UsageError(
+                    f"cannot start a trial's process ({error.strerror or error}): choose fewer "
+                    f"--workers, or end other programs; finished trials are kept"
+                ) from error
 
     def read(self, slot: int, events: queue.Queue[Any]) -> None:
         """Hand events on, then None once the process has ended (runs in its own thread)."""

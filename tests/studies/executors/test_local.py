@@ -1,5 +1,6 @@
 """The local executor: the contract, and that trials never outlive their driver."""
 
+import errno
 import json
 import os
 import signal
@@ -76,6 +77,23 @@ def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
         [each], tmp_path, tmp_path / "logs", lambda t, e: events.append(e)
     )
     assert events == [event]
+
+
+def test_a_process_that_cannot_start_is_no_trouble_with_the_disk(tmp_path, monkeypatch):
+    """On a machine without memory for a second trial, the first one is ended too."""
+    started, start = [], subprocess.Popen
+
+    def popen(*arguments, **options):
+        if started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    trials = [trial("hangs", seed=seed) for seed in range(2)]
+    with pytest.raises(UsageError, match=r"\(Resource temporarily .*\): choose fewer --workers"):
+        LocalExecutor(2, 1, COMMAND).run(trials, tmp_path, tmp_path / "logs", lambda t, e: None)
+    assert started[0].returncode is not None
 
 
 def test_an_interruption_leaves_no_process_behind(tmp_path):
