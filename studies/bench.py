@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studies.environment import bind, cores
 from studies.errors import UsageError
 from studies.trial_process import python_path
 
@@ -63,7 +64,6 @@ class Options:
 
 def run(options: Options) -> int:
     """Measure how fast models train here."""
-    from studies.executors.environment import cores
 
     requests = _requests(options)
     threads = options.threads or len(cores())
@@ -182,7 +182,6 @@ def _backends(text: str | None) -> list[str]:
 
 
 def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict[str, Any]:
-    from studies.executors.environment import cores
 
     count = str(threads)
     environment = {
@@ -194,7 +193,7 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
         "PYTHONPATH": python_path(),
     }
     available = cores()
-    os.sched_setaffinity(0, available[:threads])  # JAX counts the cores that it inherits, no more
+    bind(available[:threads])  # JAX counts the cores that it inherits, no more
     try:
         process = subprocess.run(
             [sys.executable, "-m", "studies.bench_worker"],
@@ -204,7 +203,7 @@ def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict
             text=True,
         )
     finally:
-        os.sched_setaffinity(0, available)
+        bind(available)
     if process.returncode:
         raise UsageError(
             f"the measurement on {backend} ended with exit code {process.returncode}; "

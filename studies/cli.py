@@ -226,7 +226,11 @@ def inspect(
     ] = 128,
     backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
     name: Annotated[
-        str | None, _option("Name of the results folder (inspect-CHECKPOINT by default).")
+        str | None,
+        _option(
+            "Name of the results folder; by default inspect- and the checkpoint's name, or its "
+            "folder's name for a trial's best.keras."
+        ),
     ] = None,
     results: Results = RUNS,
 ) -> None:

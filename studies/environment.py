@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,19 @@ class Threads(NamedTuple):
     cores: int
 
 
+def cores() -> list[int]:
+    """The processor cores that this process may use; all of them where no system call tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def bind(chosen: Iterable[int]) -> None:
+    """Bind this thread and what it starts to some cores; macOS and Windows cannot, and ignore it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, chosen)
+
+
 def settle_threads(path: Path) -> Threads:
     """Fix the number of threads for this process, the way the trial's first process had it.
 
@@ -43,9 +57,9 @@ def settle_threads(path: Path) -> Threads:
     """
     wanted = _noted(path)
     if wanted is None:
-        cores = len(os.sched_getaffinity(0))
+        available = len(cores())
         given = os.environ.get("OMP_NUM_THREADS", "")
-        wanted = Threads(int(given) if given.isdigit() and int(given) else cores, cores)
+        wanted = Threads(int(given) if given.isdigit() and int(given) else available, available)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(wanted._asdict()) + "\n")
@@ -133,10 +147,10 @@ def _noted(path: Path) -> Threads | None:
 
 
 def _limit_cores(wanted: int) -> int:
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = cores()
     if len(allowed) > wanted:
-        os.sched_setaffinity(0, allowed[:wanted])
-        return wanted
+        bind(allowed[:wanted])
+        return len(cores())
     if len(allowed) < wanted:
         print(
             f"This trial started on {wanted} cores and goes on with {len(allowed)}: the bits of "

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from studies.costs import Cost
-from studies.environment import cpu_name, on_gpu
+from studies.environment import cores, cpu_name, on_gpu
 from studies.errors import UsageError
-from studies.executors.environment import cores
 from studies.store import Record, ResultsStore
 from studies.study import Trial
 

@@ -33,7 +33,7 @@ class Options:
     show: int = 6  # attention maps
     count: int = 128  # images that the attention distance is averaged over
     backend: str | None = None
-    name: str | None = None  # of the results folder
+    name: str | None = None  # of the results folder; None: after the checkpoint
     results: Path = Path("runs")
 
 
@@ -44,7 +44,7 @@ def run(options: Options) -> int:
     model = _model(options)
     images = _images(options.images, _channels_last_shape(model), max(options.count, options.show))
     figures = _figures(model, images, options.show, options.count)
-    folder = options.results.expanduser() / (options.name or f"inspect-{options.checkpoint.stem}")
+    folder = options.results.expanduser() / (options.name or _name(options.checkpoint))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, ax in figures.items():
@@ -57,6 +57,12 @@ def run(options: Options) -> int:
             f"folder with --results."
         ) from None
     return 0
+
+
+def _name(checkpoint: Path) -> str:
+    # Every trial's model is called best.keras: the trial's folder tells which one it is.
+    trial = checkpoint.stem == "best"
+    return f"inspect-{checkpoint.resolve().parent.name if trial else checkpoint.stem}"
 
 
 def _model(options: Options) -> Any:
@@ -115,14 +121,12 @@ def _images(source: str, shape: tuple[int, int, int], number: int) -> np.ndarray
         files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
         if not files:
             raise UsageError(f"There is no image in {folder}: give a folder of image files.")
-        # Spread over the folder: its first files may all be of one class.
-        chosen = [
-            files[i] for i in np.linspace(0, len(files) - 1, min(number, len(files)), dtype=int)
-        ]
+        chosen = [files[i] for i in _spread(len(files), number)]
         return np.stack([decode(f, str(f), shape[:2], shape[2]) for f in chosen])
     from studies import data
 
-    images = np.asarray(data.load(source, shape[:2]).test.images[:number])
+    test = data.load(source, shape[:2]).test
+    images = test.images[_spread(len(test), number)]
     if images.shape[-1] == 1 and shape[2] == 3:
         images = images.repeat(3, axis=-1)
     if images.shape[-1] != shape[2]:
@@ -131,6 +135,13 @@ def _images(source: str, shape: tuple[int, int, int], number: int) -> np.ndarray
             f"{shape[2]}: choose another data set with --images."
         )
     return images
+
+
+def _spread(total: int, number: int) -> np.ndarray:
+    """At most `number` indices, evenly over all: the first images may all be of one class."""
+    import numpy as np
+
+    return np.linspace(0, total - 1, min(number, total), dtype=int)
 
 
 def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str, Axes]:
@@ -145,18 +156,18 @@ def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str,
     patch = (height / model.grid[0], width / model.grid[1])
     first = model.get_config()["data_format"] == "channels_first"
     fed = np.moveaxis(inputs, -1, 1) if first else inputs
-    maps = inspection.attention_map(model, fed[:show], batch_size=BATCH)
+    shown, counted = _spread(len(fed), show), _spread(len(fed), count)
+    maps = inspection.attention_map(model, fed[shown], batch_size=BATCH)
     chunk = _images_at_once(model)
-    starts = range(0, min(count, len(fed)), chunk)
-    chunks = [fed[start : min(start + chunk, count)] for start in starts]
+    chunks = [counted[start : start + chunk] for start in range(0, len(counted), chunk)]
     distances = [
         inspection.attention_distance(
-            inspection.attention_scores(model, some, batch_size=BATCH), model.grid, patch
+            inspection.attention_scores(model, fed[some], batch_size=BATCH), model.grid, patch
         )
         for some in chunks
     ]
     drawn = {
-        "attention_maps": plots.attention_maps(inputs[:show], maps)[0],
+        "attention_maps": plots.attention_maps(inputs[shown], maps)[0],
         "attention_distance": plots.attention_distance(
             np.average(distances, axis=0, weights=[len(some) for some in chunks]), (height, width)
         ),

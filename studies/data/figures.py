@@ -14,6 +14,15 @@ import numpy as np
 _HALF_TURN = np.float32(np.pi)
 
 
+def exactly(function: np.ufunc, *values: np.ndarray) -> np.ndarray:
+    """A sine or the like of float32 numbers, computed in float64 and rounded: float32.
+
+    NumPy's float32 sines differ in the last bit from one kind of processor to another, and with them
+    pixels; in float64 they differ far behind what is kept.
+    """
+    return function(*values, dtype=np.float64).astype(np.float32)
+
+
 def length(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The distance from the middle."""
     squares = u * u
@@ -55,13 +64,13 @@ def cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Five points: all ten halves of them are folded onto one edge."""
     tenth = np.float32(np.pi / 5)
-    turn = np.abs((np.arctan2(u, -v) + _HALF_TURN) % (2 * tenth) - tenth)  # 0 .. tenth
+    turn = np.abs((exactly(np.arctan2, u, -v) + _HALF_TURN) % (2 * tenth) - tenth)  # 0 .. tenth
     radius = length(u, v)
     # The fold puts a hollow at turn 0 and a point, at length 1, at turn tenth.
     hollow, point = 0.42, np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)])
     edge = point - [hollow, 0.0]
     normal = np.array([edge[1], -edge[0]]) / np.hypot(*edge)
-    along, across = radius * np.cos(turn), radius * np.sin(turn)
+    along, across = radius * exactly(np.cos, turn), radius * exactly(np.sin, turn)
     return (along - np.float32(hollow)) * np.float32(normal[0]) + across * np.float32(normal[1])
 
 

@@ -2,12 +2,12 @@
 
 ::
 
-    PATH/cats/1.jpg                 PATH/train/cats/1.jpg
-    PATH/cats/more/2.png    or      PATH/val/cats/7.jpg      (or validation; may be missing)
-    PATH/dogs/3.webp                PATH/test/dogs/9.jpg     (may be missing)
+    PATH/cats/1.jpg                 PATH/train/cats/1.jpg    (or training)
+    PATH/cats/more/2.png    or      PATH/val/cats/7.jpg      (or validation, valid, dev; may be missing)
+    PATH/dogs/3.webp                PATH/test/dogs/9.jpg     (or testing; may be missing)
 
 Classes are the folders' names in alphabetical order. Hidden files and files of other kinds than
-images are left alone.
+images are left alone; folders with images beside those of the splits are refused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from studies.data.images import ImageSize, decode, dimensions, parallel
+from studies.data.splits import split_called
 from studies.errors import UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
 class ImageFolder:
@@ -34,7 +34,8 @@ class ImageFolder:
 
     Raises:
         UsageError: the path is no readable folder, has no images or less than two classes, a
-            class is empty, or a split holds classes that are not trained.
+            class is empty, a split holds classes that are not trained, or it is not clear which
+            folders are splits.
     """
 
     def __init__(self, name: str, size: ImageSize | None = None) -> None:
@@ -95,29 +96,7 @@ class ImageFolder:
     def _scan(self) -> dict[str, dict[str, list[Path]]]:
         """split -> class -> files."""
         try:
-            tops = {folder.name: folder for folder in _folders(self.root)}
-            # A class may be called "train" or "test"; a split is a folder of folders.
-            splits = {
-                split: [tops[n] for n in names if n in tops and _folders(tops[n])]
-                for split, names in _SPLITS.items()
-            }
-            given = {split: folders for split, folders in splits.items() if folders}
-            names_of_splits = {name for names in _SPLITS.values() for name in names}
-            if not given and len(tops) > 1 and tops.keys() <= names_of_splits:
-                # Else they would be taken for classes, and a study would learn to tell them apart.
-                raise UsageError(
-                    f"The image folder {self.root} has {' and '.join(sorted(tops))} without folders "
-                    f"for the classes: put the images into one folder a class in each of them."
-                )
-            for split, folders in given.items():
-                names = " and ".join(folder.name for folder in folders)
-                if len(folders) > 1 or "train" not in given:
-                    raise UsageError(
-                        f"The image folder {self.root} has {names} for the split {split}"
-                        f"{', but no train' if 'train' not in given else ''}: name the folders "
-                        f"train, val and test, each with one folder a class."
-                    )
-            where = {split: folders[0] for split, folders in given.items()} or {"train": self.root}
+            where = self._splits() or {"train": self.root}
             found = {s: {c.name: _files(c) for c in _folders(f)} for s, f in where.items()}
         except OSError as error:
             raise UsageError(
@@ -126,6 +105,42 @@ class ImageFolder:
             ) from error
         self._check(found, where)
         return found
+
+    def _splits(self) -> dict[str, Path]:
+        """split -> its folder; nothing where the folders are those of the classes."""
+        given: dict[str, list[Path]] = {}
+        flat, others = [], []
+        for folder in _folders(self.root):
+            # A class may be called "train" or "test"; a split is a folder of folders.
+            split = split_called(folder.name)
+            if split is None:
+                others.append(folder)
+            elif _folders(folder):
+                given.setdefault(split, []).append(folder)
+            else:
+                flat.append(folder)
+        if flat and (given or (len(flat) > 1 and not others)):
+            # Else they would be taken for classes, and a study would learn to tell them apart.
+            raise UsageError(
+                f"The image folder {self.root} has {_names(flat)} without folders for the classes: "
+                f"put the images into one folder a class in each split, or remove the split."
+            )
+        left = [folder for folder in others if given and _files(folder)]
+        if left:
+            splits = _names([folder for folders in given.values() for folder in folders])
+            raise UsageError(
+                f"The image folder {self.root} has images in {_names(left)} beside what look like "
+                f"splits ({splits}): move {_names(left)} into train or elsewhere or, if all of them "
+                f"are classes, rename {splits}."
+            )
+        for split, folders in given.items():
+            if len(folders) > 1 or "train" not in given:
+                raise UsageError(
+                    f"The image folder {self.root} has {_names(folders)} for the split {split}"
+                    f"{', but no train' if 'train' not in given else ''}: name the folders "
+                    f"train, val and test, each with one folder a class."
+                )
+        return {split: folders[0] for split, folders in given.items()}
 
     def _check(self, found: dict[str, dict[str, list[Path]]], where: dict[str, Path]) -> None:
         train = found["train"]
@@ -152,6 +167,11 @@ class ImageFolder:
                         f"The class {name!r} of {where[split]} is not among those in train: "
                         f"add it there or remove it."
                     )
+
+
+def _names(folders: list[Path]) -> str:
+    names = [folder.name for folder in folders]
+    return " and ".join(names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"])
 
 
 def _folders(path: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from studies.environment import cores
 from studies.errors import UsageError
 
 ImageSize = tuple[int, int]  # (H, W)
@@ -95,7 +95,7 @@ def parallel(function: Callable[[int], np.ndarray], indices: Sequence[int]) -> n
 
     Threads do: Pillow decodes and resizes outside Python's lock.
     """
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = len(cores())
     if workers == 1 or len(indices) < 32:
         return np.stack([function(index) for index in indices])
     pool = ThreadPoolExecutor(workers)

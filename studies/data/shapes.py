@@ -162,14 +162,17 @@ class _Canvas:
         waves = _uniform(rng, 0.3, 5) * np.float32(2 * np.pi) / self.side
         strength = _uniform(rng, 0, PATTERN)
         start = _uniform(rng, 0, 2 * np.pi)
-        along = self.x * (np.cos(angle) * waves) + (self.y * (np.sin(angle) * waves) + start)
-        wave = np.sin(along, out=along)
-        wave *= strength
+        cos, sin = figures.exactly(np.cos, angle), figures.exactly(np.sin, angle)
+        across, down = self.x * (cos * waves), self.y * (sin * waves) + start
+        # sin(across + down), but with sines of rows and columns alone: those of all pixels cost more.
+        wave = figures.exactly(np.sin, across) * (strength * figures.exactly(np.cos, down))
+        change = figures.exactly(np.cos, across) * (strength * figures.exactly(np.sin, down))
+        wave += change
         if coverage is not None:
             wave *= coverage
         tint = rng.random((3, BLOCK, 1, 1), np.float32)
         for plane, part in zip(self.planes, tint, strict=True):
-            plane += wave * part
+            plane += np.multiply(wave, part, out=change)
 
     def piece(self, rng: np.random.Generator) -> None:
         """Lays one bar or arc somewhere: long and thin, so that it is none of the figures."""
@@ -197,7 +200,7 @@ class _Canvas:
         x, y = (self.side * _uniform(rng, -1, 1) * reach for _ in range(2))
         radius *= self.side
         u, v = self._turned(x, y, _uniform(rng, -TURN, TURN))
-        stretch = np.exp(_uniform(rng, -0.5, 0.5) * np.float32(np.log(STRETCH)))
+        stretch = figures.exactly(np.exp, _uniform(rng, -0.5, 0.5) * np.float32(np.log(STRETCH)))
         u /= radius * stretch
         v /= radius / stretch
         distance = np.empty_like(u)
@@ -226,7 +229,7 @@ class _Canvas:
         self, x: np.ndarray, y: np.ndarray, angle: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates about (x, y), turned, in pixels: two arrays (BLOCK, H, W)."""
-        cos, sin = np.cos(angle), np.sin(angle)
+        cos, sin = figures.exactly(np.cos, angle), figures.exactly(np.sin, angle)
         across, down = self.x - x, self.y - y  # (BLOCK, 1, W), (BLOCK, H, 1)
         return across * cos + down * sin, down * cos - across * sin
 

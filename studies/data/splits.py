@@ -16,7 +16,17 @@ from studies.data.dataset import SPLITS
 from studies.data.subsets import SPLIT_SEED, stratified_cut
 from studies.errors import UsageError
 
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}  # what data sets call them, in letters of either case; of two, TensorFlow Datasets' first one counts
 VALIDATION_PART, TEST_PART, AT_MOST = 0.1, 0.2, 10_000
+
+
+def split_called(name: str) -> str | None:
+    """The split that goes by a name: "train", "validation", "test" or, for any other name, None."""
+    return next((split for split, names in NAMES.items() if name.lower() in names), None)
 
 
 def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str, np.ndarray]]:
@@ -32,8 +42,14 @@ def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str
         increasing, int64.
 
     Raises:
-        UsageError: there are too few images to cut the missing splits from.
+        UsageError: a split has no images, or there are too few to cut the missing splits from.
     """
+    for split in SPLITS:
+        if split in labels and len(labels[split]) == 0:
+            raise UsageError(
+                f"The data set {name} has a {split} split without images: add some, remove the "
+                f"split's folder, or choose another data set."
+            )
     plan = {split: (split, np.arange(len(labels[split]))) for split in SPLITS if split in labels}
     whole = len(labels["train"])
     limit = AT_MOST if "validation" in labels or "test" in labels else whole

@@ -17,13 +17,8 @@ import numpy as np
 
 from studies.data.images import ImageSize, decode, parallel
 from studies.data.prepare import write
+from studies.data.splits import NAMES
 from studies.errors import UsageError
-
-_SPLIT_NAMES = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
 
 
 def main() -> None:
@@ -186,10 +181,11 @@ class TfdsSource:
 
 def _origins(name: str, offered: list[str]) -> dict[str, str]:
     """Which of the offered splits train, validate and test."""
+    written = {n.lower(): n for n in offered}
     found = {
-        split: next(n for n in names if n in offered)
-        for split, names in _SPLIT_NAMES.items()
-        if any(n in offered for n in names)
+        split: next(written[n] for n in names if n in written)
+        for split, names in NAMES.items()
+        if any(n in written for n in names)
     }
     if "train" not in found:
         if len(offered) != 1:

@@ -10,13 +10,7 @@ import os
 from pathlib import Path
 
 from studies.study import Trial
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def cores() -> list[int]:
-    """The processor cores that this process may use."""
-    return sorted(os.sched_getaffinity(0))
+from studies.trial_process import python_path
 
 
 def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
@@ -44,7 +38,7 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": python_path(),
     }
     if shared:
         variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"

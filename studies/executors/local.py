@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from studies.environment import bind, cores
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
-from studies.executors.environment import cores, environment, threads_and_cores
+from studies.executors.environment import environment, threads_and_cores
 from studies.study import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.trial")
@@ -117,16 +118,22 @@ class _Process:
         self.log = log
         self.recorded = False
         specification = log.with_suffix(".json")
-        specification.write_text(trial.model_dump_json(indent=1))
+        specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
         with open(log, "ab") as stderr:
-            self.popen = subprocess.Popen(
-                [*command, str(specification), "--results", str(results)],
-                stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=variables,
-                start_new_session=True,  # Ctrl-C is the driver's business
-            )
+            try:
+                self.popen = subprocess.Popen(
+                    [*command, str(specification), "--results", str(results)],
+                    stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    start_new_session=True,  # Ctrl-C is the driver's business
+                )
+            except OSError as error:  # of memory or processes, not of the disk
+                raise UsageError(
+                    f"cannot start a trial's process ({error.strerror or error}): choose fewer "
+                    f"--workers, or end other programs; finished trials are kept"
+                ) from error
 
     def read(self, slot: int, events: queue.Queue[Any]) -> None:
         """Hand events on, then None once the process has ended (runs in its own thread)."""
@@ -193,12 +200,11 @@ def _affinity(first: int, count: int) -> Any:
     """
     available = cores()
     start = os.getpid() + first
-    chosen = {available[(start + index) % len(available)] for index in range(count)}
-    os.sched_setaffinity(0, chosen)  # of this thread alone; a child inherits it
+    bind({available[(start + index) % len(available)] for index in range(count)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, available)
+        bind(available)
 
 
 def _stop(processes: Any) -> None:

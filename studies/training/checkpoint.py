@@ -191,6 +191,8 @@ def _dtype(name: str) -> np.dtype:
 
 def _sync_directory(folder: Path) -> None:
     """Make the rename itself durable (a power cut may otherwise forget it)."""
+    if sys.platform == "win32":  # it opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

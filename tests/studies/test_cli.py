@@ -369,8 +369,7 @@ def test_records_of_a_torn_file_are_counted_and_the_tear_is_told(project):
 
 
 def test_times_are_estimated_from_finished_trials_of_this_machine(project):
-    from studies.environment import cpu_name
-    from studies.executors.environment import cores
+    from studies.environment import cores, cpu_name
 
     project("run")
     lines = project.lines()

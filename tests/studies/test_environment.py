@@ -61,6 +61,18 @@ def test_missing_cores_are_said(tmp_path, capsys, monkeypatch):
     assert "started on 4096 cores" in capsys.readouterr().err
 
 
+def test_without_system_calls_for_them_all_cores_count_and_stay_unbound(tmp_path, monkeypatch):
+    """macOS and Windows have none."""
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name)
+    for variable in (*environment.THREAD_VARIABLES, "XLA_FLAGS"):
+        monkeypatch.setenv(variable, "")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert settle_threads(tmp_path / "first.json") == Threads(3, 3)
+    (tmp_path / "noted.json").write_text('{"threads": 2, "cores": 2}')
+    assert settle_threads(tmp_path / "noted.json") == Threads(2, 3)
+
+
 def test_the_commit_is_gits_own_answer():
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"],

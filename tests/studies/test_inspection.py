@@ -1,5 +1,7 @@
 """`python -m studies inspect`, from a file to figures."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -52,10 +54,39 @@ def test_a_keras_file(tmp_path, photos, capsys):
     }
 
 
+def test_models_of_two_trials_do_not_share_a_folder(tmp_path, monkeypatch):
+    """Every trial's model is called best.keras, and its folder after the trial."""
+    (tmp_path / "b2").mkdir()
+    monkeypatch.chdir(tmp_path / "b2")
+    paths = (Path("a1/best.keras"), Path("best.keras"), Path("a1/vit.keras"))
+    assert [inspection._name(path) for path in paths] == ["inspect-a1", "inspect-b2", "inspect-vit"]
+
+
+def test_the_images_of_a_data_set_are_of_all_classes(tmp_path, monkeypatch):
+    """The test split of a folder is sorted by class; here each image is as grey as its class."""
+    for label in range(4):
+        for split in ("train", "val", "test"):
+            folder = tmp_path / split / f"class{label}"
+            folder.mkdir(parents=True)
+            for number in range(9):
+                Image.new("RGB", (24, 16), (60 * label,) * 3).save(folder / f"{number}.png")
+    chosen = inspection._images(f"folder:{tmp_path}", (16, 24, 3), 8)
+    assert [image[0, 0, 0] for image in chosen] == [0, 0, 60, 60, 120, 120, 180, 180]
+    drawn = []
+    monkeypatch.setattr(
+        "studies.plots.inspection.attention_maps", lambda images, maps: (drawn.append(images), 0)
+    )
+    model = keras_vit.VisionTransformer(**{**VIT, "input_shape": (16, 24, 3)})
+    inspection._figures(model, chosen, show=3, count=1)
+    shown = (drawn[0][:, 0, 0, 0] + 1) * 127.5
+    np.testing.assert_allclose(shown, [0, 60, 180], atol=1e-3)
+
+
 def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkeypatch):
     model = keras_vit.VisionTransformer(**{**VIT, "input_shape": (16, 24, 3)})
     images = rng.integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
-    scores = keras_vit.inspection.attention_scores(model, images[:4] / 127.5 - 1)
+    spread = images[[0, 1, 2, 4]]
+    scores = keras_vit.inspection.attention_scores(model, spread / 127.5 - 1)
     expected = keras_vit.inspection.attention_distance(scores, (2, 3), 8)[0]
     # Three images at a time (7 tokens, 2 heads, 1 block, 4 bytes each), then the fourth alone.
     monkeypatch.setattr(inspection, "SCORES", 3 * 4 * 2 * 7**2)

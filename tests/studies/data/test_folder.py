@@ -45,11 +45,16 @@ def test_classes_are_folders_and_splits_are_cut(tmp_path, opened):
     assert sorted(everything) == [(i, 0) for i in range(30)] + [(100 + i, 1) for i in range(20)]
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
-def test_given_splits_are_honoured(tmp_path, opened, name):
-    for number, split in enumerate(("train", name, "test")):
+@pytest.mark.parametrize(
+    "names", ["train val test", "Training Validation Testing", "TRAIN valid Test", "train dev test"]
+)
+def test_given_splits_are_honoured(tmp_path, opened, names):
+    for number, split in enumerate(names.split()):
         add(tmp_path / "images" / split / "a", 4, first=50 * number)
         add(tmp_path / "images" / split / "b", 4, first=50 * number + 10)
+    (tmp_path / "images" / "labels.csv").write_text("a stray file")
+    add(tmp_path / "images" / ".cache" / "a")
+    (tmp_path / "images" / "notes").mkdir()
     data = opened()
     assert values(data.validation) == [(50 + i, 0) for i in range(4)] + [
         (60 + i, 1) for i in range(4)
@@ -77,6 +82,29 @@ def test_splits_without_classes_are_not_taken_for_classes(tmp_path, opened):
     for name in ("train", "test"):
         add(tmp_path / "images" / name, 10)
     with pytest.raises(UsageError, match="has test and train without folders for the classes"):
+        opened()
+    for name in ("a", "b"):
+        add(tmp_path / "images" / "train" / name, 10)
+    with pytest.raises(UsageError, match="has test without folders for the classes"):
+        opened()
+
+
+def test_classes_beside_splits_are_refused(tmp_path, opened):
+    """Else a class with folders inside that is called train would be the whole data set."""
+    for name in ("car", "plane", "train/steam", "train/electric"):
+        add(tmp_path / "images" / name, 10)
+    with pytest.raises(UsageError, match=r"images in car and plane beside .* splits \(train\)"):
+        opened()
+    (tmp_path / "images" / "train").rename(tmp_path / "images" / "railway")
+    assert opened().info.class_names == ("car", "plane", "railway")
+
+
+@pytest.mark.parametrize("empty", ["test", "val"])
+def test_a_split_without_images_is_refused(tmp_path, opened, empty):
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            add(tmp_path / "images" / split / name, 0 if split == empty else 4)
+    with pytest.raises(UsageError, match=rf"a {empty}\w* split without images: add some, remove"):
         opened()
 
 
@@ -136,11 +164,14 @@ def test_wrong_folders_are_refused_in_a_sentence_and_nothing_is_written(tmp_path
     refused("class 'b' of the image folder .* has no images")
     add(images / "b")
     add(images / "test" / "a")
+    refused(r"has images in a and b beside what look like splits \(test\): move a and b into train")
+    for name in ("a", "b"):
+        (images / name).rename(tmp_path / name)
     refused("has test for the split test, but no train")
     (images / "test").rename(images / "train")
     add(images / "val" / "a")
     add(images / "validation" / "a")
-    refused("has validation and val for the split validation: name the folders train, val and test")
+    refused("has val and validation for the split validation: name the folders train, val and test")
     (images / "validation").rename(tmp_path / "elsewhere")
     add(images / "train" / "b")
     add(images / "val" / "c")

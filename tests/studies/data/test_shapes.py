@@ -1,5 +1,9 @@
 """The drawn images: the same for ever, nested, balanced, varied, and independent of their number."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -65,6 +69,15 @@ def test_another_size_is_drawn_at_that_size():
     # The same figures at the same places: what differs is noise and the edges' smoothness.
     apart = np.abs(doubled - draw("train", 0)[0]).mean()
     assert apart < np.abs(doubled - np.roll(draw("train", 0)[0], 1, axis=0)).mean() / 3
+
+
+def test_a_processor_without_vector_instructions_draws_the_same():
+    """NumPy's float32 sines differ in the last bit from one instruction set to another."""
+    code = "from studies.data.shapes import Shapes; print(Shapes('shapes', (48, 64)).fingerprint())"
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])  # chosen at run time
+    plain = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(found)}
+    drawn = subprocess.check_output([sys.executable, "-c", code], env=plain, text=True)
+    assert drawn.strip() == Shapes("shapes", (48, 64)).fingerprint()
 
 
 @pytest.mark.parametrize("name", list(FIGURES))

@@ -1,5 +1,6 @@
 """The local executor: the contract, and that trials never outlive their driver."""
 
+import errno
 import json
 import os
 import signal
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from studies.environment import cores
 from studies.errors import UsageError
 from studies.executors import log_name
-from studies.executors.environment import cores
 from studies.executors.local import LocalExecutor
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import ExecutorContract
@@ -51,6 +52,20 @@ def test_a_trial_keeps_the_threads_it_first_started_with(tmp_path):
     assert records[-1]["cores"] == 1
 
 
+def test_a_system_that_binds_no_processes_runs_trials_on_all_cores(tmp_path, monkeypatch):
+    """macOS and Windows."""
+    every = len(cores())
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    records = []
+    LocalExecutor(2, command=COMMAND).run(
+        [trial()], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
+    )
+    assert records[-1]["environment"]["OMP_NUM_THREADS"] == "2"
+    assert records[-1]["cores"] == every  # which the trial counts for itself
+
+
 def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
     each = trial()
     (tmp_path / "logs").mkdir()
@@ -62,6 +77,23 @@ def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
         [each], tmp_path, tmp_path / "logs", lambda t, e: events.append(e)
     )
     assert events == [event]
+
+
+def test_a_process_that_cannot_start_is_no_trouble_with_the_disk(tmp_path, monkeypatch):
+    """On a machine without memory for a second trial, the first one is ended too."""
+    started, start = [], subprocess.Popen
+
+    def popen(*arguments, **options):
+        if started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    trials = [trial("hangs", seed=seed) for seed in range(2)]
+    with pytest.raises(UsageError, match=r"\(Resource temporarily .*\): choose fewer --workers"):
+        LocalExecutor(2, 1, COMMAND).run(trials, tmp_path, tmp_path / "logs", lambda t, e: None)
+    assert started[0].returncode is not None
 
 
 def test_an_interruption_leaves_no_process_behind(tmp_path):
