@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from studies.analysis.curve import Draws, student_factor, why_no_interval
+from studies.analysis.intervals import difference_interval
 from studies.analysis.scaling_law import ScalingLaw
 
 # How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
@@ -145,9 +146,12 @@ def measured_crossing(
         at = np.interp([left, right], fine, gap)
         roots.append(math.exp(left + (right - left) * at[0] / (at[0] - at[1])))
     one_seed = bool(np.isnan(half).all())
-    note = "one seed only: there is no interval" if one_seed else ""
-    low_gap, high_gap = gap - half, gap + half
-    unclear = (low_gap <= 0) & (high_gap >= 0)
+    note = ""
+    if one_seed:
+        note = "one seed only: there is no interval"
+    elif np.isnan(half).any():
+        note = "some sizes have one seed only: there the order is not clear"
+    unclear = ~((gap - half > 0) | (gap + half < 0))  # also where there is no interval
     if not roots:
         leader = _leader(float(gap[-1]))
         low, high = (None, None) if one_seed else _run(fine, unclear, None)
@@ -159,7 +163,7 @@ def measured_crossing(
     fine, unclear = np.insert(fine, at, math.log(size)), np.insert(unclear, at, True)
     gap = np.insert(gap, at, 0.0)
     low, high = (None, None) if one_seed else _run(fine, unclear, math.log(size))
-    if low == 0.0 and high == math.inf:
+    if low == 0.0 and high == math.inf and not note:
         note = "the seeds cannot tell the two apart"
     leader = _leader(float(gap[fine < math.log(size)][-1])) if size > common[0] else None
     return Crossing(size, low, high, "measured", leader, tuple(roots[:-1]), level, note)
@@ -276,48 +280,27 @@ def _differences(a, b, level):  # type: ignore[no-untyped-def]
     """Common sizes, and a function of log size: difference of error a - b and half its interval."""
     tables = [_by_seed(*part) for part in (a, b)]
     common = np.array(sorted(set(tables[0]) & set(tables[1])))
-    pairs = []
-    for size in common:
-        one, two = tables[0][size], tables[1][size]
-        matched = sorted(set(one) & set(two), key=str)
-        pairs.append((one, two, matched))
+    pairs = [(tables[0][size], tables[1][size]) for size in common]
     logs = np.log(common) if len(common) else common
-    everywhere = set.intersection(*(set(p[2]) for p in pairs)) if pairs else set()
+    seeds = sorted(pairs[0][0], key=str) if pairs else []
+    whole = len(seeds) >= 2 and all(set(each) == set(seeds) for pair in pairs for each in pair)
 
-    def paired(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        seeds = sorted(everywhere, key=str)
+    def whole_curves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         curves = np.array(
-            [np.interp(x, logs, [one[s] - two[s] for one, two, _ in pairs]) for s in seeds]
+            [np.interp(x, logs, [one[s] - two[s] for one, two in pairs]) for s in seeds]
         )
-        half = _half(curves.std(axis=0, ddof=1) / math.sqrt(len(seeds)), len(seeds) - 1, level)
-        return curves.mean(axis=0), half
+        error = curves.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+        return curves.mean(axis=0), student.ppf(0.5 + level / 2, len(seeds) - 1) * error
 
-    def separate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        means, variances, freedoms = [], [], []
-        for one, two, _ in pairs:
-            groups = [np.array(list(one.values())), np.array(list(two.values()))]
-            means.append(groups[0].mean() - groups[1].mean())
-            if min(len(g) for g in groups) < 2:
-                variances.append(np.nan)
-                freedoms.append(1.0)
-                continue
-            parts = [g.var(ddof=1) / len(g) for g in groups]
-            variances.append(sum(parts))
-            down = sum(p**2 / (len(g) - 1) for p, g in zip(parts, groups, strict=True))
-            freedoms.append(sum(parts) ** 2 / down if down > 0 else 1.0)
+    def size_by_size(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # Interpolating the half widths is a little wide between sizes, never too narrow.
-        halves = [
-            float(_half(np.sqrt(v), f, level)) for v, f in zip(variances, freedoms, strict=True)
-        ]
+        found = [difference_interval(one, two, level) for one, two in pairs]
+        means, halves = [e.mean for e in found], [e.high - e.mean for e in found]
         return np.interp(x, logs, means), np.interp(x, logs, halves)
 
-    return common, (paired if len(everywhere) >= 2 else separate)
-
-
-def _half(standard_error: np.ndarray, freedom: float, level: float) -> np.ndarray:
-    if freedom < 1:
-        return np.full_like(standard_error, np.nan)
-    return student.ppf(0.5 + level / 2, freedom) * standard_error
+    # Seeds that are missing at some size would drop out of whole curves: the crossing would then
+    # belong to other means than the table and the figure beside it.
+    return common, (whole_curves if whole else size_by_size)
 
 
 def _by_seed(

@@ -155,11 +155,10 @@ class ScalingLaw:
             sizes: numbers of training images.
 
         Returns:
-            Array of the same shape, in (0, 1].
+            Array of the same shape, in (0, 1]: where a law rises above 1, far below the data, 1.
         """
-        return np.exp(self.shape.log_error(self.theta, self._scaled(sizes))).reshape(
-            np.shape(sizes)
-        )
+        log_error = self.shape.log_error(self.theta, self._scaled(sizes))
+        return np.exp(np.minimum(log_error, 0.0)).reshape(np.shape(sizes))
 
     def interval(self, sizes: ArrayLike, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Where the mean error lies, with the given confidence.
@@ -185,7 +184,7 @@ class ScalingLaw:
         low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
         low = np.exp(middle - factor * (middle - low))
         high = np.exp(middle + factor * (high - middle))
-        low, high = np.minimum(low, 1.0), np.minimum(high, 1.0)  # no error is above 100 %
+        low, high = np.minimum(low, 1.0), np.minimum(high, 1.0)
         return low.reshape(shape), high.reshape(shape)
 
     def summary(self) -> str:
@@ -260,8 +259,8 @@ class Ensemble:
         return values
 
     def log_error_at(self, sizes: np.ndarray) -> np.ndarray:
-        """Log errors (B, N) at N numbers of images."""
-        return self.log_error(np.log(sizes) - self.log_x0)
+        """Log errors (B, N) at N numbers of images, at most 0 (an error of 1)."""
+        return np.minimum(self.log_error(np.log(sizes) - self.log_x0), 0.0)
 
 
 def _candidates(num_sizes: int) -> tuple[tuple[str, ...], str]:

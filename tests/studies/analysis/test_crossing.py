@@ -210,6 +210,30 @@ def test_measured_crossing_with_one_seed_or_other_seeds():
     assert other.size == pytest.approx(2000) and other.low < 2000 < other.high
 
 
+def test_where_one_seed_is_done_nothing_is_clear():
+    # As in the middle of a run: seed 0 has all sizes, seed 1 the two small ones only.
+    sizes, seeds = [500, 1000, 2000, 4000, 500, 1000], [0, 0, 0, 0, 1, 1]
+    a = np.array([0.40, 0.35, 0.31, 0.20, 0.41, 0.34])
+    b = np.array([0.30, 0.29, 0.28, 0.25, 0.30, 0.29])
+    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
+    assert found.kind == "measured" and 2000 < found.size < 4000
+    assert 1000 < found.low < 1010  # it is clear where there are two seeds, and nowhere else
+    assert found.high == math.inf
+    assert "one seed" in found.note
+
+
+def test_the_crossing_belongs_to_the_means_of_all_seeds():
+    # Seed 2 is missing at the largest size. Of seeds 0 and 1 alone, a leads everywhere; the means
+    # of all seeds, those of the table and the figure, have b ahead at 1,000.
+    sizes, seeds = [1000, 1000, 1000, 4000, 4000], [0, 1, 2, 0, 1]
+    a = [0.39, 0.38, 0.55, 0.18, 0.19]
+    b = [0.40, 0.40, 0.40, 0.30, 0.30]
+    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
+    # Differences of means: 0.04 and -0.115, zero at 0.04 / 0.155 of the way in log size.
+    assert found.kind == "measured" and found.better_below == "b"
+    assert found.size == pytest.approx(1000 * 4 ** (0.04 / 0.155), rel=1e-3)
+
+
 def test_models_without_a_common_size_cannot_be_compared():
     with pytest.raises(ValueError, match="no size in common"):
         measured_crossing([1000], [0.5], [0], [2000], [0.4], [0])

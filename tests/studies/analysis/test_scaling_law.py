@@ -95,9 +95,11 @@ def test_intervals_hold_the_prediction_and_widen_outside_the_data(rng):
 
 def test_an_interval_ends_where_every_answer_is_wrong(rng):
     x, errors, seeds = tiled(lambda x: 12 * x**-0.4, 0.1, rng)
-    low, high = fit_scaling_law(x, errors, seeds, rng).interval([1.0, SIZES[0], 1e6])
+    law = fit_scaling_law(x, errors, seeds, rng)
+    low, high = law.interval([1.0, SIZES[0], 1e6])
     assert np.all((low > 0) & (low <= high) & (high <= 1))
     assert high[0] == 1 and high[2] < 0.2
+    assert law.predict(1.0) == 1.0
 
 
 def test_seeds_that_shift_whole_curves_widen_the_interval(rng):
