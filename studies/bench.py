@@ -182,7 +182,6 @@ def _backends(text: str | None) -> list[str]:
 
 
 def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict[str, Any]:
-
     count = str(threads)
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
