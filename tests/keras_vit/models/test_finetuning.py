@@ -256,7 +256,7 @@ def test_lora_trains_the_head_and_low_rank_updates_alone(kind, tmp_path):
         for w in model.weights
         if w.path.removeprefix(model.name + "/") not in names
     }
-    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True, jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
     model.fit(images, np.ones((4, 3)), epochs=2, verbose=0)
     for weight in model.weights:
         if weight.path in frozen and "seed" not in weight.path:
@@ -279,7 +279,7 @@ def test_only_head_and_norms_train(kind):
     assert names == {n for n in every if n.startswith("head/") or n.endswith(("/gamma", "/beta"))}
     before = by_name(model)
     images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
-    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True, jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
     model.fit(images, np.ones((4, 3)), verbose=0)
     after = by_name(model)
     changed = {name for name in every if not np.array_equal(before[name], after[name])}

@@ -185,7 +185,7 @@ def test_hybrids_grey_images_channels_first_and_low_precision(rng):
     )
     model = MaskedPatchModel(vit)
     assert model.region == (8, 8)
-    model.compile("adam", run_eagerly=True, jit_compile=False)
+    model.compile("adam", run_eagerly=not COMPILED, jit_compile=COMPILED)
     images = rng.uniform(-1, 1, size=(4, 1, 16, 24)).astype("float32")
     assert np.isfinite(model.fit(images, verbose=0).history["loss"][0])
     output = model(images)
