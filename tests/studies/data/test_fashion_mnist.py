@@ -58,6 +58,9 @@ def test_the_download_gives_the_same_arrays(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [b"", b"not gzipped", gzip.compress(b""), gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc")],
+    # Without names of their own these would be the bytes, in which gzip puts the time of day: two
+    # processes of one run then collect different tests.
+    ids=["empty", "not gzipped", "nothing inside", "too short"],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "labels.gz"
