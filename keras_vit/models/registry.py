@@ -3,8 +3,6 @@
 import inspect
 import warnings
 
-import keras
-
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
@@ -92,35 +90,3 @@ def create_model(
                 stacklevel=2,
             )
     return model
-
-
-def preprocess_input(images):
-    """Maps pixel values 0..255 to [-1, 1], as the published weights expect.
-
-    Args:
-        images: an array or tensor of any shape.
-
-    Returns:
-        Of the same shape, floating point. A NumPy array gives a NumPy array.
-
-    Example:
-        >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
-        array([-1.,  1.], dtype=float32)
-    """
-    if not keras.ops.is_tensor(images):
-        return _scale(_numpy_float(images))
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
-        images = keras.ops.cast(images, keras.config.floatx())
-    return _scale(images)
-
-
-def _scale(images):
-    return images / 127.5 - 1.0
-
-
-def _numpy_float(images):
-    import numpy as np
-
-    images = np.asarray(images)
-    kept = np.issubdtype(images.dtype, np.floating)
-    return images if kept else images.astype(keras.config.floatx())

@@ -176,14 +176,3 @@ def test_stochastic_depth_rises_linearly_to_the_last_block():
     )
     rates = [model.get_layer(f"block_{i}").stochastic_depth_rate for i in range(5)]
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.15, 0.2])
-
-
-def test_preprocess_input_maps_bytes_to_the_published_range():
-    images = np.array([[0, 127, 128, 255]], "uint8")
-    result = keras_vit.preprocess_input(images)
-    assert isinstance(result, np.ndarray) and result.dtype == np.float32
-    np.testing.assert_allclose(result, [[-1, -1 / 255, 1 / 255, 1]], atol=1e-6)
-    assert images.dtype == np.uint8 and images[0, 3] == 255  # the input is left alone
-    tensor = keras_vit.preprocess_input(keras.ops.convert_to_tensor(images))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(tensor), result, atol=1e-6)
-    assert keras_vit.preprocess_input(images.astype("float64")).dtype == np.float64
