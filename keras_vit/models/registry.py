@@ -44,7 +44,8 @@ def create_model(
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
 
     Returns:
-        A built `keras.Model`.
+        A built `keras.Model`, named after the variant. Two of one name in one functional model
+        need another: `model.name = "teacher"`.
 
     Raises:
         ValueError: for an unknown name, an argument that the model does not have, a value that

@@ -176,3 +176,18 @@ def test_stochastic_depth_rises_linearly_to_the_last_block():
     )
     rates = [model.get_layer(f"block_{i}").stochastic_depth_rate for i in range(5)]
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.15, 0.2])
+
+
+def test_a_model_of_the_same_name_can_be_renamed_beside_another(tmp_path):
+    teacher, student = (keras_vit.create_model("ViT-S/4", **TINY, classes=3) for _ in range(2))
+    images = keras.Input((8, 8, 3))
+    teacher.name = "teacher"
+    both = keras.Model(images, [teacher(images), student(images)])
+    head = teacher.get_layer("head")
+    head.set_weights([np.ones(weight.shape) for weight in head.weights])
+    both.save(tmp_path / "both.keras")
+    again = keras.models.load_model(tmp_path / "both.keras")
+    assert [layer.name for layer in again.layers[1:]] == ["teacher", "vit_s_4"]
+    for name, value in (("teacher", 1), ("vit_s_4", 0)):
+        kernel = again.get_layer(name).get_layer("head").get_weights()[0]
+        np.testing.assert_array_equal(kernel, value)
