@@ -9,7 +9,9 @@ from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.checkpoint import read_checkpoint
 from keras_vit.weights.loading import assign_checkpoint
-from keras_vit.weights.published import weights_path
+from keras_vit.weights.position import square_grid
+from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
+from keras_vit.weights.rules import POSITION
 
 FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
 DEFAULT_CLASSES = 1000
@@ -82,7 +84,10 @@ def create_model(
         seed_weights(model, seed)
     if checkpoint is not None:
         same_head = classes is not None and classes == checkpoint.classes
-        assign_checkpoint(model, checkpoint, "load" if same_head else "replace")
+        # All published ones were trained on square images.
+        positions = checkpoint.array(POSITION) if str(weights) in PUBLISHED_WEIGHTS else None
+        grid = None if positions is None else square_grid(positions.shape[1])
+        assign_checkpoint(model, checkpoint, "load" if same_head else "replace", grid=grid)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
