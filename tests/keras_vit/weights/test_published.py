@@ -111,7 +111,7 @@ def test_other_classes_mean_a_new_head(rng, server):
 def test_weights_decide_what_overrides_do_not(rng, server):
     serve(server, rng, classifier="gap", representation=None)
     assert create().get_config()["classifier"] == "gap"
-    with pytest.raises(ValueError, match="build it with activation='gelu_tanh'"):
+    with pytest.raises(ValueError, match="Build the model with activation='gelu_tanh'"):
         create(activation="gelu")
 
 
