@@ -146,7 +146,8 @@ def test_attention_layers_of_keras_by_hand():
     mask = np.ones((1, 6, 4), "bool")
     # 3 heads of 2 for query and key, of 5 for the value
     dense = 6 * 10 * 6 + 4 * 10 * 6 + 4 * 10 * 15 + 6 * 15 * 10
-    layer = keras.layers.MultiHeadAttention(num_heads=3, key_dim=2, value_dim=5)
+    # Without dropout Keras takes fused attention, which has one width on JAX and PyTorch.
+    layer = keras.layers.MultiHeadAttention(num_heads=3, key_dim=2, value_dim=5, dropout=0.1)
     expected = 2 * (dense + 3 * 6 * 4 * (2 + 5))
     assert attended(layer) == attended(layer, attention_mask=mask) == expected
     # 4 heads of 3 for the query, 2 for key and value

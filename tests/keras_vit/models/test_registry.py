@@ -1,5 +1,7 @@
 """Models by name: what a name stands for, what overrides do, and what is refused."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -163,6 +165,28 @@ def test_wrong_resnet_arguments_are_named(overrides, named):
     with pytest.raises(ValueError) as error:
         keras_vit.create_model("BiT-R50x1", **arguments)
     assert named in str(error.value)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8])
+def test_integers_of_numpy_are_integers(integer):
+    """As in classes=labels.max() + 1; the configuration is JSON all the same."""
+    plain = dict(TINY, classes=3, patch_size=(4, 2), representation_size=5)
+    ours = {
+        key: tuple(map(integer, value)) if isinstance(value, tuple) else integer(value)
+        for key, value in plain.items()
+    }
+    model = keras_vit.create_model("ViT-S/4", **ours, stem_block_counts=None)
+    config = json.loads(json.dumps(model.get_config()))
+    assert {key: tuple(v) if isinstance(v := config[key], list) else v for key in plain} == plain
+    sizes = dict(
+        input_shape=(8, 8, 3), block_counts=(integer(1),), stem="small", width_factor=1 / 8
+    )
+    model = keras_vit.create_model("BiT-R50x1", **sizes, classes=integer(3), groups=integer(4))
+    wide = keras_vit.ResNet(**{**sizes, "width_factor": integer(1)}, classes=None)
+    assert json.loads(json.dumps(wide.get_config()))["width_factor"] == 1
+    assert json.loads(json.dumps(model.get_config()))["block_counts"] == [1]
+    patches = keras_vit.Patches(integer(4))
+    assert json.loads(json.dumps(patches.get_config()))["patch_size"] == [4, 4]
 
 
 def test_a_function_of_keras_is_remembered_by_its_name():
