@@ -51,8 +51,13 @@ def flops(model):
         for name in ("call", "quantized_call"):
             wrapper = _counting(layer, getattr(layer, name), signature, count, counted)
             object.__setattr__(layer, name, wrapper)
+
+    def forward(x):
+        counted.clear()  # on PyTorch, Keras begins anew where a layer does not run without numbers
+        return model.call(x, training=False)
+
     try:
-        _Trace(lambda x: model.call(x, training=False), dtype=model.dtype_policy)(
+        _Trace(forward, dtype=model.dtype_policy)(
             keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype)
         )
     finally:
