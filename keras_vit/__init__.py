@@ -27,7 +27,7 @@ _HOMES = {
     "VisionTransformer": "models.vit",
     "ResNet": "models.resnet",
     "create_model": "models.registry",
-    "preprocess_input": "models.registry",
+    "preprocess_input": "models.preprocessing",
     "list_models": "models.variants",
     "flops": "models.flops",
     "load_weights": "weights.loading",

@@ -1,4 +1,14 @@
-"""Checks of constructor arguments that several layers and models share."""
+"""Checks of constructor arguments that several layers and models share.
+
+Integers may be NumPy's. What keeps them stores plain ints, so that configurations are JSON.
+"""
+
+from numbers import Integral
+
+
+def is_positive(value):
+    """Returns whether `value` is a positive int, also one of NumPy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def check_choice(name, value, choices):
@@ -10,7 +20,7 @@ def check_choice(name, value, choices):
 def check_positive(**values):
     """Raises ValueError unless every value is a positive int."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not is_positive(value):
             raise ValueError(f"{name} is {value!r}; give a positive int.")
 
 
@@ -40,18 +50,18 @@ def check_block_counts(name, value):
     if not isinstance(value, list | tuple):
         raise ValueError(f"{name} is {value!r}; give the units of each stage, as in (3, 4, 6, 3).")
     check_positive(**{f"{name}[{index}]": count for index, count in enumerate(value)})
-    return tuple(value)
+    return tuple(int(count) for count in value)
 
 
 def check_input_shape(input_shape, data_format):
-    """Returns `(height, width)` of an input shape of three known sides.
+    """Returns an input shape of three known sides as a tuple.
 
     Raises:
         ValueError: if the shape has another rank or unknown sides.
     """
     check_choice("data_format", data_format, ("channels_last", "channels_first"))
     sides = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
-    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+    if len(sides) != 3 or not all(is_positive(side) for side in sides):
         order = "(H, W, C)" if data_format == "channels_last" else "(C, H, W)"
         raise ValueError(f"input_shape is {input_shape!r}; give three positive ints {order}.")
-    return sides[:2] if data_format == "channels_last" else sides[1:]
+    return tuple(int(side) for side in sides)

@@ -32,7 +32,7 @@ class MlpBlock(keras.layers.Layer):
         check_positive(mlp_dim=mlp_dim)
         check_rate(dropout_rate=dropout_rate)
         self.supports_masking = True
-        self.mlp_dim = mlp_dim
+        self.mlp_dim = int(mlp_dim)
         self.dropout_rate = dropout_rate
         self.activation = activation
         self._activate = get_activation(activation)

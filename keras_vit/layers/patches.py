@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import is_positive
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class Patches(keras.layers.Layer):
@@ -105,6 +107,6 @@ def patch_grid(image_size, patch_size):
 def as_pair(value, name):
     """Returns `value` as a pair of positive ints; an int stands for both."""
     pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+    if len(pair) != 2 or not all(is_positive(side) for side in pair):
         raise ValueError(f"{name} is {value!r}; give a positive int or a pair of them.")
-    return pair
+    return tuple(int(side) for side in pair)

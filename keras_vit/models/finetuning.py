@@ -1,5 +1,7 @@
 """From a pre-trained model to one for another task and resolution (paper, section 3.2)."""
 
+from numbers import Integral
+
 import keras
 import numpy as np
 
@@ -56,7 +58,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     values = weight_values(model)
     config = model.arguments
     input_shape = config["input_shape"] if input_shape is None else input_shape
-    check_input_shape(input_shape, config["data_format"])
+    input_shape = check_input_shape(input_shape, config["data_format"])
     check_choice("interpolation", interpolation, METHODS)
     _check(config, input_shape, overrides)
     config |= {"classes": classes, "input_shape": input_shape, **overrides}
@@ -116,6 +118,9 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
         arXiv 2010.11929, section B.1.1 and table 4.
     """
     check_positive(steps=steps)
+    steps = int(steps)
+    if isinstance(warmup_steps, Integral):
+        warmup_steps = int(warmup_steps)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate is {learning_rate!r}; give a positive number.")
     if not 0 <= warmup_steps < steps:

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_vit.layers.arguments import is_positive
+
 
 def classification_head(features, classes, activation, policy):
     """Puts a zero-initialised Dense layer (and an activation) on features `(B, D)`.
@@ -23,12 +25,12 @@ def classification_head(features, classes, activation, policy):
     """
     if classes is None:
         return features
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+    if not is_positive(classes):
         raise ValueError(
             f"classes is {classes!r}; give a positive int, or None for a model without a head."
         )
     return keras.layers.Dense(
-        classes,
+        int(classes),
         activation=activation,
         kernel_initializer="zeros",
         dtype=policy.variable_dtype,

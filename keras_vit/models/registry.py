@@ -3,15 +3,15 @@
 import inspect
 import warnings
 
-import keras
-
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.checkpoint import read_checkpoint
 from keras_vit.weights.loading import assign_checkpoint
-from keras_vit.weights.published import weights_path
+from keras_vit.weights.position import square_grid
+from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
+from keras_vit.weights.rules import POSITION
 
 FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
 DEFAULT_CLASSES = 1000
@@ -46,7 +46,8 @@ def create_model(
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
 
     Returns:
-        A built `keras.Model`.
+        A built `keras.Model`, named after the variant. Two of one name in one functional model
+        need another: `model.name = "teacher"`.
 
     Raises:
         ValueError: for an unknown name, an argument that the model does not have, a value that
@@ -83,7 +84,10 @@ def create_model(
         seed_weights(model, seed)
     if checkpoint is not None:
         same_head = classes is not None and classes == checkpoint.classes
-        assign_checkpoint(model, checkpoint, "load" if same_head else "replace")
+        # All published ones were trained on square images.
+        positions = checkpoint.array(POSITION) if str(weights) in PUBLISHED_WEIGHTS else None
+        grid = None if positions is None else square_grid(positions.shape[1])
+        assign_checkpoint(model, checkpoint, "load" if same_head else "replace", grid=grid)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
@@ -92,35 +96,3 @@ def create_model(
                 stacklevel=2,
             )
     return model
-
-
-def preprocess_input(images):
-    """Maps pixel values 0..255 to [-1, 1], as the published weights expect.
-
-    Args:
-        images: an array or tensor of any shape.
-
-    Returns:
-        Of the same shape, floating point. A NumPy array gives a NumPy array.
-
-    Example:
-        >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
-        array([-1.,  1.], dtype=float32)
-    """
-    if not keras.ops.is_tensor(images):
-        return _scale(_numpy_float(images))
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
-        images = keras.ops.cast(images, keras.config.floatx())
-    return _scale(images)
-
-
-def _scale(images):
-    return images / 127.5 - 1.0
-
-
-def _numpy_float(images):
-    import numpy as np
-
-    images = np.asarray(images)
-    kept = np.issubdtype(images.dtype, np.floating)
-    return images if kept else images.astype(keras.config.floatx())

@@ -1,5 +1,7 @@
 """BiT: the ResNet baseline of the paper (section 4.1)."""
 
+from numbers import Integral
+
 import keras
 
 from keras_vit.layers.arguments import (
@@ -73,14 +75,17 @@ class ResNet(ImageModel):
     ):
         policy = layer_policy(dtype)
         data_format = data_format or keras.config.image_data_format()
-        check_input_shape(input_shape, data_format)
+        input_shape = check_input_shape(input_shape, data_format)
         check_choice("stem", stem, STEMS)
         check_positive(groups=groups)
+        groups = int(groups)
         check_epsilon(epsilon=epsilon)
         check_flag(bottleneck=bottleneck)
         block_counts = check_block_counts("block_counts", block_counts)
         if not block_counts:
             raise ValueError("block_counts is empty; give the units of at least one stage.")
+        if isinstance(width_factor, Integral):
+            width_factor = int(width_factor)
         number = isinstance(width_factor, int | float)
         width = int(64 * width_factor) if number else 0
         if width < 1 or width != 64 * width_factor:
@@ -118,11 +123,11 @@ class ResNet(ImageModel):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         arguments = {
-            "input_shape": tuple(input_shape),
+            "input_shape": input_shape,
             "block_counts": block_counts,
             "width_factor": width_factor,
             "stem": stem,
-            "classes": classes,
+            "classes": None if classes is None else int(classes),
             "bottleneck": bottleneck,
             "groups": groups,
             "epsilon": epsilon,

@@ -101,12 +101,14 @@ class VisionTransformer(ImageModel):
     ):
         policy = layer_policy(dtype)
         data_format = data_format or keras.config.image_data_format()
-        check_input_shape(input_shape, data_format)
+        input_shape = check_input_shape(input_shape, data_format)
         check_choice("classifier", classifier, CLASSIFIERS)
         check_choice("position_embedding", position_embedding, POSITION_EMBEDDINGS)
         check_positive(
             num_layers=num_layers, hidden_size=hidden_size, mlp_dim=mlp_dim, num_heads=num_heads
         )
+        num_layers, hidden_size = int(num_layers), int(hidden_size)
+        mlp_dim, num_heads = int(mlp_dim), int(num_heads)
         check_rate(
             dropout_rate=dropout_rate,
             attention_dropout_rate=attention_dropout_rate,
@@ -116,6 +118,7 @@ class VisionTransformer(ImageModel):
         check_flag(rematerialize=rematerialize)
         if representation_size is not None:
             check_positive(representation_size=representation_size)
+            representation_size = int(representation_size)
         if stem_block_counts is not None:
             stem_block_counts = check_block_counts("stem_block_counts", stem_block_counts)
         if hidden_size % num_heads:
@@ -174,13 +177,13 @@ class VisionTransformer(ImageModel):
         outputs = classification_head(x, classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         arguments = {
-            "input_shape": tuple(input_shape),
+            "input_shape": input_shape,
             "patch_size": patch_size,
             "num_layers": num_layers,
             "hidden_size": hidden_size,
             "mlp_dim": mlp_dim,
             "num_heads": num_heads,
-            "classes": classes,
+            "classes": None if classes is None else int(classes),
             "classifier": classifier,
             "position_embedding": position_embedding,
             "representation_size": representation_size,

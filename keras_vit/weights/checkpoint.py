@@ -36,6 +36,7 @@ class Checkpoint:
     epsilon: float | None
     grid: tuple[int, int] | None  # of the position embeddings; None where the file does not say
     position_embedding: str | None = None  # its kind; None where the file does not say
+    pooling: str | None = None  # of keras-hub's classifier; None where the folder does not say
 
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""
@@ -121,6 +122,7 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         epsilon=_number(metadata.get("epsilon"), epsilon),
         grid=_grid_of(metadata.get("grid")) or grid,
         position_embedding=metadata.get("position_embedding"),
+        pooling=_config_beside(files[0], known.source, "task.json").get("pooling"),
     )
     positions = checkpoint.array(POSITION)
     if checkpoint.grid is not None and positions is not None:
@@ -142,9 +144,9 @@ def _files_in(folder):
     )
 
 
-def _config_beside(file, source):
+def _config_beside(file, source, name="config.json"):
     """Returns the configuration that transformers and keras-hub save beside the weights."""
-    path = file.with_name("config.json")
+    path = file.with_name(name)
     if source not in ("huggingface", "keras_hub") or not path.is_file():
         return {}
     try:

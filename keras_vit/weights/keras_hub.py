@@ -2,7 +2,8 @@
 
 Keras numbers a layer's weights in such files instead of naming them: `vars/0`, `vars/1`. The layers
 between backbone and output are called by their class, so that the last one is the head and one
-before it the representation layer.
+before it the representation layer. What the head is on, the class token or the average, only a
+preset folder says, in its task.json.
 
 Reference: keras-team/keras-hub, keras_hub/src/models/vit.
 """

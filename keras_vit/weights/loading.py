@@ -13,6 +13,7 @@ from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.position import fit_position_embedding
 from keras_vit.weights.rules import (
+    CLASS_TOKEN,
     HEAD,
     POSITION,
     REPRESENTATION,
@@ -57,8 +58,8 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: for a file that is no checkpoint, does not fit, or was trained with another
-            activation; for a model that is quantised or has LoRA.
+        ValueError: for a file that is no checkpoint, does not fit, or means another activation
+            (its format's where the file says nothing); for a model that is quantised or has LoRA.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -96,6 +97,8 @@ def assign_checkpoint(
     config = model.arguments
     if not allow_activation_mismatch:
         _check_activation(config, checkpoint)
+    if head == "load":
+        _check_pooling(checkpoint)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
     values = {}
@@ -151,11 +154,27 @@ def _check_activation(config, checkpoint):
     wanted, actual = checkpoint.activation, config.get("activation")
     if wanted is None or wanted == actual:
         return
+    if wanted == checkpoint.format.activation:
+        reason = f"{checkpoint.format.source}'s files mean activation={wanted!r} unless they name another"
+    else:
+        reason = f"the file says activation={wanted!r}"
     raise ValueError(
-        f"{checkpoint.path} ({checkpoint.format.source}) was trained with activation={wanted!r}, "
-        f"but the model computes {actual!r}: build it with activation={wanted!r}, or load with "
+        f"{checkpoint.path} does not fit the model's activation {actual!r}: {reason}. Build the "
+        f"model with activation={wanted!r} or, if you know that these weights were trained with "
+        f"{actual!r}, load them with load_weights (not create_model) and "
         "allow_activation_mismatch=True."
     )
+
+
+def _check_pooling(checkpoint):
+    """The head's features differ, though its weights look the same."""
+    class_token = checkpoint.array(CLASS_TOKEN) is not None
+    if checkpoint.pooling not in (None, "token" if class_token else "gap"):
+        raise ValueError(
+            f"{checkpoint.path} ({checkpoint.format.source}) has pooling={checkpoint.pooling!r} "
+            f"{'with' if class_token else 'without'} a class token, which no model here computes; "
+            'head="replace" loads all but its head.'
+        )
 
 
 def _places(model, variables, checkpoint, head) -> dict[str, Slot]:

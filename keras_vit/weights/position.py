@@ -44,6 +44,15 @@ def fit_position_embedding(
     return resample_position_embedding(embedding, grid, new_grid, num_prefix_tokens, method)
 
 
+def square_grid(count: int) -> tuple[int, int] | None:
+    """Returns the square grid of so many position embeddings, one of which may be the class token's."""
+    for patches in (count - 1, count):
+        side = math.isqrt(max(patches, 0))
+        if patches > 0 and side * side == patches:
+            return side, side
+    return None
+
+
 def _slot_and_grid(count, new_grid, old_grid, expects_class_slot):
     """Returns how many entries (0 or 1) belong to the class token, and the grid of the others."""
     slots = (1, 0) if expects_class_slot else (0, 1)
@@ -62,11 +71,12 @@ def _slot_and_grid(count, new_grid, old_grid, expects_class_slot):
         if grids:
             raise ValueError(
                 f"The file's {count - slot} position embeddings fill the model's grid and a square "
-                f"one: tell load_weights which, {' or '.join(f'grid={grid}' for grid in grids)}."
+                "one: load them with load_weights (not create_model) and say which, "
+                f"{' or '.join(f'grid={grid}' for grid in grids)}."
             )
     raise ValueError(
-        f"The file has {count} position embeddings, which fill no square grid; give load_weights "
-        "the grid that they are for, grid=(rows, columns)."
+        f"The file has {count} position embeddings, which fill no square grid; load them with "
+        "load_weights (not create_model) and give the grid that they are for, grid=(rows, columns)."
     )
 
 

@@ -1,5 +1,7 @@
 """A fine-tuning model keeps what was learned and changes what must change."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -208,6 +210,8 @@ def test_recipe_is_the_papers():
     _, schedule = keras_vit.finetuning_recipe(100, 0.03, warmup_steps=10)
     for step, expected in ((0, 0), (5, 0.015), (10, 0.03), (55, 0.015), (100, 0)):
         np.testing.assert_allclose(numpy(schedule(step)), expected, atol=1e-8)
+    _, of_numpy = keras_vit.finetuning_recipe(np.int64(1000), 0.03, warmup_steps=np.uint8(10))
+    assert json.loads(json.dumps(of_numpy.get_config()))["decay_steps"] == 990
     with pytest.raises(ValueError, match="warmup_steps is 5 of 5 steps"):
         keras_vit.finetuning_recipe(5, 0.1, warmup_steps=5)
     with pytest.raises(ValueError, match="steps is '5'; give a positive int"):

@@ -1,5 +1,7 @@
 """Models by name: what a name stands for, what overrides do, and what is refused."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -165,6 +167,28 @@ def test_wrong_resnet_arguments_are_named(overrides, named):
     assert named in str(error.value)
 
 
+@pytest.mark.parametrize("integer", [np.int64, np.uint8])
+def test_integers_of_numpy_are_integers(integer):
+    """As in classes=labels.max() + 1; the configuration is JSON all the same."""
+    plain = dict(TINY, classes=3, patch_size=(4, 2), representation_size=5)
+    ours = {
+        key: tuple(map(integer, value)) if isinstance(value, tuple) else integer(value)
+        for key, value in plain.items()
+    }
+    model = keras_vit.create_model("ViT-S/4", **ours, stem_block_counts=None)
+    config = json.loads(json.dumps(model.get_config()))
+    assert {key: tuple(v) if isinstance(v := config[key], list) else v for key in plain} == plain
+    sizes = dict(
+        input_shape=(8, 8, 3), block_counts=(integer(1),), stem="small", width_factor=1 / 8
+    )
+    model = keras_vit.create_model("BiT-R50x1", **sizes, classes=integer(3), groups=integer(4))
+    wide = keras_vit.ResNet(**{**sizes, "width_factor": integer(1)}, classes=None)
+    assert json.loads(json.dumps(wide.get_config()))["width_factor"] == 1
+    assert json.loads(json.dumps(model.get_config()))["block_counts"] == [1]
+    patches = keras_vit.Patches(integer(4))
+    assert json.loads(json.dumps(patches.get_config()))["patch_size"] == [4, 4]
+
+
 def test_a_function_of_keras_is_remembered_by_its_name():
     model = keras_vit.create_model("ViT-S/4", **TINY, activation=keras.activations.relu)
     assert model.get_config()["activation"] == "relu"
@@ -178,12 +202,16 @@ def test_stochastic_depth_rises_linearly_to_the_last_block():
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.15, 0.2])
 
 
-def test_preprocess_input_maps_bytes_to_the_published_range():
-    images = np.array([[0, 127, 128, 255]], "uint8")
-    result = keras_vit.preprocess_input(images)
-    assert isinstance(result, np.ndarray) and result.dtype == np.float32
-    np.testing.assert_allclose(result, [[-1, -1 / 255, 1 / 255, 1]], atol=1e-6)
-    assert images.dtype == np.uint8 and images[0, 3] == 255  # the input is left alone
-    tensor = keras_vit.preprocess_input(keras.ops.convert_to_tensor(images))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(tensor), result, atol=1e-6)
-    assert keras_vit.preprocess_input(images.astype("float64")).dtype == np.float64
+def test_a_model_of_the_same_name_can_be_renamed_beside_another(tmp_path):
+    teacher, student = (keras_vit.create_model("ViT-S/4", **TINY, classes=3) for _ in range(2))
+    images = keras.Input((8, 8, 3))
+    teacher.name = "teacher"
+    both = keras.Model(images, [teacher(images), student(images)])
+    head = teacher.get_layer("head")
+    head.set_weights([np.ones(weight.shape) for weight in head.weights])
+    both.save(tmp_path / "both.keras")
+    again = keras.models.load_model(tmp_path / "both.keras")
+    assert [layer.name for layer in again.layers[1:]] == ["teacher", "vit_s_4"]
+    for name, value in (("teacher", 1), ("vit_s_4", 0)):
+        kernel = again.get_layer(name).get_layer("head").get_weights()[0]
+        np.testing.assert_array_equal(kernel, value)

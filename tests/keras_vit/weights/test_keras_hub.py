@@ -20,7 +20,9 @@ OURS = dict(
 )
 
 
-def classifier(rng: np.random.Generator, pooling: str = "token", **options) -> keras.Model:
+def classifier(
+    rng: np.random.Generator, pooling: str = "token", class_token: bool | None = None, **options
+) -> keras.Model:
     backbone = keras_hub.models.ViTBackbone(
         image_shape=(8, 12, 3),
         patch_size=4,
@@ -28,7 +30,7 @@ def classifier(rng: np.random.Generator, pooling: str = "token", **options) -> k
         num_heads=2,
         hidden_dim=8,
         mlp_dim=16,
-        use_class_token=pooling == "token",
+        use_class_token=pooling == "token" if class_token is None else class_token,
     )
     model = keras_hub.models.ViTImageClassifier(backbone, num_classes=3, pooling=pooling, **options)
     for weight in model.weights:
@@ -59,12 +61,26 @@ def test_classifier(rng, tmp_path, kind, representation):
     assert_parity(model, source, rng)
 
 
-def test_averaging_without_class_token(rng, tmp_path):
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_averaging_without_class_token(rng, tmp_path, kind):
     source = classifier(rng, pooling="gap")
-    source.save_weights(tmp_path / "vit.weights.h5")
+    path = tmp_path / ("vit.weights.h5" if kind == "file" else "preset")
+    source.save_weights(path) if kind == "file" else source.save_to_preset(path)
     model = keras_vit.VisionTransformer(**OURS, classifier="gap")
-    keras_vit.load_weights(model, tmp_path / "vit.weights.h5")
+    keras_vit.load_weights(model, path)
     assert_parity(model, source, rng)
+
+
+@pytest.mark.parametrize(("pooling", "class_token"), [("gap", True), ("token", False)])
+def test_a_head_on_other_features_is_refused(rng, tmp_path, pooling, class_token):
+    source = classifier(rng, pooling, class_token)
+    source.save_to_preset(tmp_path / "preset")
+    model = keras_vit.VisionTransformer(**OURS, classifier="token" if class_token else "gap")
+    words = f"has pooling='{pooling}' {'with' if class_token else 'without'} a class token"
+    with pytest.raises(ValueError, match=f'{words}, which no model here .*; head="replace" loads'):
+        keras_vit.load_weights(model, tmp_path / "preset")
+    keras_vit.load_weights(model, tmp_path / "preset", head="replace")
+    np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], 0)
 
 
 def test_backbone_below_a_new_head(rng, tmp_path):

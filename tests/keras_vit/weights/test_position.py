@@ -73,8 +73,8 @@ def test_expectation_gives_way_to_what_fits(rng):
 @pytest.mark.parametrize(
     ("count", "new", "old", "message"),
     [
-        (17, (2, 8), None, r"grid=\(2, 8\) or grid=\(4, 4\)"),
-        (8, (3, 3), None, r"fill no square grid; give load_weights the grid"),
+        (17, (2, 8), None, r"load_weights \(not create_model\).* grid=\(2, 8\) or grid=\(4, 4\)"),
+        (8, (3, 3), None, r"fill no square grid; load them with load_weights \(not"),
         (8, (3, 3), (2, 5), r"8 position embeddings, which do not fill a grid of 2 x 5"),
     ],
 )

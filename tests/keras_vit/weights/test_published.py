@@ -81,6 +81,18 @@ def test_downloads_once_and_loads(rng, server, tmp_path):
     np.testing.assert_array_equal(result, expected)
 
 
+def test_published_grids_are_square_also_where_the_models_is_as_large(rng, server, tmp_path):
+    """16 x 36 patches of the images and 24 x 24 of the file are as many."""
+    arrays = serve(server, rng, grid=(24, 24), representation=None)
+    model = create(input_shape=(256, 576, 3))
+    table = arrays["Transformer/posembed_input/pos_embedding"]
+    expected = keras_vit.resample_position_embedding(table, (24, 24), (16, 36))
+    result = model.get_layer("position_embedding").get_weights()[0]
+    np.testing.assert_array_equal(result, expected)
+    with pytest.raises(ValueError, match=r"with load_weights \(not create_model\) and say which"):
+        create(input_shape=(256, 576, 3), weights=server / PATH)
+
+
 def test_other_classes_mean_a_new_head(rng, server):
     arrays = serve(server, rng)
     with warnings.catch_warnings():
@@ -99,7 +111,7 @@ def test_other_classes_mean_a_new_head(rng, server):
 def test_weights_decide_what_overrides_do_not(rng, server):
     serve(server, rng, classifier="gap", representation=None)
     assert create().get_config()["classifier"] == "gap"
-    with pytest.raises(ValueError, match="build it with activation='gelu_tanh'"):
+    with pytest.raises(ValueError, match="Build the model with activation='gelu_tanh'"):
         create(activation="gelu")
 
 
