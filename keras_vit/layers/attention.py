@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.accelerator import on_accelerator
+from keras_vit.layers.accelerator import device_kind
 from keras_vit.layers.arguments import check_positive, check_rate
 from keras_vit.layers.relative_position import RelativePositionBias
 
@@ -23,8 +23,8 @@ class MultiHeadAttention(keras.layers.Layer):
         relative_position_grid: `(rows, columns)` of the patches adds a learned bias for each
             head and relative position to the scores; None for no bias.
         fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
-            where there is one; False with two batched products; None takes the fused one on a GPU
-            or TPU. Dropout, scores and a position bias always take the products.
+            on GPUs where it can; False with two batched products; None takes the fused one on a
+            GPU alone. Dropout, scores and a position bias always take the products.
 
     Call arguments:
         query: `(B, N, D)`.
@@ -106,11 +106,14 @@ class MultiHeadAttention(keras.layers.Layer):
             return_attention_scores
             or dropping
             or self.position_bias is not None
-            or not (on_accelerator() if self.fused is None else self.fused)
+            or not (device_kind() == "gpu" if self.fused is None else self.fused)
         ):
             x, scores = self._products(q, k, v, mask, training)
         else:
-            x = ops.dot_product_attention(q, k, v, mask=mask)
+            # Keras' flash attention on TPUs is causal without a mask, takes the first image's mask
+            # for all, and does not scale the scores.
+            flash = False if device_kind() == "tpu" else None
+            x = ops.dot_product_attention(q, k, v, mask=mask, flash_attention=flash)
         width = self.num_heads * self.head_dim
         x = self.output_dense(ops.reshape(x, (-1, width)))
         x = self.dropout(x, training=training)

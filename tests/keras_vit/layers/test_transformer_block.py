@@ -175,6 +175,27 @@ def test_fused_attention_computes_the_same(tokens, rng, masked):
     np.testing.assert_allclose(NUMPY(fused(tokens, attention_mask=mask)), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("device", "asked", "fused"),
+    [("cpu", None, None), ("gpu", None, {"flash_attention": None}), ("tpu", None, None)]
+    + [("gpu", True, {"flash_attention": None}), ("tpu", True, {"flash_attention": False})],
+)
+def test_fused_attention_is_chosen_on_a_gpu_and_right_on_a_tpu(
+    tokens, monkeypatch, device, asked, fused
+):
+    """Keras' flash attention on TPUs is causal and does not scale: it must never be taken."""
+    seen = []
+
+    def dot_product_attention(query, key, value, mask=None, **options):
+        seen.append(options)
+        return query
+
+    monkeypatch.setattr("keras_vit.layers.attention.device_kind", lambda: device)
+    monkeypatch.setattr("keras.ops.dot_product_attention", dot_product_attention)
+    keras_vit.MultiHeadAttention(2, fused=asked)(tokens)
+    assert seen == ([] if fused is None else [fused])
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_an_image_without_any_token_stays_finite(tokens, policy):
     block = keras_vit.TransformerBlock(2, 16, dtype=policy)
