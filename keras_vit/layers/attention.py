@@ -32,6 +32,8 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
             Keras' own mask of the value is combined with it.
         return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
+        mask, query_mask, value_mask: Keras' own masks `(B, N)`, `(B, N)` and `(B, M)`; Keras fills
+            `mask` where the query is the only tensor given, and otherwise the other two.
 
     Raises:
         ValueError: if the number of heads does not divide the width.
@@ -91,15 +93,22 @@ class MultiHeadAttention(keras.layers.Layer):
             self.position_bias.build(query_shape)
 
     def call(
-        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+        self,
+        query,
+        value=None,
+        attention_mask=None,
+        training=None,
+        return_attention_scores=False,
+        mask=None,
+        query_mask=None,
+        value_mask=None,
     ):
-        value = query if value is None else value
+        if value is None:
+            value, value_mask = query, query_mask if mask is None else mask
         q = self._heads(self.query, query)  # (B, N, heads, d)
         k = self._heads(self.key, value)  # (B, M, heads, d)
         v = self._heads(self.value, value)
-        # Keras hands its mask to `call` only where there is one tensor argument: look for it.
-        mask = combine_masks(attention_mask, getattr(value, "_keras_mask", None))
-        mask = _mask_of_rank_4(mask)
+        mask = _mask_of_rank_4(combine_masks(attention_mask, value_mask))
         dropping = bool(training) and self.attention_dropout_rate > 0
         scores = None
         if (
@@ -121,7 +130,13 @@ class MultiHeadAttention(keras.layers.Layer):
         return (x, scores) if return_attention_scores else x
 
     def compute_output_spec(
-        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+        self,
+        query,
+        value=None,
+        attention_mask=None,
+        training=None,
+        return_attention_scores=False,
+        **masks,
     ):
         output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
