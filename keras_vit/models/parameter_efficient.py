@@ -82,7 +82,9 @@ def train_only_head_and_norms(model):
 
 
 def _freeze(model, keep_norms):
-    # Innermost last: the flag of an outer layer is handed down to what it contains.
+    # Innermost last: the flag of an outer layer is handed down to what it contains. The model's own
+    # comes first: while it is off, nothing in it trains.
+    model.trainable = True
     for layer in model.layers:
         layer.trainable = layer.name == "head"
     if keep_norms:

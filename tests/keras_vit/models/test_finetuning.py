@@ -286,6 +286,20 @@ def test_only_head_and_norms_train(kind):
     assert changed <= names and {"head/bias"} <= changed and len(changed) > 2
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [keras_vit.train_only_head_and_norms, lambda model: keras_vit.enable_lora(model, rank=2)],
+    ids=["head and norms", "lora"],
+)
+def test_a_model_that_was_frozen_as_a_whole_trains_what_is_chosen(choose):
+    model, other = pretrained("token"), pretrained("token")
+    model.trainable = False
+    choose(model)
+    choose(other)
+    names = [w.path for w in model.trainable_weights]
+    assert names == [w.path for w in other.trainable_weights] and len(names) > 2
+
+
 def test_lora_needs_blocks_and_comes_once():
     with pytest.raises(ValueError, match="use train_only_head_and_norms"):
         keras_vit.enable_lora(pretrained("resnet"), rank=2)
