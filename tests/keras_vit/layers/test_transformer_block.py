@@ -83,9 +83,7 @@ def test_a_keras_mask_acts_like_attention_mask(tokens, rng):
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )
-def test_predict_obeys_a_mask_that_its_input_carries(
-    tokens, rng, make, names, tmp_path, backend
-):
+def test_predict_obeys_a_mask_that_its_input_carries(tokens, rng, make, names, tmp_path, backend):
     """On JAX the tokens are tracers there; beside another tensor the mask has another name."""
     layer = randomised(make(), tokens.shape, rng)
     there = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1]], bool)
