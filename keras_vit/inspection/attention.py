@@ -165,4 +165,4 @@ def check_scores(scores):
 
 
 def _channels_last(model):
-    return model.get_config()["data_format"] == "channels_last"
+    return model.arguments["data_format"] == "channels_last"

@@ -29,7 +29,7 @@ def position_similarity(model):
     _check_model(model)
     layer = model.get_layer("position_embedding")
     if layer.kind == "none":
-        kind = model.get_config()["position_embedding"]
+        kind = model.arguments["position_embedding"]
         raise ValueError(
             f"The model has position_embedding={kind!r} and adds no embeddings to its patches; "
             "'learned', 'learned_2d' and 'sincos2d' do."

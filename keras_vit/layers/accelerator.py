@@ -1,4 +1,4 @@
-"""Whether the backend computes on a GPU or TPU: one of the few places that import a backend."""
+"""What the backend computes on: one of the few places that import a backend."""
 
 import functools
 
@@ -6,17 +6,18 @@ import keras
 
 
 @functools.cache
-def on_accelerator() -> bool:
-    """Returns whether the backend's default device is a GPU or TPU."""
+def device_kind() -> str:
+    """Returns the kind of the backend's default device: `"cpu"`, `"gpu"` or `"tpu"`."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        return jax.default_backend() != "cpu"
+        return jax.default_backend()
     if backend == "torch":
         import torch
 
-        return torch.cuda.is_available()
+        return "gpu" if torch.cuda.is_available() else "cpu"
     import tensorflow as tf
 
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+    kinds = [kind for kind in ("TPU", "GPU") if tf.config.list_logical_devices(kind)]
+    return kinds[0].lower() if kinds else "cpu"

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.accelerator import on_accelerator
+from keras_vit.layers.accelerator import device_kind
 from keras_vit.layers.arguments import check_positive, check_rate
 from keras_vit.layers.relative_position import RelativePositionBias
 
@@ -23,8 +23,8 @@ class MultiHeadAttention(keras.layers.Layer):
         relative_position_grid: `(rows, columns)` of the patches adds a learned bias for each
             head and relative position to the scores; None for no bias.
         fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
-            where there is one; False with two batched products; None takes the fused one on a GPU
-            or TPU. Dropout, scores and a position bias always take the products.
+            on GPUs where it can; False with two batched products; None takes the fused one on a
+            GPU alone. Dropout, scores and a position bias always take the products.
 
     Call arguments:
         query: `(B, N, D)`.
@@ -32,6 +32,8 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
             Keras' own mask of the value is combined with it.
         return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
+        mask, query_mask, value_mask: Keras' own masks `(B, N)`, `(B, N)` and `(B, M)`; Keras fills
+            `mask` where the query is the only tensor given, and otherwise the other two.
 
     Raises:
         ValueError: if the number of heads does not divide the width.
@@ -91,26 +93,36 @@ class MultiHeadAttention(keras.layers.Layer):
             self.position_bias.build(query_shape)
 
     def call(
-        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+        self,
+        query,
+        value=None,
+        attention_mask=None,
+        training=None,
+        return_attention_scores=False,
+        mask=None,
+        query_mask=None,
+        value_mask=None,
     ):
-        value = query if value is None else value
+        if value is None:
+            value, value_mask = query, query_mask if mask is None else mask
         q = self._heads(self.query, query)  # (B, N, heads, d)
         k = self._heads(self.key, value)  # (B, M, heads, d)
         v = self._heads(self.value, value)
-        # Keras hands its mask to `call` only where there is one tensor argument: look for it.
-        mask = combine_masks(attention_mask, getattr(value, "_keras_mask", None))
-        mask = _mask_of_rank_4(mask)
+        mask = _mask_of_rank_4(combine_masks(attention_mask, value_mask))
         dropping = bool(training) and self.attention_dropout_rate > 0
         scores = None
         if (
             return_attention_scores
             or dropping
             or self.position_bias is not None
-            or not (on_accelerator() if self.fused is None else self.fused)
+            or not (device_kind() == "gpu" if self.fused is None else self.fused)
         ):
             x, scores = self._products(q, k, v, mask, training)
         else:
-            x = ops.dot_product_attention(q, k, v, mask=mask)
+            # Keras' flash attention on TPUs is causal without a mask, takes the first image's mask
+            # for all, and does not scale the scores.
+            flash = False if device_kind() == "tpu" else None
+            x = ops.dot_product_attention(q, k, v, mask=mask, flash_attention=flash)
         width = self.num_heads * self.head_dim
         x = self.output_dense(ops.reshape(x, (-1, width)))
         x = self.dropout(x, training=training)
@@ -118,7 +130,13 @@ class MultiHeadAttention(keras.layers.Layer):
         return (x, scores) if return_attention_scores else x
 
     def compute_output_spec(
-        self, query, value=None, attention_mask=None, training=None, return_attention_scores=False
+        self,
+        query,
+        value=None,
+        attention_mask=None,
+        training=None,
+        return_attention_scores=False,
+        **masks,
     ):
         output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:

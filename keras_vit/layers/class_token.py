@@ -47,3 +47,6 @@ class ClassToken(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, number, width = input_shape
         return (batch, None if number is None else number + 1, width)
+
+    def get_config(self):
+        return super().get_config()  # Keras' automatic one refuses a dtype policy as an argument

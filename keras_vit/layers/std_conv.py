@@ -16,12 +16,16 @@ class StandardizedConv2D(keras.layers.Conv2D):
             (standard deviation + epsilon) (the hybrids of vit_jax).
         explicit_padding: True pads `kernel_size // 2` on every side, as BiT does, whatever the
             stride; `"same"` padding with stride 2 would put one row less at the top and left.
+        data_format: `"channels_last"` alone, also where Keras is configured otherwise.
 
     Input shape:
         `(B, H, W, C)`.
 
     Output shape:
         `(B, H', W', filters)`.
+
+    Raises:
+        ValueError: for another data format, or explicit padding besides `padding="same"`.
 
     Example:
         >>> conv = keras_vit.StandardizedConv2D(64, 7, strides=2, explicit_padding=True)
@@ -40,9 +44,20 @@ class StandardizedConv2D(keras.layers.Conv2D):
         epsilon=1e-10,
         epsilon_inside_root=True,
         explicit_padding=False,
+        data_format="channels_last",
         **kwargs,
     ):
-        super().__init__(filters, kernel_size, **kwargs)
+        if data_format != "channels_last":
+            raise ValueError(
+                f"data_format is {data_format!r}; StandardizedConv2D takes 'channels_last' alone: "
+                "move the channels to the end, as keras.layers.Permute((2, 3, 1)) does."
+            )
+        super().__init__(filters, kernel_size, data_format=data_format, **kwargs)
+        if explicit_padding and self.padding != "valid":
+            raise ValueError(
+                f"explicit_padding=True does not go with padding={self.padding!r}, which would pad "
+                "a second time; leave one of them out."
+            )
         self.epsilon = epsilon
         self.epsilon_inside_root = epsilon_inside_root
         self.explicit_padding = explicit_padding
@@ -55,9 +70,9 @@ class StandardizedConv2D(keras.layers.Conv2D):
 
     def standardize(self, kernel):
         """Returns the kernel `(h, w, in, out)` with mean 0 and variance 1 for each output."""
-        # Statistics in float32: a kernel in half precision would lose its small variance.
-        kernel32 = ops.cast(kernel, "float32")
-        centred = kernel32 - ops.mean(kernel32, axis=(0, 1, 2), keepdims=True)
+        # Statistics in float32 at least: a kernel in half precision would lose its small variance.
+        wide = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+        centred = wide - ops.mean(wide, axis=(0, 1, 2), keepdims=True)
         variance = ops.mean(ops.square(centred), axis=(0, 1, 2), keepdims=True)
         if self.epsilon_inside_root:
             scaled = centred * ops.rsqrt(variance + self.epsilon)

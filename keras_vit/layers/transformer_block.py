@@ -37,6 +37,8 @@ class TransformerBlock(keras.layers.Layer):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: return `(x, scores)`, the scores `(B, heads, N, N)` after the
             softmax and before dropout.
+        mask, x_mask: Keras' own mask `(B, N)`; Keras fills `mask` where x is the only tensor
+            given, and otherwise `x_mask`.
 
     Raises:
         ValueError: if the number of heads does not divide the width.
@@ -102,7 +104,17 @@ class TransformerBlock(keras.layers.Layer):
         for layer in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
             layer.build(input_shape)
 
-    def call(self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None):
+    def call(
+        self,
+        x,
+        attention_mask=None,
+        training=None,
+        return_attention_scores=False,
+        mask=None,
+        x_mask=None,
+    ):
+        mask = x_mask if mask is None else mask
+
         def encode(x):
             y = self.attention(
                 self.attention_norm(x),
@@ -121,7 +133,7 @@ class TransformerBlock(keras.layers.Layer):
         return recomputed(self, encode, x) if self.rematerialize and training else encode(x)
 
     def compute_output_spec(
-        self, x, attention_mask=None, training=None, return_attention_scores=False, mask=None
+        self, x, attention_mask=None, training=None, return_attention_scores=False, **masks
     ):
         return self.attention.compute_output_spec(
             x, return_attention_scores=return_attention_scores

@@ -3,10 +3,14 @@
 import keras
 
 from keras_vit.models.distribution import check_distribution
+from keras_vit.models.weight_values import weight_name
 
 
 class ImageModel(keras.Model):
     """A functional model whose configuration is its constructor's arguments.
+
+    And the names of the weights that are `frozen`, where some are: a file has to train on as the
+    model that was saved, with the optimizer's state of those that train.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
@@ -22,14 +26,20 @@ class ImageModel(keras.Model):
     def get_config(self):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
-        return {**self.arguments, "dtype": self._quantized(dtype)}
+        config = {**self.arguments, "dtype": self._quantized(dtype)}
+        frozen = self._frozen()
+        return {**config, "frozen": frozen} if frozen else config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        frozen = set(config.pop("frozen", ()))
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+        model = cls(**config)
+        if frozen:
+            model._freeze(frozen)
+        return model
 
     def _keep(self, arguments, dtype):
         """Remembers the arguments, and quantises the new model if its dtype says so."""
@@ -38,6 +48,24 @@ class ImageModel(keras.Model):
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)
+
+    def _frozen(self):
+        """The names of the weights that do not train although they could."""
+        layers = self._flatten_layers(include_self=False)
+        if any(getattr(layer, "lora_enabled", False) for layer in layers):
+            return []  # saving merges the updates, so that the file is a plain model's
+        trained = {id(weight) for weight in self.trainable_weights}
+        return [weight_name(self, w) for w in _own_weights(self) if id(w) not in trained]
+
+    def _freeze(self, names):
+        """Turns off whole layers where all of their weights are named, else the weights."""
+        for layer in self._flatten_layers():
+            own = _own_weights(layer)
+            frozen = [weight for weight in own if weight_name(self, weight) in names]
+            if own and len(frozen) == len(own):
+                layer.trainable = False
+            for weight in frozen:
+                weight.trainable = False
 
     def _quantized(self, dtype):
         """The serialised policy with which the model is built as it is now.
@@ -61,6 +89,11 @@ class ImageModel(keras.Model):
         (mode,) = modes
         name = f"{mode}_from_{self._arguments['dtype'].name}"
         return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
+
+
+def _own_weights(layer):
+    """The weights in a layer that train unless they are frozen: no seeds, no quantised kernels."""
+    return [weight for inner in layer._flatten_layers() for weight in inner._trainable_variables]
 
 
 def layer_policy(dtype):

@@ -15,7 +15,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
 
     Query, key, value, output and both layers of the MLP get Keras' own LoRA (`Dense.enable_lora`)
     in place: `kernel + a @ b * alpha / rank`, with `b` starting at zero. Saving the model merges
-    the updates into the kernels, so that the file loads as a plain model.
+    the updates into the kernels, so that the file loads as a plain model, all of which trains.
 
     Args:
         model: a `VisionTransformer`, hybrids included; compile it afterwards.
@@ -59,6 +59,8 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
 def train_only_head_and_norms(model):
     """Freezes all weights of a ViT or ResNet but those of the head and of its norms.
 
+    A `.keras` file keeps what is frozen.
+
     Args:
         model: a `VisionTransformer` or `ResNet`; compile it afterwards.
 
@@ -82,6 +84,11 @@ def train_only_head_and_norms(model):
 
 
 def _freeze(model, keep_norms):
+    # Start from all weights trainable. Both values: TensorFlow passes over an assignment that
+    # changes nothing, and with it what differs below.
+    for layer in model._flatten_layers():
+        layer.trainable = False
+        layer.trainable = True
     # Innermost last: the flag of an outer layer is handed down to what it contains.
     for layer in model.layers:
         layer.trainable = layer.name == "head"

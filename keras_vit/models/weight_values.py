@@ -5,7 +5,9 @@ import keras
 
 def weight_name(model, variable):
     """Returns a weight's name below its model, such as `block_0/attention/query/kernel`."""
-    return variable.path.removeprefix(f"{model.name}/")
+    # A `keras.name_scope` around the model's making is part of every path, the model's own too.
+    scope = model.path.rpartition(model.name)[0]
+    return variable.path.removeprefix(scope).removeprefix(f"{model.name}/")
 
 
 def weight_values(model):

@@ -69,7 +69,7 @@ class MaskedPatchModel(keras.Model):
         self.mask_share = mask_share
         self.random_share = random_share
         self.seed = seed
-        self.data_format = vit.get_config()["data_format"]
+        self.data_format = vit.arguments["data_format"]
         self.region, channels = _image_region(vit, self.data_format)
         self.corrupt = CorruptPatches(
             corruption_rate, mask_share, random_share, seed, dtype=policy, name="corrupt"
@@ -184,7 +184,7 @@ def _parts(vit):
 
 def _image_region(vit, data_format):
     """Height and width of the part of the image that a token stands for, and the channels."""
-    shape = vit.get_config()["input_shape"]
+    shape = vit.arguments["input_shape"]
     (height, width), channels = (shape[:2], shape[2])
     if data_format == "channels_first":
         (height, width), channels = shape[1:], shape[0]

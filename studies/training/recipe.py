@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.accelerator import on_accelerator
+from keras_vit.layers.accelerator import device_kind
 from studies.study import Recipe
 
 LINEAR_END = 1e-5  # where the paper's linear decay ends
@@ -154,6 +154,6 @@ def _jit(model: keras.Model) -> bool | str:
     # On CPUs TensorFlow's own convolutions took two thirds of the time that XLA's took (a step of
     # bit-s, interleaved); for Transformers XLA is the faster one.
     convolves = any(isinstance(layer, keras.layers.Conv2D) for layer in model._flatten_layers())
-    if keras.backend.backend() == "tensorflow" and convolves and not on_accelerator():
+    if keras.backend.backend() == "tensorflow" and convolves and device_kind() == "cpu":
         return False
     return "auto"

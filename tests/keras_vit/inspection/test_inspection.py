@@ -247,3 +247,11 @@ def test_wrong_models_and_images_are_refused():
         inspection.attention_map(masked, np.zeros((1, 8, 12, 3)))
     with pytest.raises(ValueError, match=r"takes \(B, 8, 12, 3\)"):
         inspection.attention_map(model_of(), np.zeros((8, 12, 3)))
+
+
+def test_a_model_that_is_quantised_in_part_can_be_looked_into():
+    model = model_of(position_embedding="none")
+    model.get_layer("head").quantize("int8")
+    assert inspection.attention_map(model, images_of(model)).shape == (3, 8, 12)
+    with pytest.raises(ValueError, match="position_embedding='none'"):
+        inspection.position_similarity(model)

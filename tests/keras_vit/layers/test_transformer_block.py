@@ -72,6 +72,54 @@ def test_a_keras_mask_acts_like_attention_mask(tokens, rng):
     assert NUMPY(carried._keras_mask).tolist() == mask.tolist()
 
 
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: keras_vit.TransformerBlock(2, 16), ("masked",)),
+        (lambda: keras_vit.TransformerBlock(2, 16), ("masked", "pairs")),
+        (lambda: keras_vit.MultiHeadAttention(2), ("masked", "pairs")),
+        (lambda: keras_vit.MultiHeadAttention(2), ("plain", "masked")),
+        (lambda: keras_vit.MultiHeadAttention(2), ("plain", "masked", "pairs")),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+)
+def test_predict_obeys_a_mask_that_its_input_carries(tokens, rng, make, names, tmp_path, backend):
+    """On JAX the tokens are tracers there; beside another tensor the mask has another name."""
+    layer = randomised(make(), tokens.shape, rng)
+    there = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1]], bool)
+    pairs = (rng.random((2, 5, 5)) < 0.7) | np.eye(5, dtype=bool)
+    values = {"plain": tokens, "masked": tokens * there[..., None], "pairs": pairs}
+    values = {name: values[name] for name in names}
+    inputs = {name: keras.Input(value.shape[1:], name=name) for name, value in values.items()}
+
+    def call(tensors, **mask):
+        tensors = dict(tensors)
+        if "pairs" in tensors:
+            mask = {"attention_mask": tensors.pop("pairs"), **mask}
+        return layer(*tensors.values(), **mask)
+
+    carried = {**inputs, "masked": keras.layers.Masking()(inputs["masked"])}
+    keras.Model(inputs, call(carried)).save(tmp_path / "masked.keras")
+    model = keras.saving.load_model(tmp_path / "masked.keras")
+    model.compile(jit_compile=backend == "jax")
+    result = model.predict(values, verbose=0)
+    allowed = there[:, None] & (pairs if "pairs" in names else True)
+    np.testing.assert_allclose(result, NUMPY(call(values, attention_mask=allowed)), atol=1e-5)
+    assert np.abs(result - NUMPY(call(values))).max() > 1e-3
+
+
+def test_a_recomputed_block_obeys_a_mask_beside_another(tokens, rng):
+    there = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1]], bool)
+    pairs = np.tril(np.ones((2, 5, 5), bool)) | there[:, None]
+    block = randomised(keras_vit.TransformerBlock(2, 16, rematerialize=True), tokens.shape, rng)
+    hidden = tokens * there[..., None]
+    carried = keras.layers.Masking()(hidden)
+    result = NUMPY(block(carried, attention_mask=pairs, training=True))
+    expected = NUMPY(block(hidden, attention_mask=pairs & there[:, None]))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    assert np.abs(result - NUMPY(block(hidden, attention_mask=pairs))).max() > 1e-3
+
+
 def test_a_block_can_be_left_out_and_is_scaled_where_it_is_not(rng):
     rate, batch = 0.25, 2000
     block = randomised(
@@ -173,6 +221,27 @@ def test_fused_attention_computes_the_same(tokens, rng, masked):
     fused.set_weights(plain.get_weights())
     expected = NUMPY(plain(tokens, attention_mask=mask))
     np.testing.assert_allclose(NUMPY(fused(tokens, attention_mask=mask)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "fused"),
+    [("cpu", None, None), ("gpu", None, {"flash_attention": None}), ("tpu", None, None)]
+    + [("gpu", True, {"flash_attention": None}), ("tpu", True, {"flash_attention": False})],
+)
+def test_fused_attention_is_chosen_on_a_gpu_and_right_on_a_tpu(
+    tokens, monkeypatch, device, asked, fused
+):
+    """Keras' flash attention on TPUs is causal and does not scale: it must never be taken."""
+    seen = []
+
+    def dot_product_attention(query, key, value, mask=None, **options):
+        seen.append(options)
+        return query
+
+    monkeypatch.setattr("keras_vit.layers.attention.device_kind", lambda: device)
+    monkeypatch.setattr("keras.ops.dot_product_attention", dot_product_attention)
+    keras_vit.MultiHeadAttention(2, fused=asked)(tokens)
+    assert seen == ([] if fused is None else [fused])
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])

@@ -290,6 +290,79 @@ def test_only_head_and_norms_train(kind):
     assert changed <= names and {"head/bias"} <= changed and len(changed) > 2
 
 
+@pytest.mark.parametrize("kind", ["token", "hybrid", "resnet"])
+def test_a_file_keeps_what_is_frozen_and_trains_on(kind, tmp_path):
+    model = pretrained(kind)
+    keras_vit.train_only_head_and_norms(model)
+    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True, jit_compile=False)
+    images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
+    model.fit(images, np.ones((4, 3)), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    trainable = [w.path for w in model.trainable_weights]
+    assert [w.path for w in loaded.trainable_weights] == trainable
+    assert [w.path for w in loaded.optimizer._trainable_variables] == trainable
+    assert int(loaded.optimizer.iterations) == 1
+    for each in (model, loaded):
+        each.fit(images, np.ones((4, 3)), verbose=0)
+    for name, value in by_name(model).items():
+        np.testing.assert_allclose(by_name(loaded)[name], value, atol=1e-6, err_msg=name)
+    loaded.trainable = False  # TensorFlow passes over an assignment that changes nothing
+    loaded.trainable = True
+    assert len(loaded.trainable_weights) == len(pretrained(kind).trainable_weights)
+
+
+def test_a_configuration_names_what_is_frozen_and_nothing_else(tmp_path):
+    model = pretrained("token", dropout_rate=0.1)
+    assert "frozen" not in model.get_config()  # as in older files, and with seeds that never train
+    block = model.get_layer("block_0")
+    block.trainable = False
+    block.mlp_norm.trainable = True
+    model.get_layer("encoder_norm").gamma.trainable = False
+    model.get_layer("head").trainable = False
+    copy = type(model).from_config(model.get_config())
+    assert [w.path for w in copy.trainable_weights] == [w.path for w in model.trainable_weights]
+    assert not copy.get_layer("head").trainable and not copy.get_layer("block_0").mlp.trainable
+    assert copy.get_layer("encoder_norm").trainable and copy.get_layer("block_0").mlp_norm.trainable
+    assert copy.get_config() == model.get_config()
+    clone = keras.models.clone_model(model)
+    assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
+
+    model.trainable = False
+    copy = type(model).from_config(model.get_config())
+    assert not copy.trainable and not copy.trainable_weights
+    copy.get_layer("head").trainable = True  # as before it was saved: the model's flag is off
+    assert not copy.trainable_weights
+    quantised = pretrained("token")
+    quantised.quantize("int8")
+    assert "frozen" not in quantised.get_config()
+    adapted = pretrained("token")
+    keras_vit.enable_lora(adapted, rank=1)
+    assert "frozen" not in adapted.get_config()
+    masked = keras_vit.pretraining.MaskedPatchModel(model)
+    masked.save(tmp_path / "masked.keras")
+    loaded = keras.saving.load_model(tmp_path / "masked.keras")
+    assert {w.path.split("/")[-2] for w in loaded.trainable_weights} == {*("corrupt", "prediction")}
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [keras_vit.train_only_head_and_norms, lambda model: keras_vit.enable_lora(model, rank=2)],
+    ids=["head and norms", "lora"],
+)
+def test_what_was_frozen_before_does_not_matter_for_what_is_chosen(choose):
+    fresh = pretrained("token")
+    choose(fresh)
+    expected = [w.path for w in fresh.trainable_weights]
+    whole, norms, weight = (pretrained("token") for _ in range(3))
+    whole.trainable = False
+    keras_vit.train_only_head_and_norms(norms)
+    weight.get_layer("head").kernel.trainable = False
+    for model in (whole, norms, weight):
+        choose(model)
+        assert [w.path for w in model.trainable_weights] == expected
+
+
 def test_lora_needs_blocks_and_comes_once():
     with pytest.raises(ValueError, match="use train_only_head_and_norms"):
         keras_vit.enable_lora(pretrained("resnet"), rank=2)

@@ -33,6 +33,20 @@ def test_equal_seeds_give_equal_weights_at_every_call():
         np.testing.assert_array_equal(first[path], second[path], err_msg=path)
 
 
+def test_a_name_scope_around_it_changes_no_weight(tmp_path):
+    """Neither those that a seed draws, nor those that a file or another model gives."""
+    plain = keras_vit.create_model("ViT-B/4", **SMALL, seed=7)
+    with keras.name_scope("outer"):
+        scoped = keras_vit.create_model("ViT-B/4", **SMALL, seed=7)
+        tuned = keras_vit.for_finetuning(plain, classes=1000)
+        keras_vit.export_weights(scoped, tmp_path / "weights.npz")
+    np.testing.assert_equal(scoped.get_weights(), plain.get_weights())
+    np.testing.assert_equal(tuned.get_weights()[:-2], plain.get_weights()[:-2])  # not the head
+    scoped.set_weights([np.zeros_like(value) for value in scoped.get_weights()])
+    keras_vit.load_weights(scoped, tmp_path / "weights.npz")
+    np.testing.assert_equal(scoped.get_weights(), plain.get_weights())
+
+
 def test_another_seed_gives_other_weights():
     first, second = (
         random_ones(keras_vit.create_model("ViT-B/4", **SMALL, seed=seed)) for seed in (7, 8)
