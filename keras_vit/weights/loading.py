@@ -157,7 +157,7 @@ def _check_activation(config, checkpoint):
     if wanted == checkpoint.format.activation:
         reason = f"{checkpoint.format.source}'s files mean activation={wanted!r} unless they name another"
     else:
-        reason = f"the file says activation={wanted!r}"
+        reason = f"its metadata or config.json says activation={wanted!r}"
     raise ValueError(
         f"{checkpoint.path} does not fit the model's activation {actual!r}: {reason}. Build the "
         f"model with activation={wanted!r} or, if you know that these weights were trained with "
