@@ -103,8 +103,8 @@ def _model(options: Options) -> Any:
 
 
 def _channels_last_shape(model: Any) -> tuple[int, int, int]:
-    shape = model.get_config()["input_shape"]
-    if model.get_config()["data_format"] == "channels_first":
+    shape = model.arguments["input_shape"]
+    if model.arguments["data_format"] == "channels_first":
         shape = (*shape[1:], shape[0])
     return tuple(shape)
 
@@ -154,7 +154,7 @@ def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str,
     inputs = images.astype("float32") / 127.5 - 1
     height, width = inputs.shape[1:3]
     patch = (height / model.grid[0], width / model.grid[1])
-    first = model.get_config()["data_format"] == "channels_first"
+    first = model.arguments["data_format"] == "channels_first"
     fed = np.moveaxis(inputs, -1, 1) if first else inputs
     shown, counted = _spread(len(fed), show), _spread(len(fed), count)
     maps = inspection.attention_map(model, fed[shown], batch_size=BATCH)
@@ -182,7 +182,7 @@ def _figures(model: Any, images: np.ndarray, show: int, count: int) -> dict[str,
 
 def _images_at_once(model: Any) -> int:
     """How many images' scores fit into SCORES bytes; few calls, since each compiles the model."""
-    config = model.get_config()
+    config = model.arguments
     tokens = model.grid[0] * model.grid[1] + model.num_prefix_tokens
     each = 4 * config["num_layers"] * config["num_heads"] * tokens**2
     return max(1, SCORES // each)
