@@ -64,11 +64,12 @@ class Options:
 
 def run(options: Options) -> int:
     """Measure how fast models train here."""
-
     requests = _requests(options)
     threads = options.threads or len(cores())
     if threads > len(cores()):
-        raise UsageError(f"--threads {threads} is more than the {len(cores())} cores here")
+        raise UsageError(
+            f"--threads {threads} is more than the {len(cores())} cores here; give at most that"
+        )
     reports = []
     for backend in _backends(options.backend):
         print(f"{backend}: measuring ...", file=sys.stderr, flush=True)

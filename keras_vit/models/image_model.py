@@ -9,8 +9,8 @@ from keras_vit.models.weight_values import weight_name
 class ImageModel(keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
-    And the names of the weights that are `frozen`, where some are: a file has to train on as the
-    model that was saved, with the optimizer's state of those that train.
+    Where weights are frozen, the configuration also names them (`frozen`), because a file has to
+    train on as the model that was saved, with the optimizer's state of the weights that train.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
