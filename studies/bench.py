@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from typing import Any
 
 from studies.environment import bind, cores
 from studies.errors import UsageError
-from studies.trial_process import python_path
+from studies.trial_process import child_environment
 
 INPUTS = {
     "shapes": (32, 3),
@@ -185,12 +184,9 @@ def _backends(text: str | None) -> list[str]:
 def _measure(backend: str, requests: list[dict[str, Any]], threads: int) -> dict[str, Any]:
     count = str(threads)
     environment = {
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        **os.environ,
-        "KERAS_BACKEND": backend,
+        **child_environment(backend),
         "OMP_NUM_THREADS": count,
         "TF_NUM_INTRAOP_THREADS": count,
-        "PYTHONPATH": python_path(),
     }
     available = cores()
     bind(available[:threads])  # JAX counts the cores that it inherits, no more

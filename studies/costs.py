@@ -19,7 +19,7 @@ from typing import Any
 
 from studies.errors import UsageError
 from studies.study import ModelEntry
-from studies.trial_process import ROOT, python_path
+from studies.trial_process import ROOT, child_environment
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ def measure(
 
 def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
     environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "PYTHONPATH": python_path(),
+        **child_environment(backend),
         "CUDA_VISIBLE_DEVICES": "",  # counting needs no accelerator, and must not take its memory
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }

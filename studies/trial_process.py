@@ -19,9 +19,17 @@ _PR_SET_PDEATHSIG = 1
 _ORPHANED = 3  # exit status; nobody is left to read it
 
 
-def python_path() -> str:
-    """PYTHONPATH of a process that imports this checkout, wherever it is started."""
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+def child_environment(backend: str) -> dict[str, str]:
+    """Environment variables of a process that computes with a backend, imported from this checkout."""
+    return {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        # Of all but one of its arenas glibc gives freed memory back at once, so that the thread which
+        # reads a batch gets each array anew from the system, page by page: that doubled its time.
+        "MALLOC_ARENA_MAX": "1",
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
 
 
 def die_with_parent() -> None:

@@ -6,11 +6,10 @@ All of it must stand before the process starts, because the libraries read it wh
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from studies.study import Trial
-from studies.trial_process import python_path
+from studies.trial_process import child_environment
 
 
 def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
@@ -24,7 +23,6 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
     """
     count = str(threads)
     variables = {
-        "KERAS_BACKEND": trial.backend,
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
@@ -38,12 +36,11 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": python_path(),
     }
     if shared:
         variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **variables}
+    return {**child_environment(trial.backend), **variables}
 
 
 def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.trial_process import child_environment
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.once
 
@@ -113,3 +115,15 @@ def test_a_reader_that_went_away_ends_the_process():
     child.stdout.readline()
     child.stdout.close()
     assert child.wait(60) == 3
+
+
+def test_a_child_computes_with_its_backend_and_keeps_what_the_user_set(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    variables = child_environment("jax")
+    assert variables["KERAS_BACKEND"] == "jax"
+    assert variables["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/somewhere"]
+    assert variables["MALLOC_ARENA_MAX"] == "1"
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    assert child_environment("jax")["MALLOC_ARENA_MAX"] == "4"
