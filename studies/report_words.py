@@ -134,8 +134,8 @@ def _forecast(pair: Pair) -> str:
         )
     if laws.size < last:
         return (
-            f"The fitted laws cross at about {images(laws.size)} ({interval}), below the measured "
-            f"sizes: an extrapolation."
+            f"The fitted laws forecast no crossing at more images; they cross below the measured "
+            f"sizes, at about {images(laws.size)} ({interval}). Both are extrapolations."
         )
     above, below = _order(pair, laws)
     return (

@@ -61,6 +61,15 @@ def test_no_crossing_in_the_measured_range_comes_with_a_marked_forecast(report):
     assert "extrapolation" in line
 
 
+def test_a_crossing_below_the_measured_sizes_is_not_told_as_one_to_come(tmp_path):
+    study = make_study(["bit-s", "vit-s"], [10000, 20000, 50000])  # they cross at 7,651
+    text = write_report(write_folder(tmp_path, study, make_records(study))).path.read_text()
+    told = answer_of(text)
+    assert told.startswith(("vit-s is ahead of bit-s all the way", "bit-s does not catch up"))
+    assert "forecast no crossing at more images; they cross below the measured sizes" in told
+    assert "extrapolation" in told
+
+
 def test_the_head_names_data_and_sizes(report):
     for text in (
         "fashion_mnist", "28x28x1", "10 classes", "54,000 train", "10,000 test", "10,000 steps",
