@@ -1,4 +1,4 @@
-"""The ten figures of ``shapes`` as distances from their edge.
+"""The figures of ``shapes`` as distances from their edge: ten with names, and blobs without end.
 
 Each function takes coordinates u (to the right) and v (down) of any equal shape, in radii from the
 figure's middle, and gives a float32 array of that shape: negative inside, 0 on the edge, and near it
@@ -98,6 +98,28 @@ def arrow(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def bow_tie(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     u, v = np.abs(u), np.abs(v)
     return np.maximum(u - np.float32(0.9), _beyond(-u, v, np.pi / 4, 0.08))
+
+
+def blob(u: np.ndarray, v: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """An irregular figure, whose edge lies at a radius that changes with the direction.
+
+    Args:
+        u, v: (N, H, W) coordinates.
+        waves: (N, 2, M) the cosines' and the sines' parts of the radius, from 2 waves a turn to M + 1.
+    """
+    radius = length(u, v)
+    from_zero = np.maximum(radius, np.float32(0.1))
+    cos, sin = u / from_zero, v / from_zero
+    cos_m, sin_m = cos, sin
+    edge, slope = np.full_like(radius, 0.8), np.zeros_like(radius)
+    for m, (cosine, sine) in enumerate(waves.transpose(2, 1, 0)[..., None, None], start=2):
+        # The angle's multiples by addition theorems: products alone, the same on every processor.
+        cos_m, sin_m = cos_m * cos - sin_m * sin, sin_m * cos + cos_m * sin
+        edge += cosine * cos_m + sine * sin_m
+        slope += np.float32(m) * (sine * cos_m - cosine * sin_m)
+    slope /= from_zero
+    # Where the edge runs aslant to its direction, it is nearer than along the direction.
+    return (radius - edge) / np.sqrt(np.float32(1) + slope * slope)
 
 
 FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
