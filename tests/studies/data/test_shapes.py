@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from studies.data import describe, load
-from studies.data.figures import FIGURES
+from studies.data import describe, load, shapes
+from studies.data.figures import FIGURES, blob
 from studies.data.shapes import BLOCK, Shapes, draw, labels
 from studies.errors import UsageError
 
@@ -91,6 +91,45 @@ def test_a_figure_is_one_piece_within_reach(name):
     assert 0.5 < area < 2.6  # in squared radii
     v, u = np.nonzero(inside)
     assert np.hypot(axis[u], axis[v]).max() < 1.35
+
+
+def some_blobs():
+    axis = np.linspace(-2, 2, 161, dtype=np.float32)
+    edges = shapes._EDGES.reshape(-1, 2, shapes.WAVES)[::50]
+    u, v = (np.broadcast_to(c, (len(edges), *c.shape)) for c in np.meshgrid(axis, axis))
+    return u, v, blob(u, v, edges), edges
+
+
+def test_a_blob_is_one_piece_within_reach():
+    from scipy.ndimage import label
+
+    u, v, distances, _ = some_blobs()
+    for distance in distances:
+        inside = distance < 0
+        assert label(inside, np.ones((3, 3)))[1] == 1
+        assert 1.5 < inside.mean() * 16 < 3.0  # squared radii: no larger than the other figures
+    assert np.hypot(u, v)[distances < 0].max() < 2
+
+
+def test_a_blobs_edge_is_the_fourier_series_of_its_radius():
+    u, v, distances, edges = some_blobs()
+    angle = np.arctan2(v, u)[..., None].astype(float)
+    waves = np.arange(2, shapes.WAVES + 2)
+    cosines, sines = edges[:, None, None, 0], edges[:, None, None, 1]
+    edge = 0.8 + (cosines * np.cos(angle * waves) + sines * np.sin(angle * waves)).sum(-1)
+    apart = np.hypot(u, v) - edge
+    outside = np.hypot(u, v) > 0.2  # nearer to the middle a direction means nothing
+    assert (np.sign(distances) == np.sign(apart))[outside & (np.abs(apart) > 1e-3)].all()
+
+
+def test_more_images_go_on_meeting_more_of_the_blobs():
+    """What makes accuracy rise with images: the part of a class's images never met before."""
+    part = np.diff(np.concatenate([[0], shapes._UP_TO]))
+    assert part.sum() == pytest.approx(1) and len(part) == shapes.BLOBS
+    np.testing.assert_allclose(part[0] / part, np.arange(1, shapes.BLOBS + 1))
+    chance = shapes.SELDOM * part / 10  # of each blob of a class, in one image of any class
+    unmet = [float((part * (1 - chance) ** n).sum()) for n in (500, 5000, 50_000)]
+    assert unmet[0] > 0.6 > 0.4 > unmet[1] > 0.2 > 0.1 > unmet[2]
 
 
 @pytest.mark.parametrize("name", ["shapes:", "shapes:ten", "shapes:0", "shapes:999"])
