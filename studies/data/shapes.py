@@ -42,7 +42,7 @@ PATTERN = 0.12  # the strongest stripes of ground and figure
 BEHIND, BEFORE = 3, 1  # pieces of clutter behind the figure and over it
 PIECE_LENGTH, PIECE_WIDTH = (0.08, 0.30), (0.015, 0.045)
 NOISE = 0.07  # half the range of each pixel's noise
-SELDOM = 0.3  # the part of figures that are blobs
+SELDOM = 0.15  # the part of figures that are blobs
 BLOBS = 300  # of each class
 WAVES, SWING = 5, 0.10  # of a blob's edge: frequencies, from 2 a turn on, and each one's scale
 
