@@ -184,10 +184,13 @@ def _curve(
         markeredgewidth=0,
     )  # fmt: skip
     x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy()
-    ax.fill_between(
-        x, mine["low"].to_numpy(), mine["high"].to_numpy(), color=look.colour, alpha=0.18,
-        linewidth=0,
-    )  # fmt: skip
+    low, high = mine["low"].to_numpy(), mine["high"].to_numpy()
+    if len(x) > 1:
+        ax.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
+    else:  # where a band has no width
+        ax.errorbar(
+            x, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=look.colour, capsize=5,
+        )  # fmt: skip
     ax.plot(
         x, mean, marker=look.marker, linestyle=look.line, color=look.colour, linewidth=1.8,
         markersize=6.5, markeredgecolor="white", markeredgewidth=0.7, label=model,

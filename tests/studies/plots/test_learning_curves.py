@@ -64,6 +64,19 @@ def test_learning_curves_show_means_units_and_sizes(frame):
     assert labels[:3] == ["500", "1k", "2k"]
 
 
+def test_a_single_size_shows_its_interval_too(frame):
+    """Student's t with two degrees of freedom at 90 %, on the logit scale: 2.92 standard errors."""
+    one = frame[(frame["model"] == "vit-s") & (frame["size"] == 5000)]
+    ax = learning_curves(one)
+    (bars,) = ax.containers
+    ((_, low), (_, high)) = bars[2][0].get_segments()[0]
+    mean, error = one["test_top1"].mean(), one["test_top1"].std() / 3**0.5
+    for bound, sign in ((low, -1), (high, 1)):
+        told = np.log(bound / (1 - bound)) - np.log(mean / (1 - mean))
+        assert told == pytest.approx(sign * 2.92 * error / (mean * (1 - mean)), rel=0.01)
+    drawn(ax)
+
+
 def test_a_measured_crossing_is_marked_with_its_interval(frame):
     found = Crossing(7651.0, 5000.0, 12000.0, "measured", "b")
     ax = learning_curves(frame, crossing=found, names=("vit-s", "bit-s"))
