@@ -224,29 +224,28 @@ def _laws(findings: Findings) -> str:
     if findings.laws:
         largest = max(float(law.curve.sizes[-1]) for law in findings.laws.values())
         rows = [
-            ["model", "law (x: images)", "form", "rms miss", f"accuracy at {largest:,.0f}"]
+            ["model", "nearest law (x: images)", "rms miss", f"accuracy at {largest:,.0f}"]
             + [f"forecast at {2 * largest:,.0f}"]
         ]
         for model, law in findings.laws.items():
             cells = [_accuracy_of(law, x, findings.level) for x in (largest, 2 * largest)]
-            rows.append(
-                [model, f"`{law.summary()}`", law.form, f"{100 * law.residual:.1f} %", *cells]
-            )
+            rows.append([model, f"`{law.summary()}`", f"{100 * law.residual:.1f} %", *cells])
         lines += [
-            f"Fitted in log error; in brackets {100 * findings.level:g} % intervals. The forecast is "
+            "Accuracies are averages over many laws, weighted by how well they explain the results and "
+            "by what learning curves usually look like; the law shown is the one nearest to the average. "
+            f"In brackets {100 * findings.level:g} % intervals of the expected accuracy. The forecast is "
             "an extrapolation. The miss is that of the mean errors, relative.",
             "",
             _markdown_table(rows),
             "",
         ]
-        lines += [f"- {model}: {law.reason}." for model, law in findings.laws.items()]
         lines += [f"- {m}: {note}." for m, law in findings.laws.items() for note in law.notes]
     lines += [f"- {m}: no law. {why.rstrip('.')}." for m, why in findings.without_law.items()]
     return "\n".join(lines)
 
 
 def _accuracy_of(law, size: float, level: float) -> str:  # type: ignore[no-untyped-def]
-    low, high = (float(end[0]) for end in law.interval([size], level))
+    low, high = (float(end[0]) for end in law.mean_interval([size], level))
     text = f"{POINTS * (1 - float(law.predict([size])[0])):.1f} %"
     return (
         text
@@ -304,8 +303,7 @@ def _intervals(results: Results, findings: Findings) -> str:
         f"- All are {level} intervals over seeds (initial weights, order of batches, augmentation): "
         "Student's t for means and paired differences, that of a mean accuracy carried to the logit "
         "scale by the delta method, so that it stays between 0 and 100 %; for laws and their crossing "
-        "a residual bootstrap, pooled over sizes with seeds as blocks, widened for the small number "
-        "of seeds.",
+        "the spread of the laws that may have produced the results, what no law describes included.",
         "- The subsets of the training images are drawn once and shared by all models and seeds; "
         "another draw would move the curves, mostly all in the same direction.",
     ]

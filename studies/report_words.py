@@ -125,7 +125,7 @@ def _forecast(pair: Pair) -> str:
                 f"The fitted laws do not cross; a crossing is not excluded, though "
                 f"({_where(laws)}; an extrapolation)."
             )
-        return "The fitted laws do not cross either, up to a thousand times the measured sizes."
+        return "The fitted laws do not cross either."
     interval = span(laws.low, laws.high, laws.level)
     if laws.kind == "measured":
         return (

@@ -13,11 +13,13 @@ from studies.analysis.intervals import (
     mean_interval,
     means_by_size,
 )
-from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from studies.analysis.scaling_law import Gain, NoLaw, ScalingLaw, fit_scaling_law
 
 __all__ = [
     "Crossing",
     "Estimate",
+    "Gain",
+    "NoLaw",
     "ScalingLaw",
     "accuracy_interval",
     "crossing",

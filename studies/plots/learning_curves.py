@@ -128,7 +128,7 @@ def error_laws(
         ax.plot(inside, law.predict(inside), "-", color=look.colour, linewidth=1.8)
         ax.plot(beyond, law.predict(beyond), ":", color=look.colour, linewidth=1.8)
         every = np.concatenate([inside, beyond])
-        low, high = law.interval(every, level)
+        low, high = law.mean_interval(every, level)
         if np.isfinite(low).all():
             ax.fill_between(every, low, high, color=look.colour, alpha=0.15, linewidth=0)
         ax.plot(
