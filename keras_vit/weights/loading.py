@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
-from keras_vit.layers.resample import METHODS
+from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
@@ -32,7 +32,7 @@ def load_weights(
     path: str | os.PathLike,
     source: str | None = None,
     head: str = "load",
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
 ) -> None:
@@ -50,7 +50,8 @@ def load_weights(
             recognises it by the names in the file.
         head: "load", or "replace": the model keeps its own head, and the representation layer is
             loaded only where both have it in the same shape.
-        method: how position embeddings are interpolated: "bilinear" (the authors') or "bicubic".
+        interpolation: of position embeddings of another grid: "bilinear" (the authors'), "bicubic"
+            (Hugging Face's) or "bicubic_antialias" (timm's); see `resample_position_embedding`.
         grid: `(rows, columns)` of the file's position embeddings. Needed only where they fill no
             square grid, or a square one and the model's too.
         allow_activation_mismatch: load although the model computes another activation than the
@@ -72,14 +73,14 @@ def load_weights(
     check_model(model, "load_weights")
     check_choice("head", head, HEADS)
     checkpoint = read_checkpoint(path, source)
-    assign_checkpoint(model, checkpoint, head, method, grid, allow_activation_mismatch)
+    assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
 
 
 def assign_checkpoint(
     model,
     checkpoint: Checkpoint,
     head: str = "load",
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
 ) -> None:
@@ -91,7 +92,7 @@ def assign_checkpoint(
             f"a {_FAMILY_NAMES[family]}."
         )
     _check_model_is_plain(model)
-    check_choice("method", method, METHODS)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     if grid is not None:
         grid = as_pair(grid, "grid")
     config = model.arguments
@@ -112,7 +113,7 @@ def assign_checkpoint(
                 model.num_prefix_tokens,
                 grid or checkpoint.grid,
                 checkpoint.expects_class_slot,
-                method,
+                interpolation,
             )
         values[ours] = value
     # Nothing is assigned before everything fits.

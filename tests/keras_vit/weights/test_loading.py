@@ -128,7 +128,7 @@ def test_the_other_formats_mean_the_exact_gelu(rng, tmp_path, source):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "cubic"}, "method is 'cubic'; use one of 'bilinear', 'bicubic'"),
+        ({"interpolation": "cubic"}, "interpolation is 'cubic'; use one of 'bilinear', 'bicubic'"),
         ({"grid": (2, 0)}, r"grid is \(2, 0\)"),
         ({"grid": "2x6"}, "grid is '2x6'"),
     ],
@@ -164,15 +164,27 @@ def test_another_epsilon_never_blocks(rng, write):
     keras_vit.load_weights(other, write(files.vit_jax(rng)))
 
 
-@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
-def test_position_embeddings_are_interpolated(rng, write, method):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "bicubic_antialias"])
+def test_position_embeddings_are_interpolated(rng, write, interpolation):
+    """By the same argument where a file is loaded, named, and fine-tuned from."""
     arrays = files.vit_jax(rng, grid=(3, 3))
-    model = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (16, 10, 3)})
-    keras_vit.load_weights(model, write(arrays), method=method)
+    path, shape = write(arrays), (16, 10, 3)
     table = arrays["Transformer/posembed_input/pos_embedding"]
-    expected = keras_vit.resample_position_embedding(table, (3, 3), (4, 5), method=method)
-    result = model.get_layer("position_embedding").get_weights()[0]
-    np.testing.assert_array_equal(result, expected)
+    expected = keras_vit.resample_position_embedding(
+        table, (3, 3), (4, 5), interpolation=interpolation
+    )
+    loaded = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": shape})
+    keras_vit.load_weights(loaded, path, interpolation=interpolation)
+    sizes = {k: v for k, v in files.VIT.items() if k not in ("input_shape", "classes")}
+    named = keras_vit.create_model(
+        "ViT-S/4", shape, 3, weights=path, interpolation=interpolation, **sizes
+    )
+    source = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (12, 6, 3)})
+    keras_vit.load_weights(source, path)
+    tuned = keras_vit.for_finetuning(source, 3, shape, interpolation=interpolation)
+    for model in (loaded, named, tuned):
+        result = model.get_layer("position_embedding").get_weights()[0]
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_kinds_of_position_embedding_must_agree(rng, write):
