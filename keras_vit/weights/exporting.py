@@ -15,6 +15,7 @@ from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.formats import TARGETS, format_of
 from keras_vit.weights.loading import check_model, model_sizes
 from keras_vit.weights.readers import import_safetensors
+from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
 
 def export_weights(model, path: str | os.PathLike, target: str = "google") -> None:
@@ -22,7 +23,8 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
 
     `load_weights` reads them back bit for bit. The file also says which activation and epsilon the
     weights were trained with, and the grid of the position embeddings. A warning tells where the
-    other project would compute something else.
+    other project would compute something else, and where the head is all zeros: a `.keras` file
+    is the place for a model that is yet to be trained.
 
     Args:
         model: a `VisionTransformer` or `ResNet`; LoRA is merged into the kernels.
@@ -33,7 +35,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
 
     Raises:
         ValueError: for an unknown target, a path with another ending, or a model that the other
-            project cannot express or that is quantised.
+            project cannot express, that is quantised or has values that are not finite.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -49,7 +51,10 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     assert known is not None
     if obstacle := known.obstacle(config):
         raise ValueError(f"{model.name} cannot be written for {target}: {obstacle}.")
-    arrays = _renamed(model, known, config)
+    values = weight_values(model)
+    check_finite(values, model.name)
+    arrays = _renamed(model, values, known, config)
+    warn_of_zero_head(values, model.name, stacklevel=2)
     if differences := [*_different_numbers(known, config), *known.differences(config)]:
         warnings.warn(
             f"{target} would compute something else with {path.name}: {'; '.join(differences)}.",
@@ -59,12 +64,12 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     _replace_atomically(path, lambda temporary: write(temporary, arrays, _metadata(model, config)))
 
 
-def _renamed(model, known, config):
+def _renamed(model, values, known, config):
     """Returns {their name: their array}."""
     sizes = model_sizes(config)
     nameless: list[str] = []
     parts: dict = {}
-    for ours, value in weight_values(model).items():
+    for ours, value in values.items():
         slot = known.slot(ours)
         if slot is None:
             nameless.append(ours)

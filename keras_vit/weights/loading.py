@@ -22,6 +22,7 @@ from keras_vit.weights.rules import (
     take_part,
     their_shape,
 )
+from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
 HEADS = ("load", "replace")
 _NAMES_SHOWN = 40  # of each kind in the error about names
@@ -40,7 +41,8 @@ def load_weights(
 
     Every weight of the model must be in the file and the other way round, in the right shape; else
     one error lists what is not, and the model stays as it was. Position embeddings of another grid
-    are interpolated.
+    are interpolated. A head of nothing but zeros, which classifies nothing, is loaded with a
+    warning.
 
     Args:
         model: a `VisionTransformer` or `ResNet`.
@@ -59,8 +61,9 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: for a file that is no checkpoint, does not fit, or means another activation
-            (its format's where the file says nothing); for a model that is quantised or has LoRA.
+        ValueError: for a file that is no checkpoint, does not fit, has values that are not finite,
+            or means another activation (its format's where the file says nothing); for a model
+            that is quantised or has LoRA.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -102,7 +105,7 @@ def assign_checkpoint(
         _check_pooling(checkpoint)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
-    values = {}
+    values, where = {}, f"{checkpoint.path} ({checkpoint.format.source})"
     for ours, slot in places.items():
         array = take_part(checkpoint.arrays[slot.name], slot.part)
         value = slot.layout.to_ours(array, model_sizes(config))
@@ -116,6 +119,8 @@ def assign_checkpoint(
                 interpolation,
             )
         values[ours] = value
+    check_finite({_origin(checkpoint, places[ours].name): values[ours] for ours in values}, where)
+    warn_of_zero_head(values, where, stacklevel=3)
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variables[ours].assign(np.ascontiguousarray(value))

@@ -245,3 +245,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         keras_vit.export_weights(model, tmp_path / "vit.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["vit.npz"]
     assert (tmp_path / "vit.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("target", list(ENDINGS))
+def test_a_head_of_zeros_is_no_classifier_to_hand_on(rng, tmp_path, target):
+    """`.keras` keeps a model that is yet to be trained; a file for others says what it is not."""
+    model = keras_vit.VisionTransformer(**files.VIT)
+    randomise(model, rng)
+    new = keras_vit.for_finetuning(model, classes=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        new.save(tmp_path / "new.keras")
+    with pytest.warns(UserWarning, match="The head of .* is all zeros.*every image gets the same"):
+        keras_vit.export_weights(new, tmp_path / f"new{ENDINGS[target]}", target=target)
+    randomise(new, rng)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        keras_vit.export_weights(new, tmp_path / f"new{ENDINGS[target]}", target=target)
+    assert not [w for w in told if "zeros" in str(w.message)]
+
+
+def test_what_is_no_number_is_not_exported(tmp_path):
+    model = keras_vit.VisionTransformer(**files.VIT)
+    model.get_layer("head").set_weights([np.full((8, 3), np.nan), np.zeros(3)])
+    with pytest.raises(ValueError, match=r"infinite or not a number .* in head/kernel, as after"):
+        keras_vit.export_weights(model, tmp_path / "vit.npz")
+    assert not list(tmp_path.iterdir())

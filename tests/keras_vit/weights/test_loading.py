@@ -1,5 +1,7 @@
 """What does not fit is one error with all names, and leaves the model as it was."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -209,3 +211,35 @@ def test_other_models_are_refused(tmp_path, function):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="takes a VisionTransformer or ResNet"):
         getattr(keras_vit, function)(other, tmp_path / "vit.npz")
+
+
+@pytest.mark.parametrize("name", ["head", "pre_logits"])
+def test_a_layer_of_zeros_before_the_output_is_told(rng, write, name):
+    """Nothing else in the file shows that every image gets the same output."""
+    arrays = files.vit_jax(rng, representation=5)
+    model = keras_vit.VisionTransformer(**files.VIT, representation_size=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        keras_vit.load_weights(model, write(arrays))
+    arrays[f"{name}/kernel"][:] = 0
+    layer = {"head": "head", "pre_logits": "representation layer"}[name]
+    with pytest.warns(UserWarning, match=f"The {layer} of .* is all zeros.*same output"):
+        keras_vit.load_weights(model, write(arrays))
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "error", UserWarning
+        )  # a head that stays out of the model does not matter
+        bare = keras_vit.VisionTransformer(**files.VIT)
+        keras_vit.load_weights(bare, write(arrays), head="replace")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_not_loaded(rng, model, write, value):
+    arrays = files.big_vision(files.vit_jax(rng))
+    name = "params/Transformer/encoderblock_1/MlpBlock_0/Dense_0/kernel"
+    arrays[name][0, 0] = value
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=rf"infinite or not a number \(NaN\) in {name}, as after"):
+        keras_vit.load_weights(model, write(arrays))
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)
