@@ -10,10 +10,10 @@ from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
+from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.position import fit_position_embedding
 from keras_vit.weights.rules import (
-    CLASS_TOKEN,
     HEAD,
     POSITION,
     REPRESENTATION,
@@ -62,8 +62,9 @@ def load_weights(
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: for a file that is no checkpoint, does not fit, has values that are not finite,
-            or means another activation (its format's where the file says nothing); for a model
-            that is quantised or has LoRA.
+            means another activation (its format's where the file says nothing), or says in its
+            metadata or configuration that it is for a model with other heads, pooling, epsilon,
+            groups and the like; for a model that is quantised or has LoRA.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -99,10 +100,7 @@ def assign_checkpoint(
     if grid is not None:
         grid = as_pair(grid, "grid")
     config = model.arguments
-    if not allow_activation_mismatch:
-        _check_activation(config, checkpoint)
-    if head == "load":
-        _check_pooling(checkpoint)
+    check_agreement(config, checkpoint, head, allow_activation_mismatch)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
     values, where = {}, f"{checkpoint.path} ({checkpoint.format.source})"
@@ -153,33 +151,6 @@ def _check_model_is_plain(model):
         raise ValueError(
             f"The model {model.name} has low-rank updates (LoRA), which no checkpoint has; load "
             "the weights first and call enable_lora afterwards."
-        )
-
-
-def _check_activation(config, checkpoint):
-    wanted, actual = checkpoint.activation, config.get("activation")
-    if wanted is None or wanted == actual:
-        return
-    if wanted == checkpoint.format.activation:
-        reason = f"{checkpoint.format.source}'s files mean activation={wanted!r} unless they name another"
-    else:
-        reason = f"its metadata or config.json says activation={wanted!r}"
-    raise ValueError(
-        f"{checkpoint.path} does not fit the model's activation {actual!r}: {reason}. Build the "
-        f"model with activation={wanted!r} or, if you know that these weights were trained with "
-        f"{actual!r}, load them with load_weights (not create_model) and "
-        "allow_activation_mismatch=True."
-    )
-
-
-def _check_pooling(checkpoint):
-    """The head's features differ, though its weights look the same."""
-    class_token = checkpoint.array(CLASS_TOKEN) is not None
-    if checkpoint.pooling not in (None, "token" if class_token else "gap"):
-        raise ValueError(
-            f"{checkpoint.path} ({checkpoint.format.source}) has pooling={checkpoint.pooling!r} "
-            f"{'with' if class_token else 'without'} a class token, which no model here computes; "
-            'head="replace" loads all but its head.'
         )
 
 
