@@ -87,7 +87,7 @@ def make_plan(study: Study, results: Path) -> Plan:
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
         merge(old, study, folder)  # before any data is prepared, which may take long
-    info = describe(study.dataset, study.image_size)
+    info = describe(study.dataset, study.image_size, study.reading)
     check_sizes(info, study.sizes)
     study = study.model_copy(update={"data": ResolvedData.of(info)})
     if old is not None:

@@ -140,7 +140,7 @@ def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
             f"The trial is for the backend {trial.backend}, but Keras runs on "
             f"{keras.backend.backend()}: set KERAS_BACKEND={trial.backend} before it starts."
         )
-    data = load(trial.dataset, trial.image_size)
+    data = load(trial.dataset, trial.image_size, trial.reading)
     if data.info.fingerprint != trial.data_fingerprint:
         raise TrialError(
             f"The data set {trial.dataset} has changed since the study was made (fingerprint "

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.data.images import decode, fit_array
+from studies.data import images
+from studies.data.images import fit_array
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
+
+
+def decode(*arguments, **options) -> np.ndarray:
+    return images.decode(*arguments, **options).pixels
 
 
 def encoded(image: Image.Image, kind="PNG", **options) -> bytes:

@@ -1,0 +1,155 @@
+"""`check` and the head of `plan` and `run`: what is known of the data before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from studies.errors import UsageError
+
+if TYPE_CHECKING:
+    from studies.data import Facts, Reading
+    from studies.data.checks import Some
+    from studies.study.study import Study
+
+DONE, REFUSED = 0, 1
+LISTED = 20  # single images of a kind in a list
+NAMED = 12  # classes that are counted one by one
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """A data set, and how its images are read."""
+
+    dataset: str
+    image_size: int | None = None
+    fit: str = "crop"
+    skip_broken: bool = False
+    groups: str = ""
+    imports: tuple[str, ...] = ()
+
+
+def check(options: CheckOptions) -> int:
+    """Print what is known of a data set; 1 where `run` would refuse it."""
+    from studies import data
+
+    try:
+        size = options.image_size or data.default_image_size(options.dataset, options)
+        facts = data.check(options.dataset, size, options)
+    except UsageError as error:
+        print(f"{options.dataset}: run would refuse it. {error}")
+        return REFUSED
+    print("\n".join(lines(options.dataset, facts, options)))
+    if facts.broken.count and not options.skip_broken:
+        return REFUSED
+    return DONE
+
+
+def head(study: Study) -> str:
+    """What `plan` and `run` begin with: the data in a few lines."""
+    from studies import data
+
+    facts = data.check(study.dataset, study.image_size, study.reading)
+    return "\n".join(lines(study.dataset, facts, study.reading, listed=0)) + "\n"
+
+
+def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> list[str]:
+    """The findings on a data set as text.
+
+    Args:
+        name: the data set's.
+        facts: the findings.
+        reading: how its images were read.
+        listed: single images of a kind that are named; with 0 only what may need a look is told.
+    """
+    found = [f"{name}: {_number(facts.images, 'image')} in {_classes(facts, bool(listed))}"]
+    found += [_splits(facts)]
+    if facts.widths and facts.heights:
+        found += _sizes(facts, reading)
+    if facts.left_out:
+        kinds = sorted(facts.left_out.items(), key=lambda item: (-item[1], item[0]))
+        found.append("left alone: " + ", ".join(f"{number:,} {kind}" for kind, number in kinds))
+    if facts.broken.count:
+        how = "left out" if reading.skip_broken else "refused; --skip-broken leaves them out"
+        found += _list(f"cannot be read ({how})", facts.broken, listed, "{}: {}")
+    if facts.twins:
+        found.append(f"the same pixels as another image: {_number(facts.twins, 'image')}")
+    same = "{} = {}"
+    found += _list("the same pixels in two splits", facts.twins_in_two_splits, listed, same)
+    found += _list("the same pixels under two labels", facts.twins_of_two_labels, listed, same)
+    for split, classes in facts.lacking.items():
+        found.append(f"classes without {split} images: {_some(classes)}")
+    if facts.tiny:
+        found.append(f"classes with too few images for every split: {_some(facts.tiny)}")
+    if facts.groups:
+        found.append(_groups(facts))
+    found += facts.notes
+    return [found[0], *(f"  {line}" for line in found[1:])]
+
+
+def _classes(facts: Facts, each: bool) -> str:
+    totals = [sum(counts) for counts in zip(*facts.counts.values(), strict=True)]
+    number = _number(len(totals), "class", "classes")
+    if each and len(totals) <= NAMED:
+        return f"{number}: " + ", ".join(
+            f"{name} {count:,}" for name, count in zip(facts.class_names, totals, strict=True)
+        )
+    return f"{number} of {min(totals):,} to {max(totals):,}"
+
+
+def _splits(facts: Facts) -> str:
+    counts = {split: sum(counts) for split, counts in facts.counts.items()}
+    given = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    missing = [split for split in ("validation", "test") if split not in counts]
+    if len(missing) == 2:
+        return "no splits: each seed draws its own validation and test images"
+    return f"splits: {given}" + (
+        f"; each seed draws its own {missing[0]} images" if missing else ""
+    )
+
+
+def _sizes(facts: Facts, reading: Reading) -> list[str]:
+    assert facts.widths and facts.heights
+    if facts.widths[0] == facts.widths[2] and facts.heights[0] == facts.heights[2]:
+        told = f"pixels: {facts.widths[0]:,}x{facts.heights[0]:,}"
+    else:
+        told = "pixels: " + ", ".join(
+            f"{what} {low:,} to {high:,}, median {middle:,}"
+            for what, (low, middle, high) in (("width", facts.widths), ("height", facts.heights))
+        )
+    if reading.fit == "crop" and facts.cut >= 0.005:
+        told += (
+            f"; of the median image {facts.cut:.0%} are cut away at two sides (--fit pad keeps all)"
+        )
+    return [told]
+
+
+def _groups(facts: Facts) -> str:
+    assert facts.groups
+    number, least, most = facts.groups
+    told = f"images that belong together: {_number(number, 'group')}"
+    if number:
+        told += f" of {least:,} to {most:,}"
+    if facts.groups_in_two_splits:
+        told += f"; {_number(facts.groups_in_two_splits, 'group')} in two splits"
+    return told
+
+
+def _list(what: str, some: Some, listed: int, form: str) -> list[str]:
+    if not some.count:
+        return []
+    shown = [f"  {form.format(*pair)}" for pair in some.first[:listed]]
+    more = some.count - len(shown)
+    rest = [f"  and {more:,} more"] if shown and more else []
+    return [f"{what}: {_number(some.count, 'image')}", *shown, *rest]
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _number(number: int, thing: str, things: str | None = None) -> str:
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -1,0 +1,236 @@
+"""What is known of a data set before anything is trained on it: arrays and names in, findings out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from studies.data.decoded import image_name
+
+SHOWN = 200  # of a list of single images; their number is kept besides
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some things of a kind, and how many there are."""
+
+    count: int = 0
+    first: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, things: Sequence[tuple[str, str]]) -> Some:
+        return cls(len(things), list(things[:SHOWN]))
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Some:
+        return cls(value["count"], [(a, b) for a, b in value["first"]])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The findings on a data set.
+
+    Args:
+        class_names: one a label.
+        counts: split -> images of every class; a data set without splits has "train" alone.
+        heights, widths: the smallest, median and largest one in the files, in pixels; None where
+            the images have no files.
+        cut: the share of the median image's area that lies outside what fit="crop" keeps.
+        broken: images that cannot be read, and why.
+        twins: images that have the same pixels, at the size they were prepared at, as an earlier one.
+        twins_in_two_splits, twins_of_two_labels: pairs of images with the same pixels.
+        groups: numbers of images of the groups that have two or more.
+        groups_in_two_splits: how many have images in two splits.
+        left_out: kind of what lies beside the images and was left alone -> how many.
+        notes: what else one should know, as sentences.
+    """
+
+    class_names: list[str]
+    counts: dict[str, list[int]]
+    heights: tuple[int, int, int] | None = None
+    widths: tuple[int, int, int] | None = None
+    cut: float = 0.0
+    broken: Some = Some()
+    twins: int = 0
+    twins_in_two_splits: Some = Some()
+    twins_of_two_labels: Some = Some()
+    groups: tuple[int, int, int] | None = None
+    groups_in_two_splits: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Of all splits."""
+        return sum(sum(counts) for counts in self.counts.values())
+
+    @property
+    def lacking(self) -> dict[str, list[str]]:
+        """For each split but train that the data set has itself: the classes without images in it."""
+        return {
+            split: [n for n, count in zip(self.class_names, counts, strict=True) if not count]
+            for split, counts in self.counts.items()
+            if split != "train" and not all(counts)
+        }
+
+    @property
+    def tiny(self) -> list[str]:
+        """The classes whose images are too few for every split that is cut from them, and training."""
+        splits = 1 + len({"validation", "test"} - self.counts.keys())
+        return [
+            name
+            for name, count in zip(self.class_names, self.counts["train"], strict=True)
+            if count < splits
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Facts:
+        some = ("broken", "twins_in_two_splits", "twins_of_two_labels")
+        triples = ("heights", "widths", "groups")
+        return cls(
+            **{
+                **value,
+                **{name: Some.from_dict(value[name]) for name in some},
+                **{name: value[name] and tuple(value[name]) for name in triples},
+                "notes": tuple(value["notes"]),
+            }
+        )
+
+
+class Watched:
+    """A source whose images are hashed as they pass, and counted.
+
+    Args:
+        source: as of `prepare.Source`.
+        advance: is told how many images more have passed.
+    """
+
+    def __init__(self, source: Any, advance: Callable[[int], None]) -> None:
+        self._source, self._advance = source, advance
+        self.hashes = {
+            split: np.zeros((len(labels), 2), np.uint64) for split, labels in source.labels.items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
+        images = self._source.images(split, indices)
+        for index, image in zip(indices, images, strict=True):
+            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            self.hashes[split][index] = np.frombuffer(digest, np.uint64)
+        self._advance(len(indices))
+        return images
+
+
+def facts(
+    source: Any,
+    hashes: Mapping[str, np.ndarray],
+    sizes: Sequence[tuple[int, int]] = (),
+    broken: Sequence[tuple[str, str]] = (),
+) -> Facts:
+    """The findings on a source whose images have been read.
+
+    Args:
+        source: as of `prepare.Source`.
+        hashes: split -> (N, 2) uint64, of each image's pixels.
+        sizes: (H, W) of the images in their files.
+        broken: (name, reason) of those that are not in the source because they cannot be read.
+    """
+    counts = {
+        split: np.bincount(labels, minlength=len(source.class_names)).tolist()
+        for split, labels in source.labels.items()
+    }
+    twins, in_two_splits, of_two_labels = find_twins(source, hashes)
+    groups, split_groups = _group_facts(getattr(source, "groups", None) or {})
+    across = np.array(sizes, np.int64).reshape(-1, 2)
+    return Facts(
+        class_names=list(source.class_names),
+        counts=counts,
+        heights=_spread(across[:, 0]),
+        widths=_spread(across[:, 1]),
+        cut=_cut_away(across, source.image_shape),
+        broken=Some.of(sorted(broken)),
+        twins=twins,
+        twins_in_two_splits=Some.of(in_two_splits),
+        twins_of_two_labels=Some.of(of_two_labels),
+        groups=groups,
+        groups_in_two_splits=split_groups,
+    )
+
+
+def find_twins(
+    source: Any, hashes: Mapping[str, np.ndarray]
+) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:
+    """Images with equal pixels.
+
+    Args:
+        source: whose labels and names count.
+        hashes: split -> (N, 2) uint64.
+
+    Returns:
+        how many images equal an earlier one; (name, name) for each image that equals one of an
+        earlier split; (name, name), with their classes, for each image whose label is not that of
+        the first image that it equals.
+    """
+    places = [(split, index) for split in hashes for index in range(len(hashes[split]))]
+    rows = np.concatenate(list(hashes.values()))
+    _, number, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    number = number.ravel()
+    twins: dict[int, list[tuple[str, int]]] = {}
+    for place in np.flatnonzero(counts[number] > 1):
+        twins.setdefault(int(number[place]), []).append(places[place])
+    in_two_splits, of_two_labels = [], []
+    for same in twins.values():
+        (split, index), *others = same
+        name, label = image_name(source, split, index), source.labels[split][index]
+        for other_split, other in others:
+            other_name, other_label = (
+                image_name(source, other_split, other),
+                source.labels[other_split][other],
+            )
+            if other_split != split:
+                in_two_splits.append((f"{split}: {name}", f"{other_split}: {other_name}"))
+            if other_label != label:
+                classes = source.class_names[label], source.class_names[other_label]
+                of_two_labels.append((f"{name} ({classes[0]})", f"{other_name} ({classes[1]})"))
+    return len(rows) - len(counts), in_two_splits, of_two_labels
+
+
+def _group_facts(
+    groups: Mapping[str, np.ndarray],
+) -> tuple[tuple[int, int, int] | None, int]:
+    """Number, smallest and largest size of the groups of two images or more; those in two splits."""
+    named = {split: numbers[numbers >= 0] for split, numbers in groups.items()}
+    if not named:
+        return None, 0
+    _, sizes = np.unique(np.concatenate(list(named.values())), return_counts=True)
+    sizes = sizes[sizes > 1]
+    present = np.concatenate([np.unique(numbers) for numbers in named.values()])
+    in_two = int((np.unique(present, return_counts=True)[1] > 1).sum())
+    if not len(sizes):
+        return (0, 0, 0), in_two
+    return (len(sizes), int(sizes.min()), int(sizes.max())), in_two
+
+
+def _spread(lengths: np.ndarray) -> tuple[int, int, int] | None:
+    if not len(lengths):
+        return None
+    return int(lengths.min()), int(np.median(lengths)), int(lengths.max())
+
+
+def _cut_away(sizes: np.ndarray, shape: tuple[int, int, int]) -> float:
+    """The median share of an image of (H, W) that is outside the middle of a shape's proportions."""
+    if not len(sizes):
+        return 0.0
+    relative = sizes / np.array(
+        shape[:2]
+    )  # (N, 2): the kept part is the lesser of the two, squared
+    return float(np.median(1 - relative.min(1) / relative.max(1)))
