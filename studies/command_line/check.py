@@ -63,18 +63,21 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
         reading: how its images were read.
         listed: single images of a kind that are named; with 0 only what may need a look is told.
     """
+    from studies.data.listing import in_words
+
     found = [f"{name}: {_number(facts.images, 'image')} in {_classes(facts, bool(listed))}"]
     found += [_splits(facts)]
     if facts.widths and facts.heights:
         found += _sizes(facts, reading)
     if facts.left_out:
-        kinds = sorted(facts.left_out.items(), key=lambda item: (-item[1], item[0]))
-        found.append("left alone: " + ", ".join(f"{number:,} {kind}" for kind, number in kinds))
+        found.append(f"left alone: {in_words(facts.left_out)}")
     if facts.broken.count:
         how = "left out" if reading.skip_broken else "refused; --skip-broken leaves them out"
         found += _list(f"cannot be read ({how})", facts.broken, listed, "{}: {}")
     if facts.twins:
-        found.append(f"the same pixels as another image: {_number(facts.twins, 'image')}")
+        height, width, _ = facts.image_shape
+        told = f"the same pixels as another image, at {width}x{height}"
+        found.append(f"{told}: {_number(facts.twins, 'image')}")
     same = "{} = {}"
     found += _list("the same pixels in two splits", facts.twins_in_two_splits, listed, same)
     found += _list("the same pixels under two labels", facts.twins_of_two_labels, listed, same)

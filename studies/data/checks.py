@@ -37,11 +37,12 @@ class Facts:
     Args:
         class_names: one a label.
         counts: split -> images of every class; a data set without splits has "train" alone.
+        image_shape: (H, W, C) as they were prepared.
         heights, widths: the smallest, median and largest one in the files, in pixels; None where
             the images have no files.
         cut: the share of the median image's area that lies outside what fit="crop" keeps.
         broken: images that cannot be read, and why.
-        twins: images that have the same pixels, at the size they were prepared at, as an earlier one.
+        twins: images that have the same pixels, as they were prepared, as an earlier one.
         twins_in_two_splits, twins_of_two_labels: pairs of images with the same pixels.
         groups: numbers of images of the groups that have two or more.
         groups_in_two_splits: how many have images in two splits.
@@ -51,6 +52,7 @@ class Facts:
 
     class_names: list[str]
     counts: dict[str, list[int]]
+    image_shape: tuple[int, int, int]
     heights: tuple[int, int, int] | None = None
     widths: tuple[int, int, int] | None = None
     cut: float = 0.0
@@ -93,7 +95,7 @@ class Facts:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
         some = ("broken", "twins_in_two_splits", "twins_of_two_labels")
-        triples = ("heights", "widths", "groups")
+        triples = ("image_shape", "heights", "widths", "groups")
         return cls(
             **{
                 **value,
@@ -154,6 +156,7 @@ def facts(
     return Facts(
         class_names=list(source.class_names),
         counts=counts,
+        image_shape=source.image_shape,
         heights=_spread(across[:, 0]),
         widths=_spread(across[:, 1]),
         cut=_cut_away(across, source.image_shape),
@@ -189,19 +192,22 @@ def find_twins(
         twins.setdefault(int(number[place]), []).append(places[place])
     in_two_splits, of_two_labels = [], []
     for same in twins.values():
-        (split, index), *others = same
-        name, label = image_name(source, split, index), source.labels[split][index]
-        for other_split, other in others:
-            other_name, other_label = (
-                image_name(source, other_split, other),
-                source.labels[other_split][other],
-            )
-            if other_split != split:
-                in_two_splits.append((f"{split}: {name}", f"{other_split}: {other_name}"))
-            if other_label != label:
-                classes = source.class_names[label], source.class_names[other_label]
-                of_two_labels.append((f"{name} ({classes[0]})", f"{other_name} ({classes[1]})"))
-    return len(rows) - len(counts), in_two_splits, of_two_labels
+        for rank, other in enumerate(same[1:]):
+            names = [image_name(source, *place) for place in (same[0], other)]
+            labels = [source.labels[split][index] for split, index in (same[0], other)]
+            if same[0][0] != other[0]:
+                pair = f"{same[0][0]}: {names[0]}", f"{other[0]}: {names[1]}"
+                in_two_splits.append((rank, pair))
+            if labels[0] != labels[1]:
+                classes = [source.class_names[label] for label in labels]
+                pair = f"{names[0]} ({classes[0]})", f"{names[1]} ({classes[1]})"
+                of_two_labels.append((rank, pair))
+    return len(rows) - len(counts), _spread_out(in_two_splits), _spread_out(of_two_labels)
+
+
+def _spread_out(pairs: list[tuple[int, tuple[str, str]]]) -> list[tuple[str, str]]:
+    """Pairs in an order that begins with one for each image: a blank one may have hundreds of twins."""
+    return [pair for _, pair in sorted(pairs, key=lambda ranked: ranked[0])]
 
 
 def _group_facts(

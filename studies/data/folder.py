@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from studies.data.images import is_image
-from studies.data.listing import Listing, by_pattern, numbered, printable, relative
+from studies.data.listing import Listing, by_pattern, in_words, numbered, printable, relative
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
 from studies.data.splits import split_called
@@ -116,12 +116,21 @@ class _Scan:
             waiting += [f for f in entries.folders if f not in entries.links]
         return sorted(result)
 
+    def files(self, folder: Path) -> int:
+        """How many files of any kind there are in a folder and all folders below it."""
+        return sum(
+            len(entries.images) + entries.left_out.total()
+            for place, entries in self.seen.items()
+            if place == folder or folder in place.parents
+        )
+
     def left_out(self, found: dict[str, Classes]) -> Counter[str]:
         """Kinds of what is in none of the classes, and how many there are of each."""
         total: Counter[str] = Counter()
         used = {file for classes in found.values() for files in classes.values() for file in files}
         for entries in self.seen.values():
             total += entries.left_out
+            total["empty folder"] += not (entries.images or entries.left_out or entries.folders)
             total["image outside the classes' folders"] += len(set(entries.images) - used)
             # A link that was looked into is a class or a split.
             total["linked folder"] += sum(link not in self.seen for link in entries.links)
@@ -203,7 +212,9 @@ def _splits(scan: _Scan) -> dict[str, Path]:
 
 
 def _classes(scan: _Scan, folder: Path) -> Classes:
-    return {f.name: scan.images(f) for f in scan.look(folder).folders}
+    """The images of each class; a folder with no file at all is none."""
+    found = {f.name: scan.images(f) for f in scan.look(folder).folders}
+    return {name: files for name, files in found.items() if files or scan.files(folder / name)}
 
 
 def _check(scan: _Scan, found: dict[str, Classes], where: dict[str, Path]) -> None:
@@ -218,26 +229,24 @@ def _check(scan: _Scan, found: dict[str, Classes], where: dict[str, Path]) -> No
             f"The image folder {root} has only one class ({printable(', '.join(train))}): put the "
             f"images into one folder a class, at least two."
         )
+    if empty := [Path(name) for name, files in train.items() if not files]:
+        raise UsageError(
+            f"The image folder {root} has no images in {_names(empty)}{_instead(scan, found)}: add "
+            f"some (.jpg, .png or whatever else Pillow reads) or remove what has none."
+        )
     for split, classes in found.items():
-        for name, files in classes.items():
-            if not files and split == "train":
-                raise UsageError(
-                    f"The class {name!r} of the image folder {root} has no images: add some "
-                    f"(.jpg, .png or whatever else Pillow reads) or remove its folder."
-                )
+        for name in classes:
             if name not in train:
                 raise UsageError(
                     f"The class {name!r} of {printable(str(where[split]))} is not among those in "
-                    f"train: add it there or remove it."
+                    f"train that have images: add it there or remove it."
                 )
 
 
 def _instead(scan: _Scan, found: dict[str, Classes]) -> str:
     """What there is where images are missed."""
-    left_out = scan.left_out(found).most_common(3)
-    return (
-        f" (but {', '.join(f'{number} {kind}' for kind, number in left_out)})" if left_out else ""
-    )
+    left_out = scan.left_out(found)
+    return f" (but {in_words(left_out)})" if left_out else ""
 
 
 def _grouped_by_file(listing: Listing) -> Listing:

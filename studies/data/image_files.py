@@ -22,7 +22,7 @@ class ImageFiles(DecodedSource):
     Args:
         listing: the files.
         size: (H, W) in pixels; None keeps the images' own size, which all must share.
-        fit: see `images.resize`.
+        fit: see `images.decode`.
     """
 
     def __init__(self, listing: Listing, size: ImageSize | None, fit: str) -> None:

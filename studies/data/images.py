@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, JpegImagePlugin
 
 from studies.errors import UsageError
 from studies.machine.threads import cores
@@ -27,8 +27,9 @@ Advance = Callable[[int], None]  # told how many images more are done
 
 FITS = ("crop", "pad", "squash")
 LARGEST = 89_478_485  # pixels of one decoded image: Pillow's own limit, 358 MB
+_TOO_MANY = f"more than {LARGEST / 1e6:.0f} million pixels, which are not read"
+_DRAFTED = ("JPEG", "MPO")
 _MARGIN = 2  # a JPEG is decoded at this many times the size that is wanted, or more
-_WHITE = 255
 _ORIENTATION = 0x0112  # EXIF's tag; what turns an image of each value upright
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,26 +81,29 @@ def decode(
         name: what to call it in a message.
         size: (H, W) in pixels; None keeps the image's own.
         channels: 3 for RGB, 1 for grey.
-        fit: one of `FITS`, see `resize`.
+        fit: how an image of other proportions comes to (H, W): "crop" makes it just cover the size
+            and cuts off what stands out at two sides; "pad" makes it just fit in and fills the rest
+            with white; "squash" lets width and height change apart.
 
     Raises:
         UnreadableImage: the file is no image, damaged or larger than `LARGEST`.
     """
     try:
         with _open(data) as image:
-            turn = _turn(image)
-            height, width = _upright(image.size, turn)
-            if size is not None:
-                _draft(image, size, fit, turn)
-            pixels = image.width * image.height
+            stored = image.size
+            if size is not None and image.format in _DRAFTED:
+                _draft(image, size, fit)
             # A progressive JPEG is held whole before it is made smaller.
-            _check_pixels(height * width if image.info.get("progressive") else pixels)
+            held = stored if image.info.get("progressive") else image.size
+            pixels = held[0] * held[1]
+            _check_pixels(pixels)
             with _room.for_pixels(pixels):
                 image.load()
                 _check_pixels(image.width * image.height)  # an icon shows its size but now
-                small = resize(_turned(_colours(image), turn), size, fit)
-            array = np.asarray(_flat(small, "RGB" if channels == 3 else "L"))
-            return Decoded(array[:, :, None] if array.ndim == 2 else array, (height, width))
+                turn = _turn(image)
+                upright = _turned(_averageable(image), turn)
+                small = _flat(_shrunk(upright, size, fit), "RGB" if channels == 3 else "L")
+            return Decoded(_array(_padded(small, size)), _upright(stored, turn))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise errors of many types on damaged files
@@ -118,48 +122,21 @@ def dimensions(path: Path, name: str) -> ImageSize:
     """
     try:
         with _open(path) as image:
-            return _upright(image.size, _turn(image))
+            # A PNG would be decoded to look for EXIF data behind its pixels, where hardly any has it.
+            late = image.format == "PNG" and "exif" not in image.info
+            return _upright(image.size, 1 if late else _turn(image))
     except MemoryError:
         raise
     except Exception as error:
         raise UnreadableImage(name, _reason(error)) from error
 
 
-def resize(image: Image.Image, size: ImageSize | None, fit: str = "crop") -> Image.Image:
-    """Makes an image fit (H, W), with antialias where it becomes smaller.
-
-    Args:
-        image: of a mode that can be interpolated (not of a palette).
-        size: (H, W) in pixels; None keeps the image as it is.
-        fit: "crop" makes it just cover the size and cuts off what stands out at two sides; "pad"
-            makes it just fit in and fills the rest with white; "squash" lets width and height
-            change apart.
-    """
-    if size is None or (image.height, image.width) == size:
-        return image
-    height, width = size
-    bilinear = Image.Resampling.BILINEAR
-    if fit == "squash":
-        return image.resize((width, height), bilinear)
-    wide, tall = _scaled(image.size, size, fit)
-    if fit == "pad":
-        small = image.resize((wide, tall), bilinear)
-        ground = Image.new(image.mode, (width, height), _white(image.mode))
-        ground.paste(small, ((width - wide) // 2, (height - tall) // 2))
-        return ground
-    # Only what is kept is computed: of a strip, the whole would be thousands of times as much.
-    left, top = (wide - width) // 2, (tall - height) // 2
-    across, down = image.width / wide, image.height / tall
-    box = (left * across, top * down, (left + width) * across, (top + height) * down)
-    return image.resize((width, height), bilinear, box=box)
-
-
 def fit_array(array: np.ndarray, size: ImageSize | None, fit: str = "crop") -> np.ndarray:
-    """`resize` for an array (H, W, 1 or 3) of uint8."""
+    """Makes an array (H, W, 1 or 3) of uint8 fit another size, as `decode` does a file's image."""
     if size is None or array.shape[:2] == size:
         return array
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    return np.asarray(resize(image, size, fit)).reshape(*size, array.shape[2])
+    return _array(_padded(_shrunk(image, size, fit), size))
 
 
 def parallel(function: Callable[[int], np.ndarray], indices: Sequence[int]) -> np.ndarray:
@@ -196,8 +173,16 @@ def _kinds() -> tuple[list[str], frozenset[str]]:
 
 
 def _open(data: Path | bytes) -> Image.Image:
-    source = io.BytesIO(data) if isinstance(data, bytes) else data
-    return Image.open(source, formats=_kinds()[0])
+    def source() -> io.BytesIO | Path:
+        return io.BytesIO(data) if isinstance(data, bytes) else data
+
+    try:
+        return Image.open(source(), formats=_kinds()[0])
+    except Image.DecompressionBombError:
+        try:
+            return JpegImagePlugin.JpegImageFile(source())  # it need not be decoded whole
+        except SyntaxError:
+            raise ValueError(f"it has {_TOO_MANY}") from None
 
 
 def _turn(image: Image.Image) -> int:
@@ -218,8 +203,9 @@ def _turned(image: Image.Image, turn: int) -> Image.Image:
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _draft(image: Image.Image, size: ImageSize, fit: str, turn: int) -> None:
+def _draft(image: Image.Image, size: ImageSize, fit: str) -> None:
     """Has a JPEG decoded at a half, a quarter or an eighth, where more than enough is left."""
+    turn = _turn(image)
     height, width = _upright(image.size, turn)
     wide, tall = _scaled((width, height), size, fit)
     wanted = (tall, wide) if turn in _SIDEWAYS else (wide, tall)
@@ -227,7 +213,7 @@ def _draft(image: Image.Image, size: ImageSize, fit: str, turn: int) -> None:
 
 
 def _scaled(given: tuple[int, int], size: ImageSize, fit: str) -> tuple[int, int]:
-    """(width, height) of a whole image that just covers or just fits into (H, W), or is squashed."""
+    """(width, height) of the whole image once it just covers (H, W), fits in, or is squashed."""
     (width, height), (tall, wide) = given, size
     if fit == "squash":
         return wide, tall
@@ -236,6 +222,35 @@ def _scaled(given: tuple[int, int], size: ImageSize, fit: str) -> tuple[int, int
         return max(wide, round(width * scale)), max(tall, round(height * scale))
     scale = min(tall / height, wide / width)
     return min(wide, max(1, round(width * scale))), min(tall, max(1, round(height * scale)))
+
+
+def _shrunk(image: Image.Image, size: ImageSize | None, fit: str) -> Image.Image:
+    """Resized, with antialias where it becomes smaller, and cropped to (H, W); smaller for "pad"."""
+    if size is None or (image.height, image.width) == size:
+        return image
+    height, width = size
+    wide, tall = _scaled(image.size, size, fit)
+    shown = min(width, wide), min(height, tall)
+    # Only what is kept is computed: of a strip, the whole would be thousands of times as much.
+    left, top = (wide - shown[0]) // 2, (tall - shown[1]) // 2
+    across, down = image.width / wide, image.height / tall
+    box = (left * across, top * down, (left + shown[0]) * across, (top + shown[1]) * down)
+    return image.resize(shown, Image.Resampling.BILINEAR, box=box)
+
+
+def _padded(image: Image.Image, size: ImageSize | None) -> Image.Image:
+    """Laid in the middle of a white ground of (H, W); of mode "RGB" or "L"."""
+    if size is None or (image.height, image.width) == size:
+        return image
+    height, width = size
+    ground = Image.new(image.mode, (width, height), "white")
+    ground.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+    return ground
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    array = np.asarray(image)
+    return array[:, :, None] if array.ndim == 2 else array  # (H, W, 3 or 1)
 
 
 class _Room:
@@ -263,43 +278,31 @@ _room = _Room()
 
 def _check_pixels(number: int) -> None:
     if number > LARGEST:
-        raise ValueError(
-            f"it has {number / 1e6:.0f} million pixels, more than the {LARGEST / 1e6:.0f} that are read"
-        )
+        raise ValueError(f"it has {_TOO_MANY}")
 
 
-def _colours(image: Image.Image) -> Image.Image:
-    """In a mode whose values can be averaged: grey or RGB, perhaps with opacity, or numbers ("F")."""
+def _averageable(image: Image.Image) -> Image.Image:
+    """In a mode whose values are brightnesses: grey or RGB, perhaps with opacity, or numbers."""
     if "transparency" in image.info or image.mode == "PA":
         return image.convert("RGBA")
-    if image.mode.startswith("I"):  # 16 bits, which Pillow keeps as "I;16" or as 32-bit "I"
-        return _scaled_numbers(image.convert("I").convert("F"), 1 / 257)
     if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        return _scaled_numbers(Image.fromarray(values), 255 if values.max(initial=0) <= 1 else 1)
-    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        values = np.asarray(image)
+        most = np.fmax.reduce(values, axis=None)
+        return Image.fromarray(values * np.float32(255)) if most <= 1 else image
+    if image.mode in ("L", "LA", "RGB", "RGBA") or image.mode.startswith("I"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _scaled_numbers(image: Image.Image, factor: float) -> Image.Image:
-    """Numbers "F", so that 0 to 255 is from black to white; what lies beyond is cut."""
-    values = np.array(image)
-    values *= np.float32(factor)
-    return Image.fromarray(np.clip(values, 0, _WHITE, out=values))
-
-
-def _white(mode: str) -> float | tuple[int, ...]:
-    return float(_WHITE) if mode == "F" else (_WHITE,) * len(Image.new(mode, (1, 1)).getbands())
-
-
 def _flat(image: Image.Image, mode: str) -> Image.Image:
     """8 bits a channel, no transparency, RGB or grey."""
-    if image.mode == "F":
-        image = Image.fromarray((np.asarray(image) + 0.5).astype(np.uint8))
+    if image.mode == "F" or image.mode.startswith("I"):  # "I;16", or "I" for 16 bits in 32
+        values = np.nan_to_num(np.asarray(image).astype(np.float64))
+        values = values / 257 if image.mode != "F" else values
+        image = Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
     if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (_WHITE,) * 4)
+        ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     return image if image.mode == mode else image.convert(mode)
 

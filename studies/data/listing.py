@@ -101,3 +101,21 @@ def printable(text: str) -> str:
         'two\\\\nlines.jpg'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# Kinds of what is left alone, and what several of a kind are called where that is another word.
+_SEVERAL = {
+    "empty folder": "empty folders",
+    "file without an ending": "files without an ending",
+    "hidden file": "hidden files",
+    "hidden folder": "hidden folders",
+    "image outside the classes' folders": "images outside the classes' folders",
+    "linked folder": "linked folders",
+    "pipe or device": "pipes or devices",
+}
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """What was left alone, by kind, the commonest first: "248 .svg, 1 linked folder"."""
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {kind if n == 1 else _SEVERAL.get(kind, kind)}" for kind, n in kinds)

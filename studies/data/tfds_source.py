@@ -23,7 +23,7 @@ class TfdsSource(DecodedSource):
     Args:
         builder: may be prepared after this, before `open`.
         size: (H, W) in pixels; None keeps the native size, which all images must share.
-        fit: see `images.resize`.
+        fit: see `images.decode`.
 
     Raises:
         UsageError: its records have no image, no label or no common size.
