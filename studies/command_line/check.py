@@ -82,9 +82,8 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
     found += _list("the same pixels in two splits", facts.twins_in_two_splits, listed, same)
     found += _list("the same pixels under two labels", facts.twins_of_two_labels, listed, same)
     for split, classes in facts.lacking.items():
-        found.append(f"classes without {split} images: {_some(classes)}")
-    if facts.tiny:
-        found.append(f"classes with too few images for every split: {_some(facts.tiny)}")
+        drawn = "" if split in facts.counts else ", as seed 0 draws them"
+        found.append(f"classes without {split} images{drawn}: {_some(classes)}")
     if facts.groups:
         found.append(_groups(facts))
     found += facts.notes

@@ -15,7 +15,7 @@ from statistics import median
 from studies.data.batches import AUGMENTATIONS, Batches
 from studies.data.cache import cache_folder, prepared
 from studies.data.checks import Facts
-from studies.data.dataset import Dataset, DatasetInfo, Split, check_sizes
+from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
 from studies.data.options import Options, Reading
 from studies.errors import UsageError
 
@@ -26,6 +26,7 @@ __all__ = [
     "DatasetInfo",
     "Facts",
     "Options",
+    "Replicate",
     "Split",
     "cache_folder",
     "check",
@@ -64,8 +65,10 @@ def load(
 
     Example:
         >>> data = load("fashion_mnist")
-        >>> data.train.images.shape
+        >>> data.pools["train"].images.shape
         (60000, 28, 28, 1)
+        >>> data.replicate(seed=0).counts
+        {'train': 54000, 'validation': 6000, 'test': 10000}
     """
     from studies.data.prepare import read
 

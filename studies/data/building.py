@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studies.data.checks import Facts, Watched, facts
+from studies.data.checks import Facts, facts
 from studies.data.decoded import Chosen, image_name
 from studies.data.images import Advance
 from studies.data.prepare import write
@@ -39,28 +40,25 @@ def build(folder: Path, source: Any, shown: Shown = progress) -> dict[str, Any]:
     Raises:
         UsageError: a class or a split has no image that can be read.
     """
-    written, hashes = _written(folder, source, shown)
-    broken = getattr(source, "broken", {})
-    if not any(broken.values()):
-        found = facts(source, hashes, getattr(source, "sizes", ()))
-        return {**written, FACTS: found.to_dict()}
-    # How many images there are must be known before they are written: so they are written again.
+    try:
+        return _written(folder, source, shown)
+    except _Broken:
+        pass  # How many images there are must be known before they are written.
     reasons = [
         (image_name(source, split, index), reason)
-        for split, of_split in broken.items()
+        for split, of_split in source.broken.items()
         for index, reason in of_split.items()
     ]
     kept = {
-        split: np.array([i for i in range(len(labels)) if i not in broken.get(split, {})], np.int64)
+        split: np.array([i for i in range(len(labels)) if i not in source.broken[split]], np.int64)
         for split, labels in source.labels.items()
     }
     rest = Chosen(source, kept)
     _check_left(rest, min(reasons))
     for path in folder.iterdir():
         path.unlink()
-    source.sizes.clear()
-    written, hashes = _written(folder, rest, shown)
-    return {**written, FACTS: facts(rest, hashes, source.sizes, reasons).to_dict()}
+    source.forget()
+    return _written(folder, rest, shown, reasons)
 
 
 def facts_of(description: dict[str, Any]) -> Facts:
@@ -68,11 +66,47 @@ def facts_of(description: dict[str, Any]) -> Facts:
     return Facts.from_dict(description[FACTS])
 
 
-def _written(folder: Path, source: Any, shown: Shown) -> tuple[dict[str, Any], Any]:
-    total = sum(len(labels) for labels in source.labels.values())
-    with shown(f"preparing {source.name}", total) as advance:
-        watched = Watched(source, advance)
-        return write(folder, watched), watched.hashes
+class _Broken(Exception):
+    """All images have been asked for, and some cannot be read."""
+
+
+class _Watched:
+    """A source whose images are hashed as they pass, and counted."""
+
+    def __init__(self, source: Any, advance: Advance) -> None:
+        self._source, self._advance = source, advance
+        self._left = _count(source)
+        self.hashes = {
+            split: np.zeros((len(labels), 2), np.uint64) for split, labels in source.labels.items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
+        images = self._source.images(split, indices)
+        for index, image in zip(indices, images, strict=True):
+            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            self.hashes[split][index] = np.frombuffer(digest, np.uint64)
+        self._advance(len(indices))
+        self._left -= len(indices)
+        if not self._left and any(getattr(self._source, "broken", {}).values()):
+            raise _Broken
+        return images
+
+
+def _written(
+    folder: Path, source: Any, shown: Shown, broken: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    with shown(f"preparing {source.name}", _count(source)) as advance:
+        watched = _Watched(source, advance)
+        written = write(folder, watched)
+    found = facts(source, watched.hashes, written["class_counts"], broken)
+    return {**written, FACTS: found.to_dict()}
+
+
+def _count(source: Any) -> int:
+    return sum(len(labels) for labels in source.labels.values())
 
 
 def _check_left(source: Chosen, example: tuple[str, str]) -> None:

@@ -22,9 +22,7 @@ from studies.errors import UsageError
 
 INFO = "info.json"
 TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
-USED = (
-    "used"  # holds the name that the data was last asked for by; its time is that of the last use
-)
+USED = "used"  # the name that the data was last asked for by, written at each use
 _LAYOUT = 2  # part of every key: a new layout of the files does not meet old ones
 
 

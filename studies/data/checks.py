@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,6 +36,7 @@ class Facts:
     Args:
         class_names: one a label.
         counts: split -> images of every class; a data set without splits has "train" alone.
+        lacking: split -> classes without images in it; where splits are drawn, as seed 0 draws them.
         image_shape: (H, W, C) as they were prepared.
         heights, widths: the smallest, median and largest one in the files, in pixels; None where
             the images have no files.
@@ -52,6 +52,7 @@ class Facts:
 
     class_names: list[str]
     counts: dict[str, list[int]]
+    lacking: dict[str, list[str]]
     image_shape: tuple[int, int, int]
     heights: tuple[int, int, int] | None = None
     widths: tuple[int, int, int] | None = None
@@ -70,25 +71,6 @@ class Facts:
         """Of all splits."""
         return sum(sum(counts) for counts in self.counts.values())
 
-    @property
-    def lacking(self) -> dict[str, list[str]]:
-        """For each split but train that the data set has itself: the classes without images in it."""
-        return {
-            split: [n for n, count in zip(self.class_names, counts, strict=True) if not count]
-            for split, counts in self.counts.items()
-            if split != "train" and not all(counts)
-        }
-
-    @property
-    def tiny(self) -> list[str]:
-        """The classes whose images are too few for every split that is cut from them, and training."""
-        splits = 1 + len({"validation", "test"} - self.counts.keys())
-        return [
-            name
-            for name, count in zip(self.class_names, self.counts["train"], strict=True)
-            if count < splits
-        ]
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -106,36 +88,10 @@ class Facts:
         )
 
 
-class Watched:
-    """A source whose images are hashed as they pass, and counted.
-
-    Args:
-        source: as of `prepare.Source`.
-        advance: is told how many images more have passed.
-    """
-
-    def __init__(self, source: Any, advance: Callable[[int], None]) -> None:
-        self._source, self._advance = source, advance
-        self.hashes = {
-            split: np.zeros((len(labels), 2), np.uint64) for split, labels in source.labels.items()
-        }
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
-        images = self._source.images(split, indices)
-        for index, image in zip(indices, images, strict=True):
-            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-            self.hashes[split][index] = np.frombuffer(digest, np.uint64)
-        self._advance(len(indices))
-        return images
-
-
 def facts(
     source: Any,
     hashes: Mapping[str, np.ndarray],
-    sizes: Sequence[tuple[int, int]] = (),
+    class_counts: Mapping[str, Sequence[int]],
     broken: Sequence[tuple[str, str]] = (),
 ) -> Facts:
     """The findings on a source whose images have been read.
@@ -143,7 +99,7 @@ def facts(
     Args:
         source: as of `prepare.Source`.
         hashes: split -> (N, 2) uint64, of each image's pixels.
-        sizes: (H, W) of the images in their files.
+        class_counts: split -> images of every class, as seed 0 has them.
         broken: (name, reason) of those that are not in the source because they cannot be read.
     """
     counts = {
@@ -152,10 +108,15 @@ def facts(
     }
     twins, in_two_splits, of_two_labels = find_twins(source, hashes)
     groups, split_groups = _group_facts(getattr(source, "groups", None) or {})
-    across = np.array(sizes, np.int64).reshape(-1, 2)
+    across = np.array(getattr(source, "sizes", ()), np.int64).reshape(-1, 2)
     return Facts(
         class_names=list(source.class_names),
         counts=counts,
+        lacking={
+            split: [n for n, count in zip(source.class_names, counts, strict=True) if not count]
+            for split, counts in class_counts.items()
+            if not all(counts)
+        },
         image_shape=source.image_shape,
         heights=_spread(across[:, 0]),
         widths=_spread(across[:, 1]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,11 @@ class DecodedSource(ABC):
     labels: dict[str, np.ndarray]
 
     def __init__(self) -> None:
-        self.broken: dict[str, dict[int, str]] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew with what is noted of the images."""
+        self.broken: dict[str, dict[int, str]] = defaultdict(dict)
         self.sizes: list[ImageSize] = []
 
     @property
@@ -49,7 +54,7 @@ class DecodedSource(ABC):
             try:
                 image = self.read(split, index)
             except UnreadableImage as error:
-                self.broken.setdefault(split, {})[index] = error.reason
+                self.broken[split][index] = error.reason
                 return np.zeros(shape, np.uint8)
             if image.pixels.shape != shape:
                 raise UsageError(
@@ -80,6 +85,10 @@ class Chosen:
             s: [image_name(source, s, int(i)) for i in indices] for s, indices in kept.items()
         }
         self._source, self._kept = source, kept
+
+    @property
+    def sizes(self) -> list[ImageSize]:
+        return self._source.sizes
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         return self._source.images(split, self._kept[split][indices])

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.data.dataset import SPLITS
 from studies.data.listing import Listing, by_pattern, numbered, printable
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
-from studies.data.splits import NAMES, split_called
+from studies.data.splits import NAMES, SPLITS, split_called
 from studies.errors import UsageError
 
 
