@@ -128,9 +128,10 @@ class _Scan:
         """Kinds of what is in none of the classes, and how many there are of each."""
         total: Counter[str] = Counter()
         used = {file for classes in found.values() for files in classes.values() for file in files}
-        for entries in self.seen.values():
+        for folder, entries in self.seen.items():
             total += entries.left_out
-            total["empty folder"] += not (entries.images or entries.left_out or entries.folders)
+            if folder != self.root and not (entries.images or entries.left_out or entries.folders):
+                total["empty folder"] += 1
             total["image outside the classes' folders"] += len(set(entries.images) - used)
             # A link that was looked into is a class or a split.
             total["linked folder"] += sum(link not in self.seen for link in entries.links)
@@ -141,7 +142,7 @@ class _Scan:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = Path(entry.path)
-                if entry.is_dir():
+                if _is_folder(entry):
                     if entry.name.startswith("."):
                         result.left_out["hidden folder"] += 1
                     elif entry.name == _FOREIGN:
@@ -158,7 +159,7 @@ class _Scan:
                 elif not is_image(entry.name):
                     ending = path.suffix.lower()
                     result.left_out[printable(ending) or "file without an ending"] += 1
-                elif entry.is_file() or entry.is_symlink():  # a link to nowhere is a broken image
+                elif entry.is_symlink() or entry.is_file():  # a link to nowhere is a broken image
                     result.images.append(path)
                 else:
                     result.left_out["pipe or device"] += 1
@@ -171,6 +172,13 @@ class _Scan:
                 f"The link {printable(relative(link, self.root))} in the image folder "
                 f"{printable(str(self.root))} leads to a folder above itself: remove the link."
             )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _splits(scan: _Scan) -> dict[str, Path]:

@@ -107,7 +107,7 @@ def decode(
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise errors of many types on damaged files
-        raise UnreadableImage(name, _reason(error)) from error
+        raise UnreadableImage(name, _reason(error, data)) from error
 
 
 def dimensions(path: Path, name: str) -> ImageSize:
@@ -128,7 +128,7 @@ def dimensions(path: Path, name: str) -> ImageSize:
     except MemoryError:
         raise
     except Exception as error:
-        raise UnreadableImage(name, _reason(error)) from error
+        raise UnreadableImage(name, _reason(error, path)) from error
 
 
 def fit_array(array: np.ndarray, size: ImageSize | None, fit: str = "crop") -> np.ndarray:
@@ -307,10 +307,11 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, data: Path | bytes) -> str:
     """Why an image could not be read, in one line."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "it is not an image that Pillow knows"  # its own words name an object in memory
+    if isinstance(error, Image.UnidentifiedImageError):  # its own words name an object in memory
+        empty = not data if isinstance(data, bytes) else data.stat().st_size == 0
+        return "the file is empty" if empty else "it is not an image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -81,8 +81,8 @@ def module_files(modules: Sequence[str]) -> dict[str, str]:
     found = {}
     for module in modules:
         place, spec = [os.getcwd(), *sys.path], None
-        for number in range(module.count(".") + 1):
-            spec = PathFinder.find_spec(".".join(module.split(".")[: number + 1]), place)
+        for part in module.split("."):
+            spec = PathFinder.find_spec(part, place)
             if spec is None:
                 break
             place = list(spec.submodule_search_locations or ())
