@@ -68,7 +68,7 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
     found = [f"{name}: {_number(facts.images, 'image')} in {_classes(facts, bool(listed))}"]
     found += [_splits(facts)]
     if facts.widths and facts.heights:
-        found += _sizes(facts, reading)
+        found.append(_sizes(facts, reading))
     if facts.left_out:
         found.append(f"left alone: {in_words(facts.left_out)}")
     if facts.broken.count:
@@ -111,20 +111,15 @@ def _splits(facts: Facts) -> str:
     )
 
 
-def _sizes(facts: Facts, reading: Reading) -> list[str]:
+def _sizes(facts: Facts, reading: Reading) -> str:
     assert facts.widths and facts.heights
-    if facts.widths[0] == facts.widths[2] and facts.heights[0] == facts.heights[2]:
-        told = f"pixels: {facts.widths[0]:,}x{facts.heights[0]:,}"
-    else:
-        told = "pixels: " + ", ".join(
-            f"{what} {low:,} to {high:,}, median {middle:,}"
-            for what, (low, middle, high) in (("width", facts.widths), ("height", facts.heights))
-        )
+    told = "pixels: " + ", ".join(
+        f"{what} {low:,} to {high:,} (median {middle:,})" if low < high else f"{what} {low:,}"
+        for what, (low, middle, high) in (("width", facts.widths), ("height", facts.heights))
+    )
     if reading.fit == "crop" and facts.cut >= 0.005:
-        told += (
-            f"; of the median image {facts.cut:.0%} are cut away at two sides (--fit pad keeps all)"
-        )
-    return [told]
+        told += f"; crop cuts {100 * facts.cut:.0f} % of the median image away, --fit pad keeps all"
+    return told
 
 
 def _groups(facts: Facts) -> str:

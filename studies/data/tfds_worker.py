@@ -40,6 +40,8 @@ def main() -> None:
         say(_write(order, say) if order["do"] == "write" else _download(order))
     except UsageError as error:
         say({"error": str(error)})
+    except Exception as error:  # in the code of a builder, say
+        say({"error": f"The data set {order['name']} could not be prepared ({_told(error)})."})
     os._exit(0)  # TensorFlow's threads need not be waited for
 
 
@@ -94,23 +96,26 @@ def _import(modules: Sequence[str]) -> None:
             importlib.import_module(module)
         except Exception as error:  # whatever its code does
             raise UsageError(
-                f"The module {module!r} of --import cannot be loaded ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:300]}): mend it, or leave it out."
+                f"The module {module!r} of --import cannot be loaded ({_told(error)}): mend it, or "
+                f"leave it out."
             ) from error
 
 
-def _failed(name: str, error: Exception) -> UsageError:
+def _told(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:300]}"
+
+
+def _failed(name: str, error: Exception) -> UsageError:
     return UsageError(
-        f"The data set {name} could not be downloaded and prepared ({type(error).__name__}: "
-        f"{lines[0][:300]}): check the network and the free space and try again, or choose shapes "
-        f"or folder:PATH."
+        f"The data set {name} could not be downloaded and prepared ({_told(error)}): check the "
+        f"network and the free space and try again, or choose shapes or folder:PATH."
     )
 
 
 def _check_network(order: dict[str, Any], builder: Any) -> None:
     """Refuses at once, without a network, what would else be tried again for minutes."""
-    hosts = {urlsplit(url).hostname for url in builder.url_infos} - {None}
+    hosts = {urlsplit(url).hostname for url in builder.url_infos or ()} - {None}
     downloads = Path(order["cache"], "downloads", builder.name)
     if not hosts or getproxies() or any(downloads.glob("*.INFO")):
         return  # nothing to look up here, or already there
