@@ -37,7 +37,7 @@ def cache(options: CacheOptions) -> int:
             )
     if options.remove is None and options.unused_days is None:
         total = sum(e.bytes for e in found)
-        print(f"{place}: {len(found)} prepared, {_size(total)}; --remove NAME or all removes them")
+        print(f"{place}: {len(found)} entries, {_size(total)}; --remove takes a name, or all")
         for e in found:
             print(f"  {e.title}  {_size(e.bytes)}  last used {_ago(e.used)}  {e.name}")
         return DONE

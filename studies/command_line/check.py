@@ -97,7 +97,7 @@ def _classes(facts: Facts, each: bool) -> str:
         return f"{number}: " + ", ".join(
             f"{name} {count:,}" for name, count in zip(facts.class_names, totals, strict=True)
         )
-    return f"{number} of {min(totals):,} to {max(totals):,}"
+    return f"{number} of {_range(min(totals), max(totals))}"
 
 
 def _splits(facts: Facts) -> str:
@@ -114,7 +114,7 @@ def _splits(facts: Facts) -> str:
 def _sizes(facts: Facts, reading: Reading) -> str:
     assert facts.widths and facts.heights
     told = "pixels: " + ", ".join(
-        f"{what} {low:,} to {high:,} (median {middle:,})" if low < high else f"{what} {low:,}"
+        f"{what} {_range(low, high)}" + (f" (median {middle:,})" if low < high else "")
         for what, (low, middle, high) in (("width", facts.widths), ("height", facts.heights))
     )
     if reading.fit == "crop" and facts.cut >= 0.005:
@@ -127,9 +127,11 @@ def _groups(facts: Facts) -> str:
     number, least, most = facts.groups
     told = f"images that belong together: {_number(number, 'group')}"
     if number:
-        told += f" of {least:,} to {most:,}"
+        told += f" of {_range(least, most)}"
     if facts.groups_in_two_splits:
         told += f"; {_number(facts.groups_in_two_splits, 'group')} in two splits"
+    if facts.ungrouped:
+        told += f"; {_number(facts.ungrouped, 'image')} in no group"
     return told
 
 
@@ -146,6 +148,10 @@ def _some(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
 
 
 def _number(number: int, thing: str, things: str | None = None) -> str:

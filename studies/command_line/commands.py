@@ -82,10 +82,10 @@ def run(options: StudyOptions) -> int:
     executor = LocalExecutor(options.workers, options.threads)
     check_permitted(options.results)  # before data are prepared, which may take long
     checked = _checked_plan(options)
-    print(head(checked.study), flush=True)
     shown = progress.display(_estimator(options, checked))
     try:
         with _ended_cleanly():
+            print(head(checked.study), flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
     except (KeyboardInterrupt, BrokenPipeError) as end:
         if isinstance(end, BrokenPipeError):

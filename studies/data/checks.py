@@ -46,6 +46,7 @@ class Facts:
         twins_in_two_splits, twins_of_two_labels: pairs of images with the same pixels.
         groups: numbers of images of the groups that have two or more.
         groups_in_two_splits: how many have images in two splits.
+        ungrouped: images in no group, where there are groups.
         left_out: kind of what lies beside the images and was left alone -> how many.
         notes: what else one should know, as sentences.
     """
@@ -63,6 +64,7 @@ class Facts:
     twins_of_two_labels: Some = Some()
     groups: tuple[int, int, int] | None = None
     groups_in_two_splits: int = 0
+    ungrouped: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -107,7 +109,8 @@ def facts(
         for split, labels in source.labels.items()
     }
     twins, in_two_splits, of_two_labels = find_twins(source, hashes)
-    groups, split_groups = _group_facts(getattr(source, "groups", None) or {})
+    given = getattr(source, "groups", None) or {}
+    groups, split_groups = _group_facts(given)
     across = np.array(getattr(source, "sizes", ()), np.int64).reshape(-1, 2)
     return Facts(
         class_names=list(source.class_names),
@@ -127,6 +130,7 @@ def facts(
         twins_of_two_labels=Some.of(of_two_labels),
         groups=groups,
         groups_in_two_splits=split_groups,
+        ungrouped=sum(int((numbers < 0).sum()) for numbers in given.values()),
     )
 
 

@@ -25,7 +25,7 @@ from studies.data.images import is_image
 from studies.data.listing import Listing, by_pattern, in_words, numbered, printable, relative
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
-from studies.data.splits import split_called
+from studies.data.splits import SPLITS, split_called
 from studies.errors import UsageError
 
 GROUPS_FILE = "groups.csv"
@@ -216,7 +216,7 @@ def _splits(scan: _Scan) -> dict[str, Path]:
                 f"{', but no train' if 'train' not in given else ''}: name the folders "
                 f"train, val and test, each with one folder a class."
             )
-    return {split: folders[0] for split, folders in given.items()} or {"train": scan.root}
+    return {split: given[split][0] for split in SPLITS if split in given} or {"train": scan.root}
 
 
 def _classes(scan: _Scan, folder: Path) -> Classes:

@@ -45,13 +45,7 @@ class Listing:
         return printable(relative(file, self.root))
 
     def grouped(self, groups: dict[str, np.ndarray], by: str, *notes: str) -> Listing:
-        """The listing with groups, which say what belongs together, and where they come from."""
-        alone = sum(int((numbers < 0).sum()) for numbers in groups.values())
-        if alone:
-            notes = (
-                *notes,
-                f"{by} gives no group to {alone:,} images, each of which is on its own",
-            )
+        """The listing with groups, and what gave them."""
         return replace(self, groups=groups, grouped_by=by, notes=(*self.notes, *notes))
 
 

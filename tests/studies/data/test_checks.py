@@ -88,7 +88,7 @@ def test_groups(tmp_path):
     pixels = {"train": range(6), "validation": [6, 7], "test": [8, 9, 10]}
     facts = found(tmp_path, pixels, SPLITS, groups=groups)
     assert facts.groups == (3, 2, 3)  # 0 and 1 have two images, 3 has three; 2 is alone
-    assert facts.groups_in_two_splits == 1
+    assert facts.groups_in_two_splits == 1 and facts.ungrouped == 3
 
 
 def test_facts_outlive_json(tmp_path):

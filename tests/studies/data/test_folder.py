@@ -309,10 +309,7 @@ def test_groups_come_from_a_file_in_the_folder(tmp_path, opened):
     found = listed(tmp_path)
     assert found.groups["train"][[0, 1, 20]].tolist() == [0, 0, 0]
     assert (np.delete(found.groups["train"], [0, 1, 20]) == -1).all()
-    assert found.notes == (
-        "groups.csv: 1 of its files are not there, such as gone.png",
-        "groups.csv gives no group to 37 images, each of which is on its own",
-    )
+    assert found.notes == ("groups.csv: 1 of its files are not there, such as gone.png",)
     assert not found.left_out
     together = opened()
     assert len(set(together.pools["train"].groups[[0, 1, 20]])) == 1

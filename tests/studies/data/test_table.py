@@ -62,9 +62,6 @@ def test_splits_and_groups_come_from_columns(table, tmp_path):
     lines[0] = lines[0].removesuffix("0")
     listing = list_table(table("file,label,split,group", *lines), Options())
     assert listing.groups["train"].tolist() == [-1] + [0] * 3 + [1] * 2
-    assert listing.notes == (
-        "the column group gives no group to 1 images, each of which is on its own",
-    )
     by_path = list_table(table("file,label", *rows()), Options(groups=r"/(\d)"))
     assert by_path.groups["train"].tolist() == [0] * 10 + [1] * 2
 
