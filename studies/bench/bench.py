@@ -147,7 +147,8 @@ def _requests(options: Options) -> list[dict[str, Any]]:
         study = study_file.resolve(name, {})
         native, channels = INPUTS[study.dataset.partition(":")[0]]
         size = options.image_size or native
-        for entry in study.models.values():
+        for written in study.models.values():
+            entry = written.for_images(size, size)
             recipe: dict[str, Any] = {"dtype": options.dtype}
             if options.batch_size:
                 recipe["batch_size"] = options.batch_size

@@ -118,11 +118,13 @@ def plan_or_run(
         str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
     ] = None,
     image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
-    sizes: Annotated[str | None, _option("Numbers of training images.", metavar="N,N")] = None,
+    sizes: Annotated[
+        str | None, _option("Numbers of training images, or auto.", metavar="N,N")
+    ] = None,
     models: Annotated[
         str | None, _option("The study's entries or published names.", metavar="A,B")
     ] = None,
-    seeds: Annotated[int | None, _option("Number of seeds.")] = None,
+    seeds: Annotated[str | None, _option("Number of seeds, or auto.", metavar="N")] = None,
     steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
     backend: Annotated[
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
@@ -149,9 +151,9 @@ def plan_or_run(
         results=results,
         dataset=dataset,
         image_size=image_size,
-        sizes=None if sizes is None else _integers(sizes),
+        sizes=None if sizes is None else _sizes(sizes),
         models=None if models is None else _words(models),
-        seeds=seeds,
+        seeds=None if seeds is None else _seeds(seeds),
         steps=steps,
         backends=None if backend is None else _words(backend),
         settings=set_ or [],
@@ -254,13 +256,19 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
     raise typer.Exit(code)
 
 
-def _integers(text: str) -> list[int]:
+def _sizes(text: str) -> list[int] | str:
     try:
-        return [int(word.replace("_", "")) for word in _words(text)]
+        return text if text == "auto" else [int(word.replace("_", "")) for word in _words(text)]
     except ValueError:
         raise UsageError(
-            f"--sizes takes whole numbers with commas between them, not {text!r}"
+            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
         ) from None
+
+
+def _seeds(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
+    return text if text == "auto" else int(text)
 
 
 def _words(text: str) -> list[str]:

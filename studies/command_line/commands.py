@@ -33,9 +33,9 @@ class StudyOptions:
     results: Path = Path("runs")
     dataset: str | None = None
     image_size: int | None = None
-    sizes: list[int] | None = None
+    sizes: list[int] | str | None = None
     models: list[str] | None = None
-    seeds: int | None = None
+    seeds: int | str | None = None
     steps: int | None = None
     backends: list[str] | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE

@@ -11,13 +11,36 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
 from studies.study.file import to_toml
 from studies.study.study import Study
+
+_ADVICE = "choose another folder with --results or another name with --name"
+
+
+def continued(old: Study, new: Study, folder: Path) -> Study:
+    """A study that goes on in a results folder: what it leaves open is what the folder has.
+
+    Raises:
+        UsageError: it is another study than the folder's, as far as one can tell without the data.
+    """
+    if old.data is None or old.dataset != new.dataset:
+        merge(old, new, folder)
+        return new
+    height, width, channels = old.data.image_shape
+    if new.image_size and (new.image_size, new.image_size) != (height, width):
+        _refuse_image_size(old, (new.image_size, new.image_size, channels), folder)
+    update: dict[str, Any] = {"image_size": old.image_size}
+    for field in ("sizes", "seeds"):
+        if getattr(new, field) == "auto":
+            update[field] = getattr(old, field)
+    new = new.model_copy(update=update)
+    merge(old, new.resolved(old.data), folder)
+    return new
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:
@@ -28,15 +51,11 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
-    other = f"the results in {folder} are of another"
-    advice = "choose another folder with --results or another name with --name"
+    other, advice = f"the results in {folder} are of another", _ADVICE
     if old.dataset != new.dataset:
         raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
     if old.data and new.data and old.data.image_shape != new.data.image_shape:
-        raise UsageError(
-            f"{other} image size ({_times(old.data.image_shape)}, "
-            f"not {_times(new.data.image_shape)}); {advice}"
-        )
+        _refuse_image_size(old, new.data.image_shape, folder)
     if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
         raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
     for what in ("recipe", "evaluation"):
@@ -56,9 +75,9 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
                 dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
             ),
             "models": {**old.models, **new.models},
-            "sizes": tuple(sorted({*old.sizes, *new.sizes})),
+            "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
             "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
-            "seeds": max(old.seeds, new.seeds),
+            "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
         }
     )
 
@@ -117,6 +136,18 @@ def write_study(study: Study, folder: Path) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise _unwritable(folder, str(error.strerror)) from error
+
+
+def _refuse_image_size(old: Study, shape: tuple[int, ...], folder: Path) -> NoReturn:
+    assert old.data is not None
+    raise UsageError(
+        f"the results in {folder} are of another image size ({_times(old.data.image_shape)}, "
+        f"not {_times(shape)}); {_ADVICE}"
+    )
+
+
+def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
+    return () if isinstance(sizes, str) else sizes
 
 
 def _difference(old: Any, new: Any) -> str:

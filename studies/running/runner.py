@@ -15,9 +15,9 @@ from studies.errors import UsageError
 from studies.executors import Event, Executor
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
-from studies.running.results_folder import make_folder, merge, only_run, write_study
+from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
-from studies.study.study import ResolvedData, Study, Trial
+from studies.study.study import Study, Trial
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,25 @@ def make_plan(study: Study, results: Path) -> Plan:
     """
     from studies.data import describe
     from studies.data.dataset import check_sizes
+    from studies.data.image_size import default_image_size
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
     folder = results / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
-        merge(old, study, folder)  # before any data is prepared, which may take long
+        study = continued(old, study, folder)  # before any data is prepared, which may take long
+    if study.image_size is None:
+        study = study.model_copy(update={"image_size": default_image_size(study.dataset)})
     info = describe(study.dataset, study.image_size)
-    check_sizes(info, study.sizes)
-    study = study.model_copy(update={"data": ResolvedData.of(info)})
+    study = study.resolved(info)
     if old is not None:
         merge(old, study, folder)
+    trials = study.trials(info)
+    check_sizes(info, sorted({trial.size for trial in trials}))
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
-    return Plan(study, results, study.trials(info), costs, records)
+    return Plan(study, results, trials, costs, records)
 
 
 def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:

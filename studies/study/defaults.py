@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 FEWEST, MOST = 4, 7  # sizes: four carry a scaling law, and more than seven tell little more
 SMALLEST = 100  # images, and
 PER_CLASS = 4  # images a class, below which a size teaches nobody anything

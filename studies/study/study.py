@@ -335,11 +335,12 @@ class Study(_Strict):
             for backend in self.backends
         ]
 
-    def recipe_for(self, entry: ModelEntry, size: int) -> Recipe:
-        """The recipe of one trial: the model's own learning rate and weight decay, the size's steps."""
+    def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
+        """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""
         own = {"learning_rate": entry.learning_rate, "weight_decay": entry.weight_decay}
         own = {key: value for key, value in own.items() if value is not None}
-        return self.recipe.for_size(size).model_copy(update=own)
+        recipe = self.recipe if size is None else self.recipe.for_size(size)
+        return recipe.model_copy(update=own)
 
 
 def _digest(value: Any) -> str:
