@@ -26,21 +26,21 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
     """A study that goes on in a results folder: what it leaves open is what the folder has.
 
     Raises:
-        UsageError: it is another study than the folder's, as far as one can tell without the data.
+        UsageError: it is of another data set or image size than the folder's.
     """
-    if old.data is None or old.dataset != new.dataset:
-        merge(old, new, folder)
+    if old.dataset != new.dataset:
+        _refuse("data set", old.dataset, new.dataset, folder)
+    if old.data is None:
         return new
     height, width, channels = old.data.image_shape
     if new.image_size and (new.image_size, new.image_size) != (height, width):
-        _refuse_image_size(old, (new.image_size, new.image_size, channels), folder)
+        asked = _times((new.image_size, new.image_size, channels))
+        _refuse("image size", _times(old.data.image_shape), asked, folder)
     update: dict[str, Any] = {"image_size": old.image_size}
     for field in ("sizes", "seeds"):
         if getattr(new, field) == "auto":
             update[field] = getattr(old, field)
-    new = new.model_copy(update=update)
-    merge(old, new.resolved(old.data), folder)
-    return new
+    return new.model_copy(update=update)
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:
@@ -51,21 +51,21 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
-    other, advice = f"the results in {folder} are of another", _ADVICE
     if old.dataset != new.dataset:
-        raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
-    if old.data and new.data and old.data.image_shape != new.data.image_shape:
-        _refuse_image_size(old, new.data.image_shape, folder)
-    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
-        raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
+        _refuse("data set", old.dataset, new.dataset, folder)
+    if old.data and new.data:
+        before, after = _times(old.data.image_shape), _times(new.data.image_shape)
+        if before != after:
+            _refuse("image size", before, after, folder)
+        if old.data.fingerprint != new.data.fingerprint:
+            raise UsageError(
+                f"the results in {folder} are of another version of {new.dataset}: its images have "
+                f"changed; {_ADVICE}"
+            )
     for what in ("recipe", "evaluation"):
-        difference = _difference(getattr(old, what), getattr(new, what))
-        if difference:
-            raise UsageError(f"{other} {what} ({difference}); {advice}")
+        _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
-        difference = _difference(old.models[name], new.models[name])
-        if difference:
-            raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
+        _refuse_difference(f"model {name!r}", old.models[name], new.models[name], folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -138,24 +138,19 @@ def write_study(study: Study, folder: Path) -> None:
         raise _unwritable(folder, str(error.strerror)) from error
 
 
-def _refuse_image_size(old: Study, shape: tuple[int, ...], folder: Path) -> NoReturn:
-    assert old.data is not None
-    raise UsageError(
-        f"the results in {folder} are of another image size ({_times(old.data.image_shape)}, "
-        f"not {_times(shape)}); {_ADVICE}"
-    )
+def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:
+    raise UsageError(f"the results in {folder} are of another {what} ({old}, not {new}); {_ADVICE}")
+
+
+def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    for key in before:
+        if before[key] != after[key]:
+            _refuse(what, f"{key} {before[key]}", after[key], folder)
 
 
 def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
     return () if isinstance(sizes, str) else sizes
-
-
-def _difference(old: Any, new: Any) -> str:
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    for key in before:
-        if before[key] != after[key]:
-            return f"{key} {before[key]}, not {after[key]}"
-    return ""
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
-from studies.study.study import Study, Trial
+from studies.study.study import ResolvedData, Study, Trial
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import describe
-    from studies.data.dataset import check_sizes
+    from studies.data import describe, load
+    from studies.data.dataset import check_sizes, smallest_counts
     from studies.data.image_size import default_image_size
 
     results = results.expanduser().resolve()
@@ -87,15 +88,19 @@ def make_plan(study: Study, results: Path) -> Plan:
     folder = results / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
-        study = continued(old, study, folder)  # before any data is prepared, which may take long
+        study = continued(old, study, folder)
+        if old.data is not None:  # before any data is prepared, which may take long
+            merge(old, _with_digests(study.resolved(old.data)), folder)
     if study.image_size is None:
         study = study.model_copy(update={"image_size": default_image_size(study.dataset)})
     info = describe(study.dataset, study.image_size)
-    study = study.resolved(info)
+    counts = smallest_counts(load(study.dataset, study.image_size), study.seeds_for(info))
+    data = ResolvedData.of(info).model_copy(update={"counts": counts})
+    study = _with_digests(study.resolved(data))
     if old is not None:
         merge(old, study, folder)
-    trials = study.trials(info)
-    check_sizes(info, sorted({trial.size for trial in trials}))
+    trials = study.trials(data)
+    check_sizes(info, sorted({trial.size for trial in trials}), counts)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
     return Plan(study, results, trials, costs, records)
@@ -153,6 +158,19 @@ def check_backends(backends: tuple[str, ...]) -> None:
                 f"the backend {backend} is not installed: pip install 'keras-vit[{backend}]', "
                 f"or choose another one with --backend"
             )
+
+
+def _with_digests(study: Study) -> Study:
+    """The study with the digests of the weight files that it names: they count by their content."""
+    models = {}
+    for name, entry in study.models.items():
+        weights = entry.overrides.get("weights")
+        models[name] = entry
+        if isinstance(weights, str) and Path(weights).expanduser().is_file():
+            with open(Path(weights).expanduser(), "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            models[name] = entry.model_copy(update={"files": {"weights": digest}})
+    return study.model_copy(update={"models": models})
 
 
 # Fields that a trial knows only once it has come so far.
