@@ -18,7 +18,7 @@ from studies.bench import bench as bench_room
 from studies.command_line import commands
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
-from studies.inspection import worker
+from studies.inspection import inspect as inspect_room
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -241,7 +241,7 @@ def inspect(
     """Draw what a trained ViT attends to and what its embeddings have learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(worker.run, worker.Options(**given))
+    _end(inspect_room.run, inspect_room.Options(**given))
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:

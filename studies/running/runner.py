@@ -6,14 +6,13 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from studies.errors import UsageError
 from studies.executors import Event, Executor
+from studies.machine.backends import check_backends
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
@@ -148,16 +147,6 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         if final.get(trial.trial_id, {}).get("status") == "failed"
     ]
     return outcome
-
-
-def check_backends(backends: tuple[str, ...]) -> None:
-    """Raise UsageError where a backend is not installed; nothing is imported to find out."""
-    for backend in backends:
-        if importlib.util.find_spec(backend) is None:
-            raise UsageError(
-                f"the backend {backend} is not installed: pip install 'keras-vit[{backend}]', "
-                f"or choose another one with --backend"
-            )
 
 
 def _with_digests(study: Study) -> Study:

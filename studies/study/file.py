@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from studies.errors import UsageError
+from studies.machine.backends import BACKENDS
 from studies.study.study import (
-    BACKENDS,
     Architecture,
     Evaluation,
     ModelEntry,

@@ -24,7 +24,6 @@ from studies.study.defaults import default_seeds, default_sizes
 PROTOCOL = 2
 
 Backend = Literal["tensorflow", "jax", "torch"]
-BACKENDS: tuple[str, ...] = ("tensorflow", "jax", "torch")
 
 Positive = Annotated[int, Field(ge=1)]
 Auto = Literal["auto"]
