@@ -92,7 +92,7 @@ def _setting(results: Results, findings: Findings) -> str:
     sizes = ", ".join(f"{size:,}" for size in study.sizes)
     lines.append(
         f"- Training images: {sizes}; nested, stratified subsets, the same for all models; "
-        f"{study.seeds} seed{'s' if study.seeds > 1 else ''}; {', '.join(study.backends)}."
+        f"{study.seeds} seed{'' if study.seeds == 1 else 's'}; {', '.join(study.backends)}."
     )
     lines.append(
         f"- Recipe, the same for every size: {recipe.steps:,} steps of batches of "
