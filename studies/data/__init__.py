@@ -166,9 +166,11 @@ class _Found:
             return
         named = ", ".join(f"{name} ({reason})" for name, reason in broken.first[:_NAMED])
         more = f" and {broken.count - _NAMED:,} more" if broken.count > _NAMED else ""
+        one = broken.count == 1
         raise UsageError(
-            f"The data set {self.info.name} has {broken.count:,} image{'s' * (broken.count > 1)} that "
-            f"cannot be read: {named}{more}; repair or remove them, or leave them out with --skip-broken."
+            f"The data set {self.info.name} has {broken.count:,} image{'' if one else 's'} that cannot "
+            f"be read: {named}{more}; repair or remove {'it' if one else 'them'}, or leave "
+            f"{'it' if one else 'them'} out with --skip-broken."
         )
 
 
