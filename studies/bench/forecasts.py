@@ -42,6 +42,7 @@ SETTINGS = ("all", "seven")
 LEVEL = 0.9
 SEVEN = 7
 NOISE = 0.03  # of one result's log error, in part 3
+FEWEST_LAWS = 20  # shares of fewer say nothing
 COMMON = 0.5  # share of its variance that a seed has at all sizes
 
 
@@ -88,6 +89,9 @@ class Coverage:
     new_at_twice: float
     gain_of_twice: float
     miss_at_twice: float
+
+
+_MEASURED = tuple(field.name for field in fields(Coverage))[5:]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -279,13 +283,13 @@ def _one_study(
     rng: np.random.Generator,
     prior: Prior,
 ) -> list[float] | None:
-    """What a drawn study's intervals hold, in the order of `Coverage`; None without a law."""
+    """What a drawn study's intervals hold, in the order of `_MEASURED`; None without a law."""
     shift = rng.normal(0, COMMON**0.5, (seeds, 1))
     own = rng.normal(0, (1 - COMMON) ** 0.5, (seeds, len(sizes)))
     # On the logit scale, where noise leads nowhere below 0 or above 1.
     slope = 1.0 / (1.0 - np.minimum(truth(sizes), 0.95))
     errors = expit(logit(truth(sizes)) + slope * scatter(sizes) * (shift + own))
-    labels = np.repeat(np.arange(seeds), len(sizes))
+    labels = np.repeat(np.arange(seeds), len(sizes)).tolist()
     try:
         law = fit_scaling_law(
             np.tile(sizes, seeds),
@@ -315,9 +319,10 @@ def _one_study(
 
 def _coverage(truth: str, sizes: int, seeds: int, rows: Sequence[list[float] | None]) -> Coverage:
     held = [row for row in rows if row is not None]
-    means = np.mean(held, axis=0) if held else np.full(6, np.nan)
-    shares, miss = map(float, means[:5]), float(means[5]) ** 0.5
-    return Coverage(truth, sizes, seeds, len(rows), len(rows) - len(held), *shares, miss)
+    means = np.mean(held, axis=0) if len(held) >= FEWEST_LAWS else np.full(6, np.nan)
+    found = dict(zip(_MEASURED, means.tolist(), strict=True))
+    found["miss_at_twice"] **= 0.5
+    return Coverage(truth, sizes, seeds, len(rows), len(rows) - len(held), **found)
 
 
 def report(misses: Sequence[Miss], coverages: Sequence[Coverage]) -> str:
@@ -395,13 +400,13 @@ def _write_csv(path: Path, rows: Sequence[Miss] | Sequence[Coverage]) -> None:
 
 
 def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None:
-    """Each published curve, what was fitted, the forecast and its band; a row a setting."""
+    """Each published curve, what was fitted, the forecast and its band; two rows a setting."""
     from matplotlib.figure import Figure
 
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = len(every) // len(SETTINGS)
-    figure = Figure(figsize=(2.6 * columns, 5.6), layout="constrained")
-    axes = figure.subplots(len(SETTINGS), columns, squeeze=False).ravel()
+    figure = Figure(figsize=(1.9 * columns / 2, 9.0), layout="constrained")
+    axes = figure.subplots(2 * len(SETTINGS), columns // 2, squeeze=False).ravel()
     for ax, case, law in zip(axes, every, laws, strict=True):
         curve = case.curve
         x = np.geomspace(case.sizes[0], curve.sizes[-1] * 1.1, 80)
@@ -410,10 +415,14 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
         ax.plot(x / 1e6, 100 * law.predict(x), color="C0", linewidth=1.2)
         ax.plot(curve.sizes / 1e6, 100 * curve.errors, ".", color="0.6", markersize=4)
         ax.plot(case.sizes / 1e6, 100 * case.errors, ".", color="k", markersize=5)
-        ax.set(xscale="log", yscale="log", title=str(curve))
+        ax.set(xscale="log", yscale="log", title=f"{curve}, {case.setting}")
         ax.title.set_fontsize(8)
         ax.tick_params(labelsize=7, which="both")
-        ticks = [t for t in (2, 5, 10, 20, 50, 100) if 0.7 < t / (100 * curve.errors.min()) < 20]
+        ticks = [
+            t
+            for t in (5, 7, 10, 15, 20, 30, 40, 50, 70, 100)
+            if 0.7 < t / (100 * curve.errors.min()) < 20
+        ]
         ax.set_yticks(ticks, [f"{t} %" for t in ticks])
         ax.minorticks_off()
     figure.supxlabel("million examples seen; black: fitted, grey: all points", fontsize=9)
