@@ -30,6 +30,8 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
     """
     if old.dataset != new.dataset:
         _refuse("data set", old.dataset, new.dataset, folder)
+    if new.keep_models is None:
+        new = new.model_copy(update={"keep_models": old.keep_models})
     if old.data is None:
         return new
     height, width, channels = old.data.image_shape
@@ -114,7 +116,7 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; raise UsageError where another run holds it."""
     lock = FileLock(folder / ".run.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # `status` holds it for a moment too
     except Timeout:
         raise UsageError(
             f"another run is at work in {folder}; wait for it, or choose another --name"

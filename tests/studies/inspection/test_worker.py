@@ -52,9 +52,7 @@ def test_a_keras_file(tmp_path, photos, capfd):
     assert inspect(model, "--images", photos, "--results", results) == 0
     assert figures(results / "inspect-small") == ALL
     said = capfd.readouterr()
-    assert set(said.out.split()) == {
-        str(results / "inspect-small" / f"{name}.png") for name in ALL
-    }
+    assert set(said.out.split()) == {str(results / "inspect-small" / f"{name}.png") for name in ALL}
     assert said.err == "", "what a backend has to say is nobody's business"
 
 
