@@ -1,6 +1,7 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived); logs/.
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+outcomes/; models/; logs/; running.json while a run is at work.
 """
 
 from __future__ import annotations
@@ -125,6 +126,19 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # another user's folder, or one that cannot be written
+        return False
+    lock.release()
+    return False
 
 
 def write_study(study: Study, folder: Path) -> None:
