@@ -16,6 +16,7 @@ from studies.running.time_left import TimeLeft, share
 from studies.study.study import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
+ROOMY = 79  # columns that hold a trial's label, its share and its step
 WIDE = 110  # columns of a terminal that hold a trial's label, its bar and its state
 
 
@@ -101,13 +102,13 @@ class RichDisplay:
         self._time_left = TimeLeft(estimator)
         console = Console()
         words = Column(no_wrap=True)
-        columns: list[ProgressColumn] = [TextColumn("{task.description}", table_column=words)]
+        # In one column with the label, and first: no terminal is so narrow that the share is cut off.
+        label = "{task.percentage:3.0f} % {task.description}"
+        columns: list[ProgressColumn] = [TextColumn(label, table_column=words)]
         if console.width >= WIDE:  # in a narrow terminal the words are worth more than the bars
             columns += [BarColumn(), TimeElapsedColumn()]
-        columns += [
-            TextColumn("{task.percentage:3.0f} %", table_column=words),
-            TextColumn("{task.fields[note]}", table_column=words),
-        ]
+        columns.append(TextColumn("{task.fields[note]}", table_column=words))
+        self._steps = console.width >= ROOMY
         self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, Any] = {}
         self._ended = 0
@@ -125,7 +126,8 @@ class RichDisplay:
         if event["event"] == "start":
             self._bars.update(self._task(trial), completed=share(event))
         elif event["event"] == "progress":
-            self._bars.update(self._task(trial), completed=share(event), note=step(event))
+            note = step(event) if self._steps else accuracy(event)
+            self._bars.update(self._task(trial), completed=share(event), note=note)
         elif event["event"] == "record":
             self._ended += 1
             self._bars.remove_task(self._task(trial))
@@ -168,7 +170,11 @@ def _opening(plan: Plan, trials: list[Trial], workers: int, time_left: TimeLeft)
 
 def step(event: Mapping[str, Any]) -> str:
     """Where a running trial is, in a few words."""
-    parts = [f"step {event.get('step', 0)}/{event.get('steps', '?')}"]
-    if event.get("val_top1") is not None:
-        parts.append(f"val top-1 {event['val_top1']:.3f}")
-    return ", ".join(parts)
+    parts = [f"step {event.get('step', 0)}/{event.get('steps', '?')}", accuracy(event)]
+    return ", ".join(filter(None, parts))
+
+
+def accuracy(event: Mapping[str, Any]) -> str:
+    """What a running trial has reached, or nothing yet."""
+    top1 = event.get("val_top1")
+    return "" if top1 is None else f"val top-1 {top1:.3f}"

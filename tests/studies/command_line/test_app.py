@@ -504,10 +504,10 @@ def on_a_terminal(script: str, columns: int, term: str) -> bytes:
     return shown
 
 
-@pytest.mark.parametrize("columns", [45, 160])
+@pytest.mark.parametrize("columns", [45, 60, 160])
 def test_progress_bars_in_a_terminal(project, columns):
     shown = on_a_terminal(project.script("run"), columns, "xterm")
-    assert b"all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
+    assert b"100 % all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
     # A narrow terminal has no room for bars beside the words.
     assert ("\u2501".encode() in shown) == (columns > 100)
     assert b"test top-1 0.5000" in shown
