@@ -1,6 +1,7 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived); logs/.
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+outcomes/; models/; logs/; running.json while a run is at work.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
         UsageError: it is of another data set or image size than the folder's.
     """
     _check_dataset(old, new, folder)
+    if new.keep_models is None:
+        new = new.model_copy(update={"keep_models": old.keep_models})
     if old.data is None:
         return new
     height, width, channels = old.data.image_shape
@@ -123,7 +126,7 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; raise UsageError where another run holds it."""
     lock = FileLock(folder / ".run.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # `status` holds it for a moment too
     except Timeout:
         raise UsageError(
             f"another run is at work in {folder}; wait for it, or choose another --name"
@@ -132,6 +135,19 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # another user's folder, or one that cannot be written
+        return False
+    lock.release()
+    return False
 
 
 def write_study(study: Study, folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
+from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
 from studies.study.study import ResolvedData, Study, Trial
@@ -128,12 +130,15 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
+        keep = partial(keep_models, study, folder, plan.results, study.trials(_data(study)))
+        keep(records)
 
         def on_event(trial: Trial, event: Event) -> None:
             if event["event"] == "record":
                 event = {**event, "record": _completed(event["record"], plan, trial)}
                 store.append(event["record"])
                 outcome.added.append(event["record"])
+                keep(records | {record["trial_id"]: record for record in outcome.added})
             display.event(trial, event)
 
         display.start(plan, trials, executor.workers)
@@ -149,6 +154,11 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         if final.get(trial.trial_id, {}).get("status") == "failed"
     ]
     return outcome
+
+
+def _data(study: Study) -> ResolvedData:
+    assert study.data is not None  # `make_plan` found it
+    return study.data
 
 
 def _with_digests(study: Study) -> Study:

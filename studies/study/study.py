@@ -298,6 +298,8 @@ class Study(_Strict):
         backends: on which every trial runs.
         recipe, evaluation: the same for all trials.
         models: by name.
+        keep_models: which trained models lie in the results folder: of each model the best seed at
+            the largest size, all of them or none; "best" by default.
         data: description of the prepared data; only in the study.toml that `run` writes.
 
     Example:
@@ -319,6 +321,7 @@ class Study(_Strict):
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
 
     @model_validator(mode="before")
