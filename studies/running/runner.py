@@ -5,7 +5,6 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from studies.executors import Event, Executor
 from studies.machine.backends import check_backends
+from studies.machine.files import file_digest
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.models import keep_models
@@ -80,9 +80,8 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import describe, load
+    from studies.data import default_image_size, load
     from studies.data.dataset import check_sizes, smallest_counts
-    from studies.data.image_size import default_image_size
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
@@ -93,9 +92,10 @@ def make_plan(study: Study, results: Path) -> Plan:
         if old.data is not None:  # before any data is prepared, which may take long
             merge(old, _with_digests(study.resolved(old.data)), folder)
     if study.image_size is None:
-        study = study.model_copy(update={"image_size": default_image_size(study.dataset)})
-    info = describe(study.dataset, study.image_size)
-    counts = smallest_counts(load(study.dataset, study.image_size), study.seeds_for(info))
+        size = default_image_size(study.dataset, study.reading)
+        study = study.model_copy(update={"image_size": size})
+    prepared = load(study.dataset, study.image_size, study.reading)
+    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
     data = ResolvedData.of(info).model_copy(update={"counts": counts})
     study = _with_digests(study.resolved(data))
     if old is not None:
@@ -165,10 +165,9 @@ def _with_digests(study: Study) -> Study:
     for name, entry in study.models.items():
         weights = entry.overrides.get("weights")
         models[name] = entry
-        if isinstance(weights, str) and Path(weights).expanduser().is_file():
-            with open(Path(weights).expanduser(), "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            models[name] = entry.model_copy(update={"files": {"weights": digest}})
+        if isinstance(weights, str) and Path(weights).expanduser().exists():
+            files = {"weights": file_digest(weights)}
+            models[name] = entry.model_copy(update={"files": files})
     return study.model_copy(update={"models": models})
 
 

@@ -23,6 +23,7 @@ from studies.study.study import (
     Architecture,
     Evaluation,
     ModelEntry,
+    Reading,
     Recipe,
     ResolvedData,
     Study,
@@ -67,8 +68,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, keep_models, steps (of the recipe) and models (names); None and missing ones leave the
-            file's value, but for its sizes, which another data set does not have.
+            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
+            reading) and models (names); None and missing ones leave the file's value, but for its
+            sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
@@ -80,6 +82,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
             raw[field] = options[field]
     if options.get("steps") is not None:
         _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
+    for field in Reading.model_fields:
+        if options.get(field) is not None:
+            _assign(raw, ["reading", field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
@@ -98,9 +103,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     if raw.get("dataset") != file.get("dataset") and not sized:
         raw.pop("sizes", None)  # the file's are for its own data
     # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
-    if re.match("folder:.", str(raw.get("dataset"))):
+    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
         # Trials are other processes, and results outlive the directory they were started in.
-        raw["dataset"] = "folder:" + str(Path(raw["dataset"][7:]).expanduser().resolve())
+        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
     for entry in result.models.values():
         check_base(entry)
@@ -211,6 +216,7 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> No
 _TABLES: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "evaluation": Evaluation,
+    "reading": Reading,
     "models": ModelEntry,
     "data": ResolvedData,
 }
@@ -258,7 +264,9 @@ def _unknown_field(location: list[str]) -> str:
     else:
         fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
     elsewhere = {
-        f"{table}.{f}": f for table in ("recipe", "evaluation") for f in _fields(_TABLES[table])
+        f"{table}.{f}": f
+        for table in ("recipe", "evaluation", "reading")
+        for f in _fields(_TABLES[table])
     }
     elsewhere |= {f: f for f in _fields(Study)}
     same = [dotted for dotted, field in elsewhere.items() if field == name]

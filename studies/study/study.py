@@ -123,6 +123,22 @@ class Evaluation(_Strict):
         return tuple(sorted(set(shots)))
 
 
+class Reading(_Strict):
+    """How the images of the data set are read; see `studies.data.Options`.
+
+    Args:
+        fit: how an image of other proportions is made to fit.
+        skip_broken: leave out images that cannot be read.
+        groups: a regular expression for files' paths, whose first bracket names what belongs together.
+        imports: modules whose builders TensorFlow Datasets shall know.
+    """
+
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    skip_broken: bool = False
+    groups: str = ""
+    imports: tuple[str, ...] = ()
+
+
 class Architecture(_Strict):
     """What `keras_vit.create_model` builds.
 
@@ -225,6 +241,7 @@ class Trial(_Strict):
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: int
     image_size: int | None = None
+    reading: Reading = Reading()
     size: Positive  # number of training images
     seed: Annotated[int, Field(ge=0)]
     backend: Backend
@@ -273,8 +290,9 @@ class Study(_Strict):
             that `run` writes, the command is what was typed; one a line if there were several.
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
-        image_size: pixels of the images' sides; by default 32 or 64 for folders of images, as these
+        image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
             are small or large, and the data's own elsewhere.
+        reading: how the images are read.
         sizes: numbers of training images; "auto" follows the data, up to all of them.
         seeds: number of seeds, 0 to seeds - 1; "auto" is five where the test set is small, else three.
         backends: on which every trial runs.
@@ -286,7 +304,7 @@ class Study(_Strict):
 
     Example:
         >>> study = study_file.resolve("data-scale", {"dataset": "fashion_mnist"})
-        >>> trials = study.trials(describe(study.dataset, study.image_size))
+        >>> trials = study.trials(describe(study.dataset, study.image_size, study.reading))
     """
 
     question: str = ""
@@ -296,6 +314,7 @@ class Study(_Strict):
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
     dataset: Annotated[str, Field(min_length=1)] = "shapes"
     image_size: Positive | None = None
+    reading: Reading = Reading()
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Auto = "auto"
     seeds: Positive | Auto = "auto"
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
@@ -369,6 +388,7 @@ class Study(_Strict):
                 image_shape=info.image_shape,
                 num_classes=info.num_classes,
                 image_size=self.image_size,
+                reading=self.reading,
                 size=size,
                 seed=seed,
                 backend=backend,
