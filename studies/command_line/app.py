@@ -45,20 +45,20 @@ class ExecutorName(StrEnum):
     local = "local"
 
 
-class Fit(StrEnum):
-    """How images of other proportions are made to fit."""
-
-    crop = "crop"
-    pad = "pad"
-    squash = "squash"
-
-
 class KeepModels(StrEnum):
     """Which trained models lie in the results folder."""
 
     best = "best"
     all = "all"
     none = "none"
+
+
+class Fit(StrEnum):
+    """How images of other proportions are made to fit."""
+
+    crop = "crop"
+    pad = "pad"
+    squash = "squash"
 
 
 class Dtype(StrEnum):

@@ -94,9 +94,9 @@ def read_card(model: Path) -> dict[str, Any]:
 
 def _files(images: Path) -> tuple[Path, list[str]]:
     """A folder, and the image files in it and below it: paths relative to it, in order."""
-    from studies.data.folder import (
-        SUFFIXES,
-    )  # it loads NumPy, for which a command's help need not wait
+    from studies.data.images import (
+        is_image,
+    )  # it loads NumPy: a command's help need not wait for it
 
     if images.is_file():
         return images.parent, [images.name]
@@ -108,7 +108,7 @@ def _files(images: Path) -> tuple[Path, list[str]]:
         found += [
             Path(folder, name).relative_to(images).as_posix()
             for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            if is_image(name) and not name.startswith(".")
         ]
     if not found:
         raise UsageError(f"There is no image in {images}: give a folder of image files.")

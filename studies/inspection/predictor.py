@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from studies.data.batches import to_float
-from studies.data.images import decode
+from studies.data.images import UnreadableImage, decode
 from studies.errors import UsageError
 from studies.machine.processes import answer
 
@@ -30,10 +30,11 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
         names, images, unreadable = [], [], []
         for name in files[start : start + BATCH]:
             try:
-                images.append(decode(root / name, name, (height, width), channels))
+                decoded = decode(root / name, name, (height, width), channels, order["fit"])
+                images.append(decoded.pixels)
                 names.append(name)
-            except UsageError as error:
-                unreadable.append([name, str(error)])
+            except UnreadableImage as error:
+                unreadable.append([name, error.reason])
         found = _probabilities(model, np.stack(images)).tolist() if images else []
         rows = [list(pair) for pair in zip(names, found, strict=True)]
         say({"images": rows, "unreadable": unreadable})

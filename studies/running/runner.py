@@ -92,12 +92,10 @@ def make_plan(study: Study, results: Path) -> Plan:
         if old.data is not None:  # before any data is prepared, which may take long
             merge(old, _with_digests(study.resolved(old.data)), folder)
     if study.image_size is None:
-        study = study.model_copy(
-            update={"image_size": default_image_size(study.dataset, study.reading)}
-        )
-    opened = load(study.dataset, study.image_size, study.reading)
-    info = opened.info
-    counts = smallest_counts(opened, study.seeds_for(info))
+        size = default_image_size(study.dataset, study.reading)
+        study = study.model_copy(update={"image_size": size})
+    prepared = load(study.dataset, study.image_size, study.reading)
+    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
     data = ResolvedData.of(info).model_copy(update={"counts": counts})
     study = _with_digests(study.resolved(data))
     if old is not None:
@@ -168,7 +166,8 @@ def _with_digests(study: Study) -> Study:
         weights = entry.overrides.get("weights")
         models[name] = entry
         if isinstance(weights, str) and Path(weights).expanduser().exists():
-            models[name] = entry.model_copy(update={"files": {"weights": file_digest(weights)}})
+            files = {"weights": file_digest(weights)}
+            models[name] = entry.model_copy(update={"files": files})
     return study.model_copy(update={"models": models})
 
 

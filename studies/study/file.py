@@ -68,9 +68,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of
-            the reading) and models (names); None and missing ones leave the file's value, but for
-            its sizes, which another data set does not have.
+            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
+            reading) and models (names); None and missing ones leave the file's value, but for its
+            sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
@@ -264,7 +264,9 @@ def _unknown_field(location: list[str]) -> str:
     else:
         fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
     elsewhere = {
-        f"{table}.{f}": f for table in ("recipe", "evaluation") for f in _fields(_TABLES[table])
+        f"{table}.{f}": f
+        for table in ("recipe", "evaluation", "reading")
+        for f in _fields(_TABLES[table])
     }
     elsewhere |= {f: f for f in _fields(Study)}
     same = [dotted for dotted, field in elsewhere.items() if field == name]

@@ -290,7 +290,7 @@ class Study(_Strict):
             that `run` writes, the command is what was typed; one a line if there were several.
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
-        image_size: pixels of the images' sides; by default 32 or 64 for folders of images, as these
+        image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
             are small or large, and the data's own elsewhere.
         reading: how the images are read.
         sizes: numbers of training images; "auto" follows the data, up to all of them.
