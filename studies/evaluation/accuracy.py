@@ -1,4 +1,4 @@
-"""Top-1 accuracy and cross-entropy: logits and labels in, numbers out."""
+"""Top-1 and balanced accuracy, and cross-entropy: logits and labels in, numbers out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ def top1(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: integers (N,).
     """
     return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes that occur of the share of their images that are recognised.
+
+    Args:
+        logits: (N, C).
+        labels: integers (N,).
+    """
+    right = np.argmax(logits, axis=-1) == labels
+    images = np.bincount(labels)
+    recalls = np.bincount(labels, weights=right)[images > 0] / images[images > 0]
+    return float(np.mean(recalls))
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

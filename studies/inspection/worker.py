@@ -125,7 +125,7 @@ def _images(source: str, shape: tuple[int, int, int], number: int) -> np.ndarray
         return np.stack([decode(f, str(f), shape[:2], shape[2]) for f in chosen])
     from studies import data
 
-    test = data.load(source, shape[:2]).test
+    test = data.load(source, shape[:2]).replicate(0).test
     images = test.images[_spread(len(test), number)]
     if images.shape[-1] == 1 and shape[2] == 3:
         images = images.repeat(3, axis=-1)

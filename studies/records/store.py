@@ -18,7 +18,7 @@ from studies.errors import UsageError
 from studies.machine.versions import commit, versions
 from studies.study.study import Trial
 
-SCHEMA = 1
+SCHEMA = 2  # 2: a seed draws its own training images and missing splits; outcomes are kept
 
 Record = dict[str, Any]
 

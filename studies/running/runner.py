@@ -5,6 +5,7 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.results_folder import make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
-from studies.study.study import ResolvedData, Study, Trial
+from studies.study.study import ModelEntry, ResolvedData, Study, Trial
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,22 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import describe
-    from studies.data.dataset import check_sizes
+    from studies.data import describe, load
+    from studies.data.dataset import check_sizes, smallest_counts
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
+    models = {name: _with_digests(entry) for name, entry in study.models.items()}
+    study = study.model_copy(update={"models": models})
     folder = results / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
         merge(old, study, folder)  # before any data is prepared, which may take long
     info = describe(study.dataset, study.image_size)
-    check_sizes(info, study.sizes)
-    study = study.model_copy(update={"data": ResolvedData.of(info)})
+    counts = smallest_counts(load(study.dataset, study.image_size), study.seeds)
+    check_sizes(info, study.sizes, counts)
+    data = ResolvedData.of(info).model_copy(update={"counts": counts})
+    study = study.model_copy(update={"data": data})
     if old is not None:
         merge(old, study, folder)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
@@ -149,6 +154,16 @@ def check_backends(backends: tuple[str, ...]) -> None:
                 f"the backend {backend} is not installed: pip install 'keras-vit[{backend}]', "
                 f"or choose another one with --backend"
             )
+
+
+def _with_digests(entry: ModelEntry) -> ModelEntry:
+    """The entry with the digests of the weight files that it names: they count by their content."""
+    weights = entry.overrides.get("weights")
+    if not isinstance(weights, str) or not Path(weights).expanduser().is_file():
+        return entry  # nothing, or a published name
+    with open(Path(weights).expanduser(), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return entry.model_copy(update={"files": {"weights": digest}})
 
 
 # Fields that a trial knows only once it has come so far.

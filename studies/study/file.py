@@ -237,4 +237,4 @@ _KINDS = {
     "string": "text",
     "tuple": "a list",
 }
-_DERIVED = {(ModelEntry, "name"), (Study, "data")}
+_DERIVED = {(ModelEntry, "name"), (ModelEntry, "files"), (Study, "data")}

@@ -4,21 +4,22 @@ A study is one TOML file.  `Study` is that file validated; `Study.trials` spells
 `Trial`s, each of which holds everything its own process needs.  Two hashes identify a trial:
 `pretrain_id` covers what decides the trained weights, `trial_id` adds the evaluation.  Names of
 studies, numbers of threads and package versions are in neither, so that results survive a rename
-or an upgrade.
+or an upgrade; fields at their neutral value are in neither, so that they survive fields to come.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raise it when the training code changes what the same description trains: old records then no
-# longer count.
-PROTOCOL = 1
+# longer count. 2: a seed decides the draw of the training images and of splits that the data lack.
+PROTOCOL = 2
 
 Backend = Literal["tensorflow", "jax", "torch"]
 BACKENDS: tuple[str, ...] = ("tensorflow", "jax", "torch")
@@ -26,8 +27,30 @@ BACKENDS: tuple[str, ...] = ("tensorflow", "jax", "torch")
 Positive = Annotated[int, Field(ge=1)]
 
 
+@dataclass(frozen=True)
+class Neutral:
+    """The value at which a field has no effect; ids leave the field out there.
+
+    A field that is added later must have one, and it must be the field's default: then no id of
+    what was trained before changes. It stays what it is when the field's default changes.
+    """
+
+    value: Any
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that have an effect, as JSON's types: what an id is made of."""
+        neutral = {
+            name: mark.value
+            for name, field in type(self).model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Neutral)
+        }
+        everything = self.model_dump(mode="json")
+        return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
 
 
 class Recipe(_Strict):
@@ -55,16 +78,18 @@ class Recipe(_Strict):
     steps: Positive = 10_000
     batch_size: Positive = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.1
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.1
     schedule: Literal["cosine", "linear"] = "cosine"
-    clip_norm: Annotated[float, Field(ge=0)] = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augmentation: Literal["none", "crop", "crop_flip"] = "crop"
+    clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    augmentation: Annotated[Literal["none", "crop", "crop_flip"], Neutral("none")] = "crop"
     validations: Positive = 20
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    dtype: Annotated[Literal["float32", "mixed_bfloat16", "mixed_float16"], Neutral("float32")] = (
+        "float32"
+    )
 
 
 class Evaluation(_Strict):
@@ -95,6 +120,8 @@ class ModelEntry(_Strict):
         overrides: further arguments of `create_model`.
         learning_rate, weight_decay: replace the recipe's for this model alone (the paper tunes
             them for each model).
+        files: digests of the files that overrides name, by argument; only in the study.toml that
+            `run` writes. A file counts by its content, not by its path.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -102,16 +129,26 @@ class ModelEntry(_Strict):
     overrides: dict[str, Any] = Field(default_factory=dict)
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class ResolvedData(_Strict):
-    """What a results folder remembers of its data, so that `status` and `report` need no data."""
+    """What a results folder remembers of its data, so that `status` and `report` need no data.
+
+    Args:
+        name, fingerprint, image_shape, num_classes: as in `studies.data.DatasetInfo`.
+        counts: images in each split that a trial has at least, whatever its seed.
+        official: images in each split that the data has of its own; the others are cut by seed.
+        class_names: one name a label.
+    """
 
     name: str
     fingerprint: str
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: Positive
-    counts: dict[str, int] = Field(default_factory=dict)  # images a split
+    counts: dict[str, int] = Field(default_factory=dict)
+    official: dict[str, int] = Field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, info: DataDescription) -> ResolvedData:
@@ -122,6 +159,8 @@ class ResolvedData(_Strict):
             image_shape=info.image_shape,
             num_classes=info.num_classes,
             counts=dict(info.counts),
+            official=dict(info.official),
+            class_names=tuple(info.class_names),
         )
 
 
@@ -138,6 +177,10 @@ class DataDescription(Protocol):
     def num_classes(self) -> int: ...
     @property
     def counts(self) -> Mapping[str, int]: ...
+    @property
+    def official(self) -> Mapping[str, int]: ...
+    @property
+    def class_names(self) -> Sequence[str]: ...
 
 
 class Trial(_Strict):
@@ -164,7 +207,7 @@ class Trial(_Strict):
     @property
     def trial_id(self) -> str:
         """`pretrain_id`'s content, the model's name in the figures and the evaluation, hashed."""
-        evaluation = self.evaluation.model_dump(mode="json")
+        evaluation = self.evaluation.deciding()
         return _digest({**self._weights_key(), "name": self.model.name, "evaluation": evaluation})
 
     @property
@@ -174,6 +217,7 @@ class Trial(_Strict):
 
     def _weights_key(self) -> dict[str, Any]:
         # The data set's name is not here: its fingerprint decides the pixels, wherever they lie.
+        # Nor are paths of weights: a file counts by its content.
         return {
             "protocol": PROTOCOL,
             "data": self.data_fingerprint,
@@ -183,8 +227,8 @@ class Trial(_Strict):
             "seed": self.seed,
             "backend": self.backend,
             "base": self.model.base,
-            "overrides": self.model.overrides,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "overrides": {**self.model.overrides, **self.model.files},
+            "recipe": self.recipe.deciding(),
         }
 
 

@@ -24,10 +24,13 @@ from typing import Any
 
 import filelock
 
+from studies.analysis.outcomes import Outcomes
+from studies.data.dataset import Replicate
 from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import settle_threads
+from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
 from studies.records.store import new_record
 from studies.study.study import Trial
 
@@ -46,6 +49,8 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
         results: folder of the results; checkpoints lie in `.checkpoints/<pretrain_id>/` below it.
         emit: called with each event.
 
+    The test images' outcomes go to `<study>/outcomes/<trial_id>.npz` below `results`.
+
     Returns:
         The record, a JSON object (also emitted as the last event).
     """
@@ -58,7 +63,8 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
             threads = settle_threads(folder / "threads.json")
             record.update(threads._asdict())
             make_deterministic(trial.backend)
-            record.update(_train_and_evaluate(trial, folder, emit), status="done")
+            outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)
+            record.update(_train_and_evaluate(trial, folder, outcomes, emit), status="done")
     except Exception as error:
         traceback.print_exc()
         # How far it came is in the log; a failed record never looks like a measured one.
@@ -115,17 +121,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if record["status"] == "done" else 1
 
 
-def _train_and_evaluate(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
+def _train_and_evaluate(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, Any]:
     import keras
 
     before = keras.config.dtype_policy()
     try:
-        return _run(trial, folder, emit)
+        return _run(trial, folder, outcomes, emit)
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
+def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, Any]:
     import keras
 
     import keras_vit
@@ -140,12 +146,13 @@ def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
             f"The trial is for the backend {trial.backend}, but Keras runs on "
             f"{keras.backend.backend()}: set KERAS_BACKEND={trial.backend} before it starts."
         )
-    data = load(trial.dataset, trial.image_size)
-    if data.info.fingerprint != trial.data_fingerprint:
+    whole = load(trial.dataset, trial.image_size)
+    if whole.info.fingerprint != trial.data_fingerprint:
         raise TrialError(
             f"The data set {trial.dataset} has changed since the study was made (fingerprint "
-            f"{data.info.fingerprint}, not {trial.data_fingerprint}): use another --results folder."
+            f"{whole.info.fingerprint}, not {trial.data_fingerprint}): use another --results folder."
         )
+    data = whole.replicate(trial.seed)
     recipe = trial.recipe
     # Keras scales the loss of float16 models by the policy that they were made under.
     keras.config.set_dtype_policy(recipe.dtype)
@@ -180,12 +187,14 @@ def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
         report,
     )
     began = time.perf_counter()
-    metrics = _evaluate(outputs, trial, data)
+    metrics, said = _evaluate(outputs, trial, data)
+    save_outcomes(outcomes, said)  # before the record, which counts on it
     _save_model(model, folder / "best.keras")
     metrics["val_top1"] = progress.best["val_top1"]
     metrics["val_loss"] = progress.best["val_loss"]
     return {
         "metrics": metrics,
+        "images": data.counts,
         "best_step": progress.best["step"],
         "history": progress.history,
         "flops": int(keras_vit.flops(model)),
@@ -198,8 +207,8 @@ def _run(trial: Trial, folder: Path, emit: Emit) -> dict[str, Any]:
     }
 
 
-def _evaluate(outputs: Any, trial: Trial, data: Any) -> dict[str, float]:
-    from studies.evaluation.accuracy import cross_entropy, top1
+def _evaluate(outputs: Any, trial: Trial, data: Replicate) -> tuple[dict[str, float], Outcomes]:
+    from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
     from studies.evaluation.fewshot import fewshot_accuracies
     from studies.training.inference import predict
 
@@ -213,11 +222,14 @@ def _evaluate(outputs: Any, trial: Trial, data: Any) -> dict[str, float]:
         trial.evaluation.fewshot_seeds,
         trial.evaluation.l2,
     )
-    return {
+    metrics = {
         "test_top1": top1(logits, data.test.labels),
+        "test_balanced": balanced_accuracy(logits, data.test.labels),
         "test_loss": cross_entropy(logits, data.test.labels),
         **{f"fewshot_{shots}": accuracy for shots, accuracy in fewshot.items()},
     }
+    test = data.test
+    return metrics, outcomes_of(trial.seed, logits, test.labels, test.ids, test.groups)
 
 
 def _save_model(model: Any, path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from studies.evaluation.accuracy import cross_entropy, top1
+from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
 
 pytestmark = pytest.mark.once
 
@@ -23,3 +23,12 @@ def test_cross_entropy_is_the_mean_of_minus_log_softmax(rng):
 
 def test_cross_entropy_of_huge_logits_is_finite():
     assert cross_entropy(np.array([[1e4, -1e4]]), np.array([1])) == pytest.approx(2e4)
+
+
+def test_balanced_accuracy_is_the_mean_of_recalls(rng):
+    from sklearn.metrics import balanced_accuracy_score
+
+    logits = rng.normal(size=(200, 5))
+    labels = rng.choice(5, 200, p=[0.6, 0.2, 0.1, 0.1, 0.0])  # the last class does not occur
+    expected = balanced_accuracy_score(labels, logits.argmax(1))
+    assert balanced_accuracy(logits, labels) == pytest.approx(expected)

@@ -1,5 +1,6 @@
 """Studies as data: ids, the order of trials, and mistakes told in one sentence."""
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from studies.data.dataset import DatasetInfo
 from studies.errors import UsageError
 from studies.study import file as study_file
-from studies.study.study import Evaluation, ModelEntry, Recipe, ResolvedData, Trial
+from studies.study.study import Evaluation, ModelEntry, Neutral, Recipe, ResolvedData, Trial
 from tests.studies.descriptions import study_file as write
 from tests.studies.descriptions import trial
 
@@ -21,6 +22,7 @@ INFO = DatasetInfo(
     image_shape=(8, 8, 3),
     class_names=("a", "b", "c"),
     class_counts={"train": (9, 9, 9), "validation": (3, 3, 3), "test": (5, 5, 5)},
+    official={"train": 36, "test": 15},
 )
 
 
@@ -76,6 +78,54 @@ def test_ids_change_with_what_decides_weights_and_evaluation(change, weights, ev
     before, after = trial(model=model), trial(**{"model": model, **change})
     assert (before.pretrain_id != after.pretrain_id) == weights
     assert (before.trial_id != after.trial_id) == evaluated
+
+
+def test_ids_hash_what_has_an_effect_and_nothing_else():
+    """Spelled out: a field that is added later, with its neutral value, must not change this."""
+    model = ModelEntry(
+        name="done", base="ViT-Ti/4", overrides={"num_layers": 2, "weights": "x.npz"}
+    )
+    model = model.model_copy(update={"files": {"weights": "1234"}})
+    recipe = Recipe(steps=4, batch_size=4, weight_decay=0, clip_norm=0, augmentation="none")
+    weights = {
+        "protocol": 2,
+        "data": "0",
+        "image_shape": [8, 8, 3],
+        "num_classes": 3,
+        "size": 10,
+        "seed": 0,
+        "backend": "tensorflow",
+        "base": "ViT-Ti/4",
+        "overrides": {"num_layers": 2, "weights": "1234"},  # the file's content, not its path
+        "recipe": {
+            "steps": 4,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "beta_1": 0.9,
+            "beta_2": 0.999,
+            "warmup_fraction": 0.1,
+            "schedule": "cosine",
+            "validations": 20,
+        },
+    }
+    evaluation = {"shots": [1, 5, 10, 25], "fewshot_seeds": 3, "l2": 1024.0}
+    each = trial(model=model, recipe=recipe)
+    assert each.pretrain_id == digest(weights)
+    assert each.trial_id == digest({**weights, "name": "done", "evaluation": evaluation})
+
+
+def digest(value) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("schema", [Recipe, Evaluation])
+def test_neutral_values_are_values_of_their_fields(schema):
+    """A neutral value that the field cannot take would never be left out."""
+    for name, field in schema.model_fields.items():
+        for mark in field.metadata:
+            if isinstance(mark, Neutral):
+                assert name not in schema(**{name: mark.value}).deciding()
 
 
 def test_a_models_own_learning_rate_is_in_its_trials_recipe(path):

@@ -17,6 +17,7 @@ from PIL import Image
 from studies import data
 from studies.data import describe
 from studies.errors import TrialError
+from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.study.study import Evaluation, ModelEntry, Recipe, Trial
 from studies.training import trial as trial_module
 from studies.training.checkpoint import load
@@ -191,6 +192,20 @@ def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
     assert set(again["metrics"]) >= {"test_top1", "fewshot_2"}
     assert again["metrics"]["test_top1"] == record["metrics"]["test_top1"]
     check_record(left_alone, trial)
+    check_outcomes(results / "test", record, again)
+
+
+def check_outcomes(folder, *records):
+    """Each record's outcomes lie beside it, and its accuracies are theirs."""
+    for record in records:
+        said = load_outcomes(outcomes_path(folder, record["trial_id"]))
+        assert said.seed == 1 and len(said) == record["images"]["test"] == 40
+        assert said.correct.mean() == record["metrics"]["test_top1"]
+        recalls = [said.correct[said.label == label].mean() for label in range(2)]
+        assert np.mean(recalls) == pytest.approx(record["metrics"]["test_balanced"])
+        # The mean of minus log probability is the cross-entropy; half precision is good for 0.1 %.
+        loss = -np.mean(np.log(said.label_probability))
+        assert loss == pytest.approx(record["metrics"]["test_loss"], rel=2e-3)
 
 
 def check_record(record, trial):
@@ -205,6 +220,7 @@ def check_record(record, trial):
     # Validation has 12 images a class, so 25 shots are left out.
     assert set(metrics) == {
         "test_top1",
+        "test_balanced",
         "test_loss",
         "val_top1",
         "val_loss",
@@ -247,7 +263,7 @@ np.save(sys.argv[2], keras.ops.convert_to_numpy(model.predict_on_batch(images)).
 def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
     trial = make_trial(steps=4, batch_size=4, learning_rate=0.03)
     record = run_trial(trial, tmp_path)
-    test = data.load(trial.dataset, trial.image_size).test
+    test = data.load(trial.dataset, trial.image_size).replicate(trial.seed).test
     path = tmp_path / "images.npy"
     np.save(path, test.images)
     best = checkpoint_folder(tmp_path, trial) / "best.keras"
