@@ -22,7 +22,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         a, b: names.
-        table: one row a size: size, mean (a - b, in [-1, 1]), low, high; NaN without interval.
+        table: one row a size: size, mean (a - b, in [-1, 1]), low, high (NaN without interval), told
+            (whether it is said who is ahead).
         seeds: single seeds' differences: size, value.
     """
 
@@ -55,12 +56,10 @@ def differences(pairs: Sequence[Comparison], y_label: str, caption: str = "") ->
             alpha=0.6, linewidth=0, legend=False, ax=ax,
         )  # fmt: skip
         for place, (_, row) in enumerate(pair.table.iterrows()):
-            # A colour says no more than the place does: clear of the tie's line, or across it.
-            clear = row["low"] > 0 or row["high"] < 0
-            colour = "0.1" if clear else "0.55"
+            colour = "0.1" if row["told"] else "0.55"
             ends = [row["low"], row["high"]]
             ax.plot([place, place], ends, "_-", color=colour, markersize=9, linewidth=1.8)
-            face = colour if clear else "white"
+            face = colour if row["told"] else "white"
             ax.plot(place, row["mean"], "o", color=colour, markersize=7, markerfacecolor=face)
         ax.axhline(0.0, color="0.3", linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
         ax.set_xticks(range(len(sizes)), [short(size) for size in sizes])

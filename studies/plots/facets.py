@@ -49,24 +49,32 @@ def fewshot_curves(
     shown = [model for model in models if model in set(means["model"])]
     # In one frame, since layers share their panels; a layer passes over rows without its values.
     both = pd.concat([means, seeds], ignore_index=True)
-    figure, plot = _plot(both, len(shots), looks, x="size", marker="model")
-    several = means["size"].nunique() > 1
+    sizes = sorted(set(means["size"]))
+    # At a single size models stand beside each other: a line along the sizes would have no length.
+    several = len(sizes) > 1
+    x = "size" if several else "model"
+    figure, plot = _plot(both, len(shots), looks, x=x, marker="model")
     band = so.Band(alpha=0.18, edgewidth=0) if several else so.Range(linestyle="-")
     plot = (
         plot.facet("shots", order=shots, wrap=2)
         .add(so.Dots(pointsize=3.5, fillalpha=0.35, stroke=0), y="value", legend=False)
         .add(band, ymin="low", ymax="high", legend=False)
         .add(so.Line(linewidth=1.8, pointsize=6, edgecolor="white"), y="mean", legend=False)
-        .scale(x="log", marker={m: looks[m].marker for m in looks})
+        .scale(
+            x="log" if several else so.Nominal(order=shown),
+            marker={m: looks[m].marker for m in looks},
+        )
         .label(y="few-shot accuracy (%)", title=lambda n: _images(int(float(n))))
     )
     plot.plot()
-    first, last = means["size"].min(), means["size"].max()
-    margin = max(last / first, 1.5) ** 0.05
+    margin = (sizes[-1] / sizes[0]) ** 0.05
     for ax in figure.axes:
-        ax.set_xlim(first / margin, last * margin)
-        size_axis(ax, means["size"])
         percent_axis(ax)
+        if several:
+            ax.set_xlim(sizes[0] / margin, sizes[-1] * margin)
+            size_axis(ax, sizes)
+        else:
+            ax.set_xlabel(f"{sizes[0]:,} training images")
     _outer_labels(figure)
     legend_of_figure(figure, keys(shown, looks), caption)
     return figure

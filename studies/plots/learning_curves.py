@@ -57,7 +57,7 @@ def learning_curves(
     crossing: Crossing | None = None,
     names: tuple[str, str] | None = None,
     baseline: Line | None = None,
-    marks: Mapping[str, str] | None = None,
+    marks: Mapping[tuple[str, int], str] | None = None,
     level: float = 0.9,
     y_label: str = "test accuracy",
     caption: str = "",
@@ -75,7 +75,7 @@ def learning_curves(
         crossing: marked with its interval; see `studies.analysis`.
         names: the two models that cross.
         baseline: drawn across; under a break of the axis where it lies far below all curves.
-        marks: what must be known of a model, such as "undertrained"; its points are hollow.
+        marks: what must be known of a model at a size, such as "undertrained"; the point is hollow.
         level: confidence of the laws' bands.
         y_label: what the accuracy is.
         caption: says what the bands are.
@@ -100,12 +100,15 @@ def learning_curves(
     ends: dict[str, float] = {}
     for model in [m for m in models if m in set(means["model"])]:
         mine = means[means["model"] == model].sort_values("size")
-        _curve(ax, mine, seeds[seeds["model"] == model], looks[model], model, marks.get(model))
+        name = _name(model, marks.get((model, int(mine["size"].max()))))
+        _curve(ax, mine, seeds[seeds["model"] == model], looks[model], name)
+        _hollow(ax, mine[[(model, size) in marks for size in mine["size"]]], looks[model])
         if laws and model in laws and end > last:
             ends[model] = _forecast(ax, laws[model], mine["size"].max(), end, level, looks[model])
     if end > last:
         ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
         ax.plot([], [], ":", color="0.4", linewidth=1.8, label="forecast of the fitted law")
+    _name_hollow(ax, marks)
     ax.set_ylabel(f"{y_label} (%)")
     percent_axis(ax)
     if baseline is not None:
@@ -185,14 +188,24 @@ def error_laws(
     return ax
 
 
-def _curve(
-    ax: Axes, mine: pd.DataFrame, seeds: pd.DataFrame, look: Style, model: str, mark: str | None
-) -> None:
+def _curve(ax: Axes, mine: pd.DataFrame, seeds: pd.DataFrame, look: Style, name: str) -> None:
     _strip(ax, seeds, look, x="size", y="value")
     x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy(float)
     low, high = mine["low"].to_numpy(float), mine["high"].to_numpy(float)
     ax.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
-    ax.plot(x, mean, linestyle=look.line, **_points(look, mark), label=_name(model, mark))
+    ax.plot(x, mean, linestyle=look.line, **_points(look), label=name)
+
+
+def _hollow(ax: Axes, marked: pd.DataFrame, look: Style) -> None:
+    if len(marked):
+        ax.plot(marked["size"], marked["mean"], linestyle="", **_points(look, hollow=True))
+
+
+def _name_hollow(ax: Axes, marks: Mapping[tuple[str, int], str]) -> None:
+    reasons = " or ".join(sorted(set(marks.values())))
+    if reasons:
+        key = _points(Style("0.4", "o", ""), hollow=True)
+        ax.plot([], [], linestyle="", **key, label=f"hollow: {reasons}")
 
 
 def _forecast(ax: Axes, law: Law, start: float, end: float, level: float, look: Style) -> float:
@@ -206,17 +219,21 @@ def _forecast(ax: Axes, law: Law, start: float, end: float, level: float, look: 
 
 def _one_size(
     ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, looks: Mapping[str, Style],
-    baseline: Line | None, marks: Mapping[str, str], label: str, caption: str, title: str,
+    baseline: Line | None, marks: Mapping[tuple[str, int], str], label: str, caption: str,
+    title: str,
 ) -> Axes:  # fmt: skip
     """One row a model: a line along the sizes would have no length."""
     shown = [model for model in looks if model in set(means["model"])]
+    size = int(means["size"].iloc[0])
+    marked = [marks.get((model, size)) for model in shown]
     for place, model in enumerate(shown):
         look, mine = looks[model], means[means["model"] == model].iloc[0]
         under = seeds[seeds["model"] == model].assign(place=place + 0.2)
         _strip(ax, under, look, x="value", y="place")
         ax.plot([mine["low"], mine["high"]], [place, place], "|-", color=look.colour, markersize=9)
-        ax.plot([mine["mean"]], [place], linestyle="", **_points(look, marks.get(model)))
-    ax.set_yticks(range(len(shown)), [_name(model, marks.get(model)) for model in shown])
+        point = _points(look, hollow=bool(marked[place]))
+        ax.plot([mine["mean"]], [place], linestyle="", **point)
+    ax.set_yticks(range(len(shown)), [_name(m, mark) for m, mark in zip(shown, marked)])
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_ylabel("")
     ax.set_xlabel(f"{label} (%)")
@@ -224,7 +241,6 @@ def _one_size(
     percent_axis(ax, "x")
     if baseline is not None:
         _baseline(ax, baseline, "x")
-    size = int(means["size"].iloc[0])
     ax.set_title("\n".join(filter(None, (title, f"{size:,} training images"))))
     ax.plot([], [], "|-", color="0.4", markersize=9, label=caption)
     legend_below(ax)
@@ -239,9 +255,9 @@ def _strip(ax: Axes, seeds: pd.DataFrame, look: Style, x: str, y: str) -> None:
     )  # fmt: skip
 
 
-def _points(look: Style, mark: str | None) -> dict[str, Any]:
-    """The means: hollow where the model is marked."""
-    face, edge = ("white", look.colour) if mark else (look.colour, "white")
+def _points(look: Style, hollow: bool = False) -> dict[str, Any]:
+    """How means look."""
+    face, edge = ("white", look.colour) if hollow else (look.colour, "white")
     return {
         "color": look.colour,
         "linewidth": 1.8,
@@ -249,7 +265,7 @@ def _points(look: Style, mark: str | None) -> dict[str, Any]:
         "markersize": 6.5,
         "markerfacecolor": face,
         "markeredgecolor": edge,
-        "markeredgewidth": 1.5 if mark else 0.7,
+        "markeredgewidth": 1.5 if hollow else 0.7,
     }
 
 

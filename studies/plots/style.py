@@ -200,9 +200,9 @@ def short(size: float) -> str:
 def _columns(labels: Sequence[str], inches: float) -> int:
     """As many columns of a legend as some inches hold; entries go down the columns."""
     for columns in range(len(labels), 1, -1):
-        rows = -(-len(labels) // columns)
-        parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
-        if sum(max(map(len, part)) + _KEY_LETTERS for part in parts) <= inches * _LETTERS_AN_INCH:
+        # As matplotlib shares entries out: the first columns get those that are left over.
+        parts = np.array_split([len(label) for label in labels], columns)
+        if sum(part.max() + _KEY_LETTERS for part in parts) <= inches * _LETTERS_AN_INCH:
             return columns
     return 1
 

@@ -91,11 +91,19 @@ def test_a_baseline_far_below_lies_under_a_break_and_is_labelled_with_its_value(
     assert all(line.get_ydata()[0] > share for line in breaks)
 
 
-def test_marked_models_say_so_and_are_hollow(frame):
-    ax = curves(frame, marks={"vit-s": "undertrained"})
-    assert "vit-s (undertrained)" in drawn(ax)
-    assert line_of(ax, "vit-s (undertrained)").get_markerfacecolor() == "white"
-    assert line_of(ax, "bit-s").get_markerfacecolor() != "white"
+def test_what_is_marked_is_hollow_and_the_legend_says_why(frame):
+    ax = curves(frame, marks={("vit-s", 500): "learned nothing", ("vit-s", 50000): "undertrained"})
+    texts = drawn(ax)
+    assert {"vit-s (undertrained)", "hollow: learned nothing or undertrained"} <= set(texts)
+    (hollow,) = (line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata()))
+    assert hollow.get_xdata().tolist() == [500, 50000]
+    assert not any("hollow" in text for text in drawn(curves(frame)))
+
+
+def test_a_single_size_marks_its_models(frame):
+    ax = curves(frame[frame["size"] == 5000], marks={("bit-s", 5000): "undertrained"})
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["vit-s", "bit-s (undertrained)", "vit-m"]
 
 
 def test_a_forecast_starts_at_the_law_has_a_band_and_a_labelled_end(frame):
