@@ -1,8 +1,7 @@
 """The linear classifier at the end of every model."""
 
-import keras
-
 from keras_vit.layers.arguments import is_positive
+from keras_vit.layers.dense import Dense
 
 
 def classification_head(features, classes, activation, policy):
@@ -29,7 +28,7 @@ def classification_head(features, classes, activation, policy):
         raise ValueError(
             f"classes is {classes!r}; give a positive int, or None for a model without a head."
         )
-    return keras.layers.Dense(
+    return Dense(
         int(classes),
         activation=activation,
         kernel_initializer="zeros",

@@ -2,15 +2,15 @@
 
 import keras
 
+from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
-from keras_vit.models.weight_values import weight_name
 
 
-class ImageModel(keras.Model):
+class ImageModel(ModelKeepsWhatTrains, keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
-    Where weights are frozen, the configuration also names them (`frozen`), because a file has to
-    train on as the model that was saved, with the optimizer's state of the weights that train.
+    Where weights are frozen, the configuration also says so (`trainable`, `frozen`), because a file
+    has to train on as the model that was saved, with the optimizer's state of the weights that train.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
@@ -27,18 +27,16 @@ class ImageModel(keras.Model):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
         config = {**self.arguments, "dtype": self._quantized(dtype)}
-        frozen = self._frozen()
-        return {**config, "frozen": frozen} if frozen else config
+        return {**config, **self._what_trains()}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        frozen = set(config.pop("frozen", ()))
+        state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
-        if frozen:
-            model._freeze(frozen)
+        model._train_as(**state)
         return model
 
     def _keep(self, arguments, dtype):
@@ -48,24 +46,6 @@ class ImageModel(keras.Model):
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)
-
-    def _frozen(self):
-        """The names of the weights that do not train although they could."""
-        layers = self._flatten_layers(include_self=False)
-        if any(getattr(layer, "lora_enabled", False) for layer in layers):
-            return []  # saving merges the updates, so that the file is a plain model's
-        trained = {id(weight) for weight in self.trainable_weights}
-        return [weight_name(self, w) for w in _own_weights(self) if id(w) not in trained]
-
-    def _freeze(self, names):
-        """Turns off whole layers where all of their weights are named, else the weights."""
-        for layer in self._flatten_layers():
-            own = _own_weights(layer)
-            frozen = [weight for weight in own if weight_name(self, weight) in names]
-            if own and len(frozen) == len(own):
-                layer.trainable = False
-            for weight in frozen:
-                weight.trainable = False
 
     def _quantized(self, dtype):
         """The serialised policy with which the model is built as it is now.
@@ -89,11 +69,6 @@ class ImageModel(keras.Model):
         (mode,) = modes
         name = f"{mode}_from_{self._arguments['dtype'].name}"
         return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
-
-
-def _own_weights(layer):
-    """The weights in a layer that train unless they are frozen: no seeds, no quantised kernels."""
-    return [weight for inner in layer._flatten_layers() for weight in inner._trainable_variables]
 
 
 def layer_policy(dtype):

@@ -13,6 +13,7 @@ from keras_vit.layers.arguments import (
     check_rate,
 )
 from keras_vit.layers.class_token import ClassToken
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
@@ -167,7 +168,7 @@ class VisionTransformer(ImageModel):
             pooling = TokenPooling(classifier, dtype=policy, name="pooling")
         x = pooling(x)  # (B, D)
         if representation_size is not None:
-            x = keras.layers.Dense(
+            x = Dense(
                 representation_size,
                 activation="tanh",
                 kernel_initializer="lecun_normal",

@@ -9,6 +9,13 @@ Reference: huggingface/transformers, models/vit and models/bit.
 
 import re
 
+from keras_vit.weights.huggingface_configuration import (
+    activation_name,
+    bit_configuration,
+    described_bit,
+    described_vit,
+    vit_configuration,
+)
 from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
 from keras_vit.weights.rules import POSITION, Format, Rule
 
@@ -90,10 +97,16 @@ def _bit_obstacle(config):
     return None if config["bottleneck"] else "transformers' BiT has bottleneck units only"
 
 
+def _vit_differences(config):
+    if activation_name(config["activation"]) is not None:
+        return []
+    return [f"it has no activation {config['activation']!r} and takes its own, 'gelu'"]
+
+
 def _bit_differences(config):
     found = ["transformers' standardised convolutions have epsilon 1e-8 (here 1e-10)"]
-    if config["groups"] != 32:
-        found.append(f"its configuration must say num_groups={config['groups']}")
+    if config["epsilon"] != 1e-5:
+        found.append(f"the epsilon of its GroupNorms is 1e-05 (here {config['epsilon']:g})")
     return found
 
 
@@ -112,6 +125,9 @@ HUGGINGFACE_VIT = Format(
     activation="gelu",
     epsilon=1e-12,
     obstacle=_vit_obstacle,
+    differences=_vit_differences,
+    described=described_vit,
+    configuration=vit_configuration,
 )
 
 HUGGINGFACE_BIT = Format(
@@ -128,4 +144,6 @@ HUGGINGFACE_BIT = Format(
     epsilon=1e-5,
     obstacle=_bit_obstacle,
     differences=_bit_differences,
+    described=described_bit,
+    configuration=bit_configuration,
 )

@@ -13,7 +13,7 @@ def fit_position_embedding(
     num_prefix_tokens: int,
     old_grid: tuple[int, int] | None = None,
     expects_class_slot: bool = True,
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
 ) -> np.ndarray:
     """Interpolates position embeddings and gives or takes the class token's entry.
 
@@ -26,7 +26,7 @@ def fit_position_embedding(
         num_prefix_tokens: 1 with a class token, else 0.
         old_grid: of the file; None works it out from n.
         expects_class_slot: whether the first entry is likely the class token's.
-        method: "bilinear" (the authors') or "bicubic".
+        interpolation: as in `resample_position_embedding`.
 
     Returns:
         `(1, num_prefix_tokens + rows * columns, D)`.
@@ -41,7 +41,7 @@ def fit_position_embedding(
         embedding = np.concatenate([np.zeros_like(embedding[:, :1]), embedding], axis=1)
     if grid == tuple(new_grid):
         return embedding
-    return resample_position_embedding(embedding, grid, new_grid, num_prefix_tokens, method)
+    return resample_position_embedding(embedding, grid, new_grid, num_prefix_tokens, interpolation)
 
 
 def square_grid(count: int) -> tuple[int, int] | None:
