@@ -1,20 +1,23 @@
-"""Accuracy, and error with its fitted law, against the number of training images."""
+"""Accuracy against the number of training images, measured and forecast."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from studies.plots.laws import FORECAST, Law
 from studies.plots.style import (
+    STEPS,
     Style,
     legend_below,
     new_axes,
+    nothing_yet,
     percent_axis,
     short,
     size_axis,
@@ -27,18 +30,8 @@ if TYPE_CHECKING:
 
     from studies.analysis import Crossing
 
-_FORECAST = 2.0  # up to how many times the largest size laws are drawn
 _SQUEEZED = 0.6  # of the curves' range: a baseline further below them is drawn under a break
-_STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
-_NARROWEST = 1.5  # highest : lowest of a log axis
-
-
-class Law(Protocol):
-    """What a figure needs of a fitted law; see `studies.analysis.ScalingLaw`."""
-
-    def predict(self, sizes: np.ndarray) -> np.ndarray: ...
-    def mean_interval(self, sizes: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]: ...
-    def summary(self) -> str: ...
+_FEW_MODELS = 3  # the bands of more are lighter, since they lie on each other
 
 
 class Line(NamedTuple):
@@ -89,7 +82,7 @@ def learning_curves(
     looks, marks = styles(models), marks or {}
     sizes = sorted(set(means["size"]))
     if not sizes:
-        return _empty(ax, title)
+        return nothing_yet(ax, title)
     if len(sizes) == 1:
         return _one_size(ax, means, seeds, looks, baseline, marks, y_label, caption, title)
     first, last = sizes[0], sizes[-1]
@@ -98,10 +91,11 @@ def learning_curves(
     ax.set_xscale("log")
     ax.set_xlim(first * math.exp(-0.04 * spread), end * math.exp(0.04 * spread))
     ends: dict[str, float] = {}
+    shade = 0.18 if means["model"].nunique() <= _FEW_MODELS else 0.09
     for model in [m for m in models if m in set(means["model"])]:
         mine = means[means["model"] == model].sort_values("size")
         name = _name(model, marks.get((model, int(mine["size"].max()))))
-        _curve(ax, mine, seeds[seeds["model"] == model], looks[model], name)
+        _curve(ax, mine, seeds[seeds["model"] == model], looks[model], name, shade)
         _hollow(ax, mine[[(model, size) in marks for size in mine["size"]]], looks[model])
         if laws and model in laws and end > last:
             ends[model] = _forecast(ax, laws[model], mine["size"].max(), end, level, looks[model])
@@ -123,76 +117,13 @@ def learning_curves(
     return ax
 
 
-@themed
-def error_laws(
-    seeds: pd.DataFrame,
-    laws: Mapping[str, Law],
-    models: Sequence[str],
-    level: float = 0.9,
-    y_label: str = "test error",
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draws error against training images, both on log axes, with each law and its interval.
-
-    Args:
-        seeds: single results: model, size, value (an accuracy; drawn is 1 minus it).
-        laws: fitted law by model; its line is dotted outside the measured sizes.
-        models: names in the order that decides their looks.
-        level: confidence of the bands.
-        y_label: what the error is.
-        title: stands above the Axes.
-        ax: draws here; None makes a new figure.
-    """
-    ax = new_axes() if ax is None else ax
-    looks = styles(models)
-    seeds = seeds[seeds["value"].notna()]
-    sizes = sorted(set(seeds["size"]))
-    if not sizes:
-        return _empty(ax, title)
-    first, last = float(sizes[0]), float(sizes[-1])
-    end = last * _FORECAST
-    margin = (end / first) ** 0.04
-    ax.set_xscale("log")
-    ax.set_xlim(first / margin, end * margin)
-    drawn = []  # errors, for the limits: those of a log axis do not find themselves
-    for model in [m for m in models if m in set(seeds["model"])]:
-        look, mine = looks[model], seeds[seeds["model"] == model]
-        # Errors of zero cannot be shown on a log axis; the law's notes tell how they count.
-        mine = mine[mine["value"] < 1.0]
-        error = 1.0 - mine["value"].to_numpy(float)
-        ax.plot(
-            mine["size"], error, look.marker, color=look.colour, markersize=5, alpha=0.55,
-            markeredgewidth=0, label=None if model in laws else f"{model}: no law",
-        )  # fmt: skip
-        drawn.append(error)
-        if model not in laws or not len(mine):
-            continue
-        law = laws[model]
-        inside = np.geomspace(mine["size"].min(), mine["size"].max(), 80)
-        beyond = np.geomspace(inside[-1], end, 40)
-        ax.plot(inside, law.predict(inside), "-", color=look.colour, linewidth=1.8)
-        ax.plot(beyond, law.predict(beyond), ":", color=look.colour, linewidth=1.8)
-        every = np.concatenate([inside, beyond])
-        low, high = law.mean_interval(every, level)
-        if np.isfinite(low).all():
-            ax.fill_between(every, low, high, color=look.colour, alpha=0.15, linewidth=0)
-        drawn += [law.predict(every), low, high]
-        ax.plot([], [], look.marker, color=look.colour, ls="-", label=f"{model}: {law.summary()}")
-    ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
-    _percent_log_axis(ax, np.concatenate(drawn))
-    ax.set_ylabel(f"{y_label} (%, log scale)")
-    size_axis(ax, sizes, end)
-    ax.set_title(title)
-    legend_below(ax)
-    return ax
-
-
-def _curve(ax: Axes, mine: pd.DataFrame, seeds: pd.DataFrame, look: Style, name: str) -> None:
+def _curve(
+    ax: Axes, mine: pd.DataFrame, seeds: pd.DataFrame, look: Style, name: str, shade: float
+) -> None:
     _strip(ax, seeds, look, x="size", y="value")
     x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy(float)
     low, high = mine["low"].to_numpy(float), mine["high"].to_numpy(float)
-    ax.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
+    ax.fill_between(x, low, high, color=look.colour, alpha=shade, linewidth=0)
     ax.plot(x, mean, linestyle=look.line, **_points(look), label=name)
 
 
@@ -237,7 +168,7 @@ def _one_size(
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_ylabel("")
     ax.set_xlabel(f"{label} (%)")
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
     percent_axis(ax, "x")
     if baseline is not None:
         _baseline(ax, baseline, "x")
@@ -279,8 +210,8 @@ def _end(last: float, laws: Mapping[str, Law] | None, crossing: Crossing | None)
         return last
     forecast = crossing is not None and crossing.kind == "extrapolated"
     if forecast and crossing and crossing.size and last < crossing.size <= 10 * last:
-        return max(crossing.size * 1.6, _FORECAST * last)
-    return _FORECAST * last
+        return max(crossing.size * 1.6, FORECAST * last)
+    return FORECAST * last
 
 
 def _baseline(ax: Axes, line: Line, axis: str = "y") -> None:
@@ -292,7 +223,7 @@ def _baseline(ax: Axes, line: Line, axis: str = "y") -> None:
     place = line.value
     if low - line.value > _SQUEEZED * room:
         place = low - 0.06 * room
-        ticks = [t for t in MaxNLocator(6, steps=_STEPS).tick_values(low, high) if low <= t <= high]
+        ticks = [t for t in MaxNLocator(6, steps=STEPS).tick_values(low, high) if low <= t <= high]
         the_axis = ax.yaxis if axis == "y" else ax.xaxis
         labels = [f"{100 * tick:.4g}" for tick in (line.value, *ticks)]
         the_axis.set_ticks([place, *ticks], labels)
@@ -397,29 +328,3 @@ def _interval_text(low: float, high: float) -> str:
     if math.isinf(high):
         return f" ({short(_round(low))} or more)"
     return f" ({short(_round(low))} to {short(_round(high))})"
-
-
-def _percent_log_axis(ax: Axes, errors: np.ndarray) -> None:
-    """A log axis of errors in percent; equal errors get room and labels too."""
-    known = errors[np.isfinite(errors) & (errors > 0)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.01, 1.0)
-    widen = max(1.05, math.sqrt(_NARROWEST * low / high))
-    low, high = low / widen, high * widen
-    ax.set_yscale("log")
-    ax.set_ylim(low, high)
-    steps = (1, 2, 3, 5, 7) if high / low < 30 else (1, 2, 5)
-    ticks = [s * 10.0**e for e in range(-6, 1) for s in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    if len(ticks) < 4:
-        ticks = [t for t in MaxNLocator(5, steps=_STEPS).tick_values(low, high) if low <= t <= high]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _empty(ax: Axes, title: str) -> Axes:
-    ax.text(0.5, 0.5, "no finished trial yet", ha="center", va="center", transform=ax.transAxes)
-    ax.set_axis_off()
-    ax.set_title(title)
-    return ax

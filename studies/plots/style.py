@@ -21,6 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from matplotlib.transforms import ScaledTranslation
 
 DPI = 150
+STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 
 # seaborn's "ticks" with a light grid behind the data. The font comes with matplotlib: equal records
 # are to give equal figures on every machine.
@@ -176,6 +177,14 @@ def legend_of_figure(figure: Figure, handles: Sequence[Artist], title: str | Non
     if labels:
         columns = _columns(labels, figure.get_size_inches()[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title)
+
+
+def nothing_yet(ax: Axes, title: str) -> Axes:
+    """Says on empty Axes that there is no result."""
+    ax.text(0.5, 0.5, "no finished trial yet", ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
+    ax.set_title(title)
+    return ax
 
 
 def keys(names: Iterable[str], looks: dict[str, Style], markers: bool = True) -> list[Line2D]:

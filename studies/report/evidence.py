@@ -22,7 +22,8 @@ from studies.analysis.verdict import baseline
 from studies.data.cache import INFO, cache_folder
 from studies.data.dataset import NAMES_FILE
 from studies.records.frames import Results, pool
-from studies.report.answer import Answer, Setting, answer
+from studies.report.answer import Answer, answer
+from studies.report.outlook import Setting
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,8 @@ from studies.analysis.by_size import means_by_size
 from studies.plots.differences import Comparison, differences
 from studies.plots.facets import backend_curves, fewshot_curves, training_curves
 from studies.plots.heat_maps import confusion_matrices
-from studies.plots.learning_curves import Line, error_laws, learning_curves
+from studies.plots.laws import error_laws
+from studies.plots.learning_curves import Line, learning_curves
 from studies.plots.style import new_axes, new_panels
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
@@ -63,8 +64,7 @@ def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figu
         axes = new_panels(len(shown), width=6.2, height=height + 0.4)
     else:
         axes = [new_axes(8.0, height)]
-    found = next((d.overtaking.crossing for d in answer.duels[:1] if d.overtaking), None)
-    found = found or next((d.forecast for d in answer.duels[:1] if d.forecast), None)
+    found = answer.duels[0].overtaking or answer.duels[0].forecast if answer.duels else None
     names = (answer.duels[0].a, answer.duels[0].b) if answer.duels else None
     for metric, ax in zip(shown, axes, strict=True):
         leads = metric == findings.metric

@@ -39,7 +39,7 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
     parts = [f"# {study.name} on {study.dataset}", _answer(results, evidence)]
     parts += [_image(name, figures) for name in _FIRST if name in figures]
     if evidence.findings.estimates:
-        parts += [_accuracies(evidence), _differences(evidence), _laws(evidence)]
+        parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
     parts += [_intervals(results, evidence)]
@@ -63,7 +63,7 @@ def _answer(results: Results, evidence: Evidence) -> str:
     return "\n\n".join(line for line in lines if line)
 
 
-def _accuracies(evidence: Evidence) -> str:
+def _accuracies(results: Results, evidence: Evidence) -> str:
     findings = evidence.findings
     metrics = sorted(evidence.accuracies, key=lambda metric: metric != findings.metric)
     header = ["images", "model", *(METRICS[metric] for metric in metrics)]
@@ -73,7 +73,8 @@ def _accuracies(evidence: Evidence) -> str:
     rows = [header]
     if known:
         cells = [f"{POINTS * evidence.baselines[m]:.1f}" if m in known else "-" for m in metrics]
-        rows.append(["any", f"*{baseline_name(evidence.answer)}*", *cells])
+        unknown = ["-"] * bool(evidence.calibration)
+        rows.append(["any", f"*{baseline_name(evidence.answer)}*", *cells, *unknown])
     order = {model: place for place, model in enumerate(evidence.answer.outlooks)}
     most = max(estimate.seeds for estimate in findings.estimates.values())
     marked = False
@@ -92,9 +93,10 @@ def _accuracies(evidence: Evidence) -> str:
         if evidence.calibration:
             error = evidence.calibration.get((model, size))
             row.append("-" if error is None else f"{POINTS * error:.1f}")
-        rows.append(row + ["-"] * (len(header) - len(row)))
+        rows.append(row)
+    used = f" on {findings.backend}" if len(results.study.backends) > 1 else ""
     text = (
-        f"## Accuracy\n\nIn %, mean over seeds with {100 * findings.level:g} % interval; "
+        f"## Accuracy\n\nIn %{used}, mean over seeds with {100 * findings.level:g} % interval; "
         f"all metrics are in [summary.csv](summary.csv)."
     )
     if evidence.calibration:

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 from studies.analysis.crossing import Crossing
 from studies.analysis.estimate import Estimate
-from studies.analysis.verdict import LEARNED_NOTHING, UNDERTRAINED
-from studies.report.answer import FEWEST_SIZES, TWICE, Advice, Answer, Duel, Outlook, is_open
+from studies.analysis.verdict import LEARNED_NOTHING, MOST_SEEDS, UNDERTRAINED
+from studies.report.advice import Advice
+from studies.report.answer import Answer
+from studies.report.duel import Duel, is_open
+from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
 
 POINTS = 100.0  # accuracies are told in percentage points
 METRICS = {"test_top1": "test accuracy", "test_balanced": "balanced accuracy"}
@@ -43,7 +46,8 @@ def standing(duel: Duel, answer: Answer) -> str:
         return f"There is no verdict on {duel.a} and {duel.b} {at}: {why}."
     of = METRICS.get(answer.metric, answer.metric)
     difference = verdict.difference
-    by = f"{POINTS * abs(difference.mean):.1f} points"
+    digits = digits_of(difference.mean, difference.low, difference.high)
+    by = f"{in_points(abs(difference.mean), digits)} points"
     if duel.leader is not None:
         other = duel.b if duel.leader == duel.a else duel.a
         interval = points(*_positive(difference), difference.level)
@@ -61,8 +65,11 @@ def standing(duel: Duel, answer: Answer) -> str:
         return f"{text}: they are {by} of {of} apart, and there is no interval to judge that by."
     interval = points(difference.low, difference.high, difference.level)
     less = "; it is less than a point in any case" if duel.as_good else ""
-    text = f"{text}: the difference {duel.a} - {duel.b} in {of} is {POINTS * difference.mean:+.1f} points"
-    return f"{text} ({interval}){less}{_elsewhere(duel)}."
+    mean = in_points(difference.mean, digits)
+    return (
+        f"{text}: the difference {duel.a} - {duel.b} in {of} is {mean} points ({interval}){less}"
+        f"{_elsewhere(duel)}."
+    )
 
 
 def twice_the_images(answer: Answer) -> str:
@@ -105,7 +112,9 @@ def next_step(answer: Answer) -> str:
     if advice.kind == "either":
         return "Next, choose by cost: at this number of images either model will do."
     if advice.kind == "tell":
-        return f"Next, {_what_would_tell(answer, advice)}."
+        found = advice.need is not None and (advice.need.seeds or advice.need.images)
+        how = "settle it by seeds or test images" if found else "compare the two at more images"
+        return f"Next, {how}: at {_at(answer)} {_what_would_tell(advice)}."
     if advice.kind == "add size":
         more = "" if advice.there else ", for which images must be collected"
         return (
@@ -113,10 +122,11 @@ def next_step(answer: Answer) -> str:
             f"more of what further images are worth."
         )
     if advice.kind == "images":
-        there = f"the {advice.size:,} are in the data set" if advice.there else ""
-        text = f"Next, {'train' if there else 'collect'} twice as many images for {models}"
-        need = f"; {_what_would_tell(answer, advice)}" if advice.need else ""
-        return f"{text}{f' ({there})' if there else ''}{need}."
+        there = f" (the {advice.size:,} are in the data set)" if advice.there else ""
+        many = f"twice as many images{there}"
+        text = f"train {models} on {many}" if there else f"collect {many} for {models}"
+        need = f"; at {_at(answer)} {_what_would_tell(advice)}" if advice.need else ""
+        return f"Next, {text}{need}."
     if advice.kind == "switch":
         return (
             f"Next, take {advice.models[0]} for as many images as these, but try {advice.models[1]} "
@@ -160,15 +170,15 @@ def crossing_sentence(duel: Duel) -> str:
         return f"{duel.a} and {duel.b}: no crossing, since nobody is known to be ahead at the largest size."
     other = duel.b if duel.leader == duel.a else duel.a
     if duel.overtaking:
-        return f"{duel.leader} overtakes {other} {_where(duel)}."
+        return f"{duel.leader} overtakes {other} {_where(duel.overtaking)}."
     text = (
         f"{duel.leader} is nowhere seen behind {other}: there is no crossing in the measured sizes"
     )
     found = duel.forecast
-    if found is not None and found.size is not None:
+    if found is not None:
         return (
-            f"{text}. The fitted laws forecast that {other} overtakes {duel.leader} at about "
-            f"{images(found.size)} training images ({span(found)}), an extrapolation."
+            f"{text}. The fitted laws forecast that {other} overtakes {duel.leader} {_where(found)}, "
+            f"an extrapolation."
         )
     return f"{text}."
 
@@ -194,7 +204,22 @@ def points(low: float, high: float, level: float) -> str:
     """An interval of a difference of accuracies in words, in points."""
     if math.isnan(low):
         return "no interval"
-    return f"{100 * level:g} % interval {POINTS * low:.1f} to {POINTS * high:.1f}"
+    digits = digits_of(low, high)
+    return f"{100 * level:g} % interval {in_points(low, digits)} to {in_points(high, digits)}"
+
+
+def digits_of(*differences: float) -> int:
+    """How many decimals differences need, in points: what is not 0 is not shown as 0.
+
+    On which side of 0 an end lies decides who is ahead.
+    """
+    known = [POINTS * each for each in differences if each and not math.isnan(each)]
+    return next((d for d in (1, 2, 3) if all(round(each, d) for each in known)), 4)
+
+
+def in_points(difference: float, digits: int = 1) -> str:
+    """A difference of accuracies in points."""
+    return f"{round(POINTS * difference, digits) + 0.0:.{digits}f}"  # + 0.0: -0.0 is 0.0
 
 
 def percent(estimate: Estimate) -> str:
@@ -263,7 +288,7 @@ def _elsewhere(duel: Duel) -> str:
         return ""
     leader = duel.leader
     if duel.overtaking is not None:
-        return f", having overtaken it {_where(duel)}"
+        return f", having overtaken it {_where(duel.overtaking)}"
     same = [size for size, name in smaller if name == leader]
     if leader is not None:
         if len(same) == len(smaller):
@@ -278,13 +303,10 @@ def _elsewhere(duel: Duel) -> str:
     return f", though {listed(told)}" if told else ""
 
 
-def _where(duel: Duel) -> str:
-    """Where the leader came to lead."""
-    found = duel.overtaking
-    assert found is not None
-    if found.crossing is None or found.crossing.size is None:
-        return f"between {found.after:,} and {found.by:,} training images"
-    return f"at about {images(found.crossing.size)} training images ({span(found.crossing)})"
+def _where(found: Crossing) -> str:
+    """A crossing's place."""
+    assert found.size is not None
+    return f"at about {images(found.size)} training images ({span(found)})"
 
 
 def _bought(outlook: Outlook, size: str, level: str) -> str:
@@ -312,22 +334,26 @@ def states(barred: Sequence[str]) -> str:
     return listed([f"is {reason}" if reason == UNDERTRAINED else reason for reason in barred])
 
 
-def _what_would_tell(answer: Answer, advice: Advice) -> str:
-    """What would tell two models apart at their largest size; the end of a sentence."""
+def _at(answer: Answer) -> str:
+    """The size of the main verdict."""
+    verdict = answer.duels[0].verdict
+    assert verdict is not None
+    return f"{verdict.size:,} training images"
+
+
+def _what_would_tell(advice: Advice) -> str:
+    """What would tell two models apart; the end of a sentence."""
     need = advice.need
     assert need is not None
-    target = f"{POINTS * need.target:.1f} points"
+    target = f"a difference of {POINTS * need.target:.1f} points"
     ways = []
     if need.seeds is not None:
         ways.append(f"{need.seeds} seeds")
     if need.images is not None:
         ways.append(f"{images(need.images)} test images")
     if ways:
-        return f"to show a difference of {target} takes about {' or '.join(ways)} here"
-    return (
-        f"compare {listed(advice.models)} with more training images, since no number of seeds within "
-        f"reach and no larger test set would show a difference of {target}"
-    )
+        return f"about {' or '.join(ways)} would show {target}"
+    return f"neither a larger test set nor {MOST_SEEDS} seeds would show {target}"
 
 
 def _positive(difference: Estimate) -> tuple[float, float]:

@@ -18,7 +18,8 @@ def comparison(rows, seeds=()):
 
 def test_bars_are_the_intervals_and_the_line_is_the_tie():
     pair = comparison(
-        [(500, -0.02, -0.05, 0.01, False), (1000, 0.03, 0.02, 0.04, True)], [(500, -0.01), (1000, 0.035)]
+        [(500, -0.02, -0.05, 0.01, False), (1000, 0.03, 0.02, 0.04, True)],
+        [(500, -0.01), (1000, 0.035)],
     )
     (ax,) = differences([pair], "test accuracy", "mean and 90 % interval")
     ax.figure.savefig(io.BytesIO(), format="png")
@@ -40,7 +41,10 @@ def test_where_nobody_is_said_to_be_ahead_the_point_is_hollow():
 
 
 def test_panels_share_their_range():
-    narrow, wide = comparison([(1, 0.01, 0.0, 0.02, False)]), comparison([(1, -0.2, -0.4, 0.0, False)])
+    narrow, wide = (
+        comparison([(1, 0.01, 0.0, 0.02, False)]),
+        comparison([(1, -0.2, -0.4, 0.0, False)]),
+    )
     one, two = differences([narrow, wide], "accuracy")
     assert one.get_ylim() == two.get_ylim()
     assert one.get_ylim()[0] <= -0.4 and one.get_ylim()[1] >= 0.02

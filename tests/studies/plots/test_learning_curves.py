@@ -7,8 +7,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from studies.analysis import Crossing
-from studies.plots.learning_curves import Line, error_laws, learning_curves
-from tests.studies.plots.frames import LAWS, PowerLaw, drawn, frame_of, means_and_seeds
+from studies.plots.learning_curves import Line, learning_curves
+from tests.studies.plots.frames import LAWS, drawn, frame_of, means_and_seeds
 from tests.studies.synthetic import SIZES, make_records, make_study
 
 pytestmark = pytest.mark.once
@@ -95,7 +95,9 @@ def test_what_is_marked_is_hollow_and_the_legend_says_why(frame):
     ax = curves(frame, marks={("vit-s", 500): "learned nothing", ("vit-s", 50000): "undertrained"})
     texts = drawn(ax)
     assert {"vit-s (undertrained)", "hollow: learned nothing or undertrained"} <= set(texts)
-    (hollow,) = (line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata()))
+    (hollow,) = (
+        line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())
+    )
     assert hollow.get_xdata().tolist() == [500, 50000]
     assert not any("hollow" in text for text in drawn(curves(frame)))
 
@@ -212,27 +214,6 @@ def test_words_and_interval_of_the_crossing_and_the_legend_never_lie_on_data(cro
 def test_nothing_at_all(frame):
     empty = curves(frame[:0])
     assert [text.get_text() for text in empty.texts] == ["no finished trial yet"]
-
-
-def test_error_laws_are_log_log_and_name_the_law(frame):
-    _, seeds = means_and_seeds(frame)
-    ax = error_laws(seeds, {"vit-s": LAWS["vit-s"]}, ["vit-s", "bit-s"])
-    texts = drawn(ax)
-    assert ax.get_xscale() == ax.get_yscale() == "log"
-    assert f"vit-s: {LAWS['vit-s'].summary()}" in texts and "bit-s: no law" in texts
-
-
-def test_equal_errors_have_labels_and_lie_inside():
-    seeds = pd.DataFrame([("a", size, 0.75) for size in (100, 200, 400)])
-    ax = error_laws(
-        seeds.set_axis(["model", "size", "value"], axis=1), {"a": PowerLaw(0.25, 0.0)}, ["a"]
-    )
-    drawn(ax)
-    low, high = ax.get_ylim()
-    assert low < 0.25 < high
-    shown = [t for t in ax.get_yticks() if low <= t <= high]
-    assert len(shown) >= 3
-    assert all(label.get_text() for label in ax.get_yticklabels())
 
 
 def test_pyplot_and_its_settings_are_left_alone(frame):
