@@ -16,6 +16,8 @@ import typer
 
 from studies.bench import bench as bench_room
 from studies.command_line import commands
+from studies.command_line.cached import CacheOptions, cache
+from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
 from studies.inspection import worker
@@ -40,6 +42,14 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+
+
+class Fit(StrEnum):
+    """How images of other proportions are made to fit."""
+
+    crop = "crop"
+    pad = "pad"
+    squash = "squash"
 
 
 class Dtype(StrEnum):
@@ -72,6 +82,22 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
+DATASETS = "shapes, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+FitOption = Annotated[
+    Fit | None,
+    _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
+]
+SkipBroken = Annotated[
+    bool, _option("Leave out images that cannot be read.", "--skip-broken", show_default=False)
+]
+Groups = Annotated[
+    str | None,
+    _option("Its first bracket, in a file's path, is what belongs together.", metavar="REGEX"),
+]
+Imports = Annotated[
+    list[str] | None,
+    _option("A module with builders for TFDS; may be repeated.", "--import", metavar="MODULE"),
+]
 
 app = typer.Typer(
     help="Learning curves, scaling laws and crossing points of image models.",
@@ -114,10 +140,12 @@ def plan_or_run(
     study: StudyName,
     name: Name = None,
     results: Results = RUNS,
-    dataset: Annotated[
-        str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
-    ] = None,
+    dataset: Annotated[str | None, _option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
     sizes: Annotated[str | None, _option("Numbers of training images.", metavar="N,N")] = None,
     models: Annotated[
         str | None, _option("The study's entries or published names.", metavar="A,B")
@@ -149,6 +177,10 @@ def plan_or_run(
         results=results,
         dataset=dataset,
         image_size=image_size,
+        fit=fit.value if fit else None,
+        skip_broken=skip_broken or None,
+        groups=groups,
+        imports=import_,
         sizes=None if sizes is None else _integers(sizes),
         models=None if models is None else _words(models),
         seeds=seeds,
@@ -160,6 +192,40 @@ def plan_or_run(
         retry_failed=retry_failed,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
+
+
+@app.command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
+def check_data(
+    dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
+    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+) -> None:
+    """Print what is known of a data set before anything is trained on it."""
+    options = CheckOptions(
+        dataset=dataset,
+        image_size=image_size,
+        fit=fit.value if fit else "crop",
+        skip_broken=skip_broken,
+        groups=groups or "",
+        imports=tuple(import_ or ()),
+    )
+    _end(check, options)
+
+
+@app.command("cache")
+def cached_data(
+    remove: Annotated[
+        str | None, _option("What to remove: a name, or all.", metavar="NAME")
+    ] = None,
+    unused_days: Annotated[
+        float | None, _option("Remove what was not used for so long.", metavar="N", min=0)
+    ] = None,
+) -> None:
+    """Print what lies prepared in the cache, or remove some of it."""
+    _end(cache, CacheOptions(remove, unused_days))
 
 
 @app.command(epilog=EXIT_CODES)

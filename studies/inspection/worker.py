@@ -113,16 +113,15 @@ def _images(source: str, shape: tuple[int, int, int], number: int) -> np.ndarray
     """At most `number` images as uint8 (B, H, W, C) of the model's shape."""
     import numpy as np
 
-    from studies.data.folder import SUFFIXES
-    from studies.data.images import decode
+    from studies.data.images import decode, is_image
 
     folder = Path(source).expanduser()
     if folder.is_dir():
-        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        files = sorted(f for f in folder.rglob("*") if is_image(f))
         if not files:
             raise UsageError(f"There is no image in {folder}: give a folder of image files.")
         chosen = [files[i] for i in _spread(len(files), number)]
-        return np.stack([decode(f, str(f), shape[:2], shape[2]) for f in chosen])
+        return np.stack([decode(f, str(f), shape[:2], shape[2]).pixels for f in chosen])
     from studies import data
 
     test = data.load(source, shape[:2]).replicate(0).test

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,14 +31,21 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     """
     other = f"the results in {folder} are of another"
     advice = "choose another folder with --results or another name with --name"
-    if old.dataset != new.dataset:
+    # Folders and tables are known by what they hold, wherever they lie.
+    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
+    if old.dataset != new.dataset and not paths:
         raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
     if old.data and new.data and old.data.image_shape != new.data.image_shape:
         raise UsageError(
             f"{other} image size ({_times(old.data.image_shape)}, "
             f"not {_times(new.data.image_shape)}); {advice}"
         )
+    difference = _difference(old.reading, new.reading)
+    if difference:
+        raise UsageError(f"{other} reading of the images ({difference}); {advice}")
     if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
+        if old.dataset != new.dataset:
+            raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
         raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
     for what in ("recipe", "evaluation"):
         difference = _difference(getattr(old, what), getattr(new, what))

@@ -5,7 +5,6 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from studies.errors import UsageError
 from studies.executors import Event, Executor
+from studies.machine.files import file_digest
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.results_folder import make_folder, merge, only_run, write_study
@@ -79,7 +79,7 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import describe, load
+    from studies.data import load
     from studies.data.dataset import check_sizes, smallest_counts
 
     results = results.expanduser().resolve()
@@ -90,11 +90,11 @@ def make_plan(study: Study, results: Path) -> Plan:
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
         merge(old, study, folder)  # before any data is prepared, which may take long
-    info = describe(study.dataset, study.image_size)
-    counts = smallest_counts(load(study.dataset, study.image_size), study.seeds)
+    data = load(study.dataset, study.image_size, study.reading)
+    info, counts = data.info, smallest_counts(data, study.seeds)
     check_sizes(info, study.sizes, counts)
-    data = ResolvedData.of(info).model_copy(update={"counts": counts})
-    study = study.model_copy(update={"data": data})
+    resolved = ResolvedData.of(info).model_copy(update={"counts": counts})
+    study = study.model_copy(update={"data": resolved})
     if old is not None:
         merge(old, study, folder)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
@@ -159,11 +159,9 @@ def check_backends(backends: tuple[str, ...]) -> None:
 def _with_digests(entry: ModelEntry) -> ModelEntry:
     """The entry with the digests of the weight files that it names: they count by their content."""
     weights = entry.overrides.get("weights")
-    if not isinstance(weights, str) or not Path(weights).expanduser().is_file():
+    if not isinstance(weights, str) or not Path(weights).expanduser().exists():
         return entry  # nothing, or a published name
-    with open(Path(weights).expanduser(), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return entry.model_copy(update={"files": {"weights": digest}})
+    return entry.model_copy(update={"files": {"weights": file_digest(weights)}})
 
 
 # Fields that a trial knows only once it has come so far.

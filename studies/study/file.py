@@ -18,7 +18,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from studies.errors import UsageError
-from studies.study.study import BACKENDS, Evaluation, ModelEntry, Recipe, ResolvedData, Study
+from studies.study.study import (
+    BACKENDS,
+    Evaluation,
+    ModelEntry,
+    Reading,
+    Recipe,
+    ResolvedData,
+    Study,
+)
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -58,8 +66,8 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, steps (of the recipe) and models (names); None and missing ones leave the
-            file's value.
+            backends, steps (of the recipe), fit, skip_broken, groups and imports (of the reading)
+            and models (names); None and missing ones leave the file's value.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
@@ -71,6 +79,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
             raw[field] = options[field]
     if options.get("steps") is not None:
         _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
+    for field in Reading.model_fields:
+        if options.get(field) is not None:
+            _assign(raw, ["reading", field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
@@ -84,9 +95,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
         _assign(raw, key, value, f"--set {setting}")
     _drop_unasked(raw, read(study))
     # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
-    if re.match("folder:.", str(raw.get("dataset"))):
+    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
         # Trials are other processes, and results outlive the directory they were started in.
-        raw["dataset"] = "folder:" + str(Path(raw["dataset"][7:]).expanduser().resolve())
+        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
     for entry in result.models.values():
         check_base(entry)
@@ -195,6 +206,7 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> No
 _TABLES: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "evaluation": Evaluation,
+    "reading": Reading,
     "models": ModelEntry,
     "data": ResolvedData,
 }

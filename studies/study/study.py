@@ -111,6 +111,22 @@ class Evaluation(_Strict):
         return tuple(sorted(set(shots)))
 
 
+class Reading(_Strict):
+    """How the images of the data set are read; see `studies.data.Options`.
+
+    Args:
+        fit: how an image of other proportions is made to fit.
+        skip_broken: leave out images that cannot be read.
+        groups: a regular expression for files' paths, whose first bracket names what belongs together.
+        imports: modules whose builders TensorFlow Datasets shall know.
+    """
+
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    skip_broken: bool = False
+    groups: str = ""
+    imports: tuple[str, ...] = ()
+
+
 class ModelEntry(_Strict):
     """A model of a study: its name in the figures, the published base, and what differs from it.
 
@@ -192,6 +208,7 @@ class Trial(_Strict):
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: int
     image_size: int | None = None
+    reading: Reading = Reading()
     size: Positive  # number of training images
     seed: Annotated[int, Field(ge=0)]
     backend: Backend
@@ -241,6 +258,7 @@ class Study(_Strict):
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
         image_size: pixels of the images' sides; the data's own by default.
+        reading: how the images are read.
         sizes: numbers of training images.
         seeds: number of seeds, 0 to seeds - 1.
         backends: on which every trial runs.
@@ -250,7 +268,7 @@ class Study(_Strict):
 
     Example:
         >>> study = study_file.resolve("data-scale", {"dataset": "fashion_mnist"})
-        >>> trials = study.trials(describe(study.dataset, study.image_size))
+        >>> trials = study.trials(describe(study.dataset, study.image_size, study.reading))
     """
 
     question: str = ""
@@ -260,6 +278,7 @@ class Study(_Strict):
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
     dataset: Annotated[str, Field(min_length=1)] = "shapes"
     image_size: Positive | None = None
+    reading: Reading = Reading()
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)]
     seeds: Positive = 3
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
@@ -305,6 +324,7 @@ class Study(_Strict):
                 image_shape=info.image_shape,
                 num_classes=info.num_classes,
                 image_size=self.image_size,
+                reading=self.reading,
                 size=size,
                 seed=seed,
                 backend=backend,

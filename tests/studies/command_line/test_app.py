@@ -90,7 +90,8 @@ def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
 def test_run_plan_and_status_agree(project):
     code, out, _ = project("plan")
     assert code == 0 and "2 trials, 0 done" in out and "assumed" in out
-    header, row = out.splitlines()[3:5]
+    assert out.startswith(f"{project.dataset}: 36 images in 3 classes of 12\n")
+    header, row = out.partition("results: ")[2].splitlines()[2:4]
     assert header.split()[4:] == ["MFLOPs", "parameters", "time", "state"]
     assert row.split()[:4] == ["done", "3", "0", "tensorflow"] and row.endswith("10 s  -")
     assert not project.results.exists(), "a plan writes nothing"
@@ -182,10 +183,32 @@ def test_a_folder_of_another_study_is_refused(project, options, word):
     assert project("run", "--sizes", "3", *options, "--name", "other")[0] == 0
 
 
+def test_the_same_images_elsewhere_are_the_same_data(project, tmp_path):
+    project("run")
+    before = project.lines()
+    copy = image_folder(tmp_path / "copy")
+    code, out, err = project("run", "--dataset", copy)
+    assert code == 0 and "all 2 trials are finished already" in out, err
+    assert project.lines() == before and read_resolved(project.folder).dataset == copy
+
+
+def test_another_reading_of_the_images_is_refused(project):
+    project("run", "--sizes", "3", "--fit", "pad")
+    assert read_resolved(project.folder).reading.fit == "pad"
+    for options, word in (
+        ([], "fit pad, not crop"),
+        (["--fit", "pad", "--skip-broken"], "skip_broken False, not True"),
+        (["--fit", "pad", "--groups", "([0-9])"], "groups , not ([0-9])"),
+    ):
+        code, _, err = project("run", "--sizes", "3", *options)
+        assert code == 2 and f"another reading of the images ({word})" in err and "--name" in err
+    assert project("run", "--sizes", "6", "--set", "reading.fit=pad")[0] == 0
+
+
 def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
     project("run", "--sizes", "3")
-    other = image_folder(tmp_path / "other")
-    code, _, err = project("run", "--sizes", "3", "--dataset", other)
+    other = image_folder(tmp_path / "other", classes=4)
+    code, _, err = project("run", "--sizes", "4", "--dataset", other)
     assert code == 2 and "another data set" in err and "--name" in err
 
 
