@@ -20,7 +20,7 @@ from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
-from studies.inspection import worker
+from studies.inspection import inspect as inspect_room
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -146,11 +146,13 @@ def plan_or_run(
     skip_broken: SkipBroken = False,
     groups: Groups = None,
     import_: Imports = None,
-    sizes: Annotated[str | None, _option("Numbers of training images.", metavar="N,N")] = None,
+    sizes: Annotated[
+        str | None, _option("Numbers of training images, or auto.", metavar="N,N")
+    ] = None,
     models: Annotated[
         str | None, _option("The study's entries or published names.", metavar="A,B")
     ] = None,
-    seeds: Annotated[int | None, _option("Number of seeds.")] = None,
+    seeds: Annotated[str | None, _option("Number of seeds, or auto.", metavar="N")] = None,
     steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
     backend: Annotated[
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
@@ -181,9 +183,9 @@ def plan_or_run(
         skip_broken=skip_broken or None,
         groups=groups,
         imports=import_,
-        sizes=None if sizes is None else _integers(sizes),
+        sizes=None if sizes is None else _sizes(sizes),
         models=None if models is None else _words(models),
-        seeds=seeds,
+        seeds=None if seeds is None else _seeds(seeds),
         steps=steps,
         backends=None if backend is None else _words(backend),
         settings=set_ or [],
@@ -305,7 +307,7 @@ def inspect(
     """Draw what a trained ViT attends to and what its embeddings have learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(worker.run, worker.Options(**given))
+    _end(inspect_room.run, inspect_room.Options(**given))
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:
@@ -320,13 +322,19 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
     raise typer.Exit(code)
 
 
-def _integers(text: str) -> list[int]:
+def _sizes(text: str) -> list[int] | str:
     try:
-        return [int(word.replace("_", "")) for word in _words(text)]
+        return text if text == "auto" else [int(word.replace("_", "")) for word in _words(text)]
     except ValueError:
         raise UsageError(
-            f"--sizes takes whole numbers with commas between them, not {text!r}"
+            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
         ) from None
+
+
+def _seeds(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
+    return text if text == "auto" else int(text)
 
 
 def _words(text: str) -> list[str]:

@@ -37,9 +37,9 @@ class StudyOptions:
     skip_broken: bool | None = None
     groups: str | None = None
     imports: list[str] | None = None
-    sizes: list[int] | None = None
+    sizes: list[int] | str | None = None
     models: list[str] | None = None
-    seeds: int | None = None
+    seeds: int | str | None = None
     steps: int | None = None
     backends: list[str] | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE

@@ -27,21 +27,22 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
                 str(trial.size),
                 str(trial.seed),
                 trial.backend,
+                str(trial.recipe.steps),
                 f"{cost.flops / 1e6:.1f}",
                 f"{cost.params:,}",
                 duration(estimator.seconds(trial, cost)),
                 record.get("status", "-"),
             ]
         )
-    header = ["model", "size", "seed", "backend", "MFLOPs", "parameters", "time", "state"]
+    header = ["model", "size", "seed", "backend", "steps", "MFLOPs", "parameters", "time", "state"]
     shape = "x".join(str(length) for length in study.data.image_shape) if study.data else "?"
     done = sum(row[-1] == "done" for row in rows)
     failed = sum(row[-1] == "failed" for row in rows)
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
-        f"data: {study.dataset}, images {shape}; {study.recipe.steps} steps of batches of "
-        f"{study.recipe.batch_size}; results: {plan.folder}",
+        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
+        f"results: {plan.folder}",
         "",
         *_aligned([header, *rows]),
         "",
@@ -72,7 +73,7 @@ def status_text(folder: Path) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    words = {0, 3, 7}  # columns of words stand left, numbers right
+    words = {0, 3, 8}  # columns of words stand left, numbers right
     return [
         "  ".join(
             cell.ljust(width) if column in words else cell.rjust(width)

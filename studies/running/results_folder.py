@@ -12,13 +12,35 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
 from studies.study.file import to_toml
 from studies.study.study import Study
+
+_ADVICE = "choose another folder with --results or another name with --name"
+
+
+def continued(old: Study, new: Study, folder: Path) -> Study:
+    """A study that goes on in a results folder: what it leaves open is what the folder has.
+
+    Raises:
+        UsageError: it is of another data set or image size than the folder's.
+    """
+    _check_dataset(old, new, folder)
+    if old.data is None:
+        return new
+    height, width, channels = old.data.image_shape
+    if new.image_size and (new.image_size, new.image_size) != (height, width):
+        asked = _times((new.image_size, new.image_size, channels))
+        _refuse("image size", _times(old.data.image_shape), asked, folder)
+    update: dict[str, Any] = {"image_size": old.image_size}
+    for field in ("sizes", "seeds"):
+        if getattr(new, field) == "auto":
+            update[field] = getattr(old, field)
+    return new.model_copy(update=update)
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:
@@ -29,32 +51,23 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
-    other = f"the results in {folder} are of another"
-    advice = "choose another folder with --results or another name with --name"
-    # Folders and tables are known by what they hold, wherever they lie.
-    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
-    if old.dataset != new.dataset and not paths:
-        raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
-    if old.data and new.data and old.data.image_shape != new.data.image_shape:
-        raise UsageError(
-            f"{other} image size ({_times(old.data.image_shape)}, "
-            f"not {_times(new.data.image_shape)}); {advice}"
-        )
-    difference = _difference(old.reading, new.reading)
-    if difference:
-        raise UsageError(f"{other} reading of the images ({difference}); {advice}")
-    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
-        if old.dataset != new.dataset:
-            raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
-        raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
+    _check_dataset(old, new, folder)
+    _refuse_difference("reading of the images", old.reading, new.reading, folder)
+    if old.data and new.data:
+        before, after = _times(old.data.image_shape), _times(new.data.image_shape)
+        if before != after:
+            _refuse("image size", before, after, folder)
+        if old.data.fingerprint != new.data.fingerprint:
+            if old.dataset != new.dataset:
+                _refuse("data set", old.dataset, new.dataset, folder)
+            raise UsageError(
+                f"the results in {folder} are of another version of {new.dataset}: its images have "
+                f"changed; {_ADVICE}"
+            )
     for what in ("recipe", "evaluation"):
-        difference = _difference(getattr(old, what), getattr(new, what))
-        if difference:
-            raise UsageError(f"{other} {what} ({difference}); {advice}")
+        _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
-        difference = _difference(old.models[name], new.models[name])
-        if difference:
-            raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
+        _refuse_difference(f"model {name!r}", old.models[name], new.models[name], folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -64,11 +77,18 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
                 dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
             ),
             "models": {**old.models, **new.models},
-            "sizes": tuple(sorted({*old.sizes, *new.sizes})),
+            "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
             "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
-            "seeds": max(old.seeds, new.seeds),
+            "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
         }
     )
+
+
+def _check_dataset(old: Study, new: Study, folder: Path) -> None:
+    # Folders and tables are known by what they hold, wherever they lie: their fingerprints decide.
+    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
+    if old.dataset != new.dataset and not paths:
+        _refuse("data set", old.dataset, new.dataset, folder)
 
 
 def check_permitted(folder: Path) -> None:
@@ -127,12 +147,19 @@ def write_study(study: Study, folder: Path) -> None:
         raise _unwritable(folder, str(error.strerror)) from error
 
 
-def _difference(old: Any, new: Any) -> str:
+def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:
+    raise UsageError(f"the results in {folder} are of another {what} ({old}, not {new}); {_ADVICE}")
+
+
+def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     for key in before:
         if before[key] != after[key]:
-            return f"{key} {before[key]}, not {after[key]}"
-    return ""
+            _refuse(what, f"{key} {before[key]}", after[key], folder)
+
+
+def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
+    return () if isinstance(sizes, str) else sizes
 
 
 def _times(shape: tuple[int, ...]) -> str:

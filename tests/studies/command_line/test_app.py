@@ -92,7 +92,7 @@ def test_run_plan_and_status_agree(project):
     assert code == 0 and "2 trials, 0 done" in out and "assumed" in out
     assert out.startswith(f"{project.dataset}: 36 images in 3 classes of 12\n")
     header, row = out.partition("results: ")[2].splitlines()[2:4]
-    assert header.split()[4:] == ["MFLOPs", "parameters", "time", "state"]
+    assert header.split()[4:] == ["steps", "MFLOPs", "parameters", "time", "state"]
     assert row.split()[:4] == ["done", "3", "0", "tensorflow"] and row.endswith("10 s  -")
     assert not project.results.exists(), "a plan writes nothing"
     code, out, err = project("run")
@@ -119,6 +119,32 @@ def test_a_second_run_has_nothing_to_do_and_more_of_everything_extends(project):
     assert project("status")[1].startswith("mine: 6 of 6 trials done")
     project.write("done", "noisy")
     assert "2 of 4 trials to run" in project("run")[1]
+
+
+def test_what_nobody_chose_follows_the_data_and_stays(project, tmp_path):
+    dataset = image_folder(tmp_path / "more", images=20)
+    project.write("done", sizes="'auto'", seeds="'auto'")
+    text = project.file.read_text().replace("image_size = 8\n", "")
+    project.file.write_text(text.replace("steps = 4", "steps = 400\nmax_epochs = 2"))
+    out = project("plan", "--dataset", dataset, "--models", "done")[1]
+    # 14 of the 20 images of each of three classes train; they are as small as images can be.
+    rows = [line.split()[1:5] for line in out.splitlines() if line.startswith("done ")]
+    sizes, steps = ("5", "10", "21", "42"), ("3", "5", "11", "21")  # batches of four
+    assert "images 32x32x3" in out
+    assert rows == [
+        [size, str(seed), "tensorflow", step]
+        for seed in range(5)
+        for size, step in zip(sizes, steps, strict=True)
+    ]
+    options = ("--dataset", dataset, "--set", "seeds=1")
+    assert project("run", *options, "--sizes", "6,8", "--image-size", "16")[0] == 0
+    written = read_resolved(project.folder)
+    assert (written.sizes, written.seeds, written.image_size) == ((6, 8), 1, 16)
+    # The folder's own sizes, seeds and image size, and not what the data would give.
+    out = project("run", "--dataset", dataset)[1]
+    assert "all 2 trials are finished already" in out
+    assert "2 of 4 trials to run" in project("run", "--dataset", dataset, "--seeds", "2")[1]
+    assert read_resolved(project.folder).sizes == (6, 8)
 
 
 def typed(project) -> list[str]:
@@ -218,7 +244,9 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--models", "dne"], ["'dne'", "did you mean 'done'"]),
         (["--sizes", "3,100000"], ["100000", "larger"]),
         (["--sizes", "2"], ["2", "one image a class"]),
-        (["--sizes", "3,x"], ["whole numbers", "'3,x'"]),
+        (["--sizes", "3,x"], ["whole numbers", "auto", "'3,x'"]),
+        (["--seeds", "few"], ["whole number", "auto", "'few'"]),
+        (["--seeds", "-1"], ["seeds must be greater"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
         (["--dataset", "folder:"], ["image folder ''", "folder:PATH"]),
         (["--results", ""], ["--results is empty", "--results runs"]),
@@ -233,7 +261,8 @@ def test_wrong_use_is_one_sentence_and_writes_nothing(project, options, words):
     code, _, err = project("run", *options)
     assert code == 2
     assert all(word in err for word in words), err
-    assert len(err.strip().splitlines()) == 1 or "Usage:" in err
+    said = [line for line in err.strip().splitlines() if not line.startswith("Preparing ")]
+    assert len(said) == 1 or "Usage:" in err
     assert not project.results.exists()
 
 
