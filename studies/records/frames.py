@@ -41,6 +41,7 @@ class Results:
         frame: one row a finished trial, with a column a metric.
         one_draw: whether all seeds share one draw of the images (records of schema 1).
         outcomes: what the trials said of single test images; None where none can have been kept.
+        models: names of the trained models that are kept in the folder's models/.
     """
 
     study: Study
@@ -52,6 +53,7 @@ class Results:
     frame: pd.DataFrame
     one_draw: bool = False
     outcomes: KeptOutcomes | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int | None:
@@ -61,6 +63,18 @@ class Results:
     def num_test_images(self) -> int | None:
         """Test images of a trial; None if unknown."""
         return self.study.data.counts.get("test") if self.study.data else None
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of training images: the study's, or, where it leaves them open, the records'."""
+        sizes = self.study.sizes
+        return sorted({r["size"] for r in self.done}) if sizes == "auto" else list(sizes)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds: the study's, or, where it leaves it open, the records'."""
+        seeds = self.study.seeds
+        return len({r["seed"] for r in self.done}) if seeds == "auto" else seeds
 
     @property
     def shape_text(self) -> str:
@@ -226,6 +240,7 @@ def read_results(folder: Path) -> Results:
         frame=frame,
         one_draw=one_draw,
         outcomes=None if one_draw else _kept(folder, done),
+        models=tuple(sorted(path.name for path in (folder / "models").glob("*.keras"))),
     )
 
 

@@ -10,8 +10,7 @@ from typing import Literal
 from studies.analysis.verdict import POINT, Need, Verdict
 from studies.report.duel import Duel
 from studies.report.outlook import TWICE, Outlook, Setting
-
-_SMALL_TEST, _FEW_SEEDS, _MORE_SEEDS = 2000, 3, 5  # the default of `seeds = "auto"`
+from studies.study.defaults import default_seeds
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,6 @@ def _advice_undecided(
         return Advice("either", models)
     if main.need is not None:
         return Advice("tell", models, need=main.need)
-    enough = _MORE_SEEDS if 0 < setting.test < _SMALL_TEST else _FEW_SEEDS
+    enough = default_seeds(setting.test)
     have = verdict.difference.seeds
     return Advice("seeds", models, seeds=enough if have < enough else 2 * have)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,8 +18,7 @@ from studies.analysis.outcomes import FIELDS, Outcomes
 from studies.analysis.suspects import suspect_labels
 from studies.analysis.undertrained import Training, judge_training
 from studies.analysis.verdict import baseline
-from studies.data.cache import INFO, cache_folder
-from studies.data.dataset import NAMES_FILE
+from studies.data.names import image_names
 from studies.records.frames import Results, pool
 from studies.report.answer import Answer, answer
 from studies.report.outlook import Setting
@@ -208,7 +206,8 @@ def _of_class(outcomes: Outcomes, label: int) -> Outcomes | None:
 
 def _suspects(outcomes: Sequence[Outcomes], results: Results) -> pd.DataFrame:
     table = suspect_labels(outcomes)
-    names, images = _class_names(results), _image_names(results)
+    data = results.study.data
+    names, images = _class_names(results), image_names(data.fingerprint) if data else []
     for column in ("label", "suggested"):
         table[column] = [names[int(number)] for number in table[column]]
     table["image"] = [images[i] if i < len(images) else str(i) for i in table["image"]]
@@ -220,18 +219,3 @@ def _class_names(results: Results) -> tuple[str, ...]:
     if data and data.class_names:
         return data.class_names
     return tuple(str(number) for number in range(results.num_classes or 0))
-
-
-def _image_names(results: Results) -> list[str]:
-    """What people call each image, by its number, if the prepared data are in the cache."""
-    if results.study.data is None:
-        return []
-    for path in sorted(cache_folder().glob(f"*/{NAMES_FILE}")):
-        try:
-            info = json.loads((path.parent / INFO).read_text(encoding="utf-8"))
-            if info["fingerprint"] == results.study.data.fingerprint:
-                names: list[str] = json.loads(path.read_text(encoding="utf-8"))
-                return names
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not a prepared folder, or one that is being made or removed
-    return []

@@ -23,15 +23,15 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
         counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
         lines[-1] += f", {data.num_classes} classes; {counts or 'splits unknown'}."
         lines.append(f"- Fingerprint of the images: `{data.fingerprint}`.")
-    sizes = ", ".join(f"{size:,}" for size in study.sizes)
+    sizes = ", ".join(f"{size:,}" for size in results.sizes)
     whose = "all seeds'" if results.one_draw else "each seed's own"
     lines.append(
         f"- Training images: {sizes}; nested, stratified subsets, {whose}, the same for all models; "
-        f"{study.seeds} seed{'' if study.seeds == 1 else 's'}; {', '.join(study.backends)}."
+        f"{results.seeds} seed{'' if results.seeds == 1 else 's'}; {', '.join(study.backends)}."
     )
-    if data and data.counts.get("validation"):
+    if data and data.counts.get("validation") and results.sizes:
         lines.append(
-            f"- {study.sizes[0]:,} training images means these and the {data.counts['validation']:,} "
+            f"- {results.sizes[0]:,} training images means these and the {data.counts['validation']:,} "
             f"validation images, which chose the step whose weights were kept; so for every size."
         )
     lines.append(
@@ -112,6 +112,17 @@ def backends(results: Results) -> str:
             + [apart]
         )
     return "## Backends\n\nTest accuracy in % of the same trials.\n\n" + markdown_table(rows)
+
+
+def kept_models(results: Results) -> str:
+    """Where the trained models lie, and what they are good for."""
+    if not results.models:
+        return ""
+    files = ", ".join(f"`models/{name}`" for name in results.models)
+    return (
+        f"## Trained models\n\n{files}. `python -m studies predict MODEL FOLDER --csv FILE` classifies "
+        f"new images with one of them."
+    )
 
 
 def how_it_was_made(results: Results) -> str:

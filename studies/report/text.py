@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
-from studies.report.provenance import backends, how_it_was_made, state, what_was_trained
+from studies.report.provenance import (
+    backends,
+    how_it_was_made,
+    kept_models,
+    state,
+    what_was_trained,
+)
 from studies.report.tables import markdown_table
 from studies.report.words import (
     METRICS,
@@ -42,7 +48,7 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
-    parts += [_intervals(results, evidence)]
+    parts += [_intervals(results, evidence), kept_models(results)]
     others = [_image(name, figures) for name in figures if name not in (*_FIRST, "confusion")]
     if others:
         parts.append("## More figures\n\n" + "\n\n".join(others))
