@@ -64,9 +64,8 @@ def confusion_matrices(
 
 def _numbers(percent: np.ndarray) -> np.ndarray:
     """Whole percent; nothing where it rounds to none."""
-    return np.array(
-        [["" if np.isnan(p) or p < 0.5 else f"{p:.0f}" for p in row] for row in percent]
-    )
+    whole = np.round(np.nan_to_num(percent)).astype(int)
+    return np.where(whole > 0, whole.astype(str), "")
 
 
 def _shortened(name: str) -> str:

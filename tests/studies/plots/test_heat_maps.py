@@ -16,7 +16,7 @@ def values(ax):
 
 
 def test_rows_are_labels_and_cells_percent():
-    matrix = np.array([[0.9, 0.1, 0.0], [0.25, 0.75, 0.0], [np.nan, np.nan, np.nan]])
+    matrix = np.array([[0.9, 0.096, 0.004], [0.25, 0.75, 0.0], [np.nan, np.nan, np.nan]])
     axes = confusion_matrices([matrix, np.eye(3)], ["vit", "bit"], ["ok", "defect", "none there"])
     axes[0].figure.savefig(io.BytesIO(), format="png")
     np.testing.assert_allclose(values(axes[0]).reshape(3, 3)[:2], 100 * matrix[:2])
