@@ -3,6 +3,7 @@
 import keras
 
 from keras_vit.models.distribution import check_distribution
+from keras_vit.models.exporting import export
 from keras_vit.models.weight_values import weight_name
 
 
@@ -29,6 +30,26 @@ class ImageModel(keras.Model):
         config = {**self.arguments, "dtype": self._quantized(dtype)}
         frozen = self._frozen()
         return {**config, "frozen": frozen} if frozen else config
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Exports the model for inference, as `keras.Model.export` does, or says what would work.
+
+        The batch stays open on every backend, and an ONNX file is checked before this returns.
+
+        Args:
+            filepath: of the folder or file to write.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or `"torch"`.
+            verbose: False for silence.
+            input_signature: a list of one `keras.InputSpec`; None for the model's own input.
+            **kwargs: as of `keras.Model.export`.
+
+        Raises:
+            ImportError: where the backend needs a package for it that is not installed.
+            ValueError: if the ONNX file is invalid, which then is deleted, or would be of bfloat16.
+        """
+        export(self, super().export, filepath, format, verbose, input_signature, **kwargs)
 
     @classmethod
     def from_config(cls, config):
