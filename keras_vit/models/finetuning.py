@@ -67,9 +67,10 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     values = {
         name: value
         for name, value in values.items()
-        if name.split("/")[0] not in ("head", "pre_logits")
+        if name.split("/")[0] not in ("head", "distillation_head", "pre_logits")
     }
     new = type(model)(**config)
+    new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)
     for variable in new.variables:
@@ -168,7 +169,7 @@ def _on_new_grid(old, new, values, method):
         for variable in layer.weights:
             name = weight_name(new, variable)
             values[name] = _resample(
-                variable.name, values[name], old.grid, new.grid, old.num_prefix_tokens, method
+                variable.name, values[name], old.grid, new.grid, old.num_slots, method
             )
     return values
 

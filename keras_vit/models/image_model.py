@@ -1,8 +1,13 @@
 """What the models share: they know the arguments they were built with, and one dtype policy."""
 
+from dataclasses import asdict
+from typing import ClassVar
+
 import keras
 
 from keras_vit.models.distribution import check_distribution
+from keras_vit.models.options import plain
+from keras_vit.models.preprocessing import Preprocessing
 from keras_vit.models.weight_values import weight_name
 
 
@@ -10,7 +15,11 @@ class ImageModel(keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
     Where weights are frozen, the configuration also names them (`frozen`), because a file has to
-    train on as the model that was saved, with the optimizer's state of the weights that train.
+    train on as the model that was saved, with the optimizer's state of the weights that train; and
+    it says how images are prepared (`preprocessing`) where a checkpoint said it.
+
+    Arguments that belong together come in groups (`GROUPS`; see `models.options`), whose fields may
+    also be given one by one.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
@@ -18,27 +27,40 @@ class ImageModel(keras.Model):
     policy.
     """
 
+    GROUPS: ClassVar[dict[str, type]] = {}
+    preprocessing: Preprocessing | None = None  # of the checkpoint that the weights are from
+
     @property
     def arguments(self):
-        """The constructor's arguments, the dtype as a policy: a copy that is free to change."""
-        return {**self._arguments, "name": self.name}
+        """What the constructor takes, one by one, the dtype as a policy: a copy, free to change."""
+        arguments: dict = {}
+        for name, value in self._arguments.items():
+            arguments |= plain(value) if name in self.GROUPS else {name: value}
+        return {**arguments, "name": self.name}
 
     def get_config(self):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
-        config = {**self.arguments, "dtype": self._quantized(dtype)}
-        frozen = self._frozen()
-        return {**config, "frozen": frozen} if frozen else config
+        groups = {name: plain(self._arguments[name]) for name in self.GROUPS}
+        config = {**self._arguments, **groups, "name": self.name, "dtype": self._quantized(dtype)}
+        if frozen := self._frozen():
+            config["frozen"] = frozen
+        if self.preprocessing is not None:
+            config["preprocessing"] = asdict(self.preprocessing)
+        return config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         frozen = set(config.pop("frozen", ()))
+        preprocessing = config.pop("preprocessing", None)
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
         if frozen:
             model._freeze(frozen)
+        if preprocessing is not None:
+            model.preprocessing = Preprocessing(**preprocessing)
         return model
 
     def _keep(self, arguments, dtype):

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 
+from keras_vit.models.options import names
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
@@ -43,7 +44,8 @@ def create_model(
             the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
-        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
+        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
+            single fields of `tokens` and `block` among them.
 
     Returns:
         A built `keras.Model`, named after the variant. Two of one name in one functional model
@@ -60,7 +62,7 @@ def create_model(
     """
     variant = get_variant(name)
     model_class = FAMILIES[variant.family]
-    allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
+    allowed = _arguments_of(model_class)
     for override in overrides:
         if override not in allowed:
             raise ValueError(
@@ -96,3 +98,10 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _arguments_of(model_class):
+    """The names of what a model can be built with, the fields of its groups among them."""
+    parameters = inspect.signature(model_class).parameters.values()
+    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "name"]
+    return [*own, *(field for group in model_class.GROUPS.values() for field in names(group))]

@@ -3,25 +3,30 @@
 import json
 import os
 import re
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from keras_vit.layers.activations import GELU_EXACT, GELU_TANH
+from keras_vit.weights.configuration import ACTIVATIONS, described, vision_part
 from keras_vit.weights.formats import recognise
-from keras_vit.weights.readers import open_file
-from keras_vit.weights.rules import CLASS_TOKEN, HEAD, POSITION, REPRESENTATION, Format
+from keras_vit.weights.readers import LazyArrays, open_file
+from keras_vit.weights.rules import (
+    CLASS_TOKEN,
+    DISTILLATION_TOKEN,
+    HEAD,
+    PATCHES,
+    POSITION,
+    PREFIX_TOKENS,
+    REGISTERS,
+    REPRESENTATION,
+    Format,
+    Sizes,
+    take_part,
+)
 
-# transformers' names of activations that have one here
-_TRANSFORMERS_ACTIVATIONS = {
-    "gelu": GELU_EXACT,
-    "gelu_python": GELU_EXACT,
-    "gelu_new": GELU_TANH,
-    "gelu_pytorch_tanh": GELU_TANH,
-    "gelu_fast": GELU_TANH,
-    "gelu_accurate": GELU_TANH,
-}
+START_OF_LAYER_SCALE = 1e-5  # of new factors, should there ever be some; files have values
 
 
 @dataclass
@@ -37,11 +42,40 @@ class Checkpoint:
     grid: tuple[int, int] | None  # of the position embeddings; None where the file does not say
     position_embedding: str | None = None  # its kind; None where the file does not say
     pooling: str | None = None  # of keras-hub's classifier; None where the folder does not say
+    metadata: dict[str, str] = field(default_factory=dict)  # what the file says of itself
+    config: dict = field(default_factory=dict)  # the configuration beside it
 
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""
         slot = self.format.slot(ours)
         return None if slot is None else self.arrays.get(slot.name)
+
+    def has(self, ours: str) -> bool:
+        """Returns whether the file has a weight of ours."""
+        return self.array(ours) is not None
+
+    def value(self, ours: str) -> np.ndarray | None:
+        """Returns the file's array for a weight of ours in our layout; None if it has none."""
+        slot = self.format.slot(ours)
+        if slot is None or slot.name not in self.arrays:
+            return None
+        part = take_part(self.arrays[slot.name], slot.part)
+        return slot.layout.to_ours(part, Sizes(1, (1, 1)))  # which reading does not need
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the tokens."""
+        return self.patch[3]
+
+    @property
+    def patch(self) -> tuple[int, int, int, int]:
+        """Height and width of a patch, channels, and the width of the tokens."""
+        slot = self.format.slot("patch_embedding/projection/kernel")
+        shape = self.arrays[slot.name].shape if slot and slot.name in self.arrays else ()
+        if len(shape) != 4:
+            raise ValueError(f"{self.path} has no convolution that embeds patches.")
+        assert slot is not None
+        return shape if slot.layout is PATCHES else (shape[2], shape[3], shape[1], shape[0])
 
     @property
     def classes(self) -> int | None:
@@ -56,35 +90,62 @@ class Checkpoint:
         return None if bias is None else len(bias)
 
     @property
-    def expects_class_slot(self) -> bool:
-        """Whether the first position embedding belongs to the class token, as far as names tell."""
-        if self.array(CLASS_TOKEN) is None:
-            return False
+    def slots(self) -> tuple[int, ...]:
+        """How many position embeddings may belong to tokens before the patches, likeliest first."""
+        number = 0
+        for name in PREFIX_TOKENS:
+            array = self.array(name)
+            number += 0 if array is None else array.shape[-2] if array.ndim > 1 else 1
         slot = self.format.slot(POSITION)
         origin = self.origins.get(slot.name, "") if slot else ""
+        if number == 0:
+            return 0, 1
         # big_vision, with the embedding at the top, adds positions before the class token comes.
-        return self.format.source != "google" or "Transformer/" in origin
+        before = self.format.source == "google" and "Transformer/" not in origin
+        return (0, number) if before else (number, 0)
+
+    def _head_width(self):
+        kernel = self.value(HEAD[0])
+        return None if kernel is None or self.representation_size else len(kernel)
 
     def implied_arguments(self) -> dict:
         """Returns the arguments of VisionTransformer that the file decides."""
         if self.format.family != "vit":
             return {}
-        if self.array("pooling/probe") is not None:
+        has_class_token = self.has(CLASS_TOKEN)
+        if self.has("pooling/probe"):
             classifier = "map"
+        elif self.has("distillation_head/bias"):
+            classifier = "distilled"
+        elif has_class_token and self._head_width() == 2 * self.hidden_size:
+            classifier = "token_gap"
         else:
-            classifier = "gap" if self.array(CLASS_TOKEN) is None else "token"
+            classifier = "token" if has_class_token else "gap"
+        after, before = self.has("pooling_norm/gamma"), self.has("encoder_norm/gamma")
+        registers, scale = self.array(REGISTERS), self.has("block_0/attention_scale/scale")
         implied = {
             "activation": self.activation,
             "epsilon": self.epsilon,
             "classifier": classifier,
             "representation_size": self.representation_size,
+            "class_token": has_class_token,
+            "distilled": self.has(DISTILLATION_TOKEN),
+            "registers": 0 if registers is None else registers.shape[-2],
+            "layer_scale": START_OF_LAYER_SCALE if scale else None,
+            "pre_norm": self.has("pre_norm/gamma"),
+            "final_norm": "after" if after else "before" if before else "none",
+            "patch_bias": self.has("patch_embedding/projection/bias"),
+            "qkv_bias": self.has("block_0/attention/query/bias"),
         }
         if self.position_embedding is not None:
             implied["position_embedding"] = self.position_embedding
-        elif self.array(POSITION) is None:
+        elif not self.has(POSITION):
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
-        return implied
+        said = described(self.config)
+        if classifier in ("map", "distilled", "token_gap"):  # the weights of the head say it
+            said.pop("classifier", None)
+        return implied | said
 
 
 def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Checkpoint:
@@ -102,16 +163,15 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         raise ValueError(f"path is {path!r}; give the path of a checkpoint.")
     path = Path(path)
     files = _files_in(path) if path.is_dir() else [path]
-    found: dict[str, tuple[str, np.ndarray]] = {}
-    metadata: dict[str, str] = {}
-    known: Format | None = None
-    for file in files:
-        with open_file(file) as opened:
-            known = known or recognise(str(path), list(opened.arrays), source)
-            found |= known.canonical(opened.arrays)
-            metadata |= opened.metadata
-    assert known is not None
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_file(file)) for file in files]
+        homes = {name: file.arrays for file in opened for name in file.arrays}
+        arrays = LazyArrays(list(homes), lambda name: homes[name][name])
+        known = recognise(str(path), list(arrays), source)
+        found = known.canonical(arrays)
+        metadata = {key: value for file in opened for key, value in file.metadata.items()}
     config = _config_beside(files[0], known.source)
+    config = vision_part(config)
     activation, epsilon, grid = _described_by(config, known)
     checkpoint = Checkpoint(
         path=str(path),
@@ -123,38 +183,53 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         grid=_grid_of(metadata.get("grid")) or grid,
         position_embedding=metadata.get("position_embedding"),
         pooling=_config_beside(files[0], known.source, "task.json").get("pooling"),
+        metadata=metadata,
+        config=config,
     )
     positions = checkpoint.array(POSITION)
     if checkpoint.grid is not None and positions is not None:
         patches = checkpoint.grid[0] * checkpoint.grid[1]
-        if positions.shape[-2] - patches not in (0, 1):
+        if positions.shape[-2] - patches not in checkpoint.slots:
             checkpoint.grid = None  # a configuration that belongs to another file
     return checkpoint
 
 
 def _files_in(folder):
+    """Returns the files that hold a folder's weights: one, shards of one, or keras-hub's pair."""
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = _json_in(index, "says what is in which file").get("weight_map", {})
+        return [folder / name for name in sorted(set(named.values()))]
     if (folder / "model.weights.h5").is_file():  # keras-hub: backbone, then head
         more = folder / "task.weights.h5"
         return [folder / "model.weights.h5", *([more] if more.is_file() else [])]
+    alone = sorted(folder.glob("*.safetensors"))
+    if len(alone) == 1:
+        return alone
     raise ValueError(
-        f"The folder {folder} has neither model.safetensors (transformers) nor model.weights.h5 "
-        "(keras-hub); give the path of a checkpoint file."
+        f"The folder {folder} has neither model.safetensors (or its shards with "
+        "model.safetensors.index.json) nor model.weights.h5 (keras-hub); give the path of a "
+        "checkpoint file."
     )
 
 
 def _config_beside(file, source, name="config.json"):
     """Returns the configuration that transformers and keras-hub save beside the weights."""
     path = file.with_name(name)
-    if source not in ("huggingface", "keras_hub") or not path.is_file():
+    if source not in ("timm", "huggingface", "keras_hub") or not path.is_file():
         return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}, which describes {file.name}, is no valid JSON.") from error
-    config = config if isinstance(config, dict) else {}
+    config = _json_in(path, f"describes {file.name}")
     return config.get("config", {}) if source == "keras_hub" else config
+
+
+def _json_in(path, what):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}, which {what}, is no valid JSON.") from error
+    return found if isinstance(found, dict) else {}
 
 
 def _described_by(config, known):
@@ -162,7 +237,7 @@ def _described_by(config, known):
     activation, epsilon = known.activation, known.epsilon
     if known.family == "vit":
         name = config.get("hidden_act")
-        activation = _TRANSFORMERS_ACTIVATIONS.get(name, name) or activation
+        activation = ACTIVATIONS.get(name, name) or activation
         epsilon = config.get("layer_norm_eps", config.get("layer_norm_epsilon", epsilon))
     size, patch = config.get("image_size", config.get("image_shape")), config.get("patch_size")
     if size is None or patch is None or config.get("data_format") == "channels_first":

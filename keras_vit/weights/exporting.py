@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.weight_values import weight_values
-from keras_vit.weights.formats import TARGETS, format_of
+from keras_vit.weights.formats import TARGETS, format_for
 from keras_vit.weights.loading import check_model, model_sizes
 from keras_vit.weights.readers import import_safetensors
 
@@ -45,10 +45,10 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     if path.suffix != TARGETS[target]:
         raise ValueError(f"A file for {target} ends in {TARGETS[target]}; the path is {path}.")
     config = model.arguments
-    known = format_of(target, "resnet" if isinstance(model, ResNet) else "vit")
-    assert known is not None
-    if obstacle := known.obstacle(config):
-        raise ValueError(f"{model.name} cannot be written for {target}: {obstacle}.")
+    try:
+        known = format_for(target, "resnet" if isinstance(model, ResNet) else "vit", config)
+    except ValueError as error:
+        raise ValueError(f"{model.name} cannot be written for {target}: {error}.") from None
     arrays = _renamed(model, known, config)
     if differences := [*_different_numbers(known, config), *known.differences(config)]:
         warnings.warn(
@@ -77,10 +77,11 @@ def _renamed(model, known, config):
             f"{model.name} cannot be written for {known.source}, whose files have no name for "
             f"{', '.join(nameless)}."
         )
-    return {
+    arrays = {
         name: np.ascontiguousarray(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         for name, pieces in parts.items()
     }
+    return known.completed(arrays, config)
 
 
 def _plain(array):

@@ -11,9 +11,10 @@ from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
-from keras_vit.weights.position import fit_position_embedding
+from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
+    DISTILLATION_HEAD,
     HEAD,
     POSITION,
     REPRESENTATION,
@@ -101,20 +102,20 @@ def assign_checkpoint(
         _check_pooling(checkpoint)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
-    values = {}
+    values, entries = {}, None
     for ours, slot in places.items():
         array = take_part(checkpoint.arrays[slot.name], slot.part)
         value = slot.layout.to_ours(array, model_sizes(config))
         if ours == POSITION:
+            old = grid or checkpoint.grid
+            count, _ = slots_and_grid(value.shape[1], model.grid, old, checkpoint.slots)
+            entries = value[:, :count]
             value = fit_position_embedding(
-                value,
-                model.grid,
-                model.num_prefix_tokens,
-                grid or checkpoint.grid,
-                checkpoint.expects_class_slot,
-                method,
+                value, model.grid, model.num_slots, old, checkpoint.slots, method
             )
         values[ours] = value
+    if entries is not None and not model.num_slots:
+        fold_slots(values, entries)
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variables[ours].assign(np.ascontiguousarray(value))
@@ -184,7 +185,7 @@ def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
     nameless = [ours for ours, slot in slots.items() if slot is None]
     given = set(arrays)
     if head == "replace":
-        for ours in (*HEAD, *REPRESENTATION):
+        for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION):
             slot = checkpoint.format.slot(ours)
             if slot is None:
                 continue
@@ -240,7 +241,7 @@ def _names_error(model, checkpoint, lists, head):
 
 
 def _only_the_head(checkpoint, lists):
-    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *REPRESENTATION)]
+    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION)]
     names = [slot.name for slot in slots if slot is not None]
     origins = tuple({*names, *(_origin(checkpoint, name) for name in names)})
     return all(name.split(" is ")[0] in origins for found in lists.values() for name in found)
