@@ -284,6 +284,36 @@ def file_round_trip(case: Case, folder: Path) -> None:
         np.testing.assert_array_equal(numpy(theirs), numpy(ours), err_msg=ours.path)
 
 
+def what_trains_is_kept(case: Case, folder: Path) -> None:
+    """In a model of others, a file keeps what is frozen, all or any part; and all unfreezes."""
+    total = len(built(case).trainable_weights)
+    for state in ("frozen before it was built", "frozen", "every other weight", "unfrozen"):
+        layer, kept = case.make(), {"every other weight": -(-total // 2), "unfrozen": total}
+        if state == "frozen before it was built":
+            layer.trainable = False
+        inputs = keras.Input(case.shape)
+        outputs = keras.layers.Reshape((-1,))(layer(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(1, name="own")(outputs))
+        weights = list(layer.trainable_weights)
+        if state == "unfrozen":
+            for weight in weights[::2]:
+                weight.trainable = False  # without the layer's flag
+        layer.trainable = state == "unfrozen"
+        if state == "every other weight":
+            for weight in weights[::2]:
+                weight.trainable = True
+        names = [weight.path for weight in model.trainable_weights]
+        assert len(names) == kept.get(state, 0) + 2, state  # two of the Dense layer
+        model.save(folder / "model.keras")
+        loaded = keras.saving.load_model(folder / "model.keras")
+        for copy in (loaded, keras.models.clone_model(model)):
+            assert [weight.path for weight in copy.trainable_weights] == names, state
+            again = copy.get_layer(layer.name)
+            assert keras_plain(again.get_config()) == keras_plain(layer.get_config())
+            again.trainable = True
+            assert len(copy.trainable_weights) == total + 2, state
+
+
 def training_changes_every_weight(case: Case, **compile_arguments) -> None:
     """One step of `fit` moves every trainable weight and leaves the others alone."""
     model, inputs = as_model(case), case.inputs(4)

@@ -5,11 +5,13 @@ from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
 from keras_vit.layers.arguments import check_positive, check_rate
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.relative_position import RelativePositionBias
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     """Scaled dot-product attention with several heads; the output has the query's width.
 
     The three projections and the output are Dense layers on (B * N, D): each gradient is then a
@@ -181,7 +183,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return ops.reshape(y, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
 
     def _dense(self, units, name, use_bias=True):
-        return keras.layers.Dense(
+        return Dense(
             units,
             use_bias=use_bias,
             kernel_initializer="glorot_uniform",

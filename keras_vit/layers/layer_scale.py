@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_vit.layers.arguments import check_number
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class LayerScale(keras.layers.Layer):
+class LayerScale(LayerKeepsWhatTrains, keras.layers.Layer):
     """Multiplies each channel by a learned number that starts small.
 
     Args:

@@ -3,11 +3,13 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.patches import Patches, as_pair
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
     """Cuts images into patches and projects each to a token.
 
     The same map as a convolution whose stride is its kernel size, computed as one matrix product.
@@ -44,7 +46,7 @@ class PatchEmbedding(keras.layers.Layer):
         )
         self.data_format = self.patches.data_format
         self.use_bias = use_bias
-        self.projection = keras.layers.Dense(
+        self.projection = Dense(
             hidden_size,
             use_bias=use_bias,
             kernel_initializer="lecun_normal",

@@ -6,6 +6,7 @@ from keras import ops
 from keras_vit.layers.arguments import check_choice, check_count
 from keras_vit.layers.attention import MultiHeadAttention
 from keras_vit.layers.mlp import MlpBlock
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 KINDS = ("token", "gap", "token_gap")
 
@@ -75,7 +76,7 @@ class TokenPooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
     """Pools tokens by the attention of one learned probe, then an MLP with a residual.
 
     Args:

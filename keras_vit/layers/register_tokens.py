@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_vit.layers.arguments import check_positive
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class RegisterTokens(keras.layers.Layer):
+class RegisterTokens(LayerKeepsWhatTrains, keras.layers.Layer):
     """Puts learned tokens before each sequence; no classifier reads them.
 
     Args:

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class RelativePositionBias(keras.layers.Layer):
+class RelativePositionBias(LayerKeepsWhatTrains, keras.layers.Layer):
     """A learned number for each head and each offset between two patches.
 
     Offsets are two-dimensional, (2 * rows - 1) * (2 * columns - 1) of them. Tokens before the

@@ -8,10 +8,11 @@ from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.recompute import recomputed
 from keras_vit.layers.stochastic_depth import StochasticDepth
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     """Self-attention and an MLP, each after a LayerNorm and with a residual connection.
 
         z' = MSA(LN(z)) + z

@@ -3,6 +3,7 @@
 import keras
 
 from keras_vit.layers.arguments import is_positive
+from keras_vit.layers.dense import Dense
 
 
 def classification_head(features, classes, activation, policy, name="head"):
@@ -30,7 +31,7 @@ def classification_head(features, classes, activation, policy, name="head"):
         raise ValueError(
             f"classes is {classes!r}; give a positive int, or None for a model without a head."
         )
-    return keras.layers.Dense(
+    return Dense(
         int(classes),
         activation=activation,
         kernel_initializer="zeros",

@@ -5,18 +5,18 @@ from typing import ClassVar
 
 import keras
 
+from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.options import plain
 from keras_vit.models.preprocessing import Preprocessing
-from keras_vit.models.weight_values import weight_name
 
 
-class ImageModel(keras.Model):
+class ImageModel(ModelKeepsWhatTrains, keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
-    Where weights are frozen, the configuration also names them (`frozen`), because a file has to
-    train on as the model that was saved, with the optimizer's state of the weights that train; and
-    it says how images are prepared (`preprocessing`) where a checkpoint said it.
+    Where weights are frozen, the configuration also says so (`trainable`, `frozen`), because a file
+    has to train on as the model that was saved, with the optimizer's state of the weights that train;
+    and it says how images are prepared (`preprocessing`) where a checkpoint said it.
 
     Arguments that belong together come in groups (`GROUPS`; see `models.options`), whose fields may
     also be given one by one.
@@ -43,22 +43,19 @@ class ImageModel(keras.Model):
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
         groups = {name: plain(self._arguments[name]) for name in self.GROUPS}
         config = {**self._arguments, **groups, "name": self.name, "dtype": self._quantized(dtype)}
-        if frozen := self._frozen():
-            config["frozen"] = frozen
         if self.preprocessing is not None:
             config["preprocessing"] = asdict(self.preprocessing)
-        return config
+        return {**config, **self._what_trains()}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        frozen = set(config.pop("frozen", ()))
+        state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
         preprocessing = config.pop("preprocessing", None)
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
-        if frozen:
-            model._freeze(frozen)
+        model._train_as(**state)
         if preprocessing is not None:
             model.preprocessing = Preprocessing(**preprocessing)
         return model
@@ -70,24 +67,6 @@ class ImageModel(keras.Model):
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)
-
-    def _frozen(self):
-        """The names of the weights that do not train although they could."""
-        layers = self._flatten_layers(include_self=False)
-        if any(getattr(layer, "lora_enabled", False) for layer in layers):
-            return []  # saving merges the updates, so that the file is a plain model's
-        trained = {id(weight) for weight in self.trainable_weights}
-        return [weight_name(self, w) for w in _own_weights(self) if id(w) not in trained]
-
-    def _freeze(self, names):
-        """Turns off whole layers where all of their weights are named, else the weights."""
-        for layer in self._flatten_layers():
-            own = _own_weights(layer)
-            frozen = [weight for weight in own if weight_name(self, weight) in names]
-            if own and len(frozen) == len(own):
-                layer.trainable = False
-            for weight in frozen:
-                weight.trainable = False
 
     def _quantized(self, dtype):
         """The serialised policy with which the model is built as it is now.
@@ -111,11 +90,6 @@ class ImageModel(keras.Model):
         (mode,) = modes
         name = f"{mode}_from_{self._arguments['dtype'].name}"
         return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
-
-
-def _own_weights(layer):
-    """The weights in a layer that train unless they are frozen: no seeds, no quantised kernels."""
-    return [weight for inner in layer._flatten_layers() for weight in inner._trainable_variables]
 
 
 def layer_policy(dtype):

@@ -13,6 +13,7 @@ from keras_vit.layers.arguments import (
     check_positive,
 )
 from keras_vit.layers.class_token import ClassToken
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
@@ -212,7 +213,7 @@ class VisionTransformer(ImageModel):
             after = norm("pooling_norm")
             features = [after(x) for x in features]
         if representation_size is not None:
-            representation = keras.layers.Dense(
+            representation = Dense(
                 representation_size,
                 activation="tanh",
                 kernel_initializer="lecun_normal",

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.patches import Patches
+from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised
 from keras_vit.pretraining.corrupt_patches import CorruptPatches
@@ -12,7 +13,7 @@ LEVELS = 8  # 3 bits for each channel
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MaskedPatchModel(keras.Model):
+class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
     """Trains a ViT to tell the mean colour of patches whose embeddings were corrupted.
 
     Half of the patch embeddings are corrupted (see `CorruptPatches`); for each of these a linear
@@ -139,12 +140,17 @@ class MaskedPatchModel(keras.Model):
             "random_share": self.random_share,
             "seed": self.seed,
             "name": self.name,
+            **self._what_trains(),
         }
 
     @classmethod
     def from_config(cls, config):
+        state = {key: config[key] for key in ("trainable", "frozen") if key in config}
         vit = keras.saving.deserialize_keras_object(config["vit"])
-        return cls(**{**config, "vit": vit})
+        arguments = {key: value for key, value in config.items() if key not in state}
+        model = cls(**{**arguments, "vit": vit})
+        model._train_as(**state)
+        return model
 
     def _targets(self, images):
         return mean_colour_classes(images, self.region, self.data_format)

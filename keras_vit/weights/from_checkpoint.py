@@ -8,13 +8,15 @@ from pathlib import Path
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.loading import assign_checkpoint
 from keras_vit.weights.rules import POSITION
 from keras_vit.weights.timm_architectures import timm_arguments
 
-INTERPOLATION = {"timm": "bicubic", "huggingface": "bicubic"}  # each project's own; else bilinear
+# each project's own; else bilinear
+INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
 
 
 def from_checkpoint(
@@ -56,6 +58,8 @@ def from_checkpoint(
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     checkpoint = read_checkpoint(path, source)
+    head = "load" if classes == "checkpoint" else "replace"
+    check_obstacles(checkpoint, head)
     arguments = architecture(checkpoint, like)
     grid = arguments.pop("grid")
     if input_shape is not None:
@@ -72,7 +76,7 @@ def from_checkpoint(
     assign_checkpoint(
         model,
         checkpoint,
-        "load" if classes == "checkpoint" else "replace",
+        head,
         INTERPOLATION.get(checkpoint.format.source, "bilinear"),
         grid,
     )
@@ -96,7 +100,7 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
     if hidden is None:
         raise ValueError(f"{checkpoint.path} has no block whose MLP is known here.")
     implied = checkpoint.implied_arguments()
-    heads = _heads(checkpoint, implied, like, hidden_size)
+    heads = _heads(checkpoint, like, hidden_size)
     slots, grid = _grid(checkpoint)
     stem, reduction = _stem(checkpoint)
     size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)
@@ -115,9 +119,9 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
     }
 
 
-def _heads(checkpoint, implied, like, hidden_size):
+def _heads(checkpoint, like, hidden_size):
     """Returns the number of heads, and what else `like` decides."""
-    known = implied.get("num_heads")
+    known = checkpoint.description.arguments.get("num_heads")
     query = checkpoint.array("block_0/attention/query/kernel")
     if query is not None and query.ndim == 3:  # (D, heads, d)
         known = query.shape[1]
@@ -126,7 +130,7 @@ def _heads(checkpoint, implied, like, hidden_size):
             raise ValueError(_unknown(checkpoint))
         return {"num_heads": known}
     found = timm_arguments(like)
-    if found is None:
+    if not found:
         config = get_variant(like).config
         if config.get("hidden_size") != hidden_size:
             raise ValueError(
@@ -143,7 +147,7 @@ def _heads(checkpoint, implied, like, hidden_size):
 
 
 def _unknown(checkpoint):
-    name = checkpoint.config.get("architecture")
+    name = checkpoint.configurations["config.json"].get("architecture")
     says = f"timm's {name!r} is not known here" if name else "nothing beside it says it"
     return (
         f"{checkpoint.path} does not tell its number of heads, and {says}; name a model that it "
@@ -187,7 +191,8 @@ def _count_blocks(checkpoint):
 
 def _preprocessing(path, checkpoint):
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    found = preprocessing_beside(folder, checkpoint.config, checkpoint.format.source)
+    config = checkpoint.configurations["config.json"]
+    found = preprocessing_beside(folder, config, checkpoint.format.source)
     if found is None:
         warnings.warn(
             f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "

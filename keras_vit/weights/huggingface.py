@@ -14,6 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_vit.weights.huggingface_configuration import (
+    activation_name,
+    bit_configuration,
+    deit_configuration,
+    described_bit,
+    described_vit,
+    dinov2_configuration,
+    ijepa_configuration,
+    vit_configuration,
+)
 from keras_vit.weights.position import fold_slots
 from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
 from keras_vit.weights.rules import CLASS_TOKEN, POSITION, Format, Rule
@@ -179,6 +189,10 @@ _DINOV2_REASONS = (
     *_PLAIN,
     (lambda c: c["layer_scale"] is None, "it has LayerScale"),
     (
+        lambda c: c["mlp_dim"] % c["hidden_size"] != 0,
+        "its MLPs are a whole number of times as wide as its tokens",
+    ),
+    (
         lambda c: c["classifier"] != ("token" if c["classes"] is None else "token_gap"),
         "it classifies by the class token beside the mean only",
     ),
@@ -213,10 +227,16 @@ def _bit_obstacle(config):
     return None if config["bottleneck"] else "transformers' BiT has bottleneck units only"
 
 
+def _vit_differences(config):
+    if activation_name(config["activation"]) is not None:
+        return []
+    return [f"it has no activation {config['activation']!r} and takes its own, 'gelu'"]
+
+
 def _bit_differences(config):
     found = ["transformers' standardised convolutions have epsilon 1e-8 (here 1e-10)"]
-    if config["groups"] != 32:
-        found.append(f"its configuration must say num_groups={config['groups']}")
+    if config["epsilon"] != 1e-5:
+        found.append(f"the epsilon of its GroupNorms is 1e-05 (here {config['epsilon']:g})")
     return found
 
 
@@ -247,6 +267,9 @@ HUGGINGFACE_VIT = Format(
     activation="gelu",
     epsilon=1e-12,
     obstacle=_VIT_OBSTACLE,
+    differences=_vit_differences,
+    described=described_vit,
+    configuration=vit_configuration,
 )
 
 HUGGINGFACE_DEIT = replace(
@@ -255,6 +278,7 @@ HUGGINGFACE_DEIT = replace(
     recognises=_recognises(("embeddings.distillation_token",)),
     exported=_with_two_heads,
     obstacle=_DEIT_OBSTACLE,
+    configuration=deit_configuration,
 )
 
 HUGGINGFACE_IJEPA = replace(
@@ -263,6 +287,7 @@ HUGGINGFACE_IJEPA = replace(
     recognises=_recognises(unwanted=("embeddings.cls_token", ".norm1.weight")),
     exported=_with_prefix("ijepa"),
     obstacle=_IJEPA_OBSTACLE,
+    configuration=ijepa_configuration,
 )
 
 HUGGINGFACE_DINOV2 = replace(
@@ -274,6 +299,7 @@ HUGGINGFACE_DINOV2 = replace(
     exported=_with_prefix("dinov2"),
     epsilon=1e-6,
     obstacle=_first(_NO_REGISTERS, *_DINOV2_REASONS),
+    configuration=dinov2_configuration,
     completed=_complete,
 )
 
@@ -305,4 +331,6 @@ HUGGINGFACE_BIT = Format(
     epsilon=1e-5,
     obstacle=_bit_obstacle,
     differences=_bit_differences,
+    described=described_bit,
+    configuration=bit_configuration,
 )

@@ -14,7 +14,7 @@ def fit_position_embedding(
     num_slots: int,
     old_grid: tuple[int, int] | None = None,
     slots: tuple[int, ...] = (1, 0),
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
 ) -> np.ndarray:
     """Interpolates position embeddings and gives or takes the entries of the tokens before patches.
 
@@ -28,7 +28,7 @@ def fit_position_embedding(
         num_slots: how many tokens before the patches have an entry in the model.
         old_grid: of the file; None works it out from n.
         slots: how many of the file's entries may be such tokens', the likeliest number first.
-        method: "bilinear" (the authors') or "bicubic".
+        interpolation: as in `resample_position_embedding`.
 
     Returns:
         `(1, num_slots + rows * columns, D)`.
@@ -50,7 +50,7 @@ def fit_position_embedding(
         embedding = np.concatenate([zeros, embedding], axis=1)
     if grid == tuple(new_grid):
         return embedding
-    return resample_position_embedding(embedding, grid, new_grid, num_slots, method)
+    return resample_position_embedding(embedding, grid, new_grid, num_slots, interpolation)
 
 
 def fold_slots(values: dict[str, np.ndarray], entries: np.ndarray) -> None:

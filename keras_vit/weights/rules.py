@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vit.weights.description import Description
+
 HEAD = ("head/kernel", "head/bias")
 DISTILLATION_HEAD = ("distillation_head/kernel", "distillation_head/bias")
 REPRESENTATION = ("pre_logits/kernel", "pre_logits/bias")
@@ -111,7 +113,12 @@ class Format:
     activation: str | None = None
     epsilon: float | None = None
     obstacle: Callable[[dict], str | None] = lambda config: None  # why a model cannot be exported
+    # where the project computes something else with what is written, the configuration included
     differences: Callable[[dict], list[str]] = lambda config: []
+    # what the files beside the weights say, by their name, with the arrays of `canonical` at hand
+    described: Callable[[dict, dict], Description] = lambda configurations, arrays: Description()
+    # the config.json with which the project builds the model, from its arguments and grid
+    configuration: Callable[[dict, tuple | None], dict | None] = lambda arguments, grid: None
     # Arrays that the project's files have and a model of ours does not, put beside those to write.
     completed: Callable[[dict, dict], dict] = lambda arrays, config: arrays
 

@@ -6,6 +6,13 @@ vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 
 from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
 from keras_vit.weights.rules import POSITION, Format, Rule
+from keras_vit.weights.timm_configuration import (
+    activation_name,
+    bit_configuration,
+    described_bit,
+    described_vit,
+    vit_configuration,
+)
 
 _STEM = "patch_embed.backbone"
 _UNIT = "stages.{s0}.blocks.{u0}"
@@ -73,23 +80,27 @@ def _exported_vit(name, config):
 
 def _vit_obstacle(config):
     if config["representation_size"] is not None:
-        return "timm's ViT has no representation layer"
+        return "it has no representation layer"
     if config["position_embedding"] == "sincos2d":
-        return "timm's ViT has learned position embeddings or none"
+        return "it has learned position embeddings or none"
+    if config["classifier"] == "token_gap":
+        return "it classifies by the class token or by the mean, not by both"
+    if config["distilled"] and config["classifier"] != "distilled":
+        return "with a distillation token it has two heads"
+    if config["distilled"] and config["stem_block_counts"] is not None:
+        return "its hybrids have no distillation token"
+    if config["patch_bias"] == config["pre_norm"]:
+        return "its patches have a bias just where no norm stands before the blocks"
     return None
 
 
 def _vit_differences(config):
     found = []
-    if config["classifier"] == "gap":
-        found.append(
-            "timm normalises after averaging unless its model is built with fc_norm=False "
-            "(and class_token=False, global_pool='avg')"
-        )
-    if config["classifier"] == "map":
-        found.append("timm's model must be built with class_token=False, global_pool='map'")
-    if config["position_embedding"] == "none":
-        found.append("timm's model must be built with pos_embed='none'")
+    if activation_name(config["activation"]) is None:
+        found.append(f"timm has no activation {config['activation']!r} and takes its own, 'gelu'")
+    plain = not config["distilled"] and config["stem_block_counts"] is None
+    if config["epsilon"] not in ((1e-6, 1e-5) if plain else (1e-6,)):
+        found.append(f"timm's epsilon is 1e-06 (here {config['epsilon']:g})")
     if config["stem_block_counts"] is not None:
         found.append(
             "timm's stem has GroupNorm epsilon 1e-5 and divides kernels by "
@@ -106,6 +117,8 @@ def _bit_differences(config):
     found = ["timm's standardised convolutions have epsilon 1e-8 (here 1e-10)"]
     if config["groups"] != 32:
         found.append(f"timm's GroupNorm has 32 groups (here {config['groups']})")
+    if config["epsilon"] != 1e-5:
+        found.append(f"the epsilon of timm's GroupNorms is 1e-05 (here {config['epsilon']:g})")
     return found
 
 
@@ -123,6 +136,8 @@ TIMM_VIT = Format(
     epsilon=1e-6,
     obstacle=_vit_obstacle,
     differences=_vit_differences,
+    described=described_vit,
+    configuration=vit_configuration,
 )
 
 TIMM_BIT = Format(
@@ -137,4 +152,6 @@ TIMM_BIT = Format(
     epsilon=1e-5,
     obstacle=_bit_obstacle,
     differences=_bit_differences,
+    described=described_bit,
+    configuration=bit_configuration,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from studies.data.batches import AUGMENTATIONS, Batches
 from studies.data.cache import cache_folder, prepared
-from studies.data.dataset import Dataset, DatasetInfo, Split, check_sizes
+from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
 from studies.errors import UsageError
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "DatasetInfo",
+    "Replicate",
     "Split",
     "cache_folder",
     "check_sizes",
@@ -49,8 +50,10 @@ def load(
 
     Example:
         >>> data = load("fashion_mnist")
-        >>> data.train.images.shape
-        (54000, 28, 28, 1)
+        >>> data.pools["train"].images.shape
+        (60000, 28, 28, 1)
+        >>> data.replicate(seed=0).counts
+        {'train': 54000, 'validation': 6000, 'test': 10000}
     """
     from studies.data.prepare import read
 

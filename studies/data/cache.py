@@ -18,7 +18,7 @@ from filelock import FileLock
 from studies.errors import UsageError
 
 INFO = "info.json"
-_LAYOUT = 1  # part of every key: a new layout of the files does not meet old ones
+_LAYOUT = 2  # part of every key: a new layout of the files does not meet old ones
 
 
 def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:

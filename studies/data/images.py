@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from studies.environment import cores
 from studies.errors import UsageError
+from studies.machine.threads import cores
 
 ImageSize = tuple[int, int]  # (H, W)
 

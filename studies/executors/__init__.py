@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.store import new_record
-from studies.study import Trial
+from studies.records.store import new_record
+from studies.study.study import Trial
 
 Event = dict[str, Any]
 OnEvent = Callable[[Trial, Event], None]

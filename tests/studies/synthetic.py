@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from studies.store import ResultsStore
-from studies.study import Study
-from studies.study_file import to_toml
+from studies.records.store import ResultsStore
+from studies.study.file import to_toml
+from studies.study.study import Study
 
 SIZES = (500, 1000, 2000, 5000, 10000, 20000, 50000)
 COUNTS = {"train": 54000, "validation": 6000, "test": 10000}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.store import ResultsStore
+from studies.records.store import ResultsStore
 from tests.studies.descriptions import image_folder, study_file
 
 

@@ -133,6 +133,7 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
         ({"classifier_activation": "softmaxx"}, "softmaxx"),
         ({"seed": "seven"}, "seed"),
         ({"weights": "imagenet"}, "imagenet"),
+        ({"interpolation": "cubic"}, "'bilinear', 'bicubic', 'bicubic_antialias'"),
         ({"weights": True}, "neither a file nor the name"),
     ],
     ids=lambda value: str(value),

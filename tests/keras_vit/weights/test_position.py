@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+import torch
 
 from keras_vit.weights.position import fit_position_embedding
 
@@ -38,11 +39,15 @@ def test_smaller_grid_of_the_same_proportions_is_worked_out(rng):
     np.testing.assert_array_equal(result, expected)
 
 
-def test_bicubic_is_another_interpolation(rng):
-    source = table(rng, 10)
-    bilinear = fit_position_embedding(source, (4, 4), 1)
-    bicubic = fit_position_embedding(source, (4, 4), 1, method="bicubic")
-    assert np.abs(bilinear - bicubic).max() > 1e-2
+@pytest.mark.parametrize("antialias", [False, True])
+def test_others_interpolations_are_pytorchs(rng, antialias):
+    source = table(rng, 26)
+    name = "bicubic_antialias" if antialias else "bicubic"
+    result = fit_position_embedding(source, (3, 2), 1, interpolation=name)
+    grid = torch.from_numpy(source[:, 1:].reshape(1, 5, 5, 3)).double().permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(grid, (3, 2), mode="bicubic", antialias=antialias)
+    expected = expected.permute(0, 2, 3, 1).reshape(1, 6, 3).numpy()
+    np.testing.assert_allclose(result[:, 1:], expected, atol=1e-6)
 
 
 def test_same_grid_is_unchanged(rng):

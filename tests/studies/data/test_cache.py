@@ -110,7 +110,7 @@ def test_a_torn_data_set_is_repaired(tmp_path):
     (folder,) = [p for p in tmp_path.iterdir() if p.is_dir()]
     os.truncate(folder / "train_images.npy", 1000)
     again = load("shapes:1000", (8, 8), cache=tmp_path)
-    assert again.info == data.info and again.train.images.shape == (1000, 8, 8, 3)
+    assert again.info == data.info and again.pools["train"].images.shape == (1000, 8, 8, 3)
 
 
 def test_a_failed_build_leaves_nothing(tmp_path):
@@ -149,7 +149,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 def test_images_are_mapped_and_read_only(tmp_path):
-    images = load("shapes:1000", 8, cache=tmp_path).train.images
+    images = load("shapes:1000", 8, cache=tmp_path).pools["train"].images
     assert type(images) is np.ndarray and isinstance(images.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0

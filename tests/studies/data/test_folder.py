@@ -41,8 +41,11 @@ def test_classes_are_folders_and_splits_are_cut(tmp_path, opened):
     assert data.info.class_names == ("cats", "dogs")
     assert data.info.image_shape == (8, 8, 3)
     assert data.info.class_counts == {"train": (21, 14), "validation": (3, 2), "test": (6, 4)}
-    everything = [v for s in (data.train, data.validation, data.test) for v in values(s)]
-    assert sorted(everything) == [(i, 0) for i in range(30)] + [(100 + i, 1) for i in range(20)]
+    assert data.info.official == {"train": 50}
+    part = data.replicate(0)
+    train = [values(part.train)[index] for index in part.order]
+    everything = [(i, 0) for i in range(30)] + [(100 + i, 1) for i in range(20)]
+    assert sorted(train + values(part.validation) + values(part.test)) == everything
 
 
 @pytest.mark.parametrize(
@@ -56,10 +59,11 @@ def test_given_splits_are_honoured(tmp_path, opened, names):
     add(tmp_path / "images" / ".cache" / "a")
     (tmp_path / "images" / "notes").mkdir()
     data = opened()
-    assert values(data.validation) == [(50 + i, 0) for i in range(4)] + [
+    part = data.replicate(0)
+    assert values(part.validation) == [(50 + i, 0) for i in range(4)] + [
         (60 + i, 1) for i in range(4)
     ]
-    assert values(data.test) == [(100 + i, 0) for i in range(4)] + [(110 + i, 1) for i in range(4)]
+    assert values(part.test) == [(100 + i, 0) for i in range(4)] + [(110 + i, 1) for i in range(4)]
     assert data.info.counts["train"] == 8
 
 
@@ -69,7 +73,7 @@ def test_a_missing_validation_comes_from_train_only(tmp_path, opened):
         add(tmp_path / "images" / split / "b", 20, first=first + 50)
     data = opened()
     assert data.info.counts == {"train": 36, "validation": 4, "test": 40}
-    assert max(v for v, _ in values(data.validation)) < 100
+    assert max(v for v, _ in values(data.replicate(0).validation)) < 100
 
 
 def test_a_class_may_be_called_train(tmp_path, opened):
@@ -137,10 +141,11 @@ def test_many_images_keep_their_order_and_labels(tmp_path, opened):
     for first, name in ((0, "a"), (100, "b")):
         add(tmp_path / "images" / name, 100, first=first)
     data = opened()
-    for split in (data.train, data.validation, data.test):
+    part = data.replicate(3)
+    for split in (part.train, part.validation, part.test):
         assert all((value >= 100) == label for value, label in values(split))
-    assert sorted(data.order) == list(range(140))
-    assert np.bincount(data.train.labels[data.subset(20)]).tolist() == [10, 10]
+    assert sorted([*part.order, *part.validation.ids, *part.test.ids]) == list(range(200))
+    assert np.bincount(part.train.labels[part.subset(20)]).tolist() == [10, 10]
 
 
 def test_wrong_folders_are_refused_in_a_sentence_and_nothing_is_written(tmp_path, opened):
