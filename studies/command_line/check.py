@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.errors import UsageError
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from studies.study.study import Study
 
 DONE, REFUSED = 0, 1
+STUDY = "data-scale"  # the one that is suggested
 LISTED = 20  # single images of a kind in a list
 NAMED = 12  # classes that are counted one by one
 
@@ -23,6 +28,7 @@ class CheckOptions:
     """A data set, and how its images are read."""
 
     dataset: str
+    program: str = "python -m studies"  # as it was started
     image_size: int | None = None
     fit: str = "crop"
     skip_broken: bool = False
@@ -31,17 +37,17 @@ class CheckOptions:
 
 
 def check(options: CheckOptions) -> int:
-    """Print what is known of a data set; 1 where `run` would refuse it."""
+    """Print what is known of a data set and suggest a study of it; 1 where `run` would refuse it."""
     from studies import data
 
     try:
         size = options.image_size or data.default_image_size(options.dataset, options)
         facts = data.check(options.dataset, size, options)
+        print("\n".join(lines(options.dataset, facts, options)), flush=True)
+        data.describe(options.dataset, size, options)
+        print("\n".join(_suggestion(options)))
     except UsageError as error:
         print(f"{options.dataset}: run would refuse it. {error}")
-        return REFUSED
-    print("\n".join(lines(options.dataset, facts, options)))
-    if facts.broken.count and not options.skip_broken:
         return REFUSED
     return DONE
 
@@ -88,6 +94,77 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
         found.append(_groups(facts))
     found += facts.notes
     return [found[0], *(f"  {line}" for line in found[1:])]
+
+
+def _suggestion(options: CheckOptions) -> list[str]:
+    """A study of the data as `run` would take it by itself, with what it costs.
+
+    Raises:
+        UsageError: it would be refused.
+    """
+    from studies.executors.local import LocalExecutor
+    from studies.machine.backends import default_backend
+    from studies.running.estimate import Estimator, duration, records_of
+    from studies.running.models import model_bytes, number_kept
+    from studies.running.runner import make_plan
+    from studies.study import file as study_file
+
+    given = {
+        "dataset": options.dataset,
+        "image_size": options.image_size,
+        "fit": options.fit,
+        "skip_broken": options.skip_broken,
+        "groups": options.groups,
+        "imports": list(options.imports),
+        "backends": [default_backend()],
+    }
+    with tempfile.TemporaryDirectory() as nowhere:  # results that are there say nothing here
+        plan = make_plan(study_file.resolve(STUDY, given), Path(nowhere))
+    study, data = plan.study, plan.study.data
+    assert data is not None
+    threads = LocalExecutor().threads
+    left = Estimator(records_of(Path("runs")), threads, data.counts).total(
+        plan.trials, plan.costs, workers=1
+    )
+    kept = number_kept(study, plan.trials)
+    models = sum(n * model_bytes(plan.costs[name].params) for name, n in kept.items())
+    images = math.prod(data.image_shape) * sum(data.official.values())
+    steps = sorted({trial.recipe.steps for trial in plan.trials})
+    height, width, _ = data.image_shape
+    return [
+        f"suggestion: images of {width}x{height}, sizes {', '.join(f'{n:,}' for n in study.sizes)}, "
+        f"{study.seeds} seeds, {_range(steps[0], steps[-1])} steps: {len(plan.trials)} trials in about "
+        f"{duration(left)}; {in_bytes(images)} of images and {in_bytes(models)} of models on disk",
+        f"  {_command(options)}",
+    ]
+
+
+def _command(options: CheckOptions) -> str:
+    words = [*options.program.split(), "run", STUDY, "--dataset", options.dataset]
+    if options.image_size:
+        words += ["--image-size", str(options.image_size)]
+    if options.fit != "crop":
+        words += ["--fit", options.fit]
+    if options.groups:
+        words += ["--groups", options.groups]
+    for module in options.imports:
+        words += ["--import", module]
+    return shlex.join([*words, *(["--skip-broken"] if options.skip_broken else [])])
+
+
+def in_bytes(number: float) -> str:
+    """Bytes as people say them.
+
+    Example:
+        >>> in_bytes(1536), in_bytes(25_300_000)
+        ('1.5 kB', '25 MB')
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            whole = unit == "bytes" or number >= 10
+            return f"{number:.0f} {unit}" if whole else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
 
 
 def _classes(facts: Facts, each: bool) -> str:
