@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from studies.command_line.check import in_bytes
+from studies.command_line.findings import in_bytes
 from studies.errors import UsageError
 
 DONE = 0
