@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
@@ -147,7 +147,7 @@ def default_image_size(name: str, options: Reading | None = None) -> int | None:
     sides = []
     for file in files[:: -(-len(files) // _LOOKED_AT)]:
         with suppress(UnreadableImage):  # it is told where the images are prepared
-            sides.append(min(dimensions(file, str(file))))
+            sides.append(min(dimensions(file, file)))
     return SMALL if sides and median(sides) < _BETWEEN else LARGE
 
 
@@ -166,9 +166,11 @@ class _Found:
             return
         named = ", ".join(f"{name} ({reason})" for name, reason in broken.first[:_NAMED])
         more = f" and {broken.count - _NAMED:,} more" if broken.count > _NAMED else ""
+        one = broken.count == 1
         raise UsageError(
-            f"The data set {self.info.name} has {broken.count:,} image{'s' * (broken.count > 1)} that "
-            f"cannot be read: {named}{more}; repair or remove them, or leave them out with --skip-broken."
+            f"The data set {self.info.name} has {broken.count:,} image{'' if one else 's'} that cannot "
+            f"be read: {named}{more}; repair or remove {'it' if one else 'them'}, or leave "
+            f"{'it' if one else 'them'} out with --skip-broken."
         )
 
 
@@ -183,7 +185,9 @@ def _find(
 
     options, size, place = options or Options(), _size(image_size), cache_folder(cache)
     source = find(name, size, options, place)
-    folder, info = prepared(place, name, [source.key, size], source.build, source.label)
+    # With other findings to tell, data are prepared again.
+    key = [source.key, size, [field.name for field in fields(Facts)]]
+    folder, info = prepared(place, name, key, source.build, source.label)
     facts = replace(facts_of(info), left_out=source.left_out, notes=source.notes)
     return _Found(folder, DatasetInfo.from_dict({**info, "name": name}), facts, options)
 

@@ -148,13 +148,14 @@ def find_twins(
         earlier split; (name, name), with their classes, for each image whose label is not that of
         the first image that it equals.
     """
-    places = [(split, index) for split in hashes for index in range(len(hashes[split]))]
+    splits, starts = list(hashes), np.cumsum([0, *(len(rows) for rows in hashes.values())])
     rows = np.concatenate(list(hashes.values()))
     _, number, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     number = number.ravel()
     twins: dict[int, list[tuple[str, int]]] = {}
     for place in np.flatnonzero(counts[number] > 1):
-        twins.setdefault(int(number[place]), []).append(places[place])
+        split = int(np.searchsorted(starts, place, side="right")) - 1
+        twins.setdefault(int(number[place]), []).append((splits[split], int(place - starts[split])))
     in_two_splits, of_two_labels = [], []
     for same in twins.values():
         for rank, other in enumerate(same[1:]):

@@ -37,14 +37,14 @@ class Digests:
         cache: the cache's folder.
 
     Example:
-        >>> Digests(cache_folder()).of("my photos", [Path("a.jpg"), Path("b.jpg")])
+        >>> Digests(cache_folder()).of("my photos", ["a.jpg", "b.jpg"])
         ['9f86d08...', '60303ae...']
     """
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / INDEX
 
-    def of(self, name: str, files: Sequence[Path]) -> list[str]:
+    def of(self, name: str, files: Sequence[str]) -> list[str]:
         """The digests of files; of one that cannot be read, the reason in words instead.
 
         Args:
@@ -65,7 +65,7 @@ class Digests:
         self._remember([(*keys[i], result[i]) for i in new if _lasts(keys[i], result[i])])
         return result
 
-    def _known(self, files: Sequence[Path]) -> dict[Key, str]:
+    def _known(self, files: Sequence[str]) -> dict[Key, str]:
         def ask(database: sqlite3.Connection) -> dict[Key, str]:
             found = {}
             for start in range(0, len(files), _AT_ONCE):
@@ -94,7 +94,7 @@ class Digests:
             return instead
 
 
-def _key(file: Path) -> Key | str:
+def _key(file: str) -> Key | str:
     """A file's path and stamp, or why it cannot be read."""
     try:
         return (os.fsencode(file), *stamp(file))
@@ -102,7 +102,7 @@ def _key(file: Path) -> Key | str:
         return f"{_UNREADABLE}: {error.strerror}"
 
 
-def _digest(file: Path) -> str:
+def _digest(file: str) -> str:
     try:
         return file_digest(file)
     except OSError as error:

@@ -22,7 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from studies.data.images import is_image
-from studies.data.listing import Listing, by_pattern, in_words, numbered, printable, relative
+from studies.data.listing import (
+    Listing,
+    by_pattern,
+    file_names,
+    in_words,
+    numbered,
+    printable,
+    relative,
+)
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
 from studies.data.splits import SPLITS, split_called
@@ -31,7 +39,7 @@ from studies.errors import UsageError
 GROUPS_FILE = "groups.csv"
 _FOREIGN = "__MACOSX"  # what macOS packs beside the files themselves
 
-Classes = dict[str, list[Path]]  # class -> files
+Classes = dict[str, list[str]]  # class -> files
 
 
 def list_folder(name: str, options: Reading) -> Listing:
@@ -75,6 +83,7 @@ def list_folder(name: str, options: Reading) -> Listing:
         root=root,
         class_names=[printable(c) for c in classes],
         files=files,
+        names=file_names(files, root),
         labels=labels,
         left_out=scan.left_out(found),
     )
@@ -91,7 +100,7 @@ class _Entries:
 
     folders: list[Path] = field(default_factory=list)  # in an order that no file system decides
     links: list[Path] = field(default_factory=list)  # those of them that are links
-    images: list[Path] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -107,9 +116,10 @@ class _Scan:
             self.seen[folder] = self._look(folder)
         return self.seen[folder]
 
-    def images(self, folder: Path) -> list[Path]:
+    def images(self, folder: Path) -> list[str]:
         """The image files in a folder and all folders below it, in alphabetical order."""
-        result, waiting = [], [folder]
+        result: list[str] = []
+        waiting = [folder]
         while waiting:
             entries = self.look(waiting.pop())
             result += entries.images
@@ -141,26 +151,26 @@ class _Scan:
         result = _Entries()
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                path = Path(entry.path)
                 if _is_folder(entry):
                     if entry.name.startswith("."):
                         result.left_out["hidden folder"] += 1
                     elif entry.name == _FOREIGN:
                         result.left_out[_FOREIGN] += 1
                     else:
+                        path = Path(entry.path)
                         result.folders.append(path)
                         if entry.is_symlink():
                             self._refuse_circle(path)
                             result.links.append(path)
                 elif entry.name.startswith("."):
                     result.left_out["hidden file"] += 1
-                elif path == self.root / GROUPS_FILE:
+                elif entry.name == GROUPS_FILE and folder == self.root:
                     continue
                 elif not is_image(entry.name):
-                    ending = path.suffix.lower()
+                    ending = os.path.splitext(entry.name)[1].lower()
                     result.left_out[printable(ending) or "file without an ending"] += 1
                 elif entry.is_symlink() or entry.is_file():  # a link to nowhere is a broken image
-                    result.images.append(path)
+                    result.images.append(entry.path)
                 else:
                     result.left_out["pipe or device"] += 1
         return result
@@ -169,7 +179,7 @@ class _Scan:
         target, here = link.resolve(), link.parent.resolve()
         if target == here or target in here.parents:
             raise UsageError(
-                f"The link {printable(relative(link, self.root))} in the image folder "
+                f"The link {printable(relative(str(link), self.root))} in the image folder "
                 f"{printable(str(self.root))} leads to a folder above itself: remove the link."
             )
 

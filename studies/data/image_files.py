@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +29,7 @@ class ImageFiles(DecodedSource):
         self.class_names = listing.class_names
         self.labels = listing.labels
         self.groups = listing.groups or {}
-        self.names = file_names(listing)
+        self.names = listing.names
         self._files = listing.files
         self._wanted, self._fit = size, fit
         self._first: ImageSize | None = None
@@ -56,11 +54,6 @@ class ImageFiles(DecodedSource):
         raise UsageError(f"None of the images of {self.name} can be read: check the files.")
 
 
-def file_names(listing: Listing) -> dict[str, list[str]]:
-    """split -> the files' paths from the listing's root, fit to be printed."""
-    return {s: [listing.file_name(file) for file in files] for s, files in listing.files.items()}
-
-
 def content_key(listing: Listing, digests: Digests) -> str:
     """A hash of all that decides the data, wherever its folder lies.
 
@@ -70,10 +63,10 @@ def content_key(listing: Listing, digests: Digests) -> str:
         listing: the files.
         digests: gives the hashes of contents.
     """
-    files: Sequence[Path] = [file for files in listing.files.values() for file in files]
+    files = [file for files in listing.files.values() for file in files]
     contents = iter(digests.of(listing.name, files))
     whole = hashlib.sha256(json.dumps(listing.class_names).encode())
-    for split, names in file_names(listing).items():
+    for split, names in listing.names.items():
         groups = listing.groups[split] if listing.groups else np.full(len(names), -1)
         for name, label, group in zip(names, listing.labels[split], groups, strict=True):
             line = [split, name, int(label), int(group), next(contents)]

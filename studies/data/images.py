@@ -7,13 +7,14 @@ is decoded at a part of its size, so that no image takes gigabytes.
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -62,13 +63,13 @@ class Decoded(NamedTuple):
     size: ImageSize
 
 
-def is_image(path: str | PurePath) -> bool:
+def is_image(path: str | os.PathLike[str]) -> bool:
     """Whether a file's name ends as those of images do that Pillow reads."""
-    return PurePath(path).suffix.lower() in _kinds()[1]
+    return os.path.splitext(path)[1].lower() in _kinds()[1]
 
 
 def decode(
-    data: Path | bytes,
+    data: str | Path | bytes,
     name: str,
     size: ImageSize | None,
     channels: int = 3,
@@ -110,7 +111,7 @@ def decode(
         raise UnreadableImage(name, _reason(error, data)) from error
 
 
-def dimensions(path: Path, name: str) -> ImageSize:
+def dimensions(path: str | Path, name: str) -> ImageSize:
     """The size (H, W) in pixels of an image file, turned upright; its pixels are not decoded.
 
     Args:
@@ -172,8 +173,8 @@ def _kinds() -> tuple[list[str], frozenset[str]]:
     return formats, frozenset(e for e, name in endings.items() if name in {*formats, "MPO"})
 
 
-def _open(data: Path | bytes) -> Image.Image:
-    def source() -> io.BytesIO | Path:
+def _open(data: str | Path | bytes) -> Image.Image:
+    def source() -> io.BytesIO | str | Path:
         return io.BytesIO(data) if isinstance(data, bytes) else data
 
     try:
@@ -307,10 +308,10 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _reason(error: Exception, data: Path | bytes) -> str:
+def _reason(error: Exception, data: str | Path | bytes) -> str:
     """Why an image could not be read, in one line."""
     if isinstance(error, Image.UnidentifiedImageError):  # its own words name an object in memory
-        empty = not data if isinstance(data, bytes) else data.stat().st_size == 0
+        empty = not data if isinstance(data, bytes) else os.path.getsize(data) == 0
         return "the file is empty" if empty else "it is not an image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -22,7 +22,8 @@ class Listing:
         name: "folder:PATH" or "csv:FILE".
         root: the folder that names are relative to.
         class_names: one a label, label 0 first.
-        files: split -> paths; "train" alone where there are no splits.
+        files: split -> absolute paths; "train" alone where there are no splits.
+        names: split -> the files' paths from the root, fit to be printed.
         labels: split -> (N,) int64.
         groups: split -> (N,) int64, -1 for images on their own; None where nothing names groups.
         grouped_by: what does: "groups.csv", "--groups" or "the column group".
@@ -33,20 +34,22 @@ class Listing:
     name: str
     root: Path
     class_names: list[str]
-    files: dict[str, list[Path]]
+    files: dict[str, list[str]]
+    names: dict[str, list[str]]
     labels: dict[str, np.ndarray]
     groups: dict[str, np.ndarray] | None = None
     grouped_by: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
 
-    def file_name(self, file: Path) -> str:
-        """A file's path from the root, fit to be printed."""
-        return printable(relative(file, self.root))
-
     def grouped(self, groups: dict[str, np.ndarray], by: str, *notes: str) -> Listing:
         """The listing with groups, and what gave them."""
         return replace(self, groups=groups, grouped_by=by, notes=(*self.notes, *notes))
+
+
+def file_names(files: Mapping[str, Sequence[str]], root: Path) -> dict[str, list[str]]:
+    """split -> the files' paths from a folder, fit to be printed."""
+    return {split: [printable(relative(f, root)) for f in paths] for split, paths in files.items()}
 
 
 def numbered(groups: Mapping[str, Sequence[str | None]]) -> dict[str, np.ndarray]:
@@ -60,7 +63,7 @@ def numbered(groups: Mapping[str, Sequence[str | None]]) -> dict[str, np.ndarray
 
 
 def by_pattern(
-    pattern: re.Pattern[str], files: Mapping[str, Sequence[Path]], root: Path, name: str
+    pattern: re.Pattern[str], files: Mapping[str, Sequence[str]], root: Path, name: str
 ) -> dict[str, np.ndarray]:
     """Groups of files by a regular expression; see `Options.groups`.
 
@@ -68,7 +71,7 @@ def by_pattern(
         UsageError: it fits no file.
     """
 
-    def group(file: Path) -> str | None:
+    def group(file: str) -> str | None:
         match = pattern.search(relative(file, root))
         return match[1] if match else None
 
@@ -82,9 +85,11 @@ def by_pattern(
     return numbered(found)
 
 
-def relative(file: Path, root: Path) -> str:
+def relative(file: str, root: Path) -> str:
     """A file's path from a folder, with slashes; with dots where it lies elsewhere."""
-    return Path(os.path.relpath(file, root)).as_posix()
+    above = f"{root}{os.sep}"
+    path = file[len(above) :] if file.startswith(above) else os.path.relpath(file, root)
+    return path.replace(os.sep, "/")
 
 
 def printable(text: str) -> str:
@@ -94,6 +99,8 @@ def printable(text: str) -> str:
         >>> printable("two\\nlines.jpg")
         'two\\\\nlines.jpg'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

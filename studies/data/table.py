@@ -13,11 +13,12 @@ the labels in alphabetical order.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
-from studies.data.listing import Listing, by_pattern, numbered, printable
+from studies.data.listing import Listing, by_pattern, file_names, numbered, printable
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
 from studies.data.splits import NAMES, SPLITS, split_called
@@ -56,12 +57,16 @@ def list_table(name: str, options: Reading) -> Listing:
     _check(table, found, classes)
     number = {label: n for n, label in enumerate(classes)}
     root = path.parent
-    files = {s: [root / file for file, _, _ in rows] for s, rows in found.items()}
+    files = {
+        s: [os.path.normpath(os.path.join(root, file)) for file, _, _ in rows]
+        for s, rows in found.items()
+    }
     result = Listing(
         name=name,
         root=root,
         class_names=[printable(label) for label in classes],
         files=files,
+        names=file_names(files, root),
         labels={s: np.array([number[row[1]] for row in r], np.int64) for s, r in found.items()},
     )
     if pattern is not None:

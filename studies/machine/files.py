@@ -34,13 +34,13 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     return whole.hexdigest()
 
 
-def stamp(path: Path) -> tuple[int, int, int]:
+def stamp(path: str | Path) -> tuple[int, int, int]:
     """What changes with a file's content: its size in bytes, and when content and entry changed (ns).
 
     Raises:
         OSError: as of `file_digest`.
     """
-    status = path.stat()
+    status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
         raise OSError(None, "it is no file", str(path))
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns

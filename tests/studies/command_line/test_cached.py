@@ -39,7 +39,7 @@ def test_entries_are_listed_with_size_last_use_and_name(studies, tmp_path):
     first, *lines = out.splitlines()
     assert code == 0 and first.startswith(f"{tmp_path / 'cache'}: 3 entries, ")
     assert len(lines) == 3
-    (eight,) = [line for line in lines if "1.5 MB" in line]  # 8,000 images of 8x8x3
+    (eight,) = [line for line in lines if "1.7 MB" in line]  # 8,000 images of 8x8x3, labels, groups
     assert (
         "shapes-1000-" in eight and "last used today" in eight and eight.endswith("  shapes:1000")
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ def files(tmp_path):
     paths = [tmp_path / f"{number}.jpg" for number in range(1200)]
     for number, path in enumerate(paths):
         path.write_bytes(f"content {number}".encode())
-    return paths
+    return [str(path) for path in paths]
 
 
 @pytest.fixture
@@ -34,14 +35,14 @@ def unread(monkeypatch):
 
 def test_a_second_look_reads_nothing(tmp_path, files, later, monkeypatch):
     first = Digests(tmp_path / "cache").of("mine", files)
-    assert first == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    assert first == [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
     unread(monkeypatch)
     assert Digests(tmp_path / "cache").of("mine", files) == first
 
 
 def test_what_has_changed_is_read_again(tmp_path, files, later):
     first = Digests(tmp_path / "cache").of("mine", files)
-    files[3].write_bytes(b"CONTENT 3")  # of the same size
+    Path(files[3]).write_bytes(b"CONTENT 3")  # of the same size
     os.utime(files[4], (1, 1))
     second = Digests(tmp_path / "cache").of("mine", files)
     assert second[3] == hashlib.sha256(b"CONTENT 3").hexdigest()
@@ -57,10 +58,10 @@ def test_what_may_still_change_within_a_tick_is_not_remembered(tmp_path, files, 
 
 def test_files_that_cannot_be_read_are_told_and_not_remembered(tmp_path, files, later):
     nowhere = tmp_path / "nowhere.jpg"
-    told = Digests(tmp_path / "cache").of("mine", [files[0], nowhere])
+    told = Digests(tmp_path / "cache").of("mine", [files[0], str(nowhere)])
     assert told[1] == "unreadable: No such file or directory"
     nowhere.write_bytes(b"here")
-    again = Digests(tmp_path / "cache").of("mine", [files[0], nowhere])
+    again = Digests(tmp_path / "cache").of("mine", [files[0], str(nowhere)])
     assert again == [told[0], hashlib.sha256(b"here").hexdigest()]
 
 
@@ -80,6 +81,5 @@ def test_names_need_not_be_text(tmp_path, later):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
     with open(path, "wb") as file:
         file.write(b"x")
-    place = type(tmp_path)(path)
     for _ in range(2):
-        assert Digests(tmp_path / "cache").of("mine", [place]) == [hashlib.sha256(b"x").hexdigest()]
+        assert Digests(tmp_path / "cache").of("mine", [path]) == [hashlib.sha256(b"x").hexdigest()]

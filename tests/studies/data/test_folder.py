@@ -301,6 +301,24 @@ def test_a_moved_folder_is_the_same_data_and_is_not_read_again(tmp_path, opened,
         assert again.info.name == f"folder:{path}"
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    """By a system call that fails: the super-user may read everything."""
+    for name in ("a", "b"):
+        add(tmp_path / "images" / name)
+    look = os.scandir
+
+    def scandir(folder):
+        if folder == tmp_path / "images" / "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(
+        UsageError, match=r"cannot be read \(Permission denied: .*images/b\): check its permissions"
+    ):
+        listed(tmp_path)
+
+
 def test_groups_come_from_a_file_in_the_folder(tmp_path, opened):
     for first, name in ((0, "a"), (100, "b")):
         add(tmp_path / "images" / name, 20, first=first)
