@@ -12,8 +12,9 @@ from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
-from keras_vit.weights.position import fit_position_embedding
+from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
+    DISTILLATION_HEAD,
     HEAD,
     POSITION,
     REPRESENTATION,
@@ -103,20 +104,21 @@ def assign_checkpoint(
     check_agreement(config, checkpoint, head, allow_activation_mismatch)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
-    values, where = {}, f"{checkpoint.path} ({checkpoint.format.source})"
+    values, entries = {}, None
+    where = f"{checkpoint.path} ({checkpoint.format.source})"
     for ours, slot in places.items():
         array = take_part(checkpoint.arrays[slot.name], slot.part)
         value = slot.layout.to_ours(array, model_sizes(config))
         if ours == POSITION:
+            old = grid or checkpoint.grid
+            count, _ = slots_and_grid(value.shape[1], model.grid, old, checkpoint.slots)
+            entries = value[:, :count]
             value = fit_position_embedding(
-                value,
-                model.grid,
-                model.num_prefix_tokens,
-                grid or checkpoint.grid,
-                checkpoint.expects_class_slot,
-                interpolation,
+                value, model.grid, model.num_slots, old, checkpoint.slots, interpolation
             )
         values[ours] = value
+    if entries is not None and not model.num_slots:
+        fold_slots(values, entries)
     check_finite({_origin(checkpoint, places[ours].name): values[ours] for ours in values}, where)
     warn_of_zero_head(values, where, stacklevel=3)
     # Nothing is assigned before everything fits.
@@ -161,7 +163,7 @@ def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
     nameless = [ours for ours, slot in slots.items() if slot is None]
     given = set(arrays)
     if head == "replace":
-        for ours in (*HEAD, *REPRESENTATION):
+        for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION):
             slot = checkpoint.format.slot(ours)
             if slot is None:
                 continue
@@ -217,7 +219,7 @@ def _names_error(model, checkpoint, lists, head):
 
 
 def _only_the_head(checkpoint, lists):
-    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *REPRESENTATION)]
+    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION)]
     names = [slot.name for slot in slots if slot is not None]
     origins = tuple({*names, *(_origin(checkpoint, name) for name in names)})
     return all(name.split(" is ")[0] in origins for found in lists.values() for name in found)

@@ -16,9 +16,13 @@ import numpy as np
 from keras_vit.weights.description import Description
 
 HEAD = ("head/kernel", "head/bias")
+DISTILLATION_HEAD = ("distillation_head/kernel", "distillation_head/bias")
 REPRESENTATION = ("pre_logits/kernel", "pre_logits/bias")
 POSITION = "position_embedding/position_embedding"
 CLASS_TOKEN = "class_token/class_token"
+DISTILLATION_TOKEN = "distillation_token/class_token"
+REGISTERS = "registers/registers"
+PREFIX_TOKENS = (CLASS_TOKEN, DISTILLATION_TOKEN, REGISTERS)  # in the order of the tokens
 
 
 class Sizes(NamedTuple):
@@ -98,6 +102,7 @@ class Format:
 
     source: str
     family: str
+    title: str  # what to call it in sentences
     rules: tuple[Rule, ...]
     leaves: Mapping[str, str]
     layouts: Mapping[str, Mapping[str, Layout]]
@@ -114,6 +119,8 @@ class Format:
     described: Callable[[dict, dict], Description] = lambda configurations, arrays: Description()
     # the config.json with which the project builds the model, from its arguments and grid
     configuration: Callable[[dict, tuple | None], dict | None] = lambda arguments, grid: None
+    # Arrays that the project's files have and a model of ours does not, put beside those to write.
+    completed: Callable[[dict, dict], dict] = lambda arrays, config: arrays
 
     def slot(self, name: str) -> Slot | None:
         """Returns where the weight `name` of ours lies; None if the format has no place for it."""

@@ -16,7 +16,7 @@ error and the slope at x_L are what measurements fix best, the rest is what they
     LIMIT   logit of e_inf / e(x_L)
     BEND    log a
     NOISE   log of the standard deviation of one result's log error
-    MISFIT  log of the standard deviation, for each e-fold of images, of what no member describes
+    MISFIT  log of the standard deviation by which the slope strays from a member's in an e-fold
 
 Reference: Alabdulmohsin, Neyshabur, Zhai, "Revisiting Neural Scaling Laws in Language and Vision",
 NeurIPS 2022, arXiv 2209.06640.

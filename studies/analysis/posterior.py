@@ -1,9 +1,10 @@
 """Members of the family of scaling laws, drawn in proportion to how well they explain a curve.
 
-The mean log error at size x is a member's log error plus a misfit, which wanders like a Brownian
-motion in log x away from the largest size, plus noise. So a member has to describe the curve near
-its end, from where one forecasts, best; and a forecast's doubt grows with its reach by as much as
-the curve has been seen to leave the family.
+The mean log error at size x is a member's log error, plus a misfit, plus noise. The misfit is 0 at
+the largest size, and away from it its slope wanders like a Brownian motion in log x: a member has to
+describe the curve near its end, from where one forecasts, best; and a forecast's doubt grows with
+its reach by as much as the curve has been seen to leave the family. Where there are many sizes the
+slope may also have jumped once, at a size that the curve decides: a break.
 
 Members are drawn by adaptive importance sampling (Cappé et al., "Adaptive importance sampling in
 general mixture classes", 2008, arXiv 0710.4242), tempered as long as few members carry all weight.
@@ -26,6 +27,10 @@ _ROUNDS = (6, 24)  # at least, at most
 _KEPT = 4  # latest rounds that members are drawn from
 _FREEDOM = 5.0  # of the Student proposals: heavier tails than any posterior here
 
+_SIZES_FOR_A_BREAK = 10  # fewer do not tell a break from a bend
+_BREAK = 0.2  # how probable a break is beforehand
+_JUMP = 0.3  # standard deviation of the slope's jump: about as much as slopes differ
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -36,6 +41,7 @@ class Posterior:
         mode: (6,) the most probable one that was met.
         knots: (K,) ascending log sizes, in units of the largest size.
         misfit: (M, K) each member's misfit there; 0 at the largest size.
+        broken: (M,) index of the size at which the slope jumps; -1 where it does not.
         chance_error: error of guessing.
         evidence: log of the probability of the curve, up to a constant that depends on it alone.
     """
@@ -44,6 +50,7 @@ class Posterior:
     mode: np.ndarray
     knots: np.ndarray
     misfit: np.ndarray
+    broken: np.ndarray
     chance_error: float
     evidence: float
 
@@ -110,8 +117,10 @@ def draw(
     mode = members[np.argmax(log_p)]
     members = members[rng.permutation(picks)]
     knots = _knots(curve.log_x)
-    misfit = _misfits(members, curve, chance_error, knots, rng)
-    return Posterior(members, mode, knots, misfit, chance_error, evidence)
+    residual = curve.means - family.log_error(members, curve.log_x, chance_error)
+    broken = _draw_break(members, residual, curve, rng)
+    misfit = _draw_misfit(members, residual, broken, curve, knots, rng)
+    return Posterior(members, mode, knots, misfit, broken, chance_error, evidence)
 
 
 def _start(curve: Curve, chance_error: float, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
@@ -134,21 +143,59 @@ def _log_posterior(
     inside = np.all((members > family.LOWER) & (members < family.UPPER), axis=1)
     members = np.clip(members, family.LOWER, family.UPPER)
     residual = curve.means - family.log_error(members, curve.log_x, chance_error)
-    variance, misfit = np.exp(2.0 * members[:, NOISE]), np.exp(2.0 * members[:, MISFIT])
-    log_likelihood = np.zeros(len(members))
-    mean_misfit, doubt = np.zeros(len(members)), np.zeros(len(members))
-    for i in range(len(curve.sizes) - 1, -1, -1):  # Kalman filter from the largest size downwards
-        if i + 1 < len(curve.sizes):
-            doubt = doubt + misfit * (curve.log_x[i + 1] - curve.log_x[i])
-        total = doubt + variance / curve.counts[i]
-        surprise = residual[:, i] - mean_misfit
-        log_likelihood -= 0.5 * (np.log(total) + surprise**2 / total)
-        mean_misfit = mean_misfit + doubt / total * surprise
-        doubt = doubt * (1.0 - doubt / total)
+    log_likelihood = np.logaddexp.reduce(_log_likelihoods(members, residual, curve), axis=0)
     squares, freedom = curve.scatter
     if freedom > 0:
-        log_likelihood -= freedom * members[:, NOISE] + 0.5 * squares / variance
+        log_likelihood -= freedom * members[:, NOISE]
+        log_likelihood -= 0.5 * squares * np.exp(-2.0 * members[:, NOISE])
     return np.where(inside, log_prior + log_likelihood, -np.inf)
+
+
+def _breaks(curve: Curve) -> np.ndarray:
+    """Sizes, by index, at which the slope may jump: three and more below, four and more above."""
+    count = len(curve.sizes)
+    return np.arange(4, count - 3) if count >= _SIZES_FOR_A_BREAK else np.arange(0)
+
+
+def _log_likelihoods(members: np.ndarray, residual: np.ndarray, curve: Curve) -> np.ndarray:
+    """(1 + breaks, M): of the means, without a break and with one at each place, times its prior.
+
+    A Kalman filter from the largest size downwards; its state is the misfit and its slope.
+    """
+    breaks = _breaks(curve)
+    variance = np.exp(2.0 * members[:, NOISE])
+    wander = np.exp(2.0 * members[:, MISFIT])
+    shape = (1 + len(breaks), len(members))
+    misfit, slope, doubt, both, doubt_slope, log_p = (np.zeros(shape) for _ in range(6))
+    for i in range(len(curve.sizes) - 1, -1, -1):
+        if i + 1 < len(curve.sizes):
+            doubt_slope[1:][breaks == i + 1] += _JUMP**2
+            step = curve.log_x[i + 1] - curve.log_x[i]
+            misfit = misfit + step * slope
+            doubt = doubt + step * (2.0 * both + step * doubt_slope) + wander * step**3 / 3.0
+            both = both + step * doubt_slope + wander * step**2 / 2.0
+            doubt_slope = doubt_slope + wander * step
+        total = doubt + variance / curve.counts[i]
+        surprise = residual[:, i] - misfit
+        log_p -= 0.5 * (np.log(total) + surprise**2 / total)
+        gain, gain_slope = doubt / total, both / total
+        misfit, slope = misfit + gain * surprise, slope + gain_slope * surprise
+        doubt_slope = doubt_slope - gain_slope * both
+        doubt, both = doubt * (1.0 - gain), both * (1.0 - gain)
+    if len(breaks):
+        log_p[0] += np.log(1.0 - _BREAK)
+        log_p[1:] += np.log(_BREAK / len(breaks))
+    return log_p
+
+
+def _draw_break(
+    members: np.ndarray, residual: np.ndarray, curve: Curve, rng: np.random.Generator
+) -> np.ndarray:
+    """(M,) index of the size at which each member's slope jumps, -1 for none."""
+    log_p = _log_likelihoods(members, residual, curve)
+    edges = np.cumsum(np.exp(log_p - log_p.max(axis=0)), axis=0)
+    picks = np.sum(edges < rng.random(len(members)) * edges[-1], axis=0)
+    return np.append(-1, _breaks(curve))[picks]
 
 
 def _propose(
@@ -191,38 +238,50 @@ def _knots(log_x: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([below, log_x, *between, beyond]))
 
 
-def _misfits(
+def _draw_misfit(
     members: np.ndarray,
+    residual: np.ndarray,
+    broken: np.ndarray,
     curve: Curve,
-    chance_error: float,
     knots: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Each member's misfit at the knots, drawn given the observations: (M, K)."""
-    residual = curve.means - family.log_error(members, curve.log_x, chance_error)
-    variance, step = np.exp(2.0 * members[:, NOISE]), np.exp(2.0 * members[:, MISFIT])
+    """Each member's misfit at the knots, drawn given the observations: (M, K).
+
+    A path is drawn without looking at the observations, and then moved by what their distances
+    from it say (Matheron's rule).
+    """
     count, last = len(members), int(np.searchsorted(knots, 0.0))
-    measured = {int(np.searchsorted(knots, x)): i for i, x in enumerate(curve.log_x)}
-    normal = rng.standard_normal((count, len(knots)))
-    out = np.zeros((count, len(knots)))
-    gaps = np.diff(knots)
-    out[:, last + 1 :] = np.cumsum(
-        np.sqrt(step[:, None] * gaps[last:]) * normal[:, last + 1 :], axis=1
-    )
-    mean, doubt = np.zeros(count), np.zeros(count)
-    filtered = {}
-    for k in range(last, -1, -1):  # the filter of `_log_posterior`, with stops at every knot
-        if k < last:
-            doubt = doubt + step * gaps[k]
-        if k in measured:
-            i = measured[k]
-            gain = doubt / (doubt + variance / curve.counts[i])
-            mean, doubt = mean + gain * (residual[:, i] - mean), doubt * (1.0 - gain)
-        filtered[k] = mean, doubt
-    out[:, 0] = mean + np.sqrt(doubt) * normal[:, 0]
-    for k in range(1, last):  # and back up, each knot given the one below it
-        mean, doubt = filtered[k]
-        gain = doubt / (doubt + step * gaps[k - 1])
-        out[:, k] = mean + gain * (out[:, k - 1] - mean)
-        out[:, k] += np.sqrt(doubt * (1.0 - gain)) * normal[:, k]
-    return out
+    wander = np.exp(members[:, MISFIT])[:, None]
+    variance = np.exp(2.0 * members[:, NOISE])[:, None] / curve.counts  # (M, I)
+    below = -knots[last::-1]  # distances from the largest size, ascending, the first is 0
+    path = wander * _integrated_walk(rng, count, below)
+    where = np.searchsorted(below, -curve.log_x)  # of the measured sizes
+    distance = -curve.log_x[broken]  # of the break
+    jump = np.where(broken >= 0, _JUMP, 0.0)[:, None]
+    tail = jump * np.maximum(below - distance[:, None], 0.0)  # (M, K'), of a unit jump
+    path += tail * rng.standard_normal((count, 1))
+    shared = wander[:, :, None] ** 2 * _covariance(below, below[where])
+    shared = shared + tail[:, :, None] * tail[:, None, where]  # (M, K', I)
+    total = shared[:, where] + variance[:, :, None] * np.eye(len(where))
+    noise = np.sqrt(variance) * rng.standard_normal(variance.shape)
+    off = np.linalg.solve(total, (residual - path[:, where] - noise)[:, :, None])
+    path += (shared @ off)[:, :, 0]
+    beyond = wander * _integrated_walk(rng, count, knots[last:])
+    return np.concatenate([path[:, :0:-1], beyond], axis=1)
+
+
+def _integrated_walk(rng: np.random.Generator, count: int, at: np.ndarray) -> np.ndarray:
+    """Integrals (count, K) of Brownian motions from at[0], where they and their slopes are 0."""
+    steps = np.diff(at)
+    one, two = rng.standard_normal((2, count, len(steps)))
+    slope = np.cumsum(np.sqrt(steps) * one, axis=1)
+    before = np.concatenate([np.zeros((count, 1)), slope[:, :-1]], axis=1)
+    rise = steps * before + steps**1.5 * (one / 2.0 + two / np.sqrt(12.0))
+    return np.concatenate([np.zeros((count, 1)), np.cumsum(rise, axis=1)], axis=1)
+
+
+def _covariance(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Of the integral of a Brownian motion at distances u and v: (U, V)."""
+    small, large = np.minimum(u[:, None], v), np.maximum(u[:, None], v)
+    return small**2 * (3.0 * large - small) / 6.0

@@ -29,11 +29,12 @@ class Prior:
         limit: logit of e_inf / e(largest size).
         bend: log of a.
         noise: log of the standard deviation of one result's log error.
-        misfit: log of the standard deviation of the misfit over one e-fold of images.
+        misfit: log of the standard deviation by which the slope strays from the family's in an
+            e-fold of images.
         shift: log of the ratio of the standard deviation of a seed's shift of its whole curve to
             `noise`.
-        fresh: log of the standard deviation of what a new measurement has beyond a published curve,
-            whose points may be smoothed.
+        fresh: log of the ratio of a new measurement's noise to `noise`, for published curves, whose
+            points may be smoothed.
     """
 
     exponent: Normal

@@ -102,7 +102,7 @@ def fit_scaling_law(
     posterior = draw(curve, chance_error, prior, rng, members)
     noise = np.exp(posterior.members[:, family.NOISE])
     shift = np.zeros(members)
-    fresh = np.zeros(members)
+    fresh = np.ones(members)
     if curve.seeds is not None:
         shift = draw_shift(curve.shifts, curve, noise, prior, rng)
     elif curve.scatter[1] < 1:
@@ -121,7 +121,7 @@ class ScalingLaw:
         prior: what was known before.
         common: (I,) standard error of log error that all results share, at the measured sizes.
         shift: (M,) standard deviation of the seeds' shifts of their whole curves.
-        fresh: (M,) standard deviation that a new measurement has beyond the measured ones.
+        fresh: (M,) how many times as noisy as the measured ones a new measurement is.
         normals: (4, M) standard normal numbers, for what is not in the posterior.
     """
 
@@ -152,6 +152,10 @@ class ScalingLaw:
         notes = self.curve.notes
         if self.curve.seeds is not None and len(self.curve.seeds) < 2:
             notes += ("one seed only: how much seeds scatter is taken from other studies",)
+        broken = self.posterior.broken[self.posterior.broken >= 0]
+        if len(broken) > 0.5 * len(self.posterior.broken):
+            size = self.curve.sizes[int(np.median(broken))]
+            notes += (f"the slope seems to change near {size:,.0f} images: the law is that above",)
         return notes
 
     @property
@@ -185,7 +189,7 @@ class ScalingLaw:
             (low, high), arrays like `sizes`.
         """
         noise = np.exp(self.posterior.members[:, family.NOISE])
-        own = np.sqrt(noise**2 + self.shift**2 + self.fresh**2) * self.normals[2]
+        own = np.sqrt((noise * self.fresh) ** 2 + self.shift**2) * self.normals[2]
         return self._interval(sizes, level, own[:, None])
 
     def mean_interval(self, sizes: ArrayLike, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,8 @@ from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
-from studies.inspection import inspect as inspect_room
+from studies.inspection import inspect as inspection
+from studies.inspection import predict as prediction
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -42,6 +43,14 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+
+
+class KeepModels(StrEnum):
+    """Which trained models lie in the results folder."""
+
+    best = "best"
+    all = "all"
+    none = "none"
 
 
 class Fit(StrEnum):
@@ -160,6 +169,10 @@ def plan_or_run(
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
     workers: Annotated[int, _option("Trials at a time.")] = 1,
     threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    keep_models: Annotated[
+        KeepModels | None,
+        _option("Each model's best at the largest size (by default), all, or none."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         _option(
@@ -188,6 +201,7 @@ def plan_or_run(
         seeds=None if seeds is None else _seeds(seeds),
         steps=steps,
         backends=None if backend is None else _words(backend),
+        keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
         workers=workers,
         threads=threads,
@@ -232,13 +246,13 @@ def cached_data(
 
 @app.command(epilog=EXIT_CODES)
 def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Print how much of a results folder's study is done, and what failed."""
+    """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Write summary, report and figures of a results folder from its records."""
+    """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
@@ -304,10 +318,34 @@ def inspect(
     ] = None,
     results: Results = RUNS,
 ) -> None:
-    """Draw what a trained ViT attends to and what its embeddings have learned."""
+    """Draw what a trained ViT attends to and has learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(inspect_room.run, inspect_room.Options(**given))
+    _end(inspection.run, inspection.Options(**given))
+
+
+@app.command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A .keras file of a results folder's models/."),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
+    ],
+    csv: Annotated[Path | None, _option("The table's file (stdout by default).", "--csv")] = None,
+    all_classes: Annotated[
+        bool, _option("A column with the probability of each class.", "--all-classes")
+    ] = False,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+) -> None:
+    """Classify new images with a trained model.
+
+    One line an image: file, predicted, confidence.
+    """
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(prediction.run, prediction.Options(**given))
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:

@@ -42,6 +42,7 @@ class StudyOptions:
     seeds: int | str | None = None
     steps: int | None = None
     backends: list[str] | None = None
+    keep_models: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
     workers: int = 1
     threads: int | None = None

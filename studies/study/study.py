@@ -290,7 +290,7 @@ class Study(_Strict):
             that `run` writes, the command is what was typed; one a line if there were several.
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
-        image_size: pixels of the images' sides; by default 32 or 64 for folders of images, as these
+        image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
             are small or large, and the data's own elsewhere.
         reading: how the images are read.
         sizes: numbers of training images; "auto" follows the data, up to all of them.
@@ -298,6 +298,8 @@ class Study(_Strict):
         backends: on which every trial runs.
         recipe, evaluation: the same for all trials.
         models: by name.
+        keep_models: which trained models lie in the results folder: of each model the best seed at
+            the largest size, all of them or none; "best" by default.
         data: description of the prepared data; only in the study.toml that `run` writes.
 
     Example:
@@ -319,6 +321,7 @@ class Study(_Strict):
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
 
     @model_validator(mode="before")
