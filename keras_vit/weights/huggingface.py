@@ -19,6 +19,7 @@ from keras_vit.weights.huggingface_configuration import (
     bit_configuration,
     deit_configuration,
     described_bit,
+    described_dinov2,
     described_vit,
     dinov2_configuration,
     ijepa_configuration,
@@ -136,7 +137,7 @@ def _with_prefix(prefix):
     return exported
 
 
-def _first(*reasons: tuple[Callable[[dict], bool], str]):
+def first_reason(*reasons: tuple[Callable[[dict], bool], str]):
     """Returns the first reason that holds for a model's arguments, or None."""
 
     def obstacle(config):
@@ -170,16 +171,16 @@ def _classifier(*allowed):
     return (lambda c: c["classifier"] not in allowed, text)
 
 
-_VIT_OBSTACLE = _first(
+_VIT_OBSTACLE = first_reason(
     *_PLAIN, _classifier("token"), _NO_SCALE, _NO_REGISTERS, _NOT_DISTILLED, _SLOTS
 )
-_DEIT_OBSTACLE = _first(
+_DEIT_OBSTACLE = first_reason(
     *_PLAIN,
     (lambda c: not c["distilled"], "it has a distillation token"),
     _classifier("token", "distilled"),
     *(_NO_SCALE, _NO_REGISTERS, _SLOTS),
 )
-_IJEPA_OBSTACLE = _first(
+_IJEPA_OBSTACLE = first_reason(
     *_PLAIN,
     (lambda c: c["class_token"], "it has no class token"),
     _classifier("gap"),
@@ -227,7 +228,8 @@ def _bit_obstacle(config):
     return None if config["bottleneck"] else "transformers' BiT has bottleneck units only"
 
 
-def _vit_differences(config):
+def activation_differences(config):
+    """Says where transformers has no activation like the model's."""
     if activation_name(config["activation"]) is not None:
         return []
     return [f"it has no activation {config['activation']!r} and takes its own, 'gelu'"]
@@ -267,7 +269,7 @@ HUGGINGFACE_VIT = Format(
     activation="gelu",
     epsilon=1e-12,
     obstacle=_VIT_OBSTACLE,
-    differences=_vit_differences,
+    differences=activation_differences,
     described=described_vit,
     configuration=vit_configuration,
 )
@@ -298,7 +300,8 @@ HUGGINGFACE_DINOV2 = replace(
     canonical=_canonical(_LIVE_ATTENTION),
     exported=_with_prefix("dinov2"),
     epsilon=1e-6,
-    obstacle=_first(_NO_REGISTERS, *_DINOV2_REASONS),
+    obstacle=first_reason(_NO_REGISTERS, *_DINOV2_REASONS),
+    described=described_dinov2,
     configuration=dinov2_configuration,
     completed=_complete,
 )
@@ -309,7 +312,7 @@ HUGGINGFACE_DINOV2_WITH_REGISTERS = replace(
     recognises=_recognises(("embeddings.register_tokens",)),
     canonical=_canonical_with_registers,
     exported=_with_prefix("dinov2_with_registers"),
-    obstacle=_first(
+    obstacle=first_reason(
         (lambda c: c["registers"] == 0, "it has registers"),
         (lambda c: c["class_slot"], "its registers have no position embeddings"),
         *_DINOV2_REASONS,
