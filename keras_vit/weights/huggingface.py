@@ -25,9 +25,8 @@ from keras_vit.weights.huggingface_configuration import (
     ijepa_configuration,
     vit_configuration,
 )
-from keras_vit.weights.position import fold_slots
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
-from keras_vit.weights.rules import CLASS_TOKEN, POSITION, Format, Rule
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
+from keras_vit.weights.rules import POSITION, Format, Rule
 
 _EMBEDDINGS = (
     Rule("patch_embedding/projection", "embeddings.patch_embeddings.projection", "patches"),
@@ -114,15 +113,9 @@ def _bare(name):
 
 
 def _canonical_with_registers(arrays):
-    """The first position embedding is the class token's; the registers have none."""
     result = _canonical(_LIVE_ATTENTION)(arrays)
-    names = {CLASS_TOKEN: "embeddings.cls_token", POSITION: "embeddings.position_embeddings"}
-    if any(name not in result for name in names.values()):
-        return result  # an error will name what is missing
-    values = {ours: result[name][1] for ours, name in names.items()}
-    fold_slots(values, values[POSITION][:, :1])
-    values[POSITION] = values[POSITION][:, 1:]
-    return result | {name: (result[name][0], values[ours]) for ours, name in names.items()}
+    fold_class_position(result, "embeddings.cls_token", "embeddings.position_embeddings")
+    return result
 
 
 def _canonical_bit(arrays):

@@ -100,6 +100,18 @@ def test_masked_siamese_networks(rng, tmp_path):
     oracles.assert_close(files.outputs(model, images), expected)
 
 
+def test_tips(rng, tmp_path):
+    """transformers writes TIPS under its own names, which are like timm's."""
+    config = hf.Tipsv2VisionConfig(**DINOV2, num_register_tokens=1)
+    theirs = oracles.saved(hf.Tipsv2VisionModel(config), tmp_path)
+    assert "blocks.0.mlp.c_fc.weight" in load_file(tmp_path / "model.safetensors")
+    images = oracles.images(rng, 2, 12, 12, 3)
+    with pytest.warns(UserWarning):
+        model = keras_vit.from_checkpoint(tmp_path)
+    expected = oracles.outputs(theirs, images, "last_hidden_state")[:, 0]
+    oracles.assert_close(files.outputs(model, images), expected)
+
+
 @pytest.mark.parametrize("kind", ["clip", "siglip", "metaclip"])
 def test_the_image_tower_of_a_model_for_images_and_text(rng, tmp_path, kind):
     made = {
