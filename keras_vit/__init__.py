@@ -52,10 +52,6 @@ __all__ = sorted([*_HOMES, *_SUBPACKAGES])
 
 
 def __getattr__(name):
-    if name in __all__ and _HOMES.get(name) != "models.variants":
-        # Before any module of ours: Keras' loading imports those that it is to know, and could not
-        # while one of them is only half imported itself.
-        importlib.import_module("keras")
     if name in _SUBPACKAGES:
         return importlib.import_module(f"keras_vit.{name}")
     if name not in _HOMES:

@@ -55,8 +55,10 @@ def _gelu_quick(x):
 
 
 def _gelu_exact(x):
-    # JAX computes it from erfc, which costs XLA's CPU code twice as much as erf does. Only in half
-    # precision is erfc needed: there 1 + erf(x) would lose the negative side.
-    if keras.backend.backend() == "jax" and keras.backend.standardize_dtype(x.dtype) == "float32":
+    # JAX and TensorFlow compute it from erfc, which costs XLA's CPU code twice as much as erf does,
+    # and which ONNX does not have. Only in half precision is erfc needed: there 1 + erf(x) would
+    # lose the negative side.
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if keras.backend.backend() != "torch" and dtype == "float32":
         return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
     return keras.activations.gelu(x, approximate=False)

@@ -7,6 +7,7 @@ import keras
 
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
+from keras_vit.models.exporting import export
 from keras_vit.models.options import plain
 from keras_vit.models.preprocessing import Preprocessing
 
@@ -46,6 +47,26 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         if self.preprocessing is not None:
             config["preprocessing"] = asdict(self.preprocessing)
         return {**config, **self._what_trains()}
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Exports the model for inference, as `keras.Model.export` does, or says what would work.
+
+        The batch stays open on every backend, and an ONNX file is checked before this returns.
+
+        Args:
+            filepath: of the folder or file to write.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or `"torch"`.
+            verbose: False for silence.
+            input_signature: a list of one `keras.InputSpec`; None for the model's own input.
+            **kwargs: as of `keras.Model.export`.
+
+        Raises:
+            ImportError: where the backend needs a package for it that is not installed.
+            ValueError: if the ONNX file is invalid, which then is deleted, or would be of bfloat16.
+        """
+        export(self, super().export, filepath, format, verbose, input_signature, **kwargs)
 
     @classmethod
     def from_config(cls, config):

@@ -147,7 +147,8 @@ def _requests(options: Options) -> list[dict[str, Any]]:
         study = study_file.resolve(name, {})
         native, channels = INPUTS[study.dataset.partition(":")[0]]
         size = options.image_size or native
-        for entry in study.models.values():
+        for written in study.models.values():
+            entry = written.for_images(size, size)
             recipe: dict[str, Any] = {"dtype": options.dtype}
             if options.batch_size:
                 recipe["batch_size"] = options.batch_size
@@ -166,8 +167,7 @@ def _requests(options: Options) -> list[dict[str, Any]]:
 
 
 def _backends(text: str | None) -> list[str]:
-    from studies.running.runner import check_backends
-    from studies.study.study import BACKENDS
+    from studies.machine.backends import BACKENDS, check_backends
 
     if text is None:
         from importlib.util import find_spec
@@ -177,7 +177,7 @@ def _backends(text: str | None) -> list[str]:
     for name in names:
         if name not in BACKENDS:
             raise UsageError(f"unknown backend {name!r}; choose from {', '.join(BACKENDS)}")
-    check_backends(tuple(names))
+    check_backends(names)
     return names
 
 

@@ -16,9 +16,12 @@ import typer
 
 from studies.bench import bench as bench_room
 from studies.command_line import commands
+from studies.command_line.cached import CacheOptions, cache
+from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
-from studies.inspection import worker
+from studies.inspection import inspect as inspection
+from studies.inspection import predict as prediction
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -40,6 +43,22 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+
+
+class KeepModels(StrEnum):
+    """Which trained models lie in the results folder."""
+
+    best = "best"
+    all = "all"
+    none = "none"
+
+
+class Fit(StrEnum):
+    """How images of other proportions are made to fit."""
+
+    crop = "crop"
+    pad = "pad"
+    squash = "squash"
 
 
 class Dtype(StrEnum):
@@ -72,6 +91,22 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
+DATASETS = "shapes, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+FitOption = Annotated[
+    Fit | None,
+    _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
+]
+SkipBroken = Annotated[
+    bool, _option("Leave out images that cannot be read.", "--skip-broken", show_default=False)
+]
+Groups = Annotated[
+    str | None,
+    _option("Its first bracket, in a file's path, is what belongs together.", metavar="REGEX"),
+]
+Imports = Annotated[
+    list[str] | None,
+    _option("A module with builders for TFDS; may be repeated.", "--import", metavar="MODULE"),
+]
 
 app = typer.Typer(
     help="Learning curves, scaling laws and crossing points of image models.",
@@ -114,15 +149,19 @@ def plan_or_run(
     study: StudyName,
     name: Name = None,
     results: Results = RUNS,
-    dataset: Annotated[
-        str | None, _option("shapes, fashion_mnist, a TFDS name, or folder:PATH.", metavar="D")
-    ] = None,
+    dataset: Annotated[str | None, _option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
-    sizes: Annotated[str | None, _option("Numbers of training images.", metavar="N,N")] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+    sizes: Annotated[
+        str | None, _option("Numbers of training images, or auto.", metavar="N,N")
+    ] = None,
     models: Annotated[
         str | None, _option("The study's entries or published names.", metavar="A,B")
     ] = None,
-    seeds: Annotated[int | None, _option("Number of seeds.")] = None,
+    seeds: Annotated[str | None, _option("Number of seeds, or auto.", metavar="N")] = None,
     steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
     backend: Annotated[
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
@@ -130,6 +169,10 @@ def plan_or_run(
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
     workers: Annotated[int, _option("Trials at a time.")] = 1,
     threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    keep_models: Annotated[
+        KeepModels | None,
+        _option("Each model's best at the largest size (by default), all, or none."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         _option(
@@ -149,11 +192,16 @@ def plan_or_run(
         results=results,
         dataset=dataset,
         image_size=image_size,
-        sizes=None if sizes is None else _integers(sizes),
+        fit=fit.value if fit else None,
+        skip_broken=skip_broken or None,
+        groups=groups,
+        imports=import_,
+        sizes=None if sizes is None else _sizes(sizes),
         models=None if models is None else _words(models),
-        seeds=seeds,
+        seeds=None if seeds is None else _seeds(seeds),
         steps=steps,
         backends=None if backend is None else _words(backend),
+        keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
         workers=workers,
         threads=threads,
@@ -162,15 +210,49 @@ def plan_or_run(
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
 
+@app.command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
+def check_data(
+    dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
+    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+) -> None:
+    """Print what is known of a data set before anything is trained on it."""
+    options = CheckOptions(
+        dataset=dataset,
+        image_size=image_size,
+        fit=fit.value if fit else "crop",
+        skip_broken=skip_broken,
+        groups=groups or "",
+        imports=tuple(import_ or ()),
+    )
+    _end(check, options)
+
+
+@app.command("cache")
+def cached_data(
+    remove: Annotated[
+        str | None, _option("What to remove: a name, or all.", metavar="NAME")
+    ] = None,
+    unused_days: Annotated[
+        float | None, _option("Remove what was not used for so long.", metavar="N", min=0)
+    ] = None,
+) -> None:
+    """Print what lies prepared in the cache, or remove some of it."""
+    _end(cache, CacheOptions(remove, unused_days))
+
+
 @app.command(epilog=EXIT_CODES)
 def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Print how much of a results folder's study is done, and what failed."""
+    """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Write summary, report and figures of a results folder from its records."""
+    """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
@@ -236,10 +318,34 @@ def inspect(
     ] = None,
     results: Results = RUNS,
 ) -> None:
-    """Draw what a trained ViT attends to and what its embeddings have learned."""
+    """Draw what a trained ViT attends to and has learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(worker.run, worker.Options(**given))
+    _end(inspection.run, inspection.Options(**given))
+
+
+@app.command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A .keras file of a results folder's models/."),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
+    ],
+    csv: Annotated[Path | None, _option("The table's file (stdout by default).", "--csv")] = None,
+    all_classes: Annotated[
+        bool, _option("A column with the probability of each class.", "--all-classes")
+    ] = False,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+) -> None:
+    """Classify new images with a trained model.
+
+    One line an image: file, predicted, confidence.
+    """
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(prediction.run, prediction.Options(**given))
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:
@@ -254,13 +360,19 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
     raise typer.Exit(code)
 
 
-def _integers(text: str) -> list[int]:
+def _sizes(text: str) -> list[int] | str:
     try:
-        return [int(word.replace("_", "")) for word in _words(text)]
+        return text if text == "auto" else [int(word.replace("_", "")) for word in _words(text)]
     except ValueError:
         raise UsageError(
-            f"--sizes takes whole numbers with commas between them, not {text!r}"
+            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
         ) from None
+
+
+def _seeds(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
+    return text if text == "auto" else int(text)
 
 
 def _words(text: str) -> list[str]:

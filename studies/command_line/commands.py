@@ -33,11 +33,16 @@ class StudyOptions:
     results: Path = Path("runs")
     dataset: str | None = None
     image_size: int | None = None
-    sizes: list[int] | None = None
+    fit: str | None = None
+    skip_broken: bool | None = None
+    groups: str | None = None
+    imports: list[str] | None = None
+    sizes: list[int] | str | None = None
     models: list[str] | None = None
-    seeds: int | None = None
+    seeds: int | str | None = None
     steps: int | None = None
     backends: list[str] | None = None
+    keep_models: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
     workers: int = 1
     threads: int | None = None
@@ -57,10 +62,12 @@ def list_studies() -> int:
 
 def plan(options: StudyOptions) -> int:
     """Print the trials of a study, what they cost and which are done."""
+    from studies.command_line.check import head
     from studies.command_line.tables import plan_table
 
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
+    print(head(checked.study))
     print(plan_table(checked, estimator, options.workers, options.retry_failed))
     return DONE
 
@@ -68,6 +75,7 @@ def plan(options: StudyOptions) -> int:
 def run(options: StudyOptions) -> int:
     """Run what is missing of a study, then write its report."""
     from studies.command_line import progress
+    from studies.command_line.check import head
     from studies.executors.local import LocalExecutor
     from studies.running import runner
     from studies.running.results_folder import check_permitted
@@ -78,6 +86,7 @@ def run(options: StudyOptions) -> int:
     shown = progress.display(_estimator(options, checked))
     try:
         with _ended_cleanly():
+            print(head(checked.study), flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
     except (KeyboardInterrupt, BrokenPipeError) as end:
         if isinstance(end, BrokenPipeError):

@@ -1,23 +1,49 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived); logs/.
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+outcomes/; models/; logs/; running.json while a run is at work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
 from studies.study.file import to_toml
 from studies.study.study import Study
+
+_ADVICE = "choose another folder with --results or another name with --name"
+
+
+def continued(old: Study, new: Study, folder: Path) -> Study:
+    """A study that goes on in a results folder: what it leaves open is what the folder has.
+
+    Raises:
+        UsageError: it is of another data set or image size than the folder's.
+    """
+    _refuse_other_data_set(old, new, folder)
+    if new.keep_models is None:
+        new = new.model_copy(update={"keep_models": old.keep_models})
+    if old.data is None:
+        return new
+    height, width, channels = old.data.image_shape
+    if new.image_size and (new.image_size, new.image_size) != (height, width):
+        asked = _times((new.image_size, new.image_size, channels))
+        _refuse("image size", _times(old.data.image_shape), asked, folder)
+    update: dict[str, Any] = {"image_size": old.image_size}
+    for field in ("sizes", "seeds"):
+        if getattr(new, field) == "auto":
+            update[field] = getattr(old, field)
+    return new.model_copy(update=update)
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:
@@ -28,25 +54,23 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
-    other = f"the results in {folder} are of another"
-    advice = "choose another folder with --results or another name with --name"
-    if old.dataset != new.dataset:
-        raise UsageError(f"{other} data set ({old.dataset}, not {new.dataset}); {advice}")
-    if old.data and new.data and old.data.image_shape != new.data.image_shape:
-        raise UsageError(
-            f"{other} image size ({_times(old.data.image_shape)}, "
-            f"not {_times(new.data.image_shape)}); {advice}"
-        )
+    _refuse_other_data_set(old, new, folder)
+    if old.data and new.data:
+        before, after = _times(old.data.image_shape), _times(new.data.image_shape)
+        if before != after:
+            _refuse("image size", before, after, folder)
+    _refuse_difference("reading of the images", old.reading, new.reading, folder)
     if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
-        raise UsageError(f"{other} version of {new.dataset}: its images have changed; {advice}")
+        if old.dataset != new.dataset:
+            _refuse("data set", old.dataset, new.dataset, folder)
+        raise UsageError(
+            f"the results in {folder} are of another version of {new.dataset}: its images have "
+            f"changed; {_ADVICE}"
+        )
     for what in ("recipe", "evaluation"):
-        difference = _difference(getattr(old, what), getattr(new, what))
-        if difference:
-            raise UsageError(f"{other} {what} ({difference}); {advice}")
+        _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
-        difference = _difference(old.models[name], new.models[name])
-        if difference:
-            raise UsageError(f"{other} model {name!r} ({difference}); {advice}")
+        _refuse_difference(f"model {name!r}", old.models[name], new.models[name], folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -56,9 +80,9 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
                 dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
             ),
             "models": {**old.models, **new.models},
-            "sizes": tuple(sorted({*old.sizes, *new.sizes})),
+            "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
             "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
-            "seeds": max(old.seeds, new.seeds),
+            "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
         }
     )
 
@@ -95,7 +119,7 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; raise UsageError where another run holds it."""
     lock = FileLock(folder / ".run.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # `status` holds it for a moment too
     except Timeout:
         raise UsageError(
             f"another run is at work in {folder}; wait for it, or choose another --name"
@@ -104,6 +128,19 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # another user's folder, or one that cannot be written
+        return False
+    lock.release()
+    return False
 
 
 def write_study(study: Study, folder: Path) -> None:
@@ -119,12 +156,26 @@ def write_study(study: Study, folder: Path) -> None:
         raise _unwritable(folder, str(error.strerror)) from error
 
 
-def _difference(old: Any, new: Any) -> str:
+def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:
+    raise UsageError(f"the results in {folder} are of another {what} ({old}, not {new}); {_ADVICE}")
+
+
+def _refuse_other_data_set(old: Study, new: Study, folder: Path) -> None:
+    # Folders and tables are known by what they hold, wherever they lie.
+    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
+    if old.dataset != new.dataset and not paths:
+        _refuse("data set", old.dataset, new.dataset, folder)
+
+
+def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     for key in before:
         if before[key] != after[key]:
-            return f"{key} {before[key]}, not {after[key]}"
-    return ""
+            _refuse(what, f"{key} {before[key]}", after[key], folder)
+
+
+def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
+    return () if isinstance(sizes, str) else sizes
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -5,20 +5,21 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from studies.errors import UsageError
 from studies.executors import Event, Executor
+from studies.machine.backends import check_backends
+from studies.machine.files import file_digest
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
-from studies.running.results_folder import make_folder, merge, only_run, write_study
+from studies.running.models import keep_models
+from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
-from studies.study.study import ModelEntry, ResolvedData, Study, Trial
+from studies.study.study import ResolvedData, Study, Trial
 
 
 @dataclass(frozen=True)
@@ -79,27 +80,31 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import describe, load
+    from studies.data import default_image_size, load
     from studies.data.dataset import check_sizes, smallest_counts
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
-    models = {name: _with_digests(entry) for name, entry in study.models.items()}
-    study = study.model_copy(update={"models": models})
     folder = results / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     if old is not None:
-        merge(old, study, folder)  # before any data is prepared, which may take long
-    info = describe(study.dataset, study.image_size)
-    counts = smallest_counts(load(study.dataset, study.image_size), study.seeds)
-    check_sizes(info, study.sizes, counts)
+        study = continued(old, study, folder)
+        if old.data is not None:  # before any data is prepared, which may take long
+            merge(old, _with_digests(study.resolved(old.data)), folder)
+    if study.image_size is None:
+        size = default_image_size(study.dataset, study.reading)
+        study = study.model_copy(update={"image_size": size})
+    prepared = load(study.dataset, study.image_size, study.reading)
+    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
     data = ResolvedData.of(info).model_copy(update={"counts": counts})
-    study = study.model_copy(update={"data": data})
+    study = _with_digests(study.resolved(data))
     if old is not None:
         merge(old, study, folder)
+    trials = study.trials(data)
+    check_sizes(info, sorted({trial.size for trial in trials}), counts)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
-    return Plan(study, results, study.trials(info), costs, records)
+    return Plan(study, results, trials, costs, records)
 
 
 def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:
@@ -123,12 +128,15 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
+        keep = partial(keep_models, study, folder, plan.results, study.trials(_data(study)))
+        keep(records)
 
         def on_event(trial: Trial, event: Event) -> None:
             if event["event"] == "record":
                 event = {**event, "record": _completed(event["record"], plan, trial)}
                 store.append(event["record"])
                 outcome.added.append(event["record"])
+                keep(records | {record["trial_id"]: record for record in outcome.added})
             display.event(trial, event)
 
         display.start(plan, trials, executor.workers)
@@ -146,24 +154,21 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
     return outcome
 
 
-def check_backends(backends: tuple[str, ...]) -> None:
-    """Raise UsageError where a backend is not installed; nothing is imported to find out."""
-    for backend in backends:
-        if importlib.util.find_spec(backend) is None:
-            raise UsageError(
-                f"the backend {backend} is not installed: pip install 'keras-vit[{backend}]', "
-                f"or choose another one with --backend"
-            )
+def _data(study: Study) -> ResolvedData:
+    assert study.data is not None  # `make_plan` found it
+    return study.data
 
 
-def _with_digests(entry: ModelEntry) -> ModelEntry:
-    """The entry with the digests of the weight files that it names: they count by their content."""
-    weights = entry.overrides.get("weights")
-    if not isinstance(weights, str) or not Path(weights).expanduser().is_file():
-        return entry  # nothing, or a published name
-    with open(Path(weights).expanduser(), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return entry.model_copy(update={"files": {"weights": digest}})
+def _with_digests(study: Study) -> Study:
+    """The study with the digests of the weight files that it names: they count by their content."""
+    models = {}
+    for name, entry in study.models.items():
+        weights = entry.overrides.get("weights")
+        models[name] = entry
+        if isinstance(weights, str) and Path(weights).expanduser().exists():
+            files = {"weights": file_digest(weights)}
+            models[name] = entry.model_copy(update={"files": files})
+    return study.model_copy(update={"models": models})
 
 
 # Fields that a trial knows only once it has come so far.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from studies.errors import UsageError
-from studies.study.study import BACKENDS, Evaluation, ModelEntry, Recipe, ResolvedData, Study
+from studies.machine.backends import BACKENDS
+from studies.study.study import (
+    Architecture,
+    Evaluation,
+    ModelEntry,
+    Reading,
+    Recipe,
+    ResolvedData,
+    Study,
+)
 
+_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
 DEFINITIONS = Path(__file__).parent / "definitions"
 
 
@@ -52,25 +62,29 @@ def read(study: str) -> dict[str, Any]:
     return raw
 
 
-def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()) -> Study:
+def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()) -> Study:
     """Read a study, apply the command line's options to it, and validate the outcome.
 
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, steps (of the recipe) and models (names); None and missing ones leave the
-            file's value.
+            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
+            reading) and models (names); None and missing ones leave the file's value, but for its
+            sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
         UsageError: anything is wrong; the sentence names the field and the allowed values.
     """
-    raw = read(study)
-    for field in ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends"):
+    file, raw = read(study), read(study)
+    for field in _OPTIONS:
         if options.get(field) is not None:
             raw[field] = options[field]
     if options.get("steps") is not None:
         _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
+    for field in Reading.model_fields:
+        if options.get(field) is not None:
+            _assign(raw, ["reading", field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
@@ -82,11 +96,16 @@ def resolve(study: str, options: Mapping[str, Any], settings: Iterable[str] = ()
                 f"({', '.join(raw['models'])})"
             )
         _assign(raw, key, value, f"--set {setting}")
-    _drop_unasked(raw, read(study))
+    _drop_unasked(raw, file)
+    sized = options.get("sizes") is not None or ["sizes"] in [
+        _parse_setting(s)[0] for s in settings
+    ]
+    if raw.get("dataset") != file.get("dataset") and not sized:
+        raw.pop("sizes", None)  # the file's are for its own data
     # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
-    if re.match("folder:.", str(raw.get("dataset"))):
+    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
         # Trials are other processes, and results outlive the directory they were started in.
-        raw["dataset"] = "folder:" + str(Path(raw["dataset"][7:]).expanduser().resolve())
+        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
     for entry in result.models.values():
         check_base(entry)
@@ -109,18 +128,19 @@ def validate(raw: Mapping[str, Any], source: str) -> Study:
     try:
         return Study.model_validate(dict(raw))
     except ValidationError as error:
-        raise UsageError(f"{source}: {_sentence(error.errors()[0])}") from None
+        raise UsageError(f"{source}: {_sentence(error.errors())}") from None
 
 
 def check_base(entry: ModelEntry) -> None:
-    """Raise UsageError unless the table of variants knows the base; this loads no backend."""
+    """Raise UsageError unless the table of variants knows the bases; this loads no backend."""
     from keras_vit.models import variants
 
-    try:
-        variants.get_variant(entry.base)
-    except ValueError as error:
-        place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
-        raise UsageError(f"{place}{error}") from None
+    for base in (entry.base, *(other.base for other in entry.at.values())):
+        try:
+            variants.get_variant(base)
+        except ValueError as error:
+            place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
+            raise UsageError(f"{place}{error}") from None
 
 
 def to_toml(study: Study) -> str:
@@ -128,6 +148,7 @@ def to_toml(study: Study) -> str:
     content = study.model_dump(mode="json", exclude_none=True)
     for entry in content["models"].values():
         del entry["name"]  # it is the table's key
+        entry["at"] = {str(side): other for side, other in entry["at"].items()}
     return tomli_w.dumps(content)
 
 
@@ -195,19 +216,19 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> No
 _TABLES: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "evaluation": Evaluation,
+    "reading": Reading,
     "models": ModelEntry,
     "data": ResolvedData,
 }
 
 
-def _sentence(error: ErrorDetails) -> str:
-    location = [str(part) for part in error["loc"]]
-    place = ".".join(location) or "the study"
+def _sentence(errors: Sequence[ErrorDetails]) -> str:
+    error = errors[0]
+    # Of a value that may also be "auto", pydantic names the alternative that it tried.
+    location = [part for part in error["loc"] if not re.search(r"^constrained-|\[", str(part))]
+    place = ".".join(part for part in location if isinstance(part, str)) or "the study"
     if error["type"] == "extra_forbidden":
-        table = _TABLES.get(location[0], Study) if len(location) > 1 else Study
-        fields = [name for name in table.model_fields if (table, name) not in _DERIVED]
-        hint = suggestion(location[-1], fields)
-        return f"unknown field {place}{hint}; allowed here: {', '.join(fields)}"
+        return _unknown_field([str(part) for part in location])
     if error["type"] == "missing":
         return f"{place} is missing"
     if location[0] == "backends" and error["type"] == "literal_error":
@@ -215,9 +236,13 @@ def _sentence(error: ErrorDetails) -> str:
         return f"unknown backend {error['input']!r}{hint}; allowed: {', '.join(BACKENDS)}"
     if error["type"] == "too_short":
         return f"{place} is empty; give at least one"
+    if isinstance(location[-1], int):  # a place in a list tells nobody anything
+        place += ": each"
     kind = _KINDS.get(error["type"].rsplit("_", 1)[0])
     if kind:
-        return f"{place} must be {kind}, not {error['input']!r}"
+        whole = not isinstance(location[-1], int)
+        auto = whole and any(_is_auto(e) and e["loc"][0] == location[0] for e in errors)
+        return f"{place} must be {kind}{' or auto' if auto else ''}, not {error['input']!r}"
     if place == "name":
         return (
             f"name {error['input']!r} cannot be a folder's: use letters, digits and . _ + -, "
@@ -225,6 +250,36 @@ def _sentence(error: ErrorDetails) -> str:
         )
     message = error["msg"].replace("Input should be", "must be")
     return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
+
+
+def _is_auto(error: ErrorDetails) -> bool:
+    return error["type"] == "literal_error" and error["ctx"]["expected"] == "'auto'"
+
+
+def _unknown_field(location: list[str]) -> str:
+    """The sentence on a field that is not there; a field of another table may be meant."""
+    name = location[-1]
+    if "at" in location[2:-1]:
+        fields = list(Architecture.model_fields)
+    else:
+        fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
+    elsewhere = {
+        f"{table}.{f}": f
+        for table in ("recipe", "evaluation", "reading")
+        for f in _fields(_TABLES[table])
+    }
+    elsewhere |= {f: f for f in _fields(Study)}
+    same = [dotted for dotted, field in elsewhere.items() if field == name]
+    hint = suggestion(name, fields)
+    if same or not hint:
+        close = difflib.get_close_matches(name, elsewhere.values(), n=1, cutoff=0.75)
+        same = same or [dotted for dotted, field in elsewhere.items() if field in close]
+        hint = f" (did you mean {same[0]!r}?)" if same else hint
+    return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
+
+
+def _fields(table: type[BaseModel]) -> list[str]:
+    return [name for name in table.model_fields if (table, name) not in _DERIVED]
 
 
 # By the beginning of pydantic's error types, such as float_parsing and float_type.

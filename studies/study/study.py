@@ -17,14 +17,16 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from studies.study.defaults import default_seeds, default_sizes
+
 # Raise it when the training code changes what the same description trains: old records then no
 # longer count. 2: a seed decides the draw of the training images and of splits that the data lack.
 PROTOCOL = 2
 
 Backend = Literal["tensorflow", "jax", "torch"]
-BACKENDS: tuple[str, ...] = ("tensorflow", "jax", "torch")
 
 Positive = Annotated[int, Field(ge=1)]
+Auto = Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Recipe(_Strict):
     """How every model of a study is trained, the same for every size (after the paper's B.1).
 
     Args:
-        steps: optimizer steps, whatever the number of images.
+        steps: optimizer steps.
+        max_epochs: fewer steps where a subset is so small that they would go through it more often
+            than this; no limit by default.
         batch_size: images a step.
         learning_rate: the highest one, of Adam, reached at the end of the warmup.
         weight_decay: decoupled, in Keras' convention (multiplied by the learning rate).
@@ -76,6 +80,7 @@ class Recipe(_Strict):
     """
 
     steps: Positive = 10_000
+    max_epochs: Annotated[Positive | None, Neutral(None)] = None
     batch_size: Positive = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.1
@@ -90,6 +95,13 @@ class Recipe(_Strict):
     dtype: Annotated[Literal["float32", "mixed_bfloat16", "mixed_float16"], Neutral("float32")] = (
         "float32"
     )
+
+    def for_size(self, size: int) -> Recipe:
+        """The recipe with the steps that a subset of `size` images gets, and no limit any more."""
+        if self.max_epochs is None:
+            return self
+        limit = -(-self.max_epochs * size // self.batch_size)
+        return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
 
 
 class Evaluation(_Strict):
@@ -111,6 +123,34 @@ class Evaluation(_Strict):
         return tuple(sorted(set(shots)))
 
 
+class Reading(_Strict):
+    """How the images of the data set are read; see `studies.data.Options`.
+
+    Args:
+        fit: how an image of other proportions is made to fit.
+        skip_broken: leave out images that cannot be read.
+        groups: a regular expression for files' paths, whose first bracket names what belongs together.
+        imports: modules whose builders TensorFlow Datasets shall know.
+    """
+
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    skip_broken: bool = False
+    groups: str = ""
+    imports: tuple[str, ...] = ()
+
+
+class Architecture(_Strict):
+    """What `keras_vit.create_model` builds.
+
+    Args:
+        base: a name that it knows.
+        overrides: its further arguments.
+    """
+
+    base: Annotated[str, Field(min_length=1)]
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
 class ModelEntry(_Strict):
     """A model of a study: its name in the figures, the published base, and what differs from it.
 
@@ -120,6 +160,8 @@ class ModelEntry(_Strict):
         overrides: further arguments of `create_model`.
         learning_rate, weight_decay: replace the recipe's for this model alone (the paper tunes
             them for each model).
+        at: base and overrides for larger images, by the sides in pixels from which they hold:
+            `[models.NAME.at.64]`.
         files: digests of the files that overrides name, by argument; only in the study.toml that
             `run` writes. A file counts by its content, not by its path.
     """
@@ -130,6 +172,13 @@ class ModelEntry(_Strict):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     files: dict[str, str] = Field(default_factory=dict)
+    at: dict[Positive, Architecture] = Field(default_factory=dict)
+
+    def for_images(self, height: int, width: int) -> ModelEntry:
+        """The entry with the base and the overrides that it has for images of a size."""
+        fitting = [side for side in self.at if side <= min(height, width)]
+        chosen = self.at[max(fitting)].model_dump() if fitting else {}
+        return self.model_copy(update={**chosen, "at": {}})
 
 
 class ResolvedData(_Strict):
@@ -192,6 +241,7 @@ class Trial(_Strict):
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: int
     image_size: int | None = None
+    reading: Reading = Reading()
     size: Positive  # number of training images
     seed: Annotated[int, Field(ge=0)]
     backend: Backend
@@ -240,17 +290,21 @@ class Study(_Strict):
             that `run` writes, the command is what was typed; one a line if there were several.
         name: of the results folder.
         dataset: a name that `studies.data.load` knows.
-        image_size: pixels of the images' sides; the data's own by default.
-        sizes: numbers of training images.
-        seeds: number of seeds, 0 to seeds - 1.
+        image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
+            are small or large, and the data's own elsewhere.
+        reading: how the images are read.
+        sizes: numbers of training images; "auto" follows the data, up to all of them.
+        seeds: number of seeds, 0 to seeds - 1; "auto" is five where the test set is small, else three.
         backends: on which every trial runs.
         recipe, evaluation: the same for all trials.
         models: by name.
+        keep_models: which trained models lie in the results folder: of each model the best seed at
+            the largest size, all of them or none; "best" by default.
         data: description of the prepared data; only in the study.toml that `run` writes.
 
     Example:
         >>> study = study_file.resolve("data-scale", {"dataset": "fashion_mnist"})
-        >>> trials = study.trials(describe(study.dataset, study.image_size))
+        >>> trials = study.trials(describe(study.dataset, study.image_size, study.reading))
     """
 
     question: str = ""
@@ -260,12 +314,14 @@ class Study(_Strict):
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
     dataset: Annotated[str, Field(min_length=1)] = "shapes"
     image_size: Positive | None = None
-    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    seeds: Positive = 3
+    reading: Reading = Reading()
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Auto = "auto"
+    seeds: Positive | Auto = "auto"
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
 
     @model_validator(mode="before")
@@ -283,13 +339,38 @@ class Study(_Strict):
 
     @field_validator("sizes")
     @classmethod
-    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(set(sizes)))
+    def _ascending(cls, sizes: tuple[int, ...] | Auto) -> tuple[int, ...] | Auto:
+        return sizes if sizes == "auto" else tuple(sorted(set(sizes)))
 
     @field_validator("backends")
     @classmethod
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
+
+    def resolved(self, info: DataDescription) -> Study:
+        """The study with everything in it that follows from its data: nothing is "auto" any more.
+
+        Args:
+            info: description of the prepared data set, from `studies.data.describe`, or `data`.
+        """
+        height, width, _ = info.image_shape
+        return self.model_copy(
+            update={
+                "sizes": self._sizes(info),
+                "seeds": self.seeds_for(info),
+                "models": {n: e.for_images(height, width) for n, e in self.models.items()},
+                "data": ResolvedData.of(info),
+            }
+        )
+
+    def _sizes(self, info: DataDescription) -> tuple[int, ...]:
+        if self.sizes == "auto":
+            return default_sizes(info.counts["train"], info.num_classes)
+        return self.sizes
+
+    def seeds_for(self, info: DataDescription) -> int:
+        """The number of seeds."""
+        return default_seeds(info.counts["test"]) if self.seeds == "auto" else self.seeds
 
     def trials(self, info: DataDescription) -> list[Trial]:
         """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
@@ -297,6 +378,8 @@ class Study(_Strict):
         Args:
             info: description of the prepared data set, from `studies.data.describe`, or `data`.
         """
+        height, width, _ = info.image_shape
+        models = [entry.for_images(height, width) for entry in self.models.values()]
         return [
             Trial(
                 study=self.name,
@@ -305,23 +388,26 @@ class Study(_Strict):
                 image_shape=info.image_shape,
                 num_classes=info.num_classes,
                 image_size=self.image_size,
+                reading=self.reading,
                 size=size,
                 seed=seed,
                 backend=backend,
                 model=entry,
-                recipe=self.recipe_for(entry),
+                recipe=self.recipe_for(entry, size),
                 evaluation=self.evaluation,
             )
-            for seed in range(self.seeds)
-            for size in self.sizes
-            for entry in self.models.values()
+            for seed in range(self.seeds_for(info))
+            for size in self._sizes(info)
+            for entry in models
             for backend in self.backends
         ]
 
-    def recipe_for(self, entry: ModelEntry) -> Recipe:
-        """The study's recipe with the model's own learning rate and weight decay in it."""
+    def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
+        """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""
         own = {"learning_rate": entry.learning_rate, "weight_decay": entry.weight_decay}
-        return self.recipe.model_copy(update={k: v for k, v in own.items() if v is not None})
+        own = {key: value for key, value in own.items() if value is not None}
+        recipe = self.recipe if size is None else self.recipe.for_size(size)
+        return recipe.model_copy(update=own)
 
 
 def _digest(value: Any) -> str:

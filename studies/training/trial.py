@@ -146,7 +146,7 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
             f"The trial is for the backend {trial.backend}, but Keras runs on "
             f"{keras.backend.backend()}: set KERAS_BACKEND={trial.backend} before it starts."
         )
-    whole = load(trial.dataset, trial.image_size)
+    whole = load(trial.dataset, trial.image_size, trial.reading)
     if whole.info.fingerprint != trial.data_fingerprint:
         raise TrialError(
             f"The data set {trial.dataset} has changed since the study was made (fingerprint "

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import shlex
 import signal
@@ -90,8 +91,9 @@ def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
 def test_run_plan_and_status_agree(project):
     code, out, _ = project("plan")
     assert code == 0 and "2 trials, 0 done" in out and "assumed" in out
-    header, row = out.splitlines()[3:5]
-    assert header.split()[4:] == ["MFLOPs", "parameters", "time", "state"]
+    assert out.startswith(f"{project.dataset}: 36 images in 3 classes of 12\n")
+    header, row = out.partition("results: ")[2].splitlines()[2:4]
+    assert header.split()[4:] == ["steps", "MFLOPs", "parameters", "time", "state"]
     assert row.split()[:4] == ["done", "3", "0", "tensorflow"] and row.endswith("10 s  -")
     assert not project.results.exists(), "a plan writes nothing"
     code, out, err = project("run")
@@ -118,6 +120,32 @@ def test_a_second_run_has_nothing_to_do_and_more_of_everything_extends(project):
     assert project("status")[1].startswith("mine: 6 of 6 trials done")
     project.write("done", "noisy")
     assert "2 of 4 trials to run" in project("run")[1]
+
+
+def test_what_nobody_chose_follows_the_data_and_stays(project, tmp_path):
+    dataset = image_folder(tmp_path / "more", images=20)
+    project.write("done", sizes="'auto'", seeds="'auto'")
+    text = project.file.read_text().replace("image_size = 8\n", "")
+    project.file.write_text(text.replace("steps = 4", "steps = 400\nmax_epochs = 2"))
+    out = project("plan", "--dataset", dataset, "--models", "done")[1]
+    # 14 of the 20 images of each of three classes train; they are as small as images can be.
+    rows = [line.split()[1:5] for line in out.splitlines() if line.startswith("done ")]
+    sizes, steps = ("5", "10", "21", "42"), ("3", "5", "11", "21")  # batches of four
+    assert "images 32x32x3" in out
+    assert rows == [
+        [size, str(seed), "tensorflow", step]
+        for seed in range(5)
+        for size, step in zip(sizes, steps, strict=True)
+    ]
+    options = ("--dataset", dataset, "--set", "seeds=1")
+    assert project("run", *options, "--sizes", "6,8", "--image-size", "16")[0] == 0
+    written = read_resolved(project.folder)
+    assert (written.sizes, written.seeds, written.image_size) == ((6, 8), 1, 16)
+    # The folder's own sizes, seeds and image size, and not what the data would give.
+    out = project("run", "--dataset", dataset)[1]
+    assert "all 2 trials are finished already" in out
+    assert "2 of 4 trials to run" in project("run", "--dataset", dataset, "--seeds", "2")[1]
+    assert read_resolved(project.folder).sizes == (6, 8)
 
 
 def typed(project) -> list[str]:
@@ -182,10 +210,32 @@ def test_a_folder_of_another_study_is_refused(project, options, word):
     assert project("run", "--sizes", "3", *options, "--name", "other")[0] == 0
 
 
+def test_the_same_images_elsewhere_are_the_same_data(project, tmp_path):
+    project("run")
+    before = project.lines()
+    copy = image_folder(tmp_path / "copy")
+    code, out, err = project("run", "--dataset", copy)
+    assert code == 0 and "all 2 trials are finished already" in out, err
+    assert project.lines() == before and read_resolved(project.folder).dataset == copy
+
+
+def test_another_reading_of_the_images_is_refused(project):
+    project("run", "--sizes", "3", "--fit", "pad")
+    assert read_resolved(project.folder).reading.fit == "pad"
+    for options, word in (
+        ([], "fit pad, not crop"),
+        (["--fit", "pad", "--skip-broken"], "skip_broken False, not True"),
+        (["--fit", "pad", "--groups", "([0-9])"], "groups , not ([0-9])"),
+    ):
+        code, _, err = project("run", "--sizes", "3", *options)
+        assert code == 2 and f"another reading of the images ({word})" in err and "--name" in err
+    assert project("run", "--sizes", "6", "--set", "reading.fit=pad")[0] == 0
+
+
 def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
     project("run", "--sizes", "3")
-    other = image_folder(tmp_path / "other")
-    code, _, err = project("run", "--sizes", "3", "--dataset", other)
+    other = image_folder(tmp_path / "other", classes=4)
+    code, _, err = project("run", "--sizes", "4", "--dataset", other)
     assert code == 2 and "another data set" in err and "--name" in err
 
 
@@ -195,7 +245,9 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--models", "dne"], ["'dne'", "did you mean 'done'"]),
         (["--sizes", "3,100000"], ["100000", "larger"]),
         (["--sizes", "2"], ["2", "one image a class"]),
-        (["--sizes", "3,x"], ["whole numbers", "'3,x'"]),
+        (["--sizes", "3,x"], ["whole numbers", "auto", "'3,x'"]),
+        (["--seeds", "few"], ["whole number", "auto", "'few'"]),
+        (["--seeds", "-1"], ["seeds must be greater"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
         (["--dataset", "folder:"], ["image folder ''", "folder:PATH"]),
         (["--results", ""], ["--results is empty", "--results runs"]),
@@ -210,7 +262,8 @@ def test_wrong_use_is_one_sentence_and_writes_nothing(project, options, words):
     code, _, err = project("run", *options)
     assert code == 2
     assert all(word in err for word in words), err
-    assert len(err.strip().splitlines()) == 1 or "Usage:" in err
+    said = [line for line in err.strip().splitlines() if not line.startswith("Preparing ")]
+    assert len(said) == 1 or "Usage:" in err
     assert not project.results.exists()
 
 
@@ -294,6 +347,30 @@ def test_a_driver_that_is_asked_to_stop_stops_its_trials(project, asked):
     _, err = driver.communicate(timeout=30)
     assert driver.returncode == 130 and "same command continues" in err
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_status_tells_from_elsewhere_what_is_running_and_what_was_killed(project):
+    project.write("hangs")
+    driver = subprocess.Popen([sys.executable, "-c", project.script("run")])
+    deadline = time.monotonic() + 120
+    try:
+        while "step 0/4" not in (out := project("status")[1] if project.folder.exists() else ""):
+            assert time.monotonic() < deadline and driver.poll() is None
+            time.sleep(0.2)
+    finally:
+        driver.kill()
+        driver.wait()
+    lines = out.splitlines()
+    assert lines[0] == "mine: 0 of 2 trials done"
+    assert re.fullmatch(
+        r"running, 0 of 2 trials of this run ended, about \d+ s left; \d+ s ago:", lines[1]
+    )
+    assert re.fullmatch(r"  hangs size 3 seed 0 tensorflow: step 0/4, about \d+ s left", lines[2])
+    out = project("status")[1]
+    assert "not running: the last run was killed" in out and "step" not in out
+    project.write("done")
+    project("run")  # other models in the same folder: its end takes the notice away
+    assert "running" not in project("status")[1]
 
 
 def test_a_reader_that_went_away_interrupts_a_run(project):
@@ -451,10 +528,10 @@ def on_a_terminal(script: str, columns: int, term: str) -> bytes:
     return shown
 
 
-@pytest.mark.parametrize("columns", [45, 160])
+@pytest.mark.parametrize("columns", [45, 60, 160])
 def test_progress_bars_in_a_terminal(project, columns):
     shown = on_a_terminal(project.script("run"), columns, "xterm")
-    assert b"all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
+    assert b"100 % all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
     # A narrow terminal has no room for bars beside the words.
     assert ("\u2501".encode() in shown) == (columns > 100)
     assert b"test top-1 0.5000" in shown

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from studies.data import cache_folder, load
-from studies.data.cache import prepared
+from studies.data.cache import entries, prepared, remove
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
@@ -129,6 +129,34 @@ def test_another_key_is_another_folder(tmp_path):
 
     folders = {prepared(tmp_path, "a/b: c", key, build)[0] for key in ("x", "y", ["x", [32, 32]])}
     assert len(folders) == 3 and all(folder.parent == tmp_path for folder in folders)
+
+
+def test_the_name_is_no_part_of_what_has_a_label(tmp_path):
+    def build(folder):
+        return {"name": "first"}
+
+    first, second = (prepared(tmp_path, n, "k", build, "folder")[0] for n in ("a", "b"))
+    assert first == second and first.name.startswith("folder-")
+    assert (first / "used").read_text() == "b"
+    (entry,) = entries(tmp_path)
+    assert entry.name == "b" and entry.title == first.name
+
+
+def test_a_cache_that_may_only_be_read_is_good_enough(tmp_path, monkeypatch):
+    folder = built(tmp_path, [])
+    (folder / "used").unlink()
+    (folder / "used").mkdir()  # cannot be written, whoever runs this
+    calls = []
+    assert built(tmp_path, calls) == folder and not calls
+
+
+def test_what_is_removed_is_built_again(tmp_path):
+    calls = []
+    built(tmp_path, calls)
+    remove(tmp_path, entries(tmp_path)[0])
+    assert entries(tmp_path) == [] and not [p for p in tmp_path.iterdir() if p.is_dir()]
+    built(tmp_path, calls)
+    assert len(calls) == 2
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_sentence(tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 import keras_vit
 from studies.command_line.app import main
 from studies.inspection import worker as inspection
+from studies.inspection.inspect import Options
 
 VIT = dict(patch_size=8, num_layers=1, hidden_size=8, mlp_dim=16, num_heads=2, classes=2)
 ALL = {"attention_maps", "attention_distance", "position_similarity", "patch_filters"}
@@ -45,13 +46,14 @@ def figures(folder) -> set[str]:
     return {path.stem for path in folder.glob("*.png")}
 
 
-def test_a_keras_file(tmp_path, photos, capsys):
-    results = tmp_path / "results"
-    assert inspect(save(tmp_path), "--images", photos, "--results", results) == 0
+def test_a_keras_file(tmp_path, photos, capfd):
+    results, model = tmp_path / "results", save(tmp_path)
+    capfd.readouterr()  # this process's own backend speaks too
+    assert inspect(model, "--images", photos, "--results", results) == 0
     assert figures(results / "inspect-small") == ALL
-    assert set(capsys.readouterr().out.split()) == {
-        str(results / "inspect-small" / f"{name}.png") for name in ALL
-    }
+    said = capfd.readouterr()
+    assert set(said.out.split()) == {str(results / "inspect-small" / f"{name}.png") for name in ALL}
+    assert said.err == "", "what a backend has to say is nobody's business"
 
 
 def test_models_of_two_trials_do_not_share_a_folder(tmp_path, monkeypatch):
@@ -59,7 +61,8 @@ def test_models_of_two_trials_do_not_share_a_folder(tmp_path, monkeypatch):
     (tmp_path / "b2").mkdir()
     monkeypatch.chdir(tmp_path / "b2")
     paths = (Path("a1/best.keras"), Path("best.keras"), Path("a1/vit.keras"))
-    assert [inspection._name(path) for path in paths] == ["inspect-a1", "inspect-b2", "inspect-vit"]
+    folders = [Options(path, "photos").folder for path in paths]
+    assert folders == [Path("runs", f"inspect-{name}") for name in ("a1", "b2", "vit")]
 
 
 def test_the_images_of_a_data_set_are_of_all_classes(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.machine.processes import child_environment
+from studies.errors import UsageError
+from studies.machine.processes import ask, child_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.once
@@ -127,3 +128,55 @@ def test_a_child_computes_with_its_backend_and_keeps_what_the_user_set(monkeypat
     assert variables["MALLOC_ARENA_MAX"] == "1"
     monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
     assert child_environment("jax")["MALLOC_ARENA_MAX"] == "4"
+
+
+WORKER = """
+import os, sys
+from studies.errors import UsageError
+from studies.machine.processes import answer
+
+def work(order, say):
+    print("noise on stdout")
+    print("noise on stderr", file=sys.stderr)
+    for number in range(order["count"]):
+        say({"number": number, "backend": os.environ["KERAS_BACKEND"]})
+    if order["then"] == "refuse":
+        raise UsageError("no such thing")
+    if order["then"] == "die":
+        sys.stderr.write("out of luck")
+        sys.stderr.flush()
+        os._exit(5)
+
+if __name__ == "__main__":
+    answer(work)
+"""
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    (tmp_path / "a_worker.py").write_text(WORKER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "a_worker"
+
+
+def test_what_a_worker_says_is_handed_on_and_its_noise_is_not(worker, capfd):
+    said = list(ask(worker, {"count": 2, "then": "end"}, "jax"))
+    assert said == [{"number": number, "backend": "jax"} for number in range(2)]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("then", "words"), [("refuse", "^no such thing$"), ("die", "backend jax died: .*out of luck$")]
+)
+def test_a_worker_that_refuses_or_dies_is_one_sentence(worker, then, words):
+    said = []
+    with pytest.raises(UsageError, match=words):
+        for each in ask(worker, {"count": 1, "then": then}, "jax"):
+            said.append(each["number"])
+    assert said == [0]
+
+
+def test_a_worker_dies_with_those_who_stop_listening(worker, tmp_path):
+    listening = ask(worker, {"count": 10**9, "then": "end"}, "jax")
+    next(listening)
+    listening.close()  # returns once the process is gone

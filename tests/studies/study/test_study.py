@@ -1,5 +1,6 @@
 """Studies as data: ids, the order of trials, and mistakes told in one sentence."""
 
+import dataclasses
 import hashlib
 import json
 import tomllib
@@ -157,6 +158,57 @@ def test_options_and_settings_change_the_study(path):
 
 
 @pytest.mark.parametrize(
+    ("options", "settings", "sizes"),
+    [
+        ({}, [], (3, 6)),
+        ({"dataset": "other"}, [], "auto"),
+        ({}, ["dataset=other"], "auto"),
+        ({"dataset": "other", "sizes": [3, 6]}, [], (3, 6)),
+        ({"dataset": "other"}, ["sizes=[3, 6]"], (3, 6)),
+        ({"sizes": "auto"}, [], "auto"),
+    ],
+)
+def test_a_files_sizes_are_for_its_own_data(path, options, settings, sizes):
+    assert study_file.resolve(str(path), options, settings).sizes == sizes
+
+
+def test_sizes_and_seeds_follow_the_data(path):
+    study = study_file.resolve(str(path), {"sizes": "auto", "seeds": "auto"})
+    # 27 images in three classes: four sizes from all of them down to one image a class.
+    grid = {(t.size, t.seed) for t in study.trials(INFO)}
+    assert grid == {(size, seed) for size in (3, 7, 14, 27) for seed in range(5)}
+    resolved = study.resolved(INFO)
+    assert (resolved.sizes, resolved.seeds) == ((3, 7, 14, 27), 5)
+    assert resolved.data.counts == INFO.counts
+    assert resolved.trials(INFO) == study.trials(INFO)
+
+
+@pytest.mark.parametrize(("size", "steps"), [(1, 1), (9, 3), (10, 4), (30, 10), (400, 100)])
+def test_few_images_are_not_gone_through_more_often_than_the_limit(path, size, steps):
+    settings = ["recipe.max_epochs=3", "recipe.batch_size=9", "recipe.steps=100"]
+    study = study_file.resolve(str(path), {"sizes": [size]}, settings)
+    each = study.trials(INFO)[0]
+    assert each.recipe.steps == steps
+    # The same training without a limit is the same trial.
+    spelled = study_file.resolve(str(path), {"sizes": [size], "steps": steps}, settings[1:2])
+    assert spelled.trials(INFO)[0].trial_id == each.trial_id
+
+
+def test_a_models_shape_follows_the_images(path):
+    settings = [
+        "models.two.at.16={base='ViT-S/8'}",
+        "models.two.at.64={base='ViT-B/8', overrides={num_layers=1}}",
+    ]
+    study = study_file.resolve(str(path), {}, settings)
+    for side, base in ((8, "ViT-Ti/4"), (16, "ViT-S/8"), (63, "ViT-S/8"), (128, "ViT-B/8")):
+        info = dataclasses.replace(INFO, image_shape=(side, side + 1, 3))
+        model = study.trials(info)[1].model
+        assert (model.name, model.base, model.at) == ("two", base, {})
+        assert study.resolved(info).models["two"] == model
+    assert model.overrides == {"num_layers": 1}
+
+
+@pytest.mark.parametrize(
     ("options", "settings", "question", "expected"),
     [
         ({"sizes": [7], "steps": 3, "dataset": "none", "models": ["two", "one"]}, [], "Q", "E"),
@@ -209,6 +261,15 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
+        ("augmentation=none", ["unknown field augmentation", "'recipe.augmentation'"]),
+        ("shot=[1]", ["unknown field shot", "'evaluation.shots'"]),
+        ("recipe.sizes=[4]", ["unknown field recipe.sizes", "'sizes'"]),
+        ("sizes=atuo", ["sizes must be a list or auto, not 'atuo'"]),
+        ("seeds=few", ["seeds must be a whole number or auto, not 'few'"]),
+        ("sizes=['x']", ["sizes: each must be a whole number, not 'x'"]),
+        ("models.one.at.64.bse=1", ["models.one.at.64.base is missing"]),
+        ("models.one.at.64={base='b', bse=1}", ["'base'", "allowed here: base, overrides"]),
+        ("models.one.at.64={base='b'}", ["models.one.base", "'b'"]),
         ("recipe.stepz=4", ["recipe.stepz", "did you mean 'steps'", "batch_size"]),
         ("sizess=[4]", ["sizess", "did you mean 'sizes'"]),
         ("recipe.steps=0", ["recipe.steps", "greater than or equal to 1", "not 0"]),
@@ -230,7 +291,7 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("recipe.steps", ["key=value"]),
         ("question.x=1", ["question is a value"]),
         ("models=4", ["models", "not 4"]),
-        ("evaluation.shots=[0]", ["evaluation.shots.0", "greater than or equal to 1"]),
+        ("evaluation.shots=[0]", ["evaluation.shots: each must be ", "greater than or equal to 1"]),
         ("name=../x", ["name '../x'", "letters, digits"]),
     ],
 )
@@ -245,7 +306,7 @@ def test_a_wrong_setting_names_itself_and_what_is_allowed(path, setting, words):
         ({"models": ["onee"]}, ["'onee'", "did you mean 'one'", "one, two", "create_model"]),
         ({"models": []}, ["models", "empty"]),
         ({"backends": ["jx"]}, ["backend 'jx'", "did you mean 'jax'", "tensorflow, jax, torch"]),
-        ({"sizes": [-1]}, ["sizes.0", "greater than or equal to 1"]),
+        ({"sizes": [-1]}, ["sizes: each must be", "greater than or equal to 1"]),
         ({"image_size": 0}, ["image_size", "greater than or equal to 1"]),
     ],
 )
