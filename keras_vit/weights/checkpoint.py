@@ -103,8 +103,8 @@ class Checkpoint:
     @property
     def slots(self) -> tuple[int, ...]:
         """How many position embeddings may belong to tokens before the patches, likeliest first."""
-        arrays = [self.array(name) for name in PREFIX_TOKENS]
-        number = sum(array.shape[-2] for array in arrays if array is not None)
+        tokens = [self.value(name) for name in PREFIX_TOKENS]
+        number = sum(token.shape[1] for token in tokens if token is not None)
         if number == 0:
             return 0, 1
         slot = self.format.slot(POSITION)

@@ -101,6 +101,11 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
         raise ValueError(f"{checkpoint.path} has no block whose MLP is known here.")
     implied = checkpoint.implied_arguments()
     heads = _heads(checkpoint, like, hidden_size)
+    if implied["activation"] is None:
+        raise ValueError(
+            f"{checkpoint.path} does not tell its activation, which is not the same in all of "
+            f"{checkpoint.format.title}; put the configuration beside it that belongs to it."
+        )
     slots, grid = _grid(checkpoint)
     stem, reduction = _stem(checkpoint)
     size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)

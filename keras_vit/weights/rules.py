@@ -65,6 +65,7 @@ POINTWISE = Layout(lambda a, _: a[0, 0], lambda a, _: a[None, None])  # (1, 1, i
 POINTWISE_TRANSPOSED = Layout(  # (out, in, 1, 1) and (in, out)
     lambda a, _: a[:, :, 0, 0].T, lambda a, _: a.T[:, :, None, None]
 )
+TOKEN = Layout(lambda a, _: a[None, None], lambda a, _: a[0, 0])  # (D,) and (1, 1, D)
 WITHOUT_BATCH = Layout(lambda a, _: a[None], lambda a, _: a[0])  # (N, D) and (1, N, D)
 
 
