@@ -18,6 +18,7 @@ from keras_vit.weights.description import Description
 HEAD = ("head/kernel", "head/bias")
 DISTILLATION_HEAD = ("distillation_head/kernel", "distillation_head/bias")
 REPRESENTATION = ("pre_logits/kernel", "pre_logits/bias")
+PATCH_KERNEL = "patch_embedding/projection/kernel"
 POSITION = "position_embedding/position_embedding"
 CLASS_TOKEN = "class_token/class_token"
 DISTILLATION_TOKEN = "distillation_token/class_token"
