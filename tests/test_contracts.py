@@ -52,6 +52,11 @@ def test_file_round_trip(case: Case, tmp_path):
     contracts.file_round_trip(case, tmp_path)
 
 
+@pytest.mark.parametrize("case", [c for c in FIRST if c.trains], ids=lambda case: case.cls)
+def test_what_trains_is_kept(case: Case, tmp_path):
+    contracts.what_trains_is_kept(case, tmp_path)
+
+
 @each_trained
 def test_training_changes_every_weight(case: Case, backend: str):
     """In the mode that starts quickest on each backend."""

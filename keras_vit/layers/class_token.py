@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ClassToken(keras.layers.Layer):
+class ClassToken(LayerKeepsWhatTrains, keras.layers.Layer):
     """Puts one learned token before each sequence.
 
     Input shape:

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class GroupNormalization(keras.layers.GroupNormalization):
+class GroupNormalization(LayerKeepsWhatTrains, keras.layers.GroupNormalization):
     """Keras' GroupNormalization of channels-last images, computed channel by channel first.
 
     Keras reduces over groups of neighbouring channels, in five dimensions, which no CPU library

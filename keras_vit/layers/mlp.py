@@ -5,10 +5,12 @@ from keras import ops
 
 from keras_vit.layers.activations import get_activation
 from keras_vit.layers.arguments import check_positive, check_rate
+from keras_vit.layers.dense import Dense
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MlpBlock(keras.layers.Layer):
+class MlpBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     """Dense, activation, dropout, Dense back to the input's width, dropout; for each token.
 
     Args:
@@ -64,7 +66,7 @@ class MlpBlock(keras.layers.Layer):
         }
 
     def _dense(self, units, name):
-        return keras.layers.Dense(
+        return Dense(
             units,
             kernel_initializer="glorot_uniform",
             bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),

@@ -4,11 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 KINDS = ("learned", "learned_2d", "sincos2d", "none")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AddPositionEmbs(keras.layers.Layer):
+class AddPositionEmbs(LayerKeepsWhatTrains, keras.layers.Layer):
     """Adds an embedding of its position to each token.
 
     Kinds:

@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_vit.layers.group_norm import GroupNormalization
 from keras_vit.layers.std_conv import StandardizedConv2D
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 # How vit_jax pads and standardises in the hybrids' stem
 HYBRID_CONV = {"padding": "same", "epsilon": 1e-5, "epsilon_inside_root": False}
 
 
-class _ResidualUnit(keras.layers.Layer):
+class _ResidualUnit(LayerKeepsWhatTrains, keras.layers.Layer):
     """What both units share: convolutions, norms and the shape arithmetic; channels last."""
 
     def __init__(self, filters, strides=1, bottleneck=True, groups=32, epsilon=1e-5, **kwargs):

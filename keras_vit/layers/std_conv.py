@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class StandardizedConv2D(keras.layers.Conv2D):
+class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
     """A 2-D convolution whose kernel is standardised for each output channel before use.
 
     Args:

@@ -1,16 +1,26 @@
 """What the models share: they know the arguments they were built with, and one dtype policy."""
 
+from dataclasses import asdict
+from typing import ClassVar
+
 import keras
 
+from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
-from keras_vit.models.weight_values import weight_name
+from keras_vit.models.exporting import export
+from keras_vit.models.options import plain
+from keras_vit.models.preprocessing import Preprocessing
 
 
-class ImageModel(keras.Model):
+class ImageModel(ModelKeepsWhatTrains, keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
-    Where weights are frozen, the configuration also names them (`frozen`), because a file has to
-    train on as the model that was saved, with the optimizer's state of the weights that train.
+    Where weights are frozen, the configuration also says so (`trainable`, `frozen`), because a file
+    has to train on as the model that was saved, with the optimizer's state of the weights that train;
+    and it says how images are prepared (`preprocessing`) where a checkpoint said it.
+
+    Arguments that belong together come in groups (`GROUPS`; see `models.options`), whose fields may
+    also be given one by one.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
@@ -18,27 +28,57 @@ class ImageModel(keras.Model):
     policy.
     """
 
+    GROUPS: ClassVar[dict[str, type]] = {}
+    preprocessing: Preprocessing | None = None  # of the checkpoint that the weights are from
+
     @property
     def arguments(self):
-        """The constructor's arguments, the dtype as a policy: a copy that is free to change."""
-        return {**self._arguments, "name": self.name}
+        """What the constructor takes, one by one, the dtype as a policy: a copy, free to change."""
+        arguments: dict = {}
+        for name, value in self._arguments.items():
+            arguments |= plain(value) if name in self.GROUPS else {name: value}
+        return {**arguments, "name": self.name}
 
     def get_config(self):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
-        config = {**self.arguments, "dtype": self._quantized(dtype)}
-        frozen = self._frozen()
-        return {**config, "frozen": frozen} if frozen else config
+        groups = {name: plain(self._arguments[name]) for name in self.GROUPS}
+        config = {**self._arguments, **groups, "name": self.name, "dtype": self._quantized(dtype)}
+        if self.preprocessing is not None:
+            config["preprocessing"] = asdict(self.preprocessing)
+        return {**config, **self._what_trains()}
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Exports the model for inference, as `keras.Model.export` does, or says what would work.
+
+        The batch stays open on every backend, and an ONNX file is checked before this returns.
+
+        Args:
+            filepath: of the folder or file to write.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or `"torch"`.
+            verbose: False for silence.
+            input_signature: a list of one `keras.InputSpec`; None for the model's own input.
+            **kwargs: as of `keras.Model.export`.
+
+        Raises:
+            ImportError: where the backend needs a package for it that is not installed.
+            ValueError: if the ONNX file is invalid, which then is deleted, or would be of bfloat16.
+        """
+        export(self, super().export, filepath, format, verbose, input_signature, **kwargs)
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        frozen = set(config.pop("frozen", ()))
+        state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
+        preprocessing = config.pop("preprocessing", None)
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
-        if frozen:
-            model._freeze(frozen)
+        model._train_as(**state)
+        if preprocessing is not None:
+            model.preprocessing = Preprocessing(**preprocessing)
         return model
 
     def _keep(self, arguments, dtype):
@@ -48,24 +88,6 @@ class ImageModel(keras.Model):
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)
-
-    def _frozen(self):
-        """The names of the weights that do not train although they could."""
-        layers = self._flatten_layers(include_self=False)
-        if any(getattr(layer, "lora_enabled", False) for layer in layers):
-            return []  # saving merges the updates, so that the file is a plain model's
-        trained = {id(weight) for weight in self.trainable_weights}
-        return [weight_name(self, w) for w in _own_weights(self) if id(w) not in trained]
-
-    def _freeze(self, names):
-        """Turns off whole layers where all of their weights are named, else the weights."""
-        for layer in self._flatten_layers():
-            own = _own_weights(layer)
-            frozen = [weight for weight in own if weight_name(self, weight) in names]
-            if own and len(frozen) == len(own):
-                layer.trainable = False
-            for weight in frozen:
-                weight.trainable = False
 
     def _quantized(self, dtype):
         """The serialised policy with which the model is built as it is now.
@@ -89,11 +111,6 @@ class ImageModel(keras.Model):
         (mode,) = modes
         name = f"{mode}_from_{self._arguments['dtype'].name}"
         return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
-
-
-def _own_weights(layer):
-    """The weights in a layer that train unless they are frozen: no seeds, no quantised kernels."""
-    return [weight for inner in layer._flatten_layers() for weight in inner._trainable_variables]
 
 
 def layer_policy(dtype):

@@ -15,7 +15,8 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
 
     Query, key, value, output and both layers of the MLP get Keras' own LoRA (`Dense.enable_lora`)
     in place: `kernel + a @ b * alpha / rank`, with `b` starting at zero. Saving the model merges
-    the updates into the kernels, so that the file loads as a plain model, all of which trains.
+    the updates into the kernels, so that the file loads as a plain model, all of which trains;
+    `load_weights` and `BackupAndRestore` give a model with updates of the same rank its own back.
 
     Args:
         model: a `VisionTransformer`, hybrids included; compile it afterwards.
@@ -53,13 +54,14 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     for layer in dense:
         layer.trainable = True  # a frozen layer would freeze the updates, too
         layer.enable_lora(rank, lora_alpha=alpha)  # freezes the kernel
-        layer.bias.trainable = False
+        if layer.bias is not None:
+            layer.bias.trainable = False
 
 
 def train_only_head_and_norms(model):
     """Freezes all weights of a ViT or ResNet but those of the head and of its norms.
 
-    A `.keras` file keeps what is frozen.
+    A `.keras` file keeps what is frozen, and `model.trainable = True` unfreezes all.
 
     Args:
         model: a `VisionTransformer` or `ResNet`; compile it afterwards.
@@ -84,12 +86,7 @@ def train_only_head_and_norms(model):
 
 
 def _freeze(model, keep_norms):
-    # Start from all weights trainable. Both values: TensorFlow passes over an assignment that
-    # changes nothing, and with it what differs below.
-    for layer in model._flatten_layers():
-        layer.trainable = False
-        layer.trainable = True
-    # Innermost last: the flag of an outer layer is handed down to what it contains.
+    model.trainable = True  # whatever was frozen before
     for layer in model.layers:
         layer.trainable = layer.name == "head"
     if keep_norms:

@@ -3,6 +3,9 @@
 import inspect
 import warnings
 
+from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.options import names
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
@@ -24,6 +27,7 @@ def create_model(
     classifier_activation=None,
     weights=None,
     seed=None,
+    interpolation="bilinear",
     **overrides,
 ):
     """Creates a model by the name that the paper gives it.
@@ -43,7 +47,11 @@ def create_model(
             the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
-        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
+        interpolation: of the weights' position embeddings where `input_shape` gives another grid:
+            `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or `"bicubic_antialias"`
+            (timm's); see `resample_position_embedding`.
+        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
+            single fields of `tokens` and `block` among them.
 
     Returns:
         A built `keras.Model`, named after the variant. Two of one name in one functional model
@@ -59,8 +67,9 @@ def create_model(
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
     variant = get_variant(name)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     model_class = FAMILIES[variant.family]
-    allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
+    allowed = _arguments_of(model_class)
     for override in overrides:
         if override not in allowed:
             raise ValueError(
@@ -87,7 +96,8 @@ def create_model(
         # All published ones were trained on square images.
         positions = checkpoint.array(POSITION) if str(weights) in PUBLISHED_WEIGHTS else None
         grid = None if positions is None else square_grid(positions.shape[1])
-        assign_checkpoint(model, checkpoint, "load" if same_head else "replace", grid=grid)
+        head = "load" if same_head else "replace"
+        assign_checkpoint(model, checkpoint, head, interpolation, grid)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
@@ -96,3 +106,10 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _arguments_of(model_class):
+    """The names of what a model can be built with, the fields of its groups among them."""
+    parameters = inspect.signature(model_class).parameters.values()
+    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "name"]
+    return [*own, *(field for group in model_class.GROUPS.values() for field in names(group))]

@@ -2,12 +2,8 @@
 
 import keras
 
-
-def weight_name(model, variable):
-    """Returns a weight's name below its model, such as `block_0/attention/query/kernel`."""
-    # A `keras.name_scope` around the model's making is part of every path, the model's own too.
-    scope = model.path.rpartition(model.name)[0]
-    return variable.path.removeprefix(scope).removeprefix(f"{model.name}/")
+from keras_vit.layers.dense import Dense
+from keras_vit.layers.trainable import weight_name
 
 
 def weight_values(model):
@@ -19,13 +15,13 @@ def weight_values(model):
     refuse_quantised(model)
     values = {}
     for layer in model._flatten_layers(include_self=False):
-        lora = getattr(layer, "lora_enabled", False)
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             name = weight_name(model, variable)
             if variable.name.startswith("lora_") or name.endswith("seed_generator_state"):
                 continue
-            value = layer.kernel if lora and variable.name == "kernel" else variable
-            values[name] = keras.ops.convert_to_numpy(value)
+            if variable.name == "kernel" and isinstance(layer, Dense):
+                variable = layer.merged_kernel()
+            values[name] = keras.ops.convert_to_numpy(variable)
     return values
 
 

@@ -9,12 +9,14 @@ from studies.analysis.crossing import Crossing, crossing, measured_crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.intervals import accuracy, difference, overlap
 from studies.analysis.outcomes import Outcomes
-from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from studies.analysis.scaling_law import Gain, NoLaw, ScalingLaw, fit_scaling_law
 from studies.analysis.seed_intervals import accuracy_interval, difference_interval, mean_interval
 
 __all__ = [
     "Crossing",
     "Estimate",
+    "Gain",
+    "NoLaw",
     "Outcomes",
     "ScalingLaw",
     "Source",

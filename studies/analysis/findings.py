@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -158,8 +159,11 @@ def find(
         # Named by model: a model added to the study must not change the others' intervals.
         rng = np.random.default_rng(_number(f"{seed_text}/{metric}/{backend}/{model}"))
         chance_error = 1.0 if np.isnan(chance) else 1.0 - chance
+        common = [_common(estimates[model, size]) for size in sorted(set(columns[model][0]))]
         try:
-            found.laws[model] = fit_scaling_law(*columns[model], rng=rng, chance_error=chance_error)
+            found.laws[model] = fit_scaling_law(
+                *columns[model], rng=rng, chance_error=chance_error, common_error=common
+            )
         except ValueError as error:
             found.without_law[model] = str(error)
     for a, b in pairs:
@@ -168,10 +172,11 @@ def find(
         measured = None
         if set(columns[a][0]) & set(columns[b][0]):
             measured = measured_crossing(*columns[a], *columns[b], level=level)
+        differences = difference_estimates(mine, a, b, metric, level, source, images)
         laws = None
         if a in found.laws and b in found.laws:
-            laws = crossing(found.laws[a], found.laws[b], level)
-        differences = difference_estimates(mine, a, b, metric, level, source, images)
+            shared = _common(differences[max(differences)]) if differences else None
+            laws = crossing(found.laws[a], found.laws[b], level, shared)
         verdicts = {
             size: decide(
                 a, b, size, each, {name: found.barred.get((name, size), ()) for name in (a, b)}
@@ -226,6 +231,11 @@ def _barred(
         if reasons:
             barred[key] = tuple(reasons)
     return barred
+
+
+def _common(estimate: Estimate) -> float:
+    """Standard error that all seeds share, above all that of a common test set; 0 if unknown."""
+    return math.sqrt(estimate.variance.common) if estimate.variance else 0.0
 
 
 def _test_labels(frame: pd.DataFrame, source: Source | None) -> np.ndarray | None:

@@ -83,6 +83,14 @@ class Variance:
         return max(0.0, self.between - median * self.within)
 
     @property
+    def common(self) -> float:
+        """The part of `total` that more seeds would not average out."""
+        if self.seeds == 1:
+            return self.images
+        shared = self.correlation / (1.0 - self.correlation) * self.seed_effect
+        return max(0.0, self.images - self.within / self.seeds) + shared
+
+    @property
     def total(self) -> float:
         """Variance of the mean."""
         return self.images + self._factor(self.seeds) * self.seed_effect

@@ -1,0 +1,112 @@
+"""What of a layer or a model trains: handed down to its parts, and kept in files.
+
+Keras leaves three gaps where a layer consists of others: what `build` makes does not take over
+that the layer is frozen; a configuration has one flag for the whole layer, whatever differs inside;
+and on TensorFlow an assignment to `trainable` that does not change the flag changes nothing inside.
+
+Both classes stand before Keras' own among the bases of the layers and models here.
+"""
+
+from typing import TYPE_CHECKING
+
+import keras
+
+if TYPE_CHECKING:
+    from keras.layers import Layer as _Base
+else:
+    _Base = object
+
+
+class _WhatTrains(_Base):
+    """The flag of the whole reaches every part, and the parts that differ have names."""
+
+    trainable: bool
+
+    def __setattr__(self, name, value):
+        if name == "trainable":
+            for layer in self._flatten_layers():
+                _set_trainable(layer, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _frozen(self):
+        """The names of the frozen weights; None where all are as the flag of the whole says."""
+        if any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers()):
+            return None  # saving merges the updates, so that the file is a plain layer's
+        weights = own_weights(self)
+        frozen = [weight_name(self, weight) for weight in weights if not weight.trainable]
+        return None if len(frozen) == (0 if self.trainable else len(weights)) else frozen
+
+    def _freeze(self, names):
+        """Freezes the named weights alone, and the layers inside whose weights are all named."""
+        names = set(names)
+        for layer in self._flatten_layers(include_self=False):
+            own = {weight_name(self, weight) for weight in own_weights(layer)}
+            if own:
+                _set_trainable(layer, not own <= names)
+        for weight in own_weights(self):
+            weight.trainable = weight_name(self, weight) not in names
+
+
+class LayerKeepsWhatTrains(_WhatTrains):
+    """A layer that is frozen, as a whole or in parts, when its configuration says so.
+
+    Beside `trainable`, the configuration names the frozen weights where not all are alike.
+    """
+
+    def get_config(self):
+        frozen = self._frozen() if self.built else getattr(self, "_to_freeze", None)
+        return {**super().get_config(), **({} if frozen is None else {"frozen": list(frozen)})}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        frozen = config.pop("frozen", None)
+        layer = super().from_config(config)
+        layer._to_freeze = None if frozen is None else tuple(frozen)  # once they are built
+        return layer
+
+    def _post_build(self):
+        super()._post_build()
+        frozen = getattr(self, "_to_freeze", None)
+        if frozen is not None:
+            self._freeze(frozen)
+        elif not self.trainable:
+            self.trainable = False  # of what is new, too
+
+
+class ModelKeepsWhatTrains(_WhatTrains):
+    """A model, built when it is made, whose configuration says what of it trains."""
+
+    def _what_trains(self):
+        """What the configuration adds to the model's arguments: nothing where all trains."""
+        adapted = any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers())
+        flag = {} if self.trainable or adapted else {"trainable": False}
+        frozen = self._frozen()
+        return {**flag, **({} if frozen is None else {"frozen": frozen})}
+
+    def _train_as(self, trainable=True, frozen=None):
+        """Makes a new model train as its configuration says."""
+        names = {weight_name(self, weight) for weight in own_weights(self)}
+        # Older files name all weights of a model that is frozen as a whole.
+        if not trainable or names <= set(frozen or ()):
+            self.trainable = False
+        if frozen is not None:
+            self._freeze(frozen)
+
+
+def own_weights(layer):
+    """The weights in a layer that train unless they are frozen: no seeds, no quantised kernels."""
+    return [weight for inner in layer._flatten_layers() for weight in inner._trainable_variables]
+
+
+def weight_name(layer, variable):
+    """Returns a weight's name below its layer or model, such as `block_0/attention/query/kernel`."""
+    # A `keras.name_scope` around a model's making is part of every path, the model's own too.
+    scope = (layer.path or "").removesuffix(layer.name)
+    return variable.path.removeprefix(scope).removeprefix(f"{layer.name}/")
+
+
+def _set_trainable(layer, value):
+    # Keras' own setter, which TensorFlow would not call for a flag that has the value already.
+    keras.layers.Layer.trainable.fset(layer, value)

@@ -1,0 +1,113 @@
+"""What trains after unfreezing, and after a run with low-rank updates was interrupted."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from tests.contracts import numpy
+from tests.keras_vit.ecosystem.models import KINDS, images, make
+
+CHOICES = {
+    "head and norms": keras_vit.train_only_head_and_norms,
+    "lora": lambda model: keras_vit.enable_lora(model, rank=2),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_trainable_unfreezes_everything(choice):
+    model = make("vit")
+    total = len(model.trainable_weights)
+    CHOICES[choice](model)
+    updates = 24 if choice == "lora" else 0  # two factors of six layers in two blocks
+    assert len(model.trainable_weights) == (2 + updates if choice == "lora" else 2 + 2 * 5)
+    model.trainable = True
+    assert len(model.trainable_weights) == total + updates
+    masked = keras_vit.pretraining.MaskedPatchModel(make("vit"))
+    total = len(masked.trainable_weights)
+    CHOICES[choice](masked.vit)
+    masked.trainable = True
+    assert len(masked.trainable_weights) == total + updates
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frozen_backbone_stays_where_it_is(kind, tmp_path):
+    """Under an own head, saved, loaded and trained: what moves is what moved before."""
+    backbone = make(kind)
+    backbone.trainable = False
+    features = backbone.get_layer("pooling").output
+    model = keras.Model(backbone.input, keras.layers.Dense(2, name="own")(features))
+    model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=True, jit_compile=False)
+    model.fit(images(4), np.ones((4, 2)), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.optimizer.iterations) == 1
+    before = [numpy(weight) for weight in loaded.weights]
+    loaded.fit(images(4), np.ones((4, 2)), verbose=0)
+    moved = {
+        weight.path
+        for weight, old in zip(loaded.weights, before, strict=True)
+        if not np.array_equal(numpy(weight), old)
+    }
+    assert moved == {"own/kernel", "own/bias"}
+
+
+def test_pretraining_keeps_what_is_frozen(tmp_path):
+    model = keras_vit.pretraining.MaskedPatchModel(make("vit"))
+    model.prediction.trainable = False
+    model.vit.get_layer("block_0").trainable = False
+    names = [weight.path for weight in model.trainable_weights]
+    model.save(tmp_path / "masked.keras")
+    loaded = keras.saving.load_model(tmp_path / "masked.keras")
+    assert [w.path.split("/")[1:] for w in loaded.trainable_weights] == [
+        path.split("/")[1:] for path in names
+    ]
+    model.trainable = False
+    model.save(tmp_path / "masked.keras")
+    assert not keras.saving.load_model(tmp_path / "masked.keras").trainable_weights
+
+
+class _Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_with_low_rank_updates_ends_as_an_uninterrupted_one(tmp_path):
+    def fit(model, *callbacks):
+        model.fit(images(8), np.ones((8, 3)), batch_size=4, epochs=4, shuffle=False,
+                  verbose=0, callbacks=list(callbacks))  # fmt: skip
+
+    def adapted():
+        keras.utils.set_random_seed(1)
+        model = make("vit")
+        keras_vit.enable_lora(model, rank=2, alpha=4)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        return model
+
+    expected = adapted()
+    fit(expected)
+    with pytest.raises(KeyboardInterrupt):
+        fit(adapted(), keras.callbacks.BackupAndRestore(tmp_path), _Interrupt())
+    resumed = adapted()
+    for weight in resumed.trainable_weights:
+        weight.assign(weight * 0)
+    fit(resumed, keras.callbacks.BackupAndRestore(tmp_path))
+    assert int(resumed.optimizer.iterations) == 8
+    assert sum("lora" in weight.path for weight in resumed.trainable_weights) == 24
+    for mine, theirs in zip(expected.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(numpy(theirs), numpy(mine), err_msg=mine.path)
+    assert np.abs(numpy(resumed.get_layer("block_0").mlp.hidden.lora_kernel_b)).max() > 1e-4
+
+
+def test_updates_leave_in_the_precision_of_the_weights():
+    """Export and fine-tuning take the sum in float32, also where the layers compute in less."""
+    model = make("vit", dtype="mixed_bfloat16")
+    keras_vit.enable_lora(model, rank=2)
+    layer = model.get_layer("block_0").mlp.hidden
+    layer.lora_kernel_b.assign(np.full(layer.lora_kernel_b.shape, 0.01))
+    a, b = numpy(layer.lora_kernel_a), numpy(layer.lora_kernel_b)
+    expected = numpy(layer._kernel) + a @ b
+    new = keras_vit.for_finetuning(model, classes=None)
+    found = numpy(new.get_layer("block_0").mlp.hidden.kernel)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
