@@ -141,6 +141,16 @@ def list_studies() -> None:
     _end(commands.list_studies)
 
 
+@app.command(epilog="exit code 0: it is written; 2: wrong use")
+def init(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the study; NAME.toml is written.")
+    ],
+) -> None:
+    """Write a study file to begin with, in the folder one is in."""
+    _end(commands.init, name)
+
+
 # One list of options for both: a planned command line runs by changing one word.
 @app.command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
 @app.command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
@@ -222,6 +232,7 @@ def check_data(
     """Print what is known of a data set before anything is trained on it."""
     options = CheckOptions(
         dataset=dataset,
+        program=PROGRAM,
         image_size=image_size,
         fit=fit.value if fit else "crop",
         skip_broken=skip_broken,

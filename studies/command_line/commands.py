@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,26 @@ def list_studies() -> int:
         raw = study_file.read(name)
         print(f"{name}: {raw.get('question', '')}")
         print(f"    {raw.get('command', '')}   ({raw.get('run_time', '')})")
+    return DONE
+
+
+def init(name: str) -> int:
+    """Write a study file to begin with; refuse to replace one."""
+    from studies.study import file as study_file
+    from studies.study.fields import EXAMPLE, template
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.stem in study_file.built_in():
+        raise UsageError(f"{path.stem!r} is the name of a built-in study: choose another one")
+    study_file.validate({**tomllib.loads(EXAMPLE), "name": path.stem}, source=name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template())
+    except FileExistsError:
+        raise UsageError(f"{path} is there already: choose another name, or remove it") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}): choose another place") from error
+    print(f"{path}: edit it, then see what it would run with plan {path}")
     return DONE
 
 

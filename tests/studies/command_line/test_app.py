@@ -439,6 +439,35 @@ def test_list_names_every_built_in_study(capsys):
     assert "data-scale: " in capsys.readouterr().out
 
 
+def test_what_init_writes_is_planned(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "mine"]) == 0
+    assert (
+        cli.main(["plan", "mine.toml", "--dataset", "shapes:1000"]) == 2
+    )  # 2,000 images are asked
+    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:2000"]) == 0
+    out = capsys.readouterr().out
+    assert "24 trials, 0 done" in out and "vit  " in out and "resnet  " in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("there", "there.toml is there already"),
+        ("quick", "'quick' is the name of a built-in study"),
+        ("a b", "letters, digits"),
+        ("no/such/place", "cannot write no/such/place.toml"),
+    ],
+)
+def test_init_replaces_nothing(name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.toml").write_text("mine")
+    assert cli.main(["init", name]) == 2
+    assert words in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_records_of_a_torn_file_are_counted_and_the_tear_is_told(project):
     project("run")
     with (project.folder / "trials.jsonl").open("a") as file:
