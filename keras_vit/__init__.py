@@ -13,6 +13,8 @@ _HOMES = {
     "ClassToken": "layers.class_token",
     "AddPositionEmbs": "layers.position_embedding",
     "TransformerBlock": "layers.transformer_block",
+    "RegisterTokens": "layers.register_tokens",
+    "LayerScale": "layers.layer_scale",
     "PatchEmbedding": "layers.patch_embedding",
     "MultiHeadAttention": "layers.attention",
     "MlpBlock": "layers.mlp",
@@ -25,11 +27,16 @@ _HOMES = {
     "PostActivationUnit": "layers.residual_unit",
     "resample_position_embedding": "layers.resample",
     "VisionTransformer": "models.vit",
+    "TokenOptions": "models.options",
+    "BlockOptions": "models.options",
     "ResNet": "models.resnet",
     "create_model": "models.registry",
     "preprocess_input": "models.preprocessing",
+    "preprocessing_of": "models.preprocessing",
+    "Preprocessing": "models.preprocessing",
     "list_models": "models.variants",
     "flops": "models.flops",
+    "from_checkpoint": "weights.from_checkpoint",
     "load_weights": "weights.loading",
     "export_weights": "weights.exporting",
     "for_finetuning": "models.finetuning",
@@ -45,10 +52,6 @@ __all__ = sorted([*_HOMES, *_SUBPACKAGES])
 
 
 def __getattr__(name):
-    if name in __all__ and _HOMES.get(name) != "models.variants":
-        # Before any module of ours: Keras' loading imports those that it is to know, and could not
-        # while one of them is only half imported itself.
-        importlib.import_module("keras")
     if name in _SUBPACKAGES:
         return importlib.import_module(f"keras_vit.{name}")
     if name not in _HOMES:

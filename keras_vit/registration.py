@@ -6,7 +6,6 @@ that reading the variant table loads no backend. So the modules are imported as 
 
 import importlib
 import importlib.abc
-import importlib.util
 import sys
 
 MODULES = (
@@ -16,11 +15,11 @@ MODULES = (
 
 
 def register_classes() -> None:
-    """Registers every layer and model with Keras: now if it is loaded, else when it will be."""
+    """Registers every layer and model with Keras: now if it is loaded, else once it is."""
     if "keras" in sys.modules:
         _import_modules()
-    elif not any(isinstance(finder, _AfterKeras) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AfterKeras())
+    elif not any(isinstance(finder, _OnceKerasIsLoaded) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnceKerasIsLoaded())
 
 
 def _import_modules() -> None:
@@ -28,40 +27,37 @@ def _import_modules() -> None:
         importlib.import_module(f"keras_vit.{name}")
 
 
-class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds `keras` as the others would, and adds a step to its loading."""
+class _OnceKerasIsLoaded(importlib.abc.MetaPathFinder):
+    """Finds Keras and our modules as the others would, and adds a step to their loading.
+
+    Finding is not loading: whoever only asks whether there is a Keras gets an answer, and the wait
+    goes on. Where it is a module of ours that loads Keras, the others cannot take names from it
+    before its own loading is over.
+    """
+
+    def __init__(self) -> None:
+        self.loading = 0  # of Keras and our modules, those whose loading has begun and not ended
 
     def find_spec(self, fullname, path, target=None):
-        if fullname != "keras":
+        if fullname != "keras" and not fullname.startswith("keras_vit."):
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
-        if spec is None or spec.loader is None:
-            return spec
-        load = spec.loader.exec_module
-
-        def load_and_register(module):
-            load(module)
-            if _half_imported():
-                sys.meta_path.insert(0, _AfterUs())
-            else:
-                _import_modules()
-
-        spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            load = self._and_register(spec.loader.exec_module)
+            spec.loader.exec_module = load  # type: ignore[method-assign]
         return spec
 
+    def _and_register(self, load):
+        def load_and_register(module):
+            self.loading += 1
+            try:
+                load(module)
+            finally:
+                self.loading -= 1
+            if not self.loading and "keras" in sys.modules and self in sys.meta_path:
+                sys.meta_path.remove(self)
+                _import_modules()
 
-class _AfterUs(importlib.abc.MetaPathFinder):
-    """Finds nothing; registers at the first import after the one of ours that loaded Keras."""
-
-    def find_spec(self, fullname, path, target=None):
-        if not fullname.startswith("keras_vit") and not _half_imported():
-            sys.meta_path.remove(self)
-            _import_modules()
-        return None
-
-
-def _half_imported() -> bool:
-    """Whether a module of ours is being imported: others cannot take names from it yet."""
-    ours = [module for name, module in sys.modules.items() if name.startswith("keras_vit.")]
-    return any(getattr(module.__spec__, "_initializing", False) for module in ours)
+        return load_and_register

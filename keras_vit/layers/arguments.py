@@ -3,7 +3,7 @@
 Integers may be NumPy's. What keeps them stores plain ints, so that configurations are JSON.
 """
 
-from numbers import Integral
+from numbers import Integral, Real
 
 
 def is_positive(value):
@@ -29,6 +29,20 @@ def check_rate(**values):
     for name, value in values.items():
         if not isinstance(value, int | float) or not 0 <= value < 1:
             raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1.")
+
+
+def check_count(**values):
+    """Raises ValueError unless every value is an int that is not negative."""
+    for name, value in values.items():
+        if not is_positive(value) and not (value == 0 and isinstance(value, Integral)):
+            raise ValueError(f"{name} is {value!r}; give an int from 0 on.")
+
+
+def check_number(**values):
+    """Raises ValueError unless every value is a number."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"{name} is {value!r}; give a number.")
 
 
 def check_epsilon(**values):

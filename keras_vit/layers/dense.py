@@ -28,6 +28,8 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
         Hu et al., "LoRA", arXiv 2106.09685.
     """
 
+    lora_enabled: bool
+
     def enable_lora(self, rank, lora_alpha=None, **initializers):
         # A layer that is built from its configuration has the scale, and is asked without one.
         super().enable_lora(rank, lora_alpha or self.lora_alpha, **initializers)
@@ -69,19 +71,21 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
         return ops.cast(self._kernel + self.lora_alpha / self.lora_rank * update, self.dtype)
 
     def _load_sum(self, values, factors):
-        super().load_own_variables(values)
-        a, b = (ops.convert_to_tensor(factors[name]) for name in FACTORS)
+        a, b = (factors[name] for name in FACTORS)
         rank, alpha = a.shape[1], float(factors[SCALE])
         if self.quantization_mode is None:
-            self._kernel.assign_add(ops.cast(alpha / rank * ops.matmul(a, b), self._kernel.dtype))
+            super().load_own_variables(values)
+            self._kernel.assign_add(alpha / rank * ops.matmul(a, b))
             return
-        # Keras rounds the sum anew when it saves a layer that has updates.
-        self.lora_kernel_a, self.lora_kernel_b, self.lora_rank, self.lora_alpha = a, b, rank, alpha
+        # Keras rounds the sum anew where it saves a layer with updates: one like this, with them.
+        adapted = type(self).from_config(self.get_config())
+        adapted.build((None, len(a)))
+        adapted.load_own_variables(values)
+        adapted.enable_lora(rank, alpha)
+        adapted.lora_kernel_a.assign(a)
+        adapted.lora_kernel_b.assign(b)
         summed: dict = {}
-        self.lora_enabled = True
-        super().save_own_variables(summed)
-        self.lora_enabled, self.lora_rank, self.lora_alpha = False, None, None
-        del self.lora_kernel_a, self.lora_kernel_b
+        keras.layers.Dense.save_own_variables(adapted, summed)
         super().load_own_variables(summed)
 
     def _check_rank_and_scale(self, factors):

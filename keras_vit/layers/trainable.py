@@ -7,11 +7,20 @@ and on TensorFlow an assignment to `trainable` that does not change the flag cha
 Both classes stand before Keras' own among the bases of the layers and models here.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
 
+if TYPE_CHECKING:
+    from keras.layers import Layer as _Base
+else:
+    _Base = object
 
-class _WhatTrains:
+
+class _WhatTrains(_Base):
     """The flag of the whole reaches every part, and the parts that differ have names."""
+
+    trainable: bool
 
     def __setattr__(self, name, value):
         if name == "trainable":
@@ -99,5 +108,5 @@ def weight_name(layer, variable):
 
 
 def _set_trainable(layer, value):
-    # By Keras' own setter, which TensorFlow would not call for a flag that has the value already.
+    # Keras' own setter, which TensorFlow would not call for a flag that has the value already.
     keras.layers.Layer.trainable.fset(layer, value)

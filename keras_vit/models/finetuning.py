@@ -68,9 +68,10 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     values = {
         name: value
         for name, value in values.items()
-        if name.split("/")[0] not in ("head", "pre_logits")
+        if name.split("/")[0] not in ("head", "distillation_head", "pre_logits")
     }
     new = type(model)(**config)
+    new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)
     for variable in new.variables:
@@ -169,12 +170,7 @@ def _on_new_grid(old, new, values, interpolation):
         for variable in layer.weights:
             name = weight_name(new, variable)
             values[name] = _resample(
-                variable.name,
-                values[name],
-                old.grid,
-                new.grid,
-                old.num_prefix_tokens,
-                interpolation,
+                variable.name, values[name], old.grid, new.grid, old.num_slots, interpolation
             )
     return values
 

@@ -5,6 +5,7 @@ import warnings
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.options import names
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
@@ -49,7 +50,8 @@ def create_model(
         interpolation: of the weights' position embeddings where `input_shape` gives another grid:
             `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or `"bicubic_antialias"`
             (timm's); see `resample_position_embedding`.
-        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
+        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
+            single fields of `tokens` and `block` among them.
 
     Returns:
         A built `keras.Model`, named after the variant. Two of one name in one functional model
@@ -67,7 +69,7 @@ def create_model(
     variant = get_variant(name)
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     model_class = FAMILIES[variant.family]
-    allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
+    allowed = _arguments_of(model_class)
     for override in overrides:
         if override not in allowed:
             raise ValueError(
@@ -104,3 +106,10 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _arguments_of(model_class):
+    """The names of what a model can be built with, the fields of its groups among them."""
+    parameters = inspect.signature(model_class).parameters.values()
+    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "name"]
+    return [*own, *(field for group in model_class.GROUPS.values() for field in names(group))]

@@ -18,6 +18,26 @@ def check_agreement(
         head: as in `load_weights`; "replace" makes what concerns the head alone not matter.
         allow_activation_mismatch: let another activation pass.
     """
+    check_obstacles(checkpoint, head)
+    said = checkpoint.description
+    origin = f"{checkpoint.path} ({checkpoint.format.source})"
+    if not allow_activation_mismatch:
+        _check_activation(arguments, checkpoint)
+    aside = ("activation", *(("classifier",) if head == "replace" else ()))
+    names = [name for name in differences(arguments, said) if name not in aside]
+    if names:
+        wanted = ", ".join(f"{name}={said.arguments[name]!r}" for name in names)
+        hint = ', or leave its head out: head="replace"' if names == ["classifier"] else ""
+        actual = ", ".join(f"{name}={arguments[name]!r}" for name in names)
+        raise ValueError(
+            f"{origin} does not fit the model: it says {wanted} in {said.place}, and the model has "
+            f"{actual}; build the model with {wanted}"
+            f"{hint}."
+        )
+
+
+def check_obstacles(checkpoint: Checkpoint, head: str) -> None:
+    """Raises ValueError where a checkpoint says that it is for what no model here computes."""
     said = checkpoint.description
     origin = f"{checkpoint.path} ({checkpoint.format.source})"
     if said.obstacles:
@@ -29,16 +49,6 @@ def check_agreement(
         raise ValueError(
             f"{origin} has {' and '.join(said.head_obstacles)}, which no model here computes; "
             'head="replace" loads all but its head.'
-        )
-    if not allow_activation_mismatch:
-        _check_activation(arguments, checkpoint)
-    names = [name for name in differences(arguments, said) if name != "activation"]
-    if names:
-        wanted = ", ".join(f"{name}={said.arguments[name]!r}" for name in names)
-        actual = ", ".join(f"{name}={arguments[name]!r}" for name in names)
-        raise ValueError(
-            f"{origin} does not fit the model: it says {wanted} in {said.place}, and the model has "
-            f"{actual}; build the model with {wanted}."
         )
 
 

@@ -13,7 +13,7 @@ from keras_vit.layers.arguments import check_choice
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
-from keras_vit.weights.formats import TARGETS, format_of
+from keras_vit.weights.formats import TARGETS, format_for
 from keras_vit.weights.loading import check_model, model_sizes
 from keras_vit.weights.readers import import_safetensors
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
@@ -52,10 +52,10 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     file = _file_to_write(Path(path), target)
     config = model.arguments
     family = "resnet" if isinstance(model, ResNet) else "vit"
-    known = format_of(target, family)
-    assert known is not None
-    if obstacle := known.obstacle(config):
-        raise ValueError(f"{model.name} cannot be written for {target}: {obstacle}.")
+    try:
+        known = format_for(target, family, config)
+    except ValueError as error:
+        raise ValueError(f"{model.name} cannot be written for {target}: {error}.") from None
     values = weight_values(model)
     check_finite(values, model.name)
     arrays = _renamed(model, values, known, config)
@@ -128,10 +128,11 @@ def _renamed(model, values, known, config):
             f"{model.name} cannot be written for {known.source}, whose files have no name for "
             f"{', '.join(nameless)}."
         )
-    return {
+    arrays = {
         name: np.ascontiguousarray(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         for name, pieces in parts.items()
     }
+    return known.completed(arrays, config)
 
 
 def _plain(array):

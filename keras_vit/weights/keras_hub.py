@@ -80,6 +80,7 @@ def _described(configurations, arrays):
 KERAS_HUB_VIT = Format(
     source="keras_hub",
     family="vit",
+    title="keras-hub's ViT",
     rules=VIT_RULES,
     leaves={"kernel": "0", "bias": "1", "gamma": "0", "beta": "1"},
     layouts={

@@ -4,7 +4,7 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py,
 vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 """
 
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
 from keras_vit.weights.rules import POSITION, Format, Rule
 from keras_vit.weights.timm_configuration import (
     activation_name,
@@ -20,16 +20,22 @@ _UNIT = "stages.{s0}.blocks.{u0}"
 VIT_RULES = (
     Rule("patch_embedding/projection", "patch_embed.proj", "patches"),
     Rule("class_token/class_token", "cls_token", "whole"),
+    Rule("distillation_token/class_token", "dist_token", "whole"),
+    Rule("registers/registers", "reg_token", "whole"),
     Rule(POSITION, "pos_embed", "whole"),
+    Rule("pre_norm", "norm_pre", "norm"),
     Rule("block_{i}/attention_norm", "blocks.{i}.norm1", "norm"),
     Rule("block_{i}/attention/query", "blocks.{i}.attn.qkv", part=(0, 3)),
     Rule("block_{i}/attention/key", "blocks.{i}.attn.qkv", part=(1, 3)),
     Rule("block_{i}/attention/value", "blocks.{i}.attn.qkv", part=(2, 3)),
     Rule("block_{i}/attention/output", "blocks.{i}.attn.proj"),
+    Rule("block_{i}/attention_scale/scale", "blocks.{i}.ls1.gamma", "whole"),
     Rule("block_{i}/mlp_norm", "blocks.{i}.norm2", "norm"),
     Rule("block_{i}/mlp/hidden", "blocks.{i}.mlp.fc1"),
     Rule("block_{i}/mlp/output", "blocks.{i}.mlp.fc2"),
+    Rule("block_{i}/mlp_scale/scale", "blocks.{i}.ls2.gamma", "whole"),
     Rule("encoder_norm", "norm", "norm"),
+    Rule("pooling_norm", "fc_norm", "norm"),
     Rule("pooling/probe", "attn_pool.latent", "whole"),
     Rule("pooling/attention/query", "attn_pool.q"),
     Rule("pooling/attention/key", "attn_pool.kv", part=(0, 2)),
@@ -40,6 +46,7 @@ VIT_RULES = (
     Rule("pooling/mlp/output", "attn_pool.mlp.fc2"),
     Rule("pre_logits", "pre_logits.fc"),
     Rule("head", "head"),
+    Rule("distillation_head", "head_dist"),
     Rule("stem_conv", f"{_STEM}.stem.conv", "convolution"),
     Rule("stem_norm", f"{_STEM}.stem.norm", "norm"),
     *unit_rules("stem_stage{s}_unit{u}", f"{_STEM}.{_UNIT}"),
@@ -53,6 +60,15 @@ BIT_RULES = (
 )
 
 
+# DINOv2's and TIPS' own names for what timm calls otherwise
+_OWN_NAMES = {
+    "register_tokens": "reg_token",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
+}
+_UNUSED = ("mask_token",)  # of the pre-training
+
+
 def _canonical_vit(arrays):
     # A hybrid without stages has its stem directly below the backbone.
     root_only = (f"{_STEM}.conv.", f"{_STEM}.norm.")
@@ -61,7 +77,12 @@ def _canonical_vit(arrays):
         table_name = name
         if name.startswith(root_only):
             table_name = name.replace(f"{_STEM}.", f"{_STEM}.stem.")
-        result[table_name] = (name, arrays[name])
+        for theirs, ours in _OWN_NAMES.items():
+            table_name = table_name.replace(theirs, ours)
+        if name not in _UNUSED:
+            result[table_name] = (name, arrays[name])
+    if "register_tokens" in arrays:
+        fold_class_position(result, "cls_token", "pos_embed")
     return result
 
 
@@ -73,9 +94,17 @@ def _exported_vit(name, config):
 
 def _vit_obstacle(config):
     if config["representation_size"] is not None:
-        return "timm's ViT has no representation layer"
+        return "it has no representation layer"
     if config["position_embedding"] == "sincos2d":
-        return "timm's ViT has learned position embeddings or none"
+        return "it has learned position embeddings or none"
+    if config["classifier"] == "token_gap":
+        return "it classifies by the class token or by the mean, not by both"
+    if config["distilled"] and config["classifier"] != "distilled":
+        return "with a distillation token it has two heads"
+    if config["distilled"] and config["stem_block_counts"] is not None:
+        return "its hybrids have no distillation token"
+    if config["patch_bias"] == config["pre_norm"]:
+        return "its patches have a bias just where no norm stands before the blocks"
     return None
 
 
@@ -83,7 +112,8 @@ def _vit_differences(config):
     found = []
     if activation_name(config["activation"]) is None:
         found.append(f"timm has no activation {config['activation']!r} and takes its own, 'gelu'")
-    if config["epsilon"] != 1e-6:
+    plain = not config["distilled"] and config["stem_block_counts"] is None
+    if config["epsilon"] not in ((1e-6, 1e-5) if plain else (1e-6,)):
         found.append(f"timm's epsilon is 1e-06 (here {config['epsilon']:g})")
     if config["stem_block_counts"] is not None:
         found.append(
@@ -109,6 +139,7 @@ def _bit_differences(config):
 TIMM_VIT = Format(
     source="timm",
     family="vit",
+    title="timm's ViT",
     rules=VIT_RULES,
     leaves=LEAVES,
     layouts=LAYOUTS,
@@ -126,6 +157,7 @@ TIMM_VIT = Format(
 TIMM_BIT = Format(
     source="timm",
     family="resnet",
+    title="timm's BiT",
     rules=BIT_RULES,
     leaves=LEAVES,
     layouts=LAYOUTS,

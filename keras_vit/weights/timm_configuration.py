@@ -9,13 +9,16 @@ vision_transformer_hybrid.py, resnetv2.py.
 
 import re
 
-from keras_vit.layers.activations import GELU_EXACT, GELU_TANH
-from keras_vit.models.variants import BIT_DEPTHS, VIT_SIZES
+from keras_vit.layers.activations import GELU_EXACT, GELU_QUICK, GELU_TANH
+from keras_vit.models.variants import BIT_DEPTHS
 from keras_vit.weights.description import Description
+from keras_vit.weights.huggingface_configuration import described_dinov2
+from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
 
 ACTIVATIONS = {
     "gelu": GELU_EXACT,
     "gelu_tanh": GELU_TANH,
+    "quick_gelu": GELU_QUICK,
     "relu": "relu",
     "relu6": "relu6",
     "silu": "silu",
@@ -25,17 +28,9 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 POOLING = {"token": "token", "avg": "gap", "map": "map"}
-# the words in the names of their plain ViTs and hybrids, and DeiTs
-_SIZES = {
-    "tiny": "Ti",
-    "small": "S",
-    "base": "B",
-    "large": "L",
-    "huge": "H",
-    "giant": "g",
-    "gigantic": "G",
-}
-_PLAIN = re.compile(rf"(?:vit|deit)_({'|'.join(_SIZES)})_(?:patch\d+|r\d*_s\d+(?:_p\d+)?)_\d+")
+_POOLING_OF = {ours: theirs for theirs, ours in POOLING.items()}
+# the epsilon is an architecture's own; 1e-6 but for these
+_BY_EPSILON = {1e-5: "vit_base_patch16_clip_224"}
 _HYBRIDS = {
     (): "vit_tiny_r_s16_p8_224",
     (2, 2, 2, 2): "vit_small_r26_s32_224",
@@ -59,11 +54,12 @@ _PLACE = "its config.json"
 def described_vit(configurations, arrays) -> Description:
     """Returns what a ViT's configuration says."""
     config = configurations["config.json"]
+    if "model_type" in config:  # transformers keeps some models' own names, which timm's are like
+        return described_dinov2(configurations, arrays)
+    architecture = config.get("architecture") or ""
     args = config.get("model_args") or {}
-    arguments: dict = {}
-    obstacles = []
-    if plain := _PLAIN.fullmatch(config.get("architecture", "").partition(".")[0]):
-        arguments["num_heads"] = VIT_SIZES[_SIZES[plain[1]]][3]
+    arguments = timm_arguments(architecture)
+    obstacles = [reason] if (reason := timm_obstacle(architecture)) else []
     for name, value in args.items():
         if name == "num_heads":
             arguments["num_heads"] = value
@@ -71,20 +67,23 @@ def described_vit(configurations, arrays) -> Description:
             arguments["patch_size"] = _pair(value)
         elif name == "act_layer" and str(value) in ACTIVATIONS:
             arguments["activation"] = ACTIVATIONS[value]
+        elif (name, value) == ("norm_layer", "layernorm"):
+            arguments["epsilon"] = 1e-6
         elif not (
             name in _VIT_SHOWN
             or name.endswith("_rate")
             or value in (None, False)  # leaves out what is not known here
-            or (name, value) == ("norm_layer", "layernorm")
         ):
             obstacles.append(f"{name}={value!r}")
-    return Description(
-        arguments,
-        _grid(config, args, arrays),
-        tuple(obstacles),
-        _pooling_obstacles(args.get("global_pool", config.get("global_pool")), arrays),
-        _PLACE,
-    )
+    pooling = args.get("global_pool", config.get("global_pool"))
+    head_obstacles: tuple[str, ...] = ()
+    if pooling and "attn_pool.latent" not in arrays and "head_dist.bias" not in arrays:
+        if pooling in ("token", "avg"):
+            arguments["classifier"] = POOLING[pooling]
+        else:
+            head_obstacles = (f"global_pool={pooling!r}",)
+    grid = _grid(config, args, arrays)
+    return Description(arguments, grid, tuple(obstacles), head_obstacles, _PLACE)
 
 
 def described_bit(configurations, arrays) -> Description:
@@ -110,7 +109,7 @@ def vit_configuration(arguments, grid) -> dict | None:
         return None
     size, channels = _size_and_channels(arguments)
     classifier = arguments["classifier"]
-    pooling = next(theirs for theirs, ours in POOLING.items() if ours == classifier)
+    pooling = "token" if classifier == "distilled" else _POOLING_OF[classifier]
     args = {
         "img_size": list(size),
         "patch_size": list(arguments["patch_size"]),
@@ -121,15 +120,30 @@ def vit_configuration(arguments, grid) -> dict | None:
         "num_heads": arguments["num_heads"],
         "mlp_ratio": arguments["mlp_dim"] / width,
         "global_pool": pooling,
-        "class_token": classifier == "token",
-        "fc_norm": False,
+        "class_token": arguments["class_token"],
+        "fc_norm": arguments["final_norm"] == "after",
         "pos_embed": "none" if arguments["position_embedding"] == "none" else "learn",
     }
+    options = {
+        "reg_tokens": arguments["registers"],
+        "no_embed_class": not arguments["class_slot"],
+        "init_values": arguments["layer_scale"],
+        "pre_norm": arguments["pre_norm"],
+    }
+    args |= {name: value for name, value in options.items() if value}
+    args |= {} if arguments["qkv_bias"] else {"qkv_bias": False}
+    args |= {"final_norm": False} if arguments["final_norm"] == "none" else {}
     if int(width * args["mlp_ratio"]) < arguments["mlp_dim"]:  # timm rounds down
         args["mlp_ratio"] = (arguments["mlp_dim"] + 0.5) / width
     if activation := activation_name(arguments["activation"]):
         args["act_layer"] = activation
-    architecture = "vit_base_patch16_224" if stem is None else _HYBRIDS[stem]
+    architecture = _BY_EPSILON.get(arguments["epsilon"], "vit_base_patch16_224")
+    if arguments["distilled"]:
+        architecture = "deit_base_distilled_patch16_224"
+    if stem is not None:
+        architecture = _HYBRIDS[stem]
+    if architecture in _BY_EPSILON.values():
+        args["pre_norm"] = arguments["pre_norm"]
     backbone = "backbone.stem.conv" if stem else "backbone.conv"
     first = "patch_embed.proj" if stem is None else f"patch_embed.{backbone}"
     return _configuration(architecture, args, pooling, width, (channels, *size), first, "head")
@@ -173,18 +187,6 @@ def _configuration(architecture, args, pooling, features, shape, first, classifi
             "classifier": classifier,
         },
     }
-
-
-def _pooling_obstacles(pooling, arrays):
-    """What the head is on; names and shapes are the same whether it is a token or an average."""
-    if "attn_pool.latent" in arrays:
-        ours = "map"
-    else:
-        ours = "token" if "cls_token" in arrays else "gap"
-    if pooling is None or POOLING.get(pooling) == ours:
-        return ()
-    token = "with" if "cls_token" in arrays else "without"
-    return (f"global_pool={pooling!r} {token} a class token",)
 
 
 def _grid(config, args, arrays):

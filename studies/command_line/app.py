@@ -20,7 +20,8 @@ from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.errors import UsageError
-from studies.inspection import inspect as inspect_room
+from studies.inspection import inspect as inspection
+from studies.inspection import predict as prediction
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -42,6 +43,14 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+
+
+class KeepModels(StrEnum):
+    """Which trained models lie in the results folder."""
+
+    best = "best"
+    all = "all"
+    none = "none"
 
 
 class Fit(StrEnum):
@@ -82,7 +91,7 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
-DATASETS = "shapes, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+DATASETS = "shapes, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,
     _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
@@ -132,6 +141,16 @@ def list_studies() -> None:
     _end(commands.list_studies)
 
 
+@app.command(epilog="exit code 0: it is written; 2: wrong use")
+def init(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the study; NAME.toml is written.")
+    ],
+) -> None:
+    """Write a study file to begin with, in the folder one is in."""
+    _end(commands.init, name)
+
+
 # One list of options for both: a planned command line runs by changing one word.
 @app.command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
 @app.command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
@@ -160,6 +179,10 @@ def plan_or_run(
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
     workers: Annotated[int, _option("Trials at a time.")] = 1,
     threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    keep_models: Annotated[
+        KeepModels | None,
+        _option("Each model's best at the largest size (by default), all, or none."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         _option(
@@ -188,6 +211,7 @@ def plan_or_run(
         seeds=None if seeds is None else _seeds(seeds),
         steps=steps,
         backends=None if backend is None else _words(backend),
+        keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
         workers=workers,
         threads=threads,
@@ -208,6 +232,7 @@ def check_data(
     """Print what is known of a data set before anything is trained on it."""
     options = CheckOptions(
         dataset=dataset,
+        program=PROGRAM,
         image_size=image_size,
         fit=fit.value if fit else "crop",
         skip_broken=skip_broken,
@@ -232,13 +257,13 @@ def cached_data(
 
 @app.command(epilog=EXIT_CODES)
 def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Print how much of a results folder's study is done, and what failed."""
+    """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
-    """Write summary, report and figures of a results folder from its records."""
+    """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
@@ -304,10 +329,34 @@ def inspect(
     ] = None,
     results: Results = RUNS,
 ) -> None:
-    """Draw what a trained ViT attends to and what its embeddings have learned."""
+    """Draw what a trained ViT attends to and has learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(inspect_room.run, inspect_room.Options(**given))
+    _end(inspection.run, inspection.Options(**given))
+
+
+@app.command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A .keras file of a results folder's models/."),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
+    ],
+    csv: Annotated[Path | None, _option("The table's file (stdout by default).", "--csv")] = None,
+    all_classes: Annotated[
+        bool, _option("A column with the probability of each class.", "--all-classes")
+    ] = False,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+) -> None:
+    """Classify new images with a trained model.
+
+    One line an image: file, predicted, confidence.
+    """
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(prediction.run, prediction.Options(**given))
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class StudyOptions:
     seeds: int | str | None = None
     steps: int | None = None
     backends: list[str] | None = None
+    keep_models: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
     workers: int = 1
     threads: int | None = None
@@ -59,15 +61,38 @@ def list_studies() -> int:
     return DONE
 
 
+def init(name: str) -> int:
+    """Write a study file to begin with; refuse to replace one."""
+    from studies.study import file as study_file
+    from studies.study.fields import EXAMPLE, template
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.stem in study_file.built_in():
+        raise UsageError(f"{path.stem!r} is the name of a built-in study: choose another one")
+    study_file.validate({**tomllib.loads(EXAMPLE), "name": path.stem}, source=name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template())
+    except FileExistsError:
+        raise UsageError(f"{path} is there already: choose another name, or remove it") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}): choose another place") from error
+    print(f"{path}: edit it, then see what it would run with plan {path}")
+    return DONE
+
+
 def plan(options: StudyOptions) -> int:
     """Print the trials of a study, what they cost and which are done."""
     from studies.command_line.check import head
     from studies.command_line.tables import plan_table
+    from studies.running.matching import advice
 
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
     print(head(checked.study))
     print(plan_table(checked, estimator, options.workers, options.retry_failed))
+    if told := advice(checked):
+        print(f"note: {told}")
     return DONE
 
 

@@ -1,377 +1,305 @@
-"""A study's report as Markdown, and its short form for a terminal."""
+"""A study's report as Markdown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-
-from studies.analysis.findings import Findings
 from studies.records.frames import Results
-from studies.report.words import POINTS, answer, crossing_cell, points
-from studies.running.estimate import duration
+from studies.report.evidence import Evidence
+from studies.report.figures import CAPTIONS
+from studies.report.provenance import (
+    backends,
+    how_it_was_made,
+    kept_models,
+    state,
+    what_was_trained,
+)
+from studies.report.tables import markdown_table
+from studies.report.words import (
+    METRICS,
+    POINTS,
+    baseline_name,
+    crossing_sentence,
+    headline,
+    notes,
+    percent,
+    points,
+    standing,
+    states,
+)
 
-_CAPTIONS = {
-    "accuracy": "Test accuracy against the number of training images",
-    "laws": "Test error and the fitted laws",
-    "fewshot": "Few-shot linear accuracy of the representation",
-    "training": "Validation accuracy during training, at the smallest and the largest size",
-    "backends": "The same trials on several backends",
-}
+_MOST_SUSPECTS, _MOST_CLASSES = 20, 20
+_FIRST = ("accuracy", "differences")  # figures that stand beside the answer
 
 
-def markdown(results: Results, findings: Findings, figures: Mapping[str, str]) -> str:
+def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -> str:
     """The report.
 
     Args:
         results: the folder's content.
-        findings: test accuracy analysed.
+        evidence: what they show.
         figures: paths relative to the report, by name.
     """
     study = results.study
-    parts = [f"# {study.name} on {study.dataset}", _answers(results, findings)]
-    if "accuracy" in figures:
-        parts.append(_image("accuracy", figures))
-    parts += [_setting(results, findings), _progress(results)]
-    if len(findings.means):
-        parts += [_accuracies(results, findings), _differences(findings), _laws(findings)]
-        parts.append(_crossings(findings))
-    parts += [_backends(results), _intervals(results, findings)]
-    others = [_image(name, figures) for name in figures if name != "accuracy"]
+    parts = [f"# {study.name} on {study.dataset}", _answer(results, evidence)]
+    parts += [_image(name, figures) for name in _FIRST if name in figures]
+    if evidence.findings.estimates:
+        parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
+        parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
+    parts += [what_was_trained(results, evidence), state(results), backends(results)]
+    parts += [_intervals(results, evidence), kept_models(results)]
+    others = [_image(name, figures) for name in figures if name not in (*_FIRST, "confusion")]
     if others:
         parts.append("## More figures\n\n" + "\n\n".join(others))
-    parts.append(_made(results))
+    parts.append(how_it_was_made(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table_text(results: Results, findings: Findings) -> str:
-    """The answer and the accuracies, for a terminal."""
-    lines = [_plain_answer(results, findings)]
-    if len(findings.means):
-        header, *rows = _accuracy_rows(results, findings)
-        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-        lines += ["", f"test accuracy in %, mean over seeds ({100 * findings.level:g} % interval)"]
-        lines += [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in (header, *rows)
-        ]
-    return "\n".join(lines)
-
-
-def _answers(results: Results, findings: Findings) -> str:
-    main, *others = _plain_answer(results, findings).split("\n")
-    lines = [f"**{results.study.question}**" if results.study.question else "", f"**{main}**"]
-    if others:
-        lines.append("\n".join(f"- {other}" for other in others))
+def _answer(results: Results, evidence: Evidence) -> str:
+    """The question, the three sentences, what must be known of them, the other pairs."""
+    first, *others = headline(evidence.answer)
+    lines = [f"**{results.study.question}**" if results.study.question else ""]
+    lines.append(" ".join([f"**{first}**", *others]))
+    told = notes(evidence.answer)
+    lines.append("\n".join(f"- {note}" for note in told))
+    pairs = [standing(duel, evidence.answer) for duel in evidence.answer.duels[1:]]
+    if pairs:
+        lines.append("The other pairs:\n\n" + "\n".join(f"- {pair}" for pair in pairs))
     return "\n\n".join(line for line in lines if line)
 
 
-def _plain_answer(results: Results, findings: Findings) -> str:
-    """One line a pair, the main pair first."""
-    if not len(findings.means):
-        return f"No trial has finished yet (0 of {results.planned}): there is nothing to report."
-    if not findings.pairs:
-        return "There is only one model with results so far: nothing can be compared."
-    lines = [answer(pair, findings) for pair in findings.pairs]
-    if len(results.done) < results.planned:
-        lines[0] += f" Preliminary: {len(results.done)} of {results.planned} trials are finished."
-    return "\n".join(lines)
-
-
-def _setting(results: Results, findings: Findings) -> str:
-    study, data, recipe = results.study, results.study.data, results.study.recipe
-    lines = ["## What was trained", ""]
-    lines.append(
-        f"- Data: {study.dataset}, images {results.shape_text} (height x width x channels)"
-    )
-    if data:
-        counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
-        lines[-1] += f", {data.num_classes} classes; {counts or 'splits unknown'}."
-        lines.append(f"- Fingerprint of the pixels: `{data.fingerprint}`.")
-    sizes = ", ".join(f"{size:,}" for size in study.sizes)
-    lines.append(
-        f"- Training images: {sizes}; nested, stratified subsets, the same for all models; "
-        f"{study.seeds} seed{'' if study.seeds == 1 else 's'}; {', '.join(study.backends)}."
-    )
-    lines.append(
-        f"- Recipe, the same for every size: {recipe.steps:,} steps of batches of "
-        f"{recipe.batch_size}, Adam (learning rate {recipe.learning_rate:g}, decoupled weight decay "
-        f"{recipe.weight_decay:g} x learning rate), {100 * recipe.warmup_fraction:g} % linear "
-        f"warmup, {recipe.schedule} decay, gradients clipped at {recipe.clip_norm:g}, label "
-        f"smoothing {recipe.label_smoothing:g}, augmentation {recipe.augmentation}, "
-        f"{recipe.dtype}; best of {recipe.validations} validations kept."
-    )
-    rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
-    for name, entry in study.models.items():
-        own = {"learning rate": entry.learning_rate, "weight decay": entry.weight_decay}
-        rows.append(
-            [
-                name,
-                entry.base,
-                ", ".join(f"{key}={value}" for key, value in entry.overrides.items()) or "-",
-                _scaled(results.flops[name], 1e6, ".1f"),
-                _scaled(results.params[name], 1, ",.0f"),
-                ", ".join(f"{key} {value:g}" for key, value in own.items() if value) or "-",
-            ]
-        )
-    lines += ["", _markdown_table(rows), ""]
-    lines += [f"- {_matched(results, pair.a, pair.b)}" for pair in findings.pairs]
-    return "\n".join(lines).rstrip()
-
-
-def _matched(results: Results, a: str, b: str) -> str:
-    texts = []
-    for word, values in (("forward FLOPs", results.flops), ("parameters", results.params)):
-        one, two = values[a], values[b]
-        if not one or not two:
-            return f"{a} and {b}: sizes not known yet."
-        texts.append(f"{one / two:.2f} times the {word}")
-        if word == "forward FLOPs":
-            off = max(one / two, two / one) > 1.1
-    verdict = (
-        "**not matched in FLOPs**: keep that in mind when comparing"
-        if off
-        else "matched in FLOPs to within 10 %"
-    )
-    return f"{a} has {texts[0]} and {texts[1]} of {b}: {verdict}."
-
-
-def _progress(results: Results) -> str:
-    lines = []
-    left = results.planned - len(results.done) - len(results.failed)
-    if left or results.failed or results.problems or results.foreign:
-        lines += [
-            "## State",
-            "",
-            f"{len(results.done)} of {results.planned} trials finished, {len(results.failed)} "
-            f"failed, {left} to come.",
-        ]
-    if results.failed:
-        lines += ["", "Failed trials are in none of the numbers below:", ""]
-    for r in results.failed:
-        reason = " ".join(str(r.get("reason") or "no reason recorded").split())
-        lines.append(
-            f"- {r['model']}, size {r['size']:,}, seed {r['seed']}, {r['backend']}: {reason}"
-        )
-    notes = [problem.rsplit("/", 1)[-1] for problem in results.problems]
-    if results.foreign:
-        notes.append(
-            f"{results.foreign} record(s) belong to no trial of the study as it is now and are "
-            f"left out"
-        )
-    if notes:
-        lines += ["", *(f"- Note: {note}." for note in notes)]
-    return "\n".join(lines)
-
-
-def _accuracies(results: Results, findings: Findings) -> str:
-    rows = _accuracy_rows(results, findings)
-    used = f" on {findings.backend}" if len(results.study.backends) > 1 else ""
-    return (
-        f"## Test accuracy\n\nIn %{used}: mean over seeds ({100 * findings.level:g} % t interval). "
-        f"All metrics are in [summary.csv](summary.csv).\n\n" + _markdown_table(rows)
-    )
-
-
-def _accuracy_rows(results: Results, findings: Findings) -> list[list[str]]:
-    models = [m for m in results.study.models if m in set(findings.means["model"])]
-    rows = [["images", *models]]
-    table = findings.means.set_index(["model", "size"])
-    most = int(findings.means["n"].max())
-    for size in sorted(set(findings.means["size"])):
-        row = [f"{size:,}"]
-        for model in models:
-            if (model, size) not in table.index:
-                row.append("-")
-                continue
-            e = table.loc[(model, size)]
-            cell = f"{POINTS * e['mean']:.1f}"
-            if not math.isnan(e["low"]):
-                cell += f" ({POINTS * e['low']:.1f} to {POINTS * e['high']:.1f})"
-            if int(e["n"]) < most or most == 1:
-                cell += f", {int(e['n'])} seed{'s' if e['n'] > 1 else ''}"
-            row.append(cell)
+def _accuracies(results: Results, evidence: Evidence) -> str:
+    findings = evidence.findings
+    metrics = sorted(evidence.accuracies, key=lambda metric: metric != findings.metric)
+    header = ["images", "model", *(METRICS[metric] for metric in metrics)]
+    if evidence.calibration:
+        header.append("calibration error")
+    known = [m for m in metrics if not math.isnan(evidence.baselines.get(m, math.nan))]
+    rows = [header]
+    if known:
+        cells = [f"{POINTS * evidence.baselines[m]:.1f}" if m in known else "-" for m in metrics]
+        unknown = ["-"] * bool(evidence.calibration)
+        rows.append(["any", f"*{baseline_name(evidence.answer)}*", *cells, *unknown])
+    order = {model: place for place, model in enumerate(evidence.answer.outlooks)}
+    most = max(estimate.seeds for estimate in findings.estimates.values())
+    marked = False
+    for model, size in sorted(findings.estimates, key=lambda key: (key[1], order[key[0]])):
+        row = [f"{size:,}", model]
+        for metric in metrics:
+            estimate = evidence.accuracies[metric].get((model, size))
+            row.append(percent(estimate) if estimate else "-")
+        seeds = findings.estimates[model, size].seeds
+        if seeds < most or most == 1:
+            row[2] += f", {seeds} seed{'' if seeds == 1 else 's'}"
+        barred = findings.barred.get((model, size), ())
+        if barred:
+            row[1] += f" ({', '.join(barred)})"
+            marked = True
+        if evidence.calibration:
+            error = evidence.calibration.get((model, size))
+            row.append("-" if error is None else f"{POINTS * error:.1f}")
         rows.append(row)
-    return rows
+    used = f" on {findings.backend}" if len(results.study.backends) > 1 else ""
+    text = (
+        f"## Accuracy\n\nIn %{used}, mean over seeds with {100 * findings.level:g} % interval; "
+        f"all metrics are in [summary.csv](summary.csv)."
+    )
+    if evidence.calibration:
+        text += (
+            " The calibration error is the expected difference between a model's confidence and its "
+            "accuracy, in points."
+        )
+    if marked:
+        text += (
+            " Nothing is concluded about a model that learned nothing (its interval is not above the "
+            "first row) or is undertrained."
+        )
+    return f"{text}\n\n{markdown_table(rows)}"
 
 
-def _differences(findings: Findings) -> str:
-    pairs = [pair for pair in findings.pairs if len(pair.differences)]
-    if not pairs:
-        return ""
+def _differences(evidence: Evidence) -> str:
     tables = []
-    for pair in pairs:
-        rows = [["images", f"{pair.a} - {pair.b}", "interval", "seeds"]]
+    findings = evidence.findings
+    for duel, pair in zip(evidence.answer.duels, findings.pairs, strict=True):
+        if not len(pair.differences):
+            continue
+        rows = [["images", f"{pair.a} - {pair.b}", "interval", "seeds", "ahead"]]
         for _, row in pair.differences.iterrows():
-            how = "paired" if row["paired"] else "not paired"
+            size = int(row["size"])
+            verdict = duel.verdicts[size]
+            barred = [f"{m} {' and '.join(why)}" for m, why in verdict.barred.items()]
+            leader = duel.leaders[size]
+            told = f"no verdict: {', '.join(barred)}" if barred else leader or "not told apart"
             rows.append(
                 [
-                    f"{int(row['size']):,}",
+                    f"{size:,}",
                     f"{POINTS * row['mean']:+.1f}",
                     points(row["low"], row["high"], findings.level),
-                    f"{int(row['n'])}, {how}",
+                    f"{int(row['n'])}, {'paired' if row['paired'] else 'not paired'}",
+                    told,
                 ]
             )
-        tables.append(_markdown_table(rows))
-    return "## Differences by size\n\nIn points of test accuracy.\n\n" + "\n\n".join(tables)
-
-
-def _laws(findings: Findings) -> str:
-    if not findings.laws and not findings.without_law:
+        tables.append(markdown_table(rows))
+    if not tables:
         return ""
-    lines = ["## Scaling laws", ""]
-    if findings.laws:
-        largest = max(float(law.curve.sizes[-1]) for law in findings.laws.values())
+    of = METRICS.get(findings.metric, findings.metric)
+    return f"## Differences by size\n\nIn points of {of}.\n\n" + "\n\n".join(tables)
+
+
+def _laws(evidence: Evidence) -> str:
+    answer, findings = evidence.answer, evidence.findings
+    lines = ["## What more images would buy", ""]
+    laws, level = answer.laws, findings.level
+    if laws:
         rows = [
-            ["model", "nearest law (x: images)", "rms miss", f"accuracy at {largest:,.0f}"]
-            + [f"forecast at {2 * largest:,.0f}"]
+            ["model", "images", "fitted now", "twice the images", "gain (points)"]
+            + ["one training then"]
         ]
-        for model, law in findings.laws.items():
-            cells = [_accuracy_of(law, x, findings.level) for x in (largest, 2 * largest)]
-            rows.append([model, f"`{law.summary()}`", f"{100 * law.residual:.1f} %", *cells])
+        for model, law in laws.items():
+            outlook = answer.outlooks[model]
+            size, gain = outlook.size, outlook.gain
+            assert gain is not None
+            cells = [_accuracy(law, law.mean_interval, n, level) for n in (size, 2 * size)]
+            low, high = POINTS * gain.low, POINTS * gain.high
+            bought = f"{POINTS * gain.drop:+.1f} ({low:+.1f} to {high:+.1f})"
+            then = _accuracy(law, law.interval, 2 * size, level, bare=True)
+            rows.append([model, f"{size:,}", *cells, bought, then])
         lines += [
-            "Accuracies are averages over many laws, weighted by how well they explain the results and "
-            "by what learning curves usually look like; the law shown is the one nearest to the average. "
-            f"In brackets {100 * findings.level:g} % intervals of the expected accuracy. The forecast is "
-            "an extrapolation. The miss is that of the mean errors, relative.",
+            f"In %, with {100 * level:g} % intervals, from the fitted laws; all but the fit itself is "
+            f"an extrapolation. The last column is where one new training would lie, test set and "
+            f"seed included.",
             "",
-            _markdown_table(rows),
+            markdown_table(rows),
+            "",
+            "The laws (x: training images), and how far they miss the measured mean errors:",
             "",
         ]
-        lines += [f"- {m}: {note}." for m, law in findings.laws.items() for note in law.notes]
-    lines += [f"- {m}: no law. {why.rstrip('.')}." for m, why in findings.without_law.items()]
-    return "\n".join(lines)
-
-
-def _accuracy_of(law, size: float, level: float) -> str:  # type: ignore[no-untyped-def]
-    low, high = (float(end[0]) for end in law.mean_interval([size], level))
-    text = f"{POINTS * (1 - float(law.predict([size])[0])):.1f} %"
-    return (
-        text
-        if math.isnan(low)
-        else f"{text} ({POINTS * (1 - high):.1f} to {POINTS * (1 - low):.1f})"
-    )
-
-
-def _crossings(findings: Findings) -> str:
-    if not findings.pairs:
-        return ""
-    rows = [["pair", "measured means cross at", "fitted laws cross at"]]
-    rows += [
-        [f"{p.a}, {p.b}", crossing_cell(p.measured), crossing_cell(p.laws)] for p in findings.pairs
-    ]
-    return (
-        "## Crossing\n\nIn training images. The means' crossing lies between measured points and "
-        "needs no law; the laws use all sizes at once and can forecast. A crossing outside the "
-        "measured sizes is an extrapolation and says so. An interval is open where the data do not "
-        "exclude that one model leads all the way.\n\n" + _markdown_table(rows)
-    )
-
-
-def _backends(results: Results) -> str:
-    shared = results.on_several_backends()
-    if not shared:
-        return ""
-    names = [b for b in results.study.backends if b in set(results.frame["backend"])]
-    rows = [["model", "images", "seed", *names, "apart (points)"]]
-    by_key = {(r["model"], r["size"], r["seed"], r["backend"]): r for r in results.done}
-    for key in shared:
-        values = [
-            (by_key[*key, name]["metrics"] or {}).get("test_top1")
-            if (*key, name) in by_key
-            else None
-            for name in names
+        lines += [
+            f"- {model}: `{law.summary()}`, root mean square miss {100 * law.residual:.1f} %."
+            for model, law in laws.items()
         ]
-        known = [value for value in values if value is not None]
-        apart = f"{POINTS * (max(known) - min(known)):.2f}" if len(known) > 1 else "-"
-        rows.append(
-            [key[0], f"{key[1]:,}", str(key[2])]
-            + ["-" if v is None else f"{POINTS * v:.2f}" for v in values]
-            + [apart]
-        )
-    return "## Backends\n\nTest accuracy in % of the same trials.\n\n" + _markdown_table(rows)
-
-
-def _intervals(results: Results, findings: Findings) -> str:
-    if not len(findings.means):
-        return ""
-    level = f"{100 * findings.level:g} %"
-    lines = [
-        "## What the intervals hold, and what not",
-        "",
-        f"- All are {level} intervals over seeds (initial weights, order of batches, augmentation): "
-        "Student's t for means and paired differences, that of a mean accuracy carried to the logit "
-        "scale by the delta method, so that it stays between 0 and 100 %; for laws and their crossing "
-        "the spread of the laws that may have produced the results, what no law describes included.",
-        "- The subsets of the training images are drawn once and shared by all models and seeds; "
-        "another draw would move the curves, mostly all in the same direction.",
-    ]
-    tests = results.study.data.counts.get("test") if results.study.data else None
-    if tests:
-        worst = float(
-            np.max(np.sqrt(findings.means["mean"] * (1 - findings.means["mean"]) / tests))
-        )
-        lines.append(
-            f"- So is the test set: {tests:,} images leave a standard error of up to "
-            f"{POINTS * worst:.2f} points in every accuracy. It is common to all models and "
-            "cancels in part, not wholly, in differences."
-        )
-    return "\n".join(lines)
-
-
-def _made(results: Results) -> str:
-    study = results.study
-    lines = ["## How it was made", ""]
-    commands = [f"`{command}`" for command in study.command.splitlines()]
-    if commands:
-        word = "Commands, in turn" if len(commands) > 1 else "Command"
-        lines.append(f"- {word}: " + ", ".join(commands))
-    for key, word in (("commit", "Commit"), ("device", "Device"), ("threads", "Threads a trial")):
-        values = results.values(key)
-        if values:
-            lines.append(f"- {word}: {_counted(values)}")
-    if results.values("cores"):
-        lines.append(f"- Cores a trial: {_counted(results.values('cores'))}")
-    versions = results.versions()
-    if versions:
-        lines.append(
-            "- Versions: " + ", ".join(f"{p} {' / '.join(v)}" for p, v in versions.items())
-        )
-    seconds = [float(r["seconds"]) for r in results.done if r.get("seconds") is not None]
-    if seconds:
-        lines.append(
-            f"- Time of all finished trials together: {duration(sum(seconds))} "
-            f"({duration(sum(seconds) / len(seconds))} on average)"
-        )
-    if "images_per_second" in results.frame and len(results.frame):
-        speeds = results.frame.groupby(["model", "backend"])["images_per_second"].median()
-        told = [
-            f"{model} {speeds[model, backend]:,.0f} ({backend})"
-            for model in study.models
-            for backend in study.backends
-            if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
-        ]
-        if told:
-            lines.append("- Training images a second, median: " + ", ".join(told))
+        lines += [f"- {model}: {note}." for model, law in laws.items() for note in law.notes]
+    for model, outlook in answer.outlooks.items():
+        if outlook.barred:
+            lines.append(f"- {model}: no forecast, since it {states(outlook.barred)}.")
+        elif model in findings.without_law:
+            lines.append(f"- {model}: no law. {findings.without_law[model].rstrip('.')}.")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
+def _accuracy(law, interval, size: float, level: float, bare: bool = False) -> str:  # type: ignore[no-untyped-def]
+    low, high = (float(end[0]) for end in interval([size], level))
+    ends = "" if math.isnan(low) else f"{POINTS * (1 - high):.1f} to {POINTS * (1 - low):.1f}"
+    if bare:
+        return ends or "-"
+    mean = f"{POINTS * (1 - float(law.predict([size])[0])):.1f}"
+    return f"{mean} ({ends})" if ends else mean
+
+
+def _crossings(evidence: Evidence) -> str:
+    if not evidence.answer.duels:
+        return ""
+    lines = [f"- {crossing_sentence(duel)}" for duel in evidence.answer.duels]
+    return (
+        "## Crossing\n\nA crossing is told where both models were seen ahead, at different sizes; one "
+        "beyond the measured sizes is a forecast.\n\n" + "\n".join(lines)
+    )
+
+
+def _classes(evidence: Evidence, figures: Mapping[str, str]) -> str:
+    """Recalls, worst class first, and the confusion matrix."""
+    if not evidence.classes:
+        return ""
+    rows = [["class", "test images"] + [each.model for each in evidence.classes]]
+    images = evidence.classes[0].images
+    first = evidence.classes[0]
+    order = sorted(
+        (k for k, recall in enumerate(first.recalls) if recall is not None),
+        key=lambda k: (first.recalls[k].mean, k),  # type: ignore[union-attr]
+    )
+    for k in order[:_MOST_CLASSES]:
+        cells = [percent(r) if (r := each.recalls[k]) else "-" for each in evidence.classes]
+        rows.append([evidence.class_names[k], f"{images[k]:,.0f}", *cells])
+    text = (
+        "## Class by class\n\nRecall in % (share of a class's test images that is recognised) of the "
+        "best model of each family, at its largest size"
+    )
+    if len(order) > _MOST_CLASSES:
+        text += f"; the {_MOST_CLASSES} worst of {len(order)} classes, all are in [classes.csv](classes.csv)"
+    without = sum(recall is None for recall in first.recalls)
+    missing = f" {without} class(es) have no test image." if without else ""
+    parts = [f"{text}.{missing}", markdown_table(rows), _often_confused(evidence)]
+    if "confusion" in figures:
+        parts.append(_image("confusion", figures))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _often_confused(evidence: Evidence) -> str:
+    """The commonest mistake of each model."""
+    lines = []
+    for each in evidence.classes:
+        mistakes = each.counts.copy()
+        mistakes[range(len(mistakes)), range(len(mistakes))] = 0
+        if not mistakes.any():
+            continue
+        label, predicted = divmod(int(mistakes.argmax()), len(mistakes))
+        share = POINTS * mistakes[label, predicted] / each.counts[label].sum()
+        names = evidence.class_names
+        lines.append(
+            f"- {each.model} most often takes {names[label]} for {names[predicted]}: "
+            f"{share:.1f} % of {names[label]}."
+        )
+    return "\n".join(lines)
+
+
+def _suspects(evidence: Evidence) -> str:
+    table = evidence.suspects
+    if not len(table):
+        return ""
+    rows = [["image", "label", "probably", "contradicted by"]]
+    for row in table.head(_MOST_SUSPECTS).itertuples():
+        trials = f"{row.contradicted} of {row.trials} trials"
+        rows.append([str(row.image), str(row.label), str(row.suggested), trials])
+    more = ""
+    if len(table) > _MOST_SUSPECTS:
+        more = (
+            f" The first {_MOST_SUSPECTS} of {len(table)}; all are in [suspects.csv](suspects.csv)."
+        )
+    return (
+        "## Suspect labels\n\nTest images whose label most trials of the best models contradict with "
+        f"confidence: look at these before collecting new ones.{more}\n\n" + markdown_table(rows)
+    )
+
+
+def _intervals(results: Results, evidence: Evidence) -> str:
+    if not evidence.findings.estimates:
+        return ""
+    level = f"{100 * evidence.findings.level:g} %"
+    lines = ["## What the intervals hold, and what not", ""]
+    if results.one_draw:
+        lines.append(
+            f"- All are {level} intervals over seeds alone: one draw, test set not in the interval. "
+            "These records are of a time when all seeds shared one draw of the training images and "
+            "kept no outcome of single test images. Student's t for means and paired differences, that "
+            "of a mean accuracy on the logit scale."
+        )
+    else:
+        lines.append(
+            f"- They are {level} intervals for the accuracy on new images of the same kind after "
+            "training on that many: a seed draws the training images (and splits that the data lack), "
+            "the initial weights and the order; the test images' own error is in the intervals, and "
+            "that seeds have images in common is corrected for (Nadeau and Bengio 2003). Two models "
+            "are compared image by image within a seed."
+        )
+        lines.append("- Those of few-shot accuracies and of validation are over seeds alone.")
+    lines.append(
+        "- Laws are averages over a family of curves, weighted by how well they explain the results "
+        "and by how learning curves usually look; their intervals hold that, the seeds and the test "
+        "set as far as it is known."
+    )
+    return "\n".join(lines)
+
+
 def _image(name: str, figures: Mapping[str, str]) -> str:
-    return f"![{_CAPTIONS[name]}]({figures[name]})"
-
-
-def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _counted(values: Mapping[str, int]) -> str:
-    if len(values) == 1:
-        return next(iter(values))
-    return ", ".join(f"{value} ({count} trials)" for value, count in values.items())
-
-
-def _scaled(value: float | None, unit: float, form: str) -> str:
-    return "?" if value is None else format(value / unit, form)
+    return f"![{CAPTIONS[name]}]({figures[name]})"

@@ -1,6 +1,7 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived); logs/.
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+outcomes/; models/; logs/; running.json while a run is at work.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: it is of another data set or image size than the folder's.
     """
-    _check_dataset(old, new, folder)
+    _refuse_other_data_set(old, new, folder)
+    if new.keep_models is None:
+        new = new.model_copy(update={"keep_models": old.keep_models})
     if old.data is None:
         return new
     height, width, channels = old.data.image_shape
@@ -51,19 +54,19 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     Raises:
         UsageError: data, recipe, evaluation or a model of the same name differ.
     """
-    _check_dataset(old, new, folder)
-    _refuse_difference("reading of the images", old.reading, new.reading, folder)
+    _refuse_other_data_set(old, new, folder)
     if old.data and new.data:
         before, after = _times(old.data.image_shape), _times(new.data.image_shape)
         if before != after:
             _refuse("image size", before, after, folder)
-        if old.data.fingerprint != new.data.fingerprint:
-            if old.dataset != new.dataset:
-                _refuse("data set", old.dataset, new.dataset, folder)
-            raise UsageError(
-                f"the results in {folder} are of another version of {new.dataset}: its images have "
-                f"changed; {_ADVICE}"
-            )
+    _refuse_difference("reading of the images", old.reading, new.reading, folder)
+    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
+        if old.dataset != new.dataset:
+            _refuse("data set", old.dataset, new.dataset, folder)
+        raise UsageError(
+            f"the results in {folder} are of another version of {new.dataset}: its images have "
+            f"changed; {_ADVICE}"
+        )
     for what in ("recipe", "evaluation"):
         _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
@@ -82,13 +85,6 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
             "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
         }
     )
-
-
-def _check_dataset(old: Study, new: Study, folder: Path) -> None:
-    # Folders and tables are known by what they hold, wherever they lie: their fingerprints decide.
-    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
-    if old.dataset != new.dataset and not paths:
-        _refuse("data set", old.dataset, new.dataset, folder)
 
 
 def check_permitted(folder: Path) -> None:
@@ -123,7 +119,7 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; raise UsageError where another run holds it."""
     lock = FileLock(folder / ".run.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # `status` holds it for a moment too
     except Timeout:
         raise UsageError(
             f"another run is at work in {folder}; wait for it, or choose another --name"
@@ -132,6 +128,19 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # another user's folder, or one that cannot be written
+        return False
+    lock.release()
+    return False
 
 
 def write_study(study: Study, folder: Path) -> None:
@@ -149,6 +158,13 @@ def write_study(study: Study, folder: Path) -> None:
 
 def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:
     raise UsageError(f"the results in {folder} are of another {what} ({old}, not {new}); {_ADVICE}")
+
+
+def _refuse_other_data_set(old: Study, new: Study, folder: Path) -> None:
+    # Folders and tables are known by what they hold, wherever they lie.
+    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
+    if old.dataset != new.dataset and not paths:
+        _refuse("data set", old.dataset, new.dataset, folder)
 
 
 def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
+from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.file import read_resolved
 from studies.study.study import ResolvedData, Study, Trial
@@ -90,12 +92,10 @@ def make_plan(study: Study, results: Path) -> Plan:
         if old.data is not None:  # before any data is prepared, which may take long
             merge(old, _with_digests(study.resolved(old.data)), folder)
     if study.image_size is None:
-        study = study.model_copy(
-            update={"image_size": default_image_size(study.dataset, study.reading)}
-        )
-    opened = load(study.dataset, study.image_size, study.reading)
-    info = opened.info
-    counts = smallest_counts(opened, study.seeds_for(info))
+        size = default_image_size(study.dataset, study.reading)
+        study = study.model_copy(update={"image_size": size})
+    prepared = load(study.dataset, study.image_size, study.reading)
+    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
     data = ResolvedData.of(info).model_copy(update={"counts": counts})
     study = _with_digests(study.resolved(data))
     if old is not None:
@@ -128,12 +128,15 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
+        keep = partial(keep_models, study, folder, plan.results, study.trials(_data(study)))
+        keep(records)
 
         def on_event(trial: Trial, event: Event) -> None:
             if event["event"] == "record":
                 event = {**event, "record": _completed(event["record"], plan, trial)}
                 store.append(event["record"])
                 outcome.added.append(event["record"])
+                keep(records | {record["trial_id"]: record for record in outcome.added})
             display.event(trial, event)
 
         display.start(plan, trials, executor.workers)
@@ -151,6 +154,11 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
     return outcome
 
 
+def _data(study: Study) -> ResolvedData:
+    assert study.data is not None  # `make_plan` found it
+    return study.data
+
+
 def _with_digests(study: Study) -> Study:
     """The study with the digests of the weight files that it names: they count by their content."""
     models = {}
@@ -158,7 +166,8 @@ def _with_digests(study: Study) -> Study:
         weights = entry.overrides.get("weights")
         models[name] = entry
         if isinstance(weights, str) and Path(weights).expanduser().exists():
-            models[name] = entry.model_copy(update={"files": {"weights": file_digest(weights)}})
+            files = {"weights": file_digest(weights)}
+            models[name] = entry.model_copy(update={"files": files})
     return study.model_copy(update={"models": models})
 
 

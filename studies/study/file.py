@@ -29,6 +29,7 @@ from studies.study.study import (
     Study,
 )
 
+_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
 DEFINITIONS = Path(__file__).parent / "definitions"
 
 
@@ -67,16 +68,16 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, steps (of the recipe), fit, skip_broken, groups and imports (of the reading)
-            and models (names); None and missing ones leave the file's value, but for its sizes,
-            which another data set does not have.
+            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
+            reading) and models (names); None and missing ones leave the file's value, but for its
+            sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last.
 
     Raises:
         UsageError: anything is wrong; the sentence names the field and the allowed values.
     """
     file, raw = read(study), read(study)
-    for field in ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends"):
+    for field in _OPTIONS:
         if options.get(field) is not None:
             raw[field] = options[field]
     if options.get("steps") is not None:
@@ -263,7 +264,9 @@ def _unknown_field(location: list[str]) -> str:
     else:
         fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
     elsewhere = {
-        f"{table}.{f}": f for table in ("recipe", "evaluation") for f in _fields(_TABLES[table])
+        f"{table}.{f}": f
+        for table in ("recipe", "evaluation", "reading")
+        for f in _fields(_TABLES[table])
     }
     elsewhere |= {f: f for f in _fields(Study)}
     same = [dotted for dotted, field in elsewhere.items() if field == name]

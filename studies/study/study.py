@@ -60,19 +60,19 @@ class Recipe(_Strict):
 
     Args:
         steps: optimizer steps.
-        max_epochs: fewer steps where a subset is so small that they would go through it more often
-            than this; no limit by default.
+        max_epochs: fewer steps where there are so few images that the steps would go through them
+            more often than this; no limit by default.
         batch_size: images a step.
         learning_rate: the highest one, of Adam, reached at the end of the warmup.
         weight_decay: decoupled, in Keras' convention (multiplied by the learning rate).
-        beta_1, beta_2: of Adam.
+        beta_1, beta_2: decay of Adam's moments.
         warmup_fraction: share of the steps in which the learning rate rises linearly.
-        schedule: how it falls in the other steps: by a cosine to zero, or linearly to 1e-5.
+        schedule: how the learning rate falls after it: by a cosine to zero, or linearly to 1e-5.
         clip_norm: largest global norm of the gradients; 0 switches clipping off.
         label_smoothing: of the training loss.
-        augmentation: of the training images.
+        augmentation: of the training images: nothing, random crops, or crops and mirror images.
         validations: evenly spaced points at which the model is validated and kept if it is best.
-        dtype: Keras' dtype policy.
+        dtype: the dtype policy of Keras.
 
     Reference:
         Dosovitskiy et al., arXiv 2010.11929, appendix B.1; Adam with decoupled weight decay:
@@ -108,9 +108,9 @@ class Evaluation(_Strict):
     """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
 
     Args:
-        shots: labelled images a class; those beyond the smallest class are left out.
-        fewshot_seeds: draws of the labelled images, over which the accuracy is averaged.
-        l2: weight of the ridge regression's penalty.
+        shots: numbers of labelled images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
+        l2: weight of the penalty of few-shot's ridge regression.
     """
 
     shots: tuple[Positive, ...] = (1, 5, 10, 25)
@@ -127,7 +127,8 @@ class Reading(_Strict):
     """How the images of the data set are read; see `studies.data.Options`.
 
     Args:
-        fit: how an image of other proportions is made to fit.
+        fit: how an image of other proportions is made to fit: what is beyond a square is cut away, the
+            rest of it is filled with white, or it is squashed.
         skip_broken: leave out images that cannot be read.
         groups: a regular expression for files' paths, whose first bracket names what belongs together.
         imports: modules whose builders TensorFlow Datasets shall know.
@@ -143,8 +144,8 @@ class Architecture(_Strict):
     """What `keras_vit.create_model` builds.
 
     Args:
-        base: a name that it knows.
-        overrides: its further arguments.
+        base: base for images whose sides have so many pixels or more.
+        overrides: further arguments of `create_model` for them.
     """
 
     base: Annotated[str, Field(min_length=1)]
@@ -156,10 +157,10 @@ class ModelEntry(_Strict):
 
     Args:
         name: in figures and tables; in a file it is the key of the entry's table.
-        base: a name that `keras_vit.create_model` knows.
+        base: a name that `keras_vit.create_model` knows; must be given.
         overrides: further arguments of `create_model`.
-        learning_rate, weight_decay: replace the recipe's for this model alone (the paper tunes
-            them for each model).
+        learning_rate, weight_decay: replaces the recipe's for this model alone (the paper tunes it for
+            each model).
         at: base and overrides for larger images, by the sides in pixels from which they hold:
             `[models.NAME.at.64]`.
         files: digests of the files that overrides name, by argument; only in the study.toml that
@@ -286,18 +287,24 @@ class Study(_Strict):
     """A question, and the grid of trials (models x sizes x seeds x backends) that answers it.
 
     Args:
-        question, command, run_time, expected: what a file opens with, for people. In the study.toml
-            that `run` writes, the command is what was typed; one a line if there were several.
-        name: of the results folder.
-        dataset: a name that `studies.data.load` knows.
-        image_size: pixels of the images' sides; by default 32 or 64 for folders of images, as these
+        question: what the study asks; the report opens with it.
+        command: how it is run, for people. In the study.toml that `run` writes it is what was typed, one
+            a line if there were several.
+        run_time: how long that takes, for people.
+        expected: what comes out, for people.
+        name: of the results folder; by default the file's own.
+        dataset: a name that `studies.data.load` knows: shapes, fashion_mnist, a name of TensorFlow
+            Datasets, folder:PATH or csv:FILE.
+        image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
             are small or large, and the data's own elsewhere.
         reading: how the images are read.
-        sizes: numbers of training images; "auto" follows the data, up to all of them.
-        seeds: number of seeds, 0 to seeds - 1; "auto" is five where the test set is small, else three.
-        backends: on which every trial runs.
+        sizes: numbers of training images, or "auto": by halves from all there are down to some hundred.
+        seeds: number of seeds, or "auto": five where the test set has fewer than 2,000 images, else three.
+        backends: backends of Keras, on each of which every trial runs.
         recipe, evaluation: the same for all trials.
         models: by name.
+        keep_models: which trained models lie in the results folder, by default "best": of each model the
+            best seed at the largest size.
         data: description of the prepared data; only in the study.toml that `run` writes.
 
     Example:
@@ -319,6 +326,7 @@ class Study(_Strict):
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
 
     @model_validator(mode="before")

@@ -192,7 +192,7 @@ def test_integers_of_numpy_are_integers(integer):
 
 def test_a_function_of_keras_is_remembered_by_its_name():
     model = keras_vit.create_model("ViT-S/4", **TINY, activation=keras.activations.relu)
-    assert model.get_config()["activation"] == "relu"
+    assert model.arguments["activation"] == "relu"
 
 
 def test_stochastic_depth_rises_linearly_to_the_last_block():

@@ -145,9 +145,9 @@ def test_a_model_made_by_name_for_the_file_computes_the_same(
     }
     shape, classes = files.VIT["input_shape"], files.VIT["classes"]
     again = keras_vit.create_model("ViT-S/4", shape, classes, weights=path, **sizes)
-    config = model.get_config()
+    config = model.arguments
     for key in ("activation", "epsilon", "classifier", "position_embedding"):
-        assert again.get_config()[key] == config[key]
+        assert again.arguments[key] == config[key]
     images = rng.normal(size=(2, *shape)).astype("float32")
     np.testing.assert_array_equal(files.outputs(again, images), files.outputs(model, images))
 
@@ -200,12 +200,17 @@ def test_warnings_say_where_others_differ(tmp_path, target, overrides, message):
     ("target", "overrides", "message"),
     [
         ("google", {"position_embedding": "learned_2d"}, "no name for position_embedding/row"),
+        ("google", {"layer_scale": 1e-5}, "no name for block_0/mlp_scale/scale"),
         ("timm", {"position_embedding": "relative"}, "no name for block_0/attention/position_bias"),
         ("timm", {"position_embedding": "sincos2d"}, "learned position embeddings or none"),
         ("timm", {"representation_size": 5}, "no representation layer"),
         ("huggingface", {"position_embedding": "learned_2d"}, "learned position embeddings only"),
         ("huggingface", {"representation_size": 5}, "no representation layer below a head"),
-        ("huggingface", {"classifier": "gap"}, "class token only"),
+        (
+            "huggingface",
+            {"classifier": "map"},
+            "by the class token only.*by the mean of the patches only",
+        ),
         ("huggingface", ROOT, "no hybrids"),
         ("keras_hub", {}, "target is 'keras_hub'; use one of 'google', 'timm', 'huggingface'"),
     ],

@@ -34,8 +34,8 @@ def test_square_grid_is_worked_out(rng):
 
 def test_smaller_grid_of_the_same_proportions_is_worked_out(rng):
     source = table(rng, 18)  # 3 x 6
-    result = fit_position_embedding(source, (4, 8), 0, expects_class_slot=False)
-    expected = fit_position_embedding(source, (4, 8), 0, (3, 6), expects_class_slot=False)
+    result = fit_position_embedding(source, (4, 8), 0, slots=(0, 1))
+    expected = fit_position_embedding(source, (4, 8), 0, (3, 6), slots=(0, 1))
     np.testing.assert_array_equal(result, expected)
 
 
@@ -57,21 +57,21 @@ def test_same_grid_is_unchanged(rng):
 
 def test_no_entry_for_the_class_token_becomes_zero(rng):
     source = table(rng, 12)
-    result = fit_position_embedding(source, (3, 4), 1, expects_class_slot=False)
+    result = fit_position_embedding(source, (3, 4), 1, slots=(0, 1))
     np.testing.assert_array_equal(result[:, 0], 0)
     np.testing.assert_array_equal(result[:, 1:], source)
 
 
 def test_entry_of_a_missing_class_token_is_dropped(rng):
     source = table(rng, 10)
-    result = fit_position_embedding(source, (3, 3), 0, expects_class_slot=False)
+    result = fit_position_embedding(source, (3, 3), 0, slots=(0, 1))
     np.testing.assert_array_equal(result, source[:, 1:])
 
 
 def test_expectation_gives_way_to_what_fits(rng):
     """timm files with a class token may still have no entry for it."""
     source = table(rng, 9)
-    result = fit_position_embedding(source, (3, 3), 1, expects_class_slot=True)
+    result = fit_position_embedding(source, (3, 3), 1, slots=(1, 0))
     np.testing.assert_array_equal(result[:, 1:], source)
 
 

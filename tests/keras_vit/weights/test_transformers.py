@@ -153,7 +153,7 @@ def test_backbone_with_pooler_both_ways(rng, tmp_path):
         ("vit", {"num_attention_heads": 2}, "it says num_heads=2 in its config.json.*num_heads=4"),
         ("vit", {"layer_norm_eps": 1e-2}, "it says epsilon=0.01 in its config.json"),
         ("vit", {"hidden_act": "gelu_new"}, "config.json says activation='gelu_tanh'"),
-        ("vit", {"hidden_act": "quick_gelu"}, "hidden_act='quick_gelu', which no model here"),
+        ("vit", {"hidden_act": "laplace"}, "hidden_act='laplace', which no model here"),
         ("bit", {"num_groups": 8}, "it says groups=8 in its config.json.*groups=4"),
         ("bit", {"global_padding": "same"}, r"global_padding='SAME' \(here None\)"),
         ("bit", {"hidden_act": "silu"}, r"hidden_act='silu' \(here 'relu'\)"),

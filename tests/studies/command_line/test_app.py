@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import shlex
 import signal
@@ -348,6 +349,30 @@ def test_a_driver_that_is_asked_to_stop_stops_its_trials(project, asked):
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def test_status_tells_from_elsewhere_what_is_running_and_what_was_killed(project):
+    project.write("hangs")
+    driver = subprocess.Popen([sys.executable, "-c", project.script("run")])
+    deadline = time.monotonic() + 120
+    try:
+        while "step 0/4" not in (out := project("status")[1] if project.folder.exists() else ""):
+            assert time.monotonic() < deadline and driver.poll() is None
+            time.sleep(0.2)
+    finally:
+        driver.kill()
+        driver.wait()
+    lines = out.splitlines()
+    assert lines[0] == "mine: 0 of 2 trials done"
+    assert re.fullmatch(
+        r"running, 0 of 2 trials of this run ended, about \d+ s left; \d+ s ago:", lines[1]
+    )
+    assert re.fullmatch(r"  hangs size 3 seed 0 tensorflow: step 0/4, about \d+ s left", lines[2])
+    out = project("status")[1]
+    assert "not running: the last run was killed" in out and "step" not in out
+    project.write("done")
+    project("run")  # other models in the same folder: its end takes the notice away
+    assert "running" not in project("status")[1]
+
+
 def test_a_reader_that_went_away_interrupts_a_run(project):
     driver = subprocess.Popen(
         [sys.executable, "-c", project.script("run")],
@@ -412,6 +437,33 @@ def test_results_are_found_by_the_name_in_the_studys_file(project):
 def test_list_names_every_built_in_study(capsys):
     assert cli.main(["list"]) == 0
     assert "data-scale: " in capsys.readouterr().out
+
+
+def test_what_init_writes_is_planned(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "mine"]) == 0
+    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:1000", "--sizes", "2000"]) == 2
+    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:1000"]) == 0
+    out = capsys.readouterr().out
+    assert "24 trials, 0 done" in out and "vit  " in out and "resnet  " in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("there", "there.toml is there already"),
+        ("quick", "'quick' is the name of a built-in study"),
+        ("a b", "letters, digits"),
+        ("no/such/place", "cannot write no/such/place.toml"),
+    ],
+)
+def test_init_replaces_nothing(name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.toml").write_text("mine")
+    assert cli.main(["init", name]) == 2
+    assert words in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_records_of_a_torn_file_are_counted_and_the_tear_is_told(project):
@@ -503,10 +555,10 @@ def on_a_terminal(script: str, columns: int, term: str) -> bytes:
     return shown
 
 
-@pytest.mark.parametrize("columns", [45, 160])
+@pytest.mark.parametrize("columns", [45, 60, 160])
 def test_progress_bars_in_a_terminal(project, columns):
     shown = on_a_terminal(project.script("run"), columns, "xterm")
-    assert b"all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
+    assert b"100 % all 2 trials" in shown and b"0 s left, 2/2 ended" in shown
     # A narrow terminal has no room for bars beside the words.
     assert ("\u2501".encode() in shown) == (columns > 100)
     assert b"test top-1 0.5000" in shown

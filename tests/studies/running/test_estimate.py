@@ -2,12 +2,10 @@
 
 import pytest
 
-from studies.command_line import progress
 from studies.machine.devices import cpu_name
 from studies.running import estimate
 from studies.running.costs import Cost
 from studies.running.estimate import ASSUMED_RATE, START_SECONDS, Estimator, duration
-from studies.running.runner import Plan
 from studies.study.study import Recipe
 from tests.studies.descriptions import trial
 
@@ -67,29 +65,6 @@ def test_trials_at_a_time_share_the_cores(threads, workers, trials, expected):
     costs = {each.model.name: COST}
     one = estimator.seconds(each, COST)
     assert estimator.total([each] * trials, costs, workers) == pytest.approx(expected * one)
-
-
-def test_the_time_left_follows_this_runs_own_pace(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    estimator = Estimator([], 1, COUNTS)
-    trials = [trial(recipe=RECIPE, seed=seed) for seed in range(2)]
-    each = estimator.seconds(trials[0], COST)
-    steps = each - START_SECONDS["tensorflow"]
-    forecast = progress.Forecast(estimator)
-    forecast.start(Plan(None, None, trials, {"done": COST}, {}), trials, 1)
-    assert forecast.left() == pytest.approx(2 * each)
-    # The first trial had half of its steps behind it; this machine is twice as slow as estimated.
-    clock[0] = 2 * START_SECONDS["tensorflow"]
-    forecast.update(trials[0], {"event": "start", "step": 50, "steps": 100})
-    assert forecast.left() == pytest.approx(2 * (steps / 2 + each))
-    clock[0] += 2 * steps / 4
-    forecast.update(trials[0], {"event": "progress", "step": 75, "steps": 100})
-    assert forecast.left() == pytest.approx(2 * (steps / 4 + each))
-    clock[0] += 2 * steps / 4
-    forecast.update(trials[0], {"event": "record"})
-    assert forecast.left() == pytest.approx(2 * each)
-    assert forecast.fraction() == pytest.approx(0.5)
 
 
 def test_durations_as_people_say_them():
