@@ -35,7 +35,8 @@ def commands() -> list[str]:
 
 @pytest.mark.once
 def test_every_block_is_of_a_kind_that_is_tested():
-    assert {language for language, _ in BLOCKS} <= {"python", "sh", "bibtex"}
+    # The study file (toml) is compared with what `init` writes, in tests/studies/study/test_fields.py.
+    assert {language for language, _ in BLOCKS} <= {"python", "sh", "bibtex", "toml"}
 
 
 def test_python_blocks_run(tmp_path, monkeypatch):
