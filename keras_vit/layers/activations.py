@@ -1,5 +1,6 @@
 """Activations by name, with both forms of GELU that published ViTs were trained with."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -7,6 +8,14 @@ from keras import ops
 
 GELU_TANH = "gelu_tanh"
 GELU_EXACT = "gelu"
+HALF = ("float16", "bfloat16")
+SATURATED = 7.0
+# Their squares and sums leave float16's range.
+SQUARING = (
+    keras.activations.squareplus,
+    keras.activations.sparse_plus,
+    keras.activations.sparsemax,
+)
 
 
 def get_activation(identifier: str | Callable) -> Callable:
@@ -28,7 +37,8 @@ def get_activation(identifier: str | Callable) -> Callable:
         return _gelu_tanh
     if identifier == GELU_EXACT:
         return _gelu_exact
-    return keras.activations.get(identifier)
+    function = keras.activations.get(identifier)
+    return _wide(function) if function in SQUARING else function
 
 
 def activation_name(identifier: str | Callable):
@@ -42,12 +52,34 @@ def activation_name(identifier: str | Callable):
 
 
 def _gelu_tanh(x):
-    return keras.activations.gelu(x, approximate=True)
+    if keras.backend.backend() == "torch" or _dtype(x) not in HALF:
+        return keras.activations.gelu(x, approximate=True)
+    # The cube leaves float16's range from |x| = 40 on, where the gradient would be infinity times
+    # zero; the tanh is 1 long before. As a sigmoid it keeps the digits of the negative side, too.
+    inner = ops.clip(x, -SATURATED - 1, SATURATED + 1)  # its slope at the very ends is another's
+    cubic = inner * (1.0 + 0.044715 * inner * inner)
+    inner = inner * ops.sigmoid(2.0 * (2.0 / math.pi) ** 0.5 * cubic)
+    return ops.where(x > SATURATED, x, inner)
 
 
 def _gelu_exact(x):
     # JAX computes it from erfc, which costs XLA's CPU code twice as much as erf does. Only in half
     # precision is erfc needed: there 1 + erf(x) would lose the negative side.
-    if keras.backend.backend() == "jax" and keras.backend.standardize_dtype(x.dtype) == "float32":
+    if keras.backend.backend() == "jax" and _dtype(x) == "float32":
         return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
     return keras.activations.gelu(x, approximate=False)
+
+
+def _wide(function):
+    def computed_in_float32(x):
+        return (
+            ops.cast(function(ops.cast(x, "float32")), x.dtype)
+            if _dtype(x) in HALF
+            else function(x)
+        )
+
+    return computed_in_float32
+
+
+def _dtype(x):
+    return keras.backend.standardize_dtype(x.dtype)

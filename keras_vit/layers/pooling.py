@@ -46,8 +46,11 @@ class TokenPooling(keras.layers.Layer):
             return tokens[:, 0]
         if mask is None:
             return ops.mean(tokens, axis=1)
-        weight = ops.cast(mask, tokens.dtype)[..., None]
-        return ops.sum(tokens * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1)
+        # Summed in float32, as `ops.mean` does: a sum in half precision overflows or loses tokens.
+        weight = ops.cast(mask, "float32")[..., None]
+        total = ops.sum(ops.cast(tokens, "float32") * weight, axis=1)
+        mean = total / ops.maximum(ops.sum(weight, axis=1), 1)
+        return ops.cast(mean, tokens.dtype)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None

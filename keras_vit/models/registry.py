@@ -18,18 +18,19 @@ DEFAULT_CLASSES = 1000
 
 
 def create_model(
-    name,
+    variant,
     input_shape=(224, 224, 3),
     classes=DEFAULT_CLASSES,
     classifier_activation=None,
     weights=None,
     seed=None,
+    name=None,
     **overrides,
 ):
     """Creates a model by the name that the paper gives it.
 
     Args:
-        name: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
+        variant: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
             patch size may stand in a ViT's name.
         input_shape: `(H, W, C)`.
         classes: number of outputs; None gives the representation (no head).
@@ -43,11 +44,12 @@ def create_model(
             the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
+        name: of the model; None names it after the variant. Two models in one functional model need
+            two names.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
 
     Returns:
-        A built `keras.Model`, named after the variant. Two of one name in one functional model
-        need another: `model.name = "teacher"`.
+        A built `keras.Model`.
 
     Raises:
         ValueError: for an unknown name, an argument that the model does not have, a value that
@@ -58,22 +60,22 @@ def create_model(
         >>> model = keras_vit.create_model("ViT-Ti/16", classes=10, seed=0)
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
-    variant = get_variant(name)
-    model_class = FAMILIES[variant.family]
+    kind = get_variant(variant)
+    model_class = FAMILIES[kind.family]
     allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
     for override in overrides:
         if override not in allowed:
             raise ValueError(
-                f"{name} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
+                f"{variant} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
             )
     checkpoint, implied = None, {}
     if weights is not None:
-        checkpoint = read_checkpoint(weights_path(weights, name))
+        checkpoint = read_checkpoint(weights_path(weights, variant))
         implied = checkpoint.implied_arguments()
         if classes is not None and classes != checkpoint.classes:
             implied["representation_size"] = None
         implied = {key: value for key, value in implied.items() if key in allowed}
-    arguments = {"name": variant.default_name, **variant.config, **implied, **overrides}
+    arguments = {"name": name or kind.default_name, **kind.config, **implied, **overrides}
     model = model_class(
         input_shape=input_shape,
         classes=classes,
@@ -91,7 +93,7 @@ def create_model(
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
-                f"The head of {name} is new (zeros): the weights {weights!r} have "
+                f"The head of {variant} is new (zeros): the weights {weights!r} have "
                 f"{checkpoint.classes or 'no'} classes, the model {classes}.",
                 stacklevel=2,
             )
