@@ -2,7 +2,7 @@
 
 import sys
 
-from studies.cli import main
+from studies.command_line.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

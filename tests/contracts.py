@@ -7,7 +7,7 @@ needs one line in `cases()` and nothing else.
 
 import inspect
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 
 import keras
@@ -74,9 +74,9 @@ def cases() -> list[Case]:
         mlp_dim=16,
         num_heads=2,
         classes=3,
-        dropout_rate=0.1,
-        attention_dropout_rate=0.1,
-        stochastic_depth_rate=0.1,
+        block=keras_vit.BlockOptions(
+            dropout_rate=0.1, attention_dropout_rate=0.1, stochastic_depth_rate=0.1
+        ),
     )
     rest = {**vit, "num_layers": 1}
     first = {"input_shape": (3, 8, 12), "data_format": "channels_first"}
@@ -98,6 +98,8 @@ def cases() -> list[Case]:
             trains=False,
         ),
         Case("ClassToken", tokens, masks=True),
+        Case("RegisterTokens", tokens, {"number": 2}, masks=True),
+        Case("LayerScale", tokens, {"initial_value": 0.1}, masks=True),
         *(
             Case(
                 "AddPositionEmbs",
@@ -123,14 +125,24 @@ def cases() -> list[Case]:
             },
             masks=True,
         ),
+        Case(
+            "TransformerBlock",
+            tokens,
+            {"num_heads": 2, "mlp_dim": 16, "layer_scale": 0.1, "qkv_bias": False},
+            masks=True,
+        ),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4}),
+        Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "use_bias": False}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "relative_position_grid": (2, 3)}),
+        Case("MultiHeadAttention", tokens, {"num_heads": 2, "qkv_bias": False}),
         Case("MlpBlock", tokens, {"mlp_dim": 16, "dropout_rate": 0.1}),
         Case("StochasticDepth", tokens, {"rate": 0.1}, masks=True, trains=False),
         Case("TokenPooling", tokens, {"kind": "token"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "gap"}, trains=False),
+        Case("TokenPooling", tokens, {"kind": "token_gap", "num_prefix_tokens": 2}, trains=False),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16}),
+        Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16, "num_prefix_tokens": 2}),
         Case("StandardizedConv2D", image, {"filters": 4, "kernel_size": 3, "strides": 2}),
         Case(
             "StandardizedConv2D",
@@ -160,6 +172,38 @@ def cases() -> list[Case]:
             "VisionTransformer",
             image,
             {**rest, "position_embedding": "relative", "representation_size": 6},
+        ),
+        Case(
+            "VisionTransformer",
+            image,
+            {
+                **rest,
+                "classifier": "token_gap",
+                "tokens": keras_vit.TokenOptions(class_token=True, registers=2, class_slot=False),
+                "block": keras_vit.BlockOptions(layer_scale=0.1, final_norm="after"),
+            },
+        ),
+        Case(
+            "VisionTransformer",
+            image,
+            {
+                **rest,
+                "classifier": "distilled",
+                "tokens": keras_vit.TokenOptions(class_token=True, distilled=True),
+                "block": keras_vit.BlockOptions(
+                    activation="quick_gelu", pre_norm=True, patch_bias=False, qkv_bias=False
+                ),
+            },
+        ),
+        Case(
+            "VisionTransformer",
+            image,
+            {
+                **rest,
+                "classifier": "map",
+                "tokens": keras_vit.TokenOptions(class_token=False, registers=1),
+                "block": keras_vit.BlockOptions(final_norm="none"),
+            },
         ),
         Case(
             "VisionTransformer",
@@ -209,6 +253,8 @@ def config_holds_constructor_arguments(case: Case) -> None:
     derived = set(config) - allowed - KERAS_ARGUMENTS
     assert not derived, f"derived values in the config: {derived}"
     for key, value in case.arguments.items():
+        if is_dataclass(value):
+            value = asdict(value)
         pair = [value, value]  # one number stands for both sides
         assert keras_plain(config[key]) in (keras_plain(value), pair), key
 
@@ -315,7 +361,8 @@ def low_precision(case: Case, policy: str, tolerance: float) -> None:
 
 def policies(layer: keras.layers.Layer) -> set[str]:
     """The dtype policies of a layer and all below it but a classification head."""
-    below = [sub for sub in layer._flatten_layers() if sub.name != "head"]
+    heads = ("head", "distillation_head", "head_average")
+    below = [sub for sub in layer._flatten_layers() if sub.name not in heads]
     return {s.dtype_policy.name for s in below if not isinstance(s, keras.layers.InputLayer)}
 
 

@@ -1,4 +1,4 @@
-"""The wheel holds the library alone, and reading the variant table costs no backend."""
+"""The wheel holds both packages and their command, and reading the variant table costs no backend."""
 
 import subprocess
 import sys
@@ -24,13 +24,15 @@ def python(code: str) -> str:
     return result.stdout
 
 
-def test_the_wheel_holds_keras_vit_alone(tmp_path):
+def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
     # Built from a copy: setuptools leaves `build` and `*.egg-info` beside what it builds.
     source = tmp_path / "source"
     source.mkdir()
     tracked = ["pyproject.toml", "README.md", "LICENSE"]
     for package in ("keras_vit", "studies"):
         tracked += [str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")]
+    data = [str(p.relative_to(ROOT)) for p in (ROOT / "studies").rglob("*.toml")]
+    tracked += data
     for name in tracked:
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +47,10 @@ def test_the_wheel_holds_keras_vit_alone(tmp_path):
     assert wheel.name == f"keras_vit-{PROJECT['version']}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    expected = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_vit").rglob("*.py")}
-    assert {n for n in names if ".dist-info/" not in n} == expected
+        entry_points = next(archive.read(n) for n in names if n.endswith("/entry_points.txt"))
+    assert {n for n in names if ".dist-info/" not in n} == {n for n in tracked if "/" in n}
+    assert len(data) >= 3  # the built-in studies
+    assert b"vit-studies = studies.command_line.app:main" in entry_points
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
 
 
@@ -88,7 +92,11 @@ def test_all_means_every_other_extra():
 
 
 def test_the_studies_import_what_their_extra_asks_for():
-    modules = {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
+    modules = {
+        "pillow": "PIL",
+        "scikit-learn": "sklearn",
+        "tensorflow-datasets": "tensorflow_datasets",
+    }
     indirect = {"importlib_resources"}  # imported, but not declared, by TensorFlow Datasets
     source = "\n".join(file.read_text() for file in (ROOT / "studies").rglob("*.py"))
     for requirement in PROJECT["optional-dependencies"]["studies"]:

@@ -15,7 +15,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((ROOT / "README.md").read_text())
-MODELS = tomllib.loads((ROOT / "studies" / "definitions" / "data-scale.toml").read_text())["models"]
+MODELS = tomllib.loads(
+    (ROOT / "studies" / "study" / "definitions" / "data-scale.toml").read_text()
+)["models"]
 # Appended to `run`: one trial of two steps instead of the reader's hours.
 TINY = (
     f"--sizes 20 --seeds 1 --backend tensorflow --models {next(iter(MODELS))} "

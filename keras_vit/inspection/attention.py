@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.pooling import AttentionPooling
 from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.models.vit import VisionTransformer
 
@@ -138,20 +137,26 @@ class _Watched(keras.Model):
                 break
             else:
                 x = layer(x)
-        read = _read_by(self.vit.get_layer("pooling"), x)
+        read = _read_by(self.vit, x)
         return {"scores": ops.stack(scores, axis=1), "read": read}  # (B, L, heads, N, N), (B, N)
 
 
-def _read_by(pooling, tokens):
+def _read_by(vit, tokens):
+    """How much of each token the classifier reads: `(B, N)`, one in all for each image."""
     batch, number = ops.shape(tokens)[0], tokens.shape[1]
-    if isinstance(pooling, AttentionPooling):
-        probe = ops.cast(pooling.probe, tokens.dtype)
-        probe = ops.broadcast_to(probe, (batch, 1, tokens.shape[-1]))
-        _, weights = pooling.attention(probe, tokens, return_attention_scores=True)
-        return ops.mean(ops.cast(weights, "float32")[:, :, 0], axis=1)  # from (B, heads, 1, N)
-    if pooling.kind == "token":
-        return ops.tile(ops.eye(1, number), (batch, 1))
-    return ops.full((batch, number), 1 / number)
+    prefix, classifier = vit.num_prefix_tokens, vit.arguments["classifier"]
+    if classifier == "map":
+        _, weights = vit.get_layer("pooling").attend(tokens)
+        weights = ops.mean(ops.cast(weights, "float32")[:, :, 0], axis=1)  # from (B, heads, 1, N)
+        return ops.pad(weights, ((0, 0), (prefix, 0)))
+    first, patches = np.eye(number)[0], (np.arange(number) >= prefix) / (number - prefix)
+    read = {
+        "token": first,
+        "gap": patches,
+        "token_gap": (first + patches) / 2,
+        "distilled": (first + np.eye(number)[1]) / 2,
+    }[classifier]
+    return ops.tile(ops.convert_to_tensor(read[None], "float32"), (batch, 1))
 
 
 def check_scores(scores):

@@ -5,6 +5,8 @@ import numpy as np
 from keras_vit.inspection.attention import check_scores
 from keras_vit.layers.patches import as_pair
 
+MOST_PREFIX_TOKENS = 10  # before the patches; more of them, and the grid is another model's
+
 
 def attention_distance(scores, grid, patch_size):
     """Returns the mean distance between a patch and what it attends to, for each head.
@@ -39,10 +41,10 @@ def attention_distance(scores, grid, patch_size):
         raise ValueError(f"patch_size is {patch_size!r}; give pixels, a positive number or a pair.")
     height, width = np.broadcast_to(sides, 2)
     prefix = scores.shape[-1] - rows * columns
-    if prefix not in (0, 1):
+    if not 0 <= prefix <= max(1, min(MOST_PREFIX_TOKENS, rows * columns - 1)):
         raise ValueError(
             f"The scores are of {scores.shape[-1]} tokens, which a grid of {rows} x {columns} "
-            "patches does not have, with or without a class token; give model.grid."
+            "patches does not have, with or without a class token and registers; give model.grid."
         )
     row, column = (axis.reshape(-1) for axis in np.indices((rows, columns)))
     distance = np.hypot(

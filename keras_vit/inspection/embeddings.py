@@ -35,7 +35,7 @@ def position_similarity(model):
             f"The model has position_embedding={kind!r} and adds no embeddings to its patches; "
             "'learned', 'learned_2d' and 'sincos2d' do."
         )
-    vectors = _numpy(layer.embeddings())[0, model.num_prefix_tokens :].astype("float64")  # (N, D)
+    vectors = _numpy(layer.embeddings())[0, model.num_slots :].astype("float64")  # (N, D)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.maximum(norms, np.finfo("float64").tiny)
     return (unit @ unit.T).reshape(*model.grid, *model.grid).astype("float32")

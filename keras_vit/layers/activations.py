@@ -8,6 +8,7 @@ from keras import ops
 
 GELU_TANH = "gelu_tanh"
 GELU_EXACT = "gelu"
+GELU_QUICK = "quick_gelu"
 HALF = ("float16", "bfloat16")
 SATURATED = 7.0
 # Their squares and sums leave float16's range.
@@ -22,10 +23,12 @@ def get_activation(identifier: str | Callable) -> Callable:
     """Returns the activation function that `identifier` names.
 
     The authors' Flax code uses the tanh approximation of GELU, timm and Hugging Face the exact
-    one; Keras has a string for the exact one only, so `"gelu_tanh"` is added here.
+    one, OpenAI's CLIP a logistic approximation; Keras has a string for the exact one only, so
+    `"gelu_tanh"` and `"quick_gelu"` are added here.
 
     Args:
-        identifier: `"gelu_tanh"`, `"gelu"` (exact), or anything `keras.activations.get` knows.
+        identifier: `"gelu_tanh"`, `"gelu"` (exact), `"quick_gelu"`, or anything that
+            `keras.activations.get` knows.
 
     Returns:
         A function of one tensor.
@@ -37,6 +40,8 @@ def get_activation(identifier: str | Callable) -> Callable:
         return _gelu_tanh
     if identifier == GELU_EXACT:
         return _gelu_exact
+    if identifier == GELU_QUICK:
+        return _gelu_quick
     function = keras.activations.get(identifier)
     return _wide(function) if function in SQUARING else function
 
@@ -62,10 +67,15 @@ def _gelu_tanh(x):
     return ops.where(x > SATURATED, x, inner)
 
 
+def _gelu_quick(x):
+    return x * ops.sigmoid(1.702 * x)
+
+
 def _gelu_exact(x):
-    # JAX computes it from erfc, which costs XLA's CPU code twice as much as erf does. Only in half
-    # precision is erfc needed: there 1 + erf(x) would lose the negative side.
-    if keras.backend.backend() == "jax" and _dtype(x) == "float32":
+    # JAX and TensorFlow compute it from erfc, which costs XLA's CPU code twice as much as erf does,
+    # and which ONNX does not have. Only in half precision is erfc needed: there 1 + erf(x) would
+    # lose the negative side.
+    if keras.backend.backend() != "torch" and _dtype(x) == "float32":
         return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
     return keras.activations.gelu(x, approximate=False)
 

@@ -8,10 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 
 
-def plain(value):
+def as_python(value):
     """Returns NumPy's scalars as Python's numbers, in tuples too, and all else as it is."""
     if isinstance(value, tuple):
-        return tuple(map(plain, value))
+        return tuple(map(as_python, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -43,6 +43,20 @@ def check_rate(**values):
     for name, value in values.items():
         if not is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1.")
+
+
+def check_count(**values):
+    """Raises ValueError unless every value is an int that is not negative."""
+    for name, value in values.items():
+        if not is_positive(value) and not (value == 0 and isinstance(value, Integral)):
+            raise ValueError(f"{name} is {value!r}; give an int from 0 on.")
+
+
+def check_number(**values):
+    """Raises ValueError unless every value is a number."""
+    for name, value in values.items():
+        if not is_number(value):
+            raise ValueError(f"{name} is {value!r}; give a number.")
 
 
 def check_epsilon(**values):

@@ -29,6 +29,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
             on GPUs where it can; False with two batched products; None takes the fused one on a
             GPU alone. Dropout, scores and a position bias always take the products.
+        qkv_bias: whether query, key and value have a bias.
 
     Call arguments:
         query: `(B, N, D)`.
@@ -57,6 +58,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_dropout_rate=0.0,
         relative_position_grid=None,
         fused=None,
+        qkv_bias=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +70,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         self.relative_position_grid = relative_position_grid
         self.fused = fused
+        self.qkv_bias = qkv_bias
         self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.attention_dropout = keras.layers.Dropout(
             attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
@@ -87,9 +90,9 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
                 f"num_heads={self.num_heads} does not divide the width {width} of the tokens."
             )
         self.head_dim = width // self.num_heads
-        self.query = self._dense(width, "query")
-        self.key = self._dense(width, "key")
-        self.value = self._dense(width, "value")
+        self.query = self._dense(width, "query", self.qkv_bias)
+        self.key = self._dense(width, "key", self.qkv_bias)
+        self.value = self._dense(width, "value", self.qkv_bias)
         self.output_dense = self._dense(width, "output")
         for dense in (self.query, self.key, self.value, self.output_dense):
             dense.build((None, width))
@@ -160,6 +163,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             "attention_dropout_rate": self.attention_dropout_rate,
             "relative_position_grid": self.relative_position_grid,
             "fused": self.fused,
+            "qkv_bias": self.qkv_bias,
         }
 
     def _is_fused(self):
@@ -188,8 +192,14 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         y = dense(ops.reshape(x, (-1, x.shape[-1])))
         return ops.reshape(y, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
 
-    def _dense(self, units, name):
-        return Dense(units, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name=name)
+    def _dense(self, units, name, use_bias=True):
+        return Dense(
+            units,
+            use_bias=use_bias,
+            kernel_initializer="glorot_uniform",
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
 
 def combine_masks(attention_mask, mask):

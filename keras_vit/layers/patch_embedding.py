@@ -18,6 +18,7 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         hidden_size: width D of the tokens.
         patch_size: height and width of a patch, an int or a pair.
         data_format: as in `keras_vit.Patches`.
+        use_bias: whether the projection has a bias.
 
     Input shape:
         `(B, H, W, C)`, or `(B, C, H, W)` with channels first.
@@ -36,7 +37,7 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         arXiv 2010.11929, equation 1.
     """
 
-    def __init__(self, hidden_size, patch_size, data_format=None, **kwargs):
+    def __init__(self, hidden_size, patch_size, data_format=None, use_bias=True, **kwargs):
         super().__init__(**kwargs)
         self.hidden_size = hidden_size
         self.patch_size = as_pair(patch_size, "patch_size")
@@ -44,8 +45,10 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
             self.patch_size, data_format, dtype=self.dtype_policy, name="patches"
         )
         self.data_format = self.patches.data_format
+        self.use_bias = use_bias
         self.projection = Dense(
             hidden_size,
+            use_bias=use_bias,
             kernel_initializer="lecun_normal",
             dtype=self.dtype_policy,
             name="projection",
@@ -69,4 +72,5 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
             "hidden_size": self.hidden_size,
             "patch_size": self.patch_size,
             "data_format": self.data_format,
+            "use_bias": self.use_bias,
         }

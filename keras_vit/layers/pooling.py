@@ -3,25 +3,28 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_choice, check_count
 from keras_vit.layers.attention import MultiHeadAttention
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
-KINDS = ("token", "gap")
+KINDS = ("token", "gap", "token_gap")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class TokenPooling(keras.layers.Layer):
-    """Takes the first token (`"token"`) or the mean of all tokens (`"gap"`).
+    """Takes one token (`"token"`), the mean of the patches (`"gap"`), or both (`"token_gap"`).
 
     Args:
-        kind: `"token"` or `"gap"`.
+        kind: `"token"`, `"gap"`, or `"token_gap"`: the token and then the mean.
+        index: which token.
+        num_prefix_tokens: how many tokens before the patches are left out of the mean.
 
     Input shape:
         `(B, N, D)`; a mask `(B, N)` leaves tokens out of the mean.
 
     Output shape:
-        `(B, D)`.
+        `(B, D)`, or `(B, 2 * D)` for both.
 
     Raises:
         ValueError: for an unknown kind.
@@ -31,35 +34,45 @@ class TokenPooling(keras.layers.Layer):
         (2, 192)
 
     Reference:
-        arXiv 2010.11929, equation 4 and appendix D.3.
+        arXiv 2010.11929, equation 4 and appendix D.3; both as in arXiv 2304.07193 (DINOv2).
     """
 
-    def __init__(self, kind="token", **kwargs):
+    def __init__(self, kind="token", index=0, num_prefix_tokens=0, **kwargs):
         super().__init__(**kwargs)
-        if kind not in KINDS:
-            raise ValueError(f"kind is {kind!r}; use one of {', '.join(map(repr, KINDS))}.")
+        check_choice("kind", kind, KINDS)
+        check_count(index=index, num_prefix_tokens=num_prefix_tokens)
         self.kind = kind
+        self.index = index
+        self.num_prefix_tokens = num_prefix_tokens
         self.supports_masking = True
 
     def call(self, tokens, mask=None):
+        token = tokens[:, self.index]
         if self.kind == "token":
-            return tokens[:, 0]
-        if mask is None:
-            return ops.mean(tokens, axis=1)
-        # Summed in float32, as `ops.mean` does: a sum in half precision overflows or loses tokens.
-        weight = ops.cast(mask, "float32")[..., None]
-        total = ops.sum(ops.cast(tokens, "float32") * weight, axis=1)
-        mean = total / ops.maximum(ops.sum(weight, axis=1), 1)
-        return ops.cast(mean, tokens.dtype)
+            return token
+        mean = self._mean(tokens, mask)
+        return mean if self.kind == "gap" else ops.concatenate([token, mean], axis=-1)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[2])
+        return (input_shape[0], input_shape[2] * (2 if self.kind == "token_gap" else 1))
 
     def get_config(self):
-        return {**super().get_config(), "kind": self.kind}
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "index": self.index,
+            "num_prefix_tokens": self.num_prefix_tokens,
+        }
+
+    def _mean(self, tokens, mask):
+        patches = tokens[:, self.num_prefix_tokens :]
+        if mask is None:
+            return ops.mean(patches, axis=1)
+        weight = ops.cast(mask[:, self.num_prefix_tokens :], patches.dtype)[..., None]
+        return ops.sum(patches * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -71,6 +84,7 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
         mlp_dim: width of the MLP's hidden layer.
         activation: of the MLP.
         epsilon: of the LayerNorm before the MLP.
+        num_prefix_tokens: how many tokens before the patches are not attended to.
 
     Input shape:
         `(B, N, D)`; a mask `(B, N)` leaves tokens out.
@@ -87,12 +101,22 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
         google-research/big_vision, models/vit.py.
     """
 
-    def __init__(self, num_heads, mlp_dim, activation="gelu_tanh", epsilon=1e-6, **kwargs):
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        activation="gelu_tanh",
+        epsilon=1e-6,
+        num_prefix_tokens=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        check_count(num_prefix_tokens=num_prefix_tokens)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.activation = activation
         self.epsilon = epsilon
+        self.num_prefix_tokens = num_prefix_tokens
         self.supports_masking = True
         self.probe_initializer = keras.initializers.GlorotUniform()
         policy = self.dtype_policy
@@ -109,10 +133,23 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
             layer.build((None, 1, width))
 
     def call(self, tokens, training=None, mask=None):
-        shape = (ops.shape(tokens)[0], 1, tokens.shape[-1])
-        probe = ops.broadcast_to(ops.cast(self.probe, tokens.dtype), shape)
-        x = self.attention(probe, tokens, attention_mask=mask, training=training)  # (B, 1, D)
+        x, _ = self.attend(tokens, training, mask, False)  # (B, 1, D)
         return (x + self.mlp(self.norm(x), training=training))[:, 0]
+
+    def attend(self, tokens, training=None, mask=None, return_attention_scores=True):
+        """Returns what the probe takes from the patches (B, 1, D), and its scores or None."""
+        patches = tokens[:, self.num_prefix_tokens :]
+        if mask is not None:
+            mask = mask[:, self.num_prefix_tokens :]
+        shape = (ops.shape(tokens)[0], 1, tokens.shape[-1])
+        result = self.attention(
+            ops.broadcast_to(ops.cast(self.probe, tokens.dtype), shape),
+            patches,
+            attention_mask=mask,
+            training=training,
+            return_attention_scores=return_attention_scores,
+        )
+        return result if return_attention_scores else (result, None)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
@@ -127,4 +164,5 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "activation": self.activation,
             "epsilon": self.epsilon,
+            "num_prefix_tokens": self.num_prefix_tokens,
         }

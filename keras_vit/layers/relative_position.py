@@ -55,8 +55,10 @@ class RelativePositionBias(LayerKeepsWhatTrains, keras.layers.Layer):
         )
 
     def call(self, logits):
-        bias = ops.take(ops.cast(self.bias_table, self.compute_dtype), self._index, axis=1)
-        return bias[None]
+        # Along the first axis, an embedding's lookup: along another, PyTorch exports it wrongly.
+        table = ops.transpose(ops.cast(self.bias_table, self.compute_dtype))
+        bias = ops.take(table, self._index, axis=0)  # (N, N, heads)
+        return ops.transpose(bias, (2, 0, 1))[None]
 
     def compute_output_shape(self, input_shape):
         return (1, *input_shape[1:])

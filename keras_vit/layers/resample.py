@@ -1,12 +1,19 @@
-"""Learned position embeddings for another number of patches."""
+"""Learned position embeddings for another number of patches.
+
+A resize is two matrices, one for the rows and one for the columns, whose entries are a kernel's
+values at the distances between old and new points. `array` is NumPy or `keras.ops`: the same formula
+serves files and, for images of any size, the graph, where the number of new points is a tensor.
+"""
 
 import numpy as np
 
-METHODS = ("bilinear", "bicubic")
+from keras_vit.layers.arguments import check_choice
+
+INTERPOLATIONS = ("bilinear", "bicubic", "bicubic_antialias")
 
 
 def resample_position_embedding(
-    embedding, old_grid, new_grid, num_prefix_tokens=1, method="bilinear"
+    embedding, old_grid, new_grid, num_prefix_tokens=1, interpolation="bilinear"
 ):
     """Interpolates position embeddings from one grid of patches to another.
 
@@ -15,15 +22,16 @@ def resample_position_embedding(
         old_grid: `(rows, columns)` of the embedding.
         new_grid: `(rows, columns)` wanted; neither needs to be square.
         num_prefix_tokens: P; their embeddings are kept as they are.
-        method: `"bilinear"` is the authors' (the corners of both grids coincide);
-            `"bicubic"` is what timm and Hugging Face use when they change the resolution
-            (pixel centres, a = -0.75, without antialiasing).
+        interpolation: `"bilinear"` is the authors' (the corners of both grids coincide);
+            `"bicubic"` is Hugging Face's (pixel centres, a = -0.75, edges repeated);
+            `"bicubic_antialias"` is timm's (pixel centres, a = -0.5, the kernel as much wider as
+            the grid gets smaller, and cut off at the edges).
 
     Returns:
         float32 array `(1, P + new rows * new columns, D)`.
 
     Raises:
-        ValueError: if the old grid does not fit the embedding, or for an unknown method.
+        ValueError: if the old grid does not fit the embedding, or for an unknown interpolation.
 
     Example:
         >>> table = np.zeros((1, 1 + 14 * 14, 768))
@@ -31,48 +39,64 @@ def resample_position_embedding(
         (1, 577, 768)
 
     Reference:
-        arXiv 2010.11929, section 3.2; `scipy.ndimage.zoom(order=1)` in vit_jax.
+        arXiv 2010.11929, section 3.2; `scipy.ndimage.zoom(order=1)` in vit_jax; PyTorch's
+        `interpolate(mode="bicubic", antialias=...)` in the others.
     """
     embedding = np.asarray(embedding, "float32")
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; use one of {', '.join(map(repr, METHODS))}.")
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     expected = num_prefix_tokens + old_grid[0] * old_grid[1]
     if embedding.ndim != 3 or embedding.shape[:2] != (1, expected):
         raise ValueError(
             f"A grid of {old_grid[0]} x {old_grid[1]} patches with {num_prefix_tokens} prefix "
             f"tokens needs an embedding of shape (1, {expected}, D), not {embedding.shape}."
         )
-    prefix, patches = embedding[0, :num_prefix_tokens], embedding[0, num_prefix_tokens:]
     if tuple(old_grid) == tuple(new_grid):
         return embedding
-    matrix = _bilinear if method == "bilinear" else _bicubic
+    prefix, patches = embedding[0, :num_prefix_tokens], embedding[0, num_prefix_tokens:]
     patches = patches.reshape(*old_grid, -1).astype("float64")
-    patches = np.einsum("ij,jkd->ikd", matrix(old_grid[0], new_grid[0]), patches)
-    patches = np.einsum("ij,kjd->kid", matrix(old_grid[1], new_grid[1]), patches)
+    patches = resample_grid(patches, new_grid, interpolation)
     patches = patches.reshape(new_grid[0] * new_grid[1], -1)
     return np.concatenate([prefix, patches])[None].astype("float32")
 
 
-def _bilinear(old, new):
-    """The (new, old) matrix of linear interpolation in which first and last points coincide."""
-    position = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
-    left = np.minimum(position.astype(int), max(old - 2, 0))
-    right = np.minimum(left + 1, old - 1)
-    weight, rows = position - left, np.arange(new)
-    matrix = np.zeros((new, old))
-    np.add.at(matrix, (rows, left), 1 - weight)
-    np.add.at(matrix, (rows, right), weight)
-    return matrix
+def resample_grid(values, new_grid, interpolation, array=np):
+    """Returns `(rows, columns, D)` on another grid; see `resample_position_embedding`."""
+    rows, columns = (
+        interpolation_matrix(old, new, interpolation, array)
+        for old, new in zip(values.shape[:2], new_grid, strict=True)
+    )
+    values = array.einsum("ij,jkd->ikd", rows, values)
+    return array.einsum("ij,kjd->kid", columns, values)
 
 
-def _bicubic(old, new, a=-0.75):
-    """The (new, old) matrix of cubic convolution at pixel centres, edges repeated."""
-    position = (np.arange(new) + 0.5) * old / new - 0.5
-    floor = np.floor(position).astype(int)
-    matrix, rows = np.zeros((new, old)), np.arange(new)
-    for step in range(-1, 3):
-        t = np.abs(position - (floor + step))
-        near = (a + 2) * t**3 - (a + 3) * t**2 + 1
-        far = a * (t**3 - 5 * t**2 + 8 * t - 4)
-        np.add.at(matrix, (rows, np.clip(floor + step, 0, old - 1)), np.where(t <= 1, near, far))
-    return matrix
+def interpolation_matrix(old, new, interpolation, array=np):
+    """Returns the `(new, old)` matrix of one axis; `new` may be a scalar tensor."""
+    dtype = "float64" if array is np else "float32"
+    target, source = array.arange(new, dtype=dtype)[:, None], array.arange(old, dtype=dtype)[None]
+    count = np.float64(new) if array is np else array.cast(new, dtype)
+    scale = old / count
+    if interpolation == "bilinear":
+        # A single new point takes the first old one.
+        step = (old - 1) / array.maximum(count - 1, 1)
+        return array.maximum(1 - array.abs(target * step - source), 0)
+    if interpolation == "bicubic":
+        centre = (target + 0.5) * scale - 0.5
+        # Two points more on either side, which stand for the edge.
+        source = array.arange(-2, old + 2, dtype=dtype)[None]
+        weights = _cubic(centre - source, a=-0.75, array=array)  # (new, old + 4)
+        first = array.sum(weights[:, :3], axis=1, keepdims=True)
+        last = array.sum(weights[:, old + 1 :], axis=1, keepdims=True)
+        if old == 1:
+            return array.ones_like(first)
+        return array.concatenate([first, weights[:, 3 : old + 1], last], axis=1)
+    centre, width = (target + 0.5) * scale, array.maximum(scale, 1)
+    weights = _cubic((source + 0.5 - centre) / width, a=-0.5, array=array)
+    return weights / array.sum(weights, axis=1, keepdims=True)
+
+
+def _cubic(distance, a, array):
+    """Keys' cubic convolution kernel, which ends at a distance of 2."""
+    t = array.abs(distance)
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = a * (((t - 5) * t + 8) * t - 4)
+    return array.where(t <= 1, near, array.where(t < 2, far, array.zeros_like(t)))

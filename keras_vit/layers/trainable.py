@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_vit.layers.arguments import plain
+from keras_vit.layers.arguments import as_python
 
 if TYPE_CHECKING:
     from keras.layers import Layer as _Base
@@ -29,7 +29,7 @@ class _WhatTrains(_Base):
             for layer in self._flatten_layers():
                 _set_trainable(layer, value)
         else:
-            super().__setattr__(name, plain(value))  # for a configuration that is JSON
+            super().__setattr__(name, as_python(value))  # for a configuration that is JSON
 
     def _frozen(self):
         """The names of the frozen weights; None where all are as the flag of the whole says."""

@@ -4,6 +4,7 @@ import keras
 
 from keras_vit.layers.arguments import check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
+from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.recompute import recomputed
 from keras_vit.layers.stochastic_depth import StochasticDepth
@@ -16,6 +17,8 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
 
         z' = MSA(LN(z)) + z
         z  = MLP(LN(z')) + z'
+
+    With LayerScale, learned factors of the channels multiply both branches.
 
     Args:
         num_heads: number of attention heads; it must divide the width D.
@@ -30,6 +33,8 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         fused_attention: see `MultiHeadAttention`; None chooses by the device.
         rematerialize: recompute the block's activations in the backward pass: less memory, one
             more forward computation.
+        layer_scale: what LayerScale's factors start at; None for no LayerScale.
+        qkv_bias: whether query, key and value have a bias.
 
     Call arguments:
         x: tokens `(B, N, D)`.
@@ -65,6 +70,8 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         relative_position_grid=None,
         fused_attention=None,
         rematerialize=False,
+        layer_scale=None,
+        qkv_bias=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,6 +87,8 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         self.relative_position_grid = relative_position_grid
         self.fused_attention = fused_attention
         self.rematerialize = rematerialize
+        self.layer_scale = layer_scale
+        self.qkv_bias = qkv_bias
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=epsilon, dtype=policy, name="attention_norm"
@@ -90,6 +99,7 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
             attention_dropout_rate,
             relative_position_grid,
             fused_attention,
+            qkv_bias,
             dtype=policy,
             name="attention",
         )
@@ -97,13 +107,19 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
             epsilon=epsilon, dtype=policy, name="mlp_norm"
         )
         self.mlp = MlpBlock(mlp_dim, dropout_rate, activation, dtype=policy, name="mlp")
+        self.attention_scale = self.mlp_scale = None
+        if layer_scale is not None:
+            self.attention_scale = LayerScale(layer_scale, dtype=policy, name="attention_scale")
+            self.mlp_scale = LayerScale(layer_scale, dtype=policy, name="mlp_scale")
         self.stochastic_depth = StochasticDepth(
             stochastic_depth_rate, dtype=policy, name="stochastic_depth"
         )
 
     def build(self, input_shape):
-        for layer in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
-            layer.build(input_shape)
+        parts = (self.attention_norm, self.attention, self.mlp_norm, self.mlp)
+        for layer in (*parts, self.attention_scale, self.mlp_scale):
+            if layer is not None:
+                layer.build(input_shape)
 
     def call(
         self,
@@ -126,9 +142,9 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
             scores = None
             if return_attention_scores:
                 y, scores = y
-            x = x + self.stochastic_depth(y, training=training)
+            x = x + self._branch(y, self.attention_scale, training)
             y = self.mlp(self.mlp_norm(x), training=training)
-            x = x + self.stochastic_depth(y, training=training)
+            x = x + self._branch(y, self.mlp_scale, training)
             return (x, scores) if return_attention_scores else x
 
         return recomputed(self, encode, x) if self.rematerialize and training else encode(x)
@@ -159,4 +175,9 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
             "relative_position_grid": self.relative_position_grid,
             "fused_attention": self.fused_attention,
             "rematerialize": self.rematerialize,
+            "layer_scale": self.layer_scale,
+            "qkv_bias": self.qkv_bias,
         }
+
+    def _branch(self, y, scale, training):
+        return self.stochastic_depth(y if scale is None else scale(y), training=training)

@@ -4,15 +4,15 @@ import keras
 import numpy as np
 
 from keras_vit.layers.arguments import (
+    as_python,
     check_choice,
     check_input_shape,
     check_positive,
     is_number,
-    plain,
 )
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
-from keras_vit.layers.resample import METHODS, resample_position_embedding
+from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_name, weight_values
@@ -36,7 +36,8 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
         classes: number of outputs of the new head; None for a model without one.
         input_shape: `(H, W, C)` (`(C, H, W)` with channels first) in pixels; None keeps the
             model's. The patch size stays, so that a larger image has more patches.
-        interpolation: `"bilinear"` is the authors', `"bicubic"` timm's.
+        interpolation: `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or
+            `"bicubic_antialias"` (timm's); see `resample_position_embedding`.
         **overrides: `classifier_activation`, `dropout_rate`, `attention_dropout_rate`,
             `stochastic_depth_rate`, `rematerialize`, `dtype` or `name` of the new model.
 
@@ -63,7 +64,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     config = model.arguments
     input_shape = config["input_shape"] if input_shape is None else input_shape
     input_shape = check_input_shape(input_shape, config["data_format"])
-    check_choice("interpolation", interpolation, METHODS)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     _check(config, input_shape, overrides)
     config |= {"classes": classes, "input_shape": input_shape, **overrides}
     if "representation_size" in config:
@@ -71,9 +72,10 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     values = {
         name: value
         for name, value in values.items()
-        if name.split("/")[0] not in ("head", "pre_logits")
+        if name.split("/")[0] not in ("head", "distillation_head", "pre_logits")
     }
     new = type(model)(**config)
+    new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)
     for variable in new.variables:
@@ -123,7 +125,7 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
     """
     schedule = _schedule(steps, learning_rate, warmup_steps)
     optimizer = keras.optimizers.SGD(
-        schedule, momentum=plain(momentum), global_clipnorm=plain(clip_norm)
+        schedule, momentum=as_python(momentum), global_clipnorm=as_python(clip_norm)
     )
     return optimizer, schedule
 
@@ -148,7 +150,7 @@ def _schedule(steps, learning_rate, warmup_steps):
             f"learning_rate is {learning_rate!r}; give a positive number or a "
             "keras.optimizers.schedules.LearningRateSchedule."
         )
-    rate, warmup_steps = plain(learning_rate), plain(warmup_steps)
+    rate, warmup_steps = as_python(learning_rate), as_python(warmup_steps)
     rising = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup_steps else rate, decay_steps=steps - warmup_steps, **rising
@@ -176,7 +178,7 @@ def _check(config, input_shape, overrides):
         )
 
 
-def _on_new_grid(old, new, values, method):
+def _on_new_grid(old, new, values, interpolation):
     """Interpolates the position embeddings among `values` from the grid of `old` to `new`'s."""
     if old.grid == new.grid:
         return values
@@ -187,19 +189,23 @@ def _on_new_grid(old, new, values, method):
         for variable in layer.weights:
             name = weight_name(new, variable)
             values[name] = _resample(
-                variable.name, values[name], old.grid, new.grid, old.num_prefix_tokens, method
+                variable.name, values[name], old.grid, new.grid, old.num_slots, interpolation
             )
     return values
 
 
-def _resample(kind, value, old, new, prefix, method):
+def _resample(kind, value, old, new, prefix, interpolation):
     """One weight of a position embedding on the grid `new` instead of `old`."""
     if kind == "position_embedding":
-        return resample_position_embedding(value, old, new, prefix, method)
+        return resample_position_embedding(value, old, new, prefix, interpolation)
     if kind == "row_embedding":
-        return resample_position_embedding(value[None], (old[0], 1), (new[0], 1), 0, method)[0]
+        return resample_position_embedding(value[None], (old[0], 1), (new[0], 1), 0, interpolation)[
+            0
+        ]
     if kind == "column_embedding":
-        return resample_position_embedding(value[None], (1, old[1]), (1, new[1]), 0, method)[0]
+        return resample_position_embedding(value[None], (1, old[1]), (1, new[1]), 0, interpolation)[
+            0
+        ]
     if kind == "bias_table":  # (heads, offsets + 3): the entries of prefix tokens come last
         (rows, columns), (new_rows, new_columns) = old, new
         offsets, rest = value[:, :-3].T, value[:, -3:]
@@ -208,7 +214,7 @@ def _resample(kind, value, old, new, prefix, method):
             (2 * rows - 1, 2 * columns - 1),
             (2 * new_rows - 1, 2 * new_columns - 1),
             0,
-            method,
+            interpolation,
         )[0]
         return np.concatenate([offsets.T, rest], axis=1)
     return value  # prefix tokens have no place in the grid

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vit.layers.attention import MultiHeadAttention
 from keras_vit.layers.position_embedding import AddPositionEmbs
+from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.relative_position import RelativePositionBias
 
 
@@ -209,6 +210,6 @@ _COUNTERS = (
     (_L.GroupQueryAttention, _grouped_attention),
     ((_L.AdditiveAttention, _L.ReversibleEmbedding, _L.RNN, _L.Dot), _unknown),
     (_L.Attention, _attention),
-    # Looked up and added
-    ((_L.Embedding, AddPositionEmbs, RelativePositionBias), None),
+    # Looked up, added or put beside
+    ((_L.Embedding, AddPositionEmbs, RelativePositionBias, RegisterTokens), None),
 )

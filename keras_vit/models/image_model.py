@@ -1,17 +1,27 @@
 """What the models share: they know the arguments they were built with, and one dtype policy."""
 
+from dataclasses import asdict
+from typing import ClassVar
+
 import keras
 
-from keras_vit.layers.arguments import plain
+from keras_vit.layers.arguments import as_python
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
+from keras_vit.models.exporting import export
+from keras_vit.models.options import plain
+from keras_vit.models.preprocessing import Preprocessing
 
 
 class ImageModel(ModelKeepsWhatTrains, keras.Model):
     """A functional model whose configuration is its constructor's arguments.
 
     Where weights are frozen, the configuration also says so (`trainable`, `frozen`), because a file
-    has to train on as the model that was saved, with the optimizer's state of the weights that train.
+    has to train on as the model that was saved, with the optimizer's state of the weights that train;
+    and it says how images are prepared (`preprocessing`) where a checkpoint said it.
+
+    Arguments that belong together come in groups (`GROUPS`; see `models.options`), whose fields may
+    also be given one by one.
 
     A subclass builds its layers with `layer_policy`, calls `super().__init__(images, outputs)` and
     then `_keep`. Models are built in floating point and quantised afterwards: Keras gives layers
@@ -19,32 +29,64 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
     policy.
     """
 
+    GROUPS: ClassVar[dict[str, type]] = {}
+    preprocessing: Preprocessing | None = None  # of the checkpoint that the weights are from
+
     @property
     def arguments(self):
-        """The constructor's arguments, the dtype as a policy: a copy that is free to change."""
-        return {**self._arguments, "name": self.name}
+        """What the constructor takes, one by one, the dtype as a policy: a copy, free to change."""
+        arguments: dict = {}
+        for name, value in self._arguments.items():
+            arguments |= plain(value) if name in self.GROUPS else {name: value}
+        return {**arguments, "name": self.name}
 
     def get_config(self):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
         dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
-        config = {**self.arguments, "dtype": self._quantized(dtype)}
+        groups = {name: plain(self._arguments[name]) for name in self.GROUPS}
+        config = {**self._arguments, **groups, "name": self.name, "dtype": self._quantized(dtype)}
+        if self.preprocessing is not None:
+            config["preprocessing"] = asdict(self.preprocessing)
         return {**config, **self._what_trains()}
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Exports the model for inference, as `keras.Model.export` does, or says what would work.
+
+        The batch stays open on every backend, and an ONNX file is checked before this returns.
+
+        Args:
+            filepath: of the folder or file to write.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or `"torch"`.
+            verbose: False for silence.
+            input_signature: a list of one `keras.InputSpec`; None for the model's own input.
+            **kwargs: as of `keras.Model.export`.
+
+        Raises:
+            ImportError: where the backend needs a package for it that is not installed.
+            ValueError: if the ONNX file is invalid, which then is deleted, or would be of bfloat16.
+        """
+        export(self, super().export, filepath, format, verbose, input_signature, **kwargs)
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
+        preprocessing = config.pop("preprocessing", None)
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
         model._train_as(**state)
+        if preprocessing is not None:
+            model.preprocessing = Preprocessing(**preprocessing)
         return model
 
     def _keep(self, arguments, dtype):
         """Remembers the arguments, and quantises the new model if its dtype says so."""
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
         self.dtype_policy = layer_policy(dtype)
-        arguments = {key: plain(value) for key, value in arguments.items()}
+        arguments = {key: as_python(value) for key, value in arguments.items()}
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)

@@ -54,7 +54,8 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     for layer in dense:
         layer.trainable = True  # a frozen layer would freeze the updates, too
         layer.enable_lora(rank, lora_alpha=alpha)  # freezes the kernel
-        layer.bias.trainable = False
+        if layer.bias is not None:
+            layer.bias.trainable = False
 
 
 def train_only_head_and_norms(model):

@@ -1,33 +1,165 @@
-"""Pixel values as the published weights expect them.
+"""Pixel values, and image sizes, as the weights of a model expect them.
 
 One of the few places that import a backend: functions of tf.data run in TensorFlow, whatever the
 models run in.
 """
 
+import math
+from dataclasses import dataclass, replace
+
 import keras
 import numpy as np
 
+from keras_vit.layers.arguments import check_choice
 
-def preprocess_input(images):
-    """Maps pixel values 0..255 to [-1, 1], as the published weights expect.
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the images of a checkpoint were prepared.
+
+    Args:
+        mean: of each channel, in [0, 1]; taken from the values.
+        deviation: of each channel, in [0, 1]; the values are divided by it.
+        size: `(height, width)` in pixels; None for that of the model.
+        interpolation: of the resizing: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos3"`,
+            always with antialiasing.
+        crop: None resizes the whole image to `size`, whatever its proportions. A number resizes
+            its short side so that `size` is that part of it, and takes the centre.
+
+    Raises:
+        ValueError: for an unknown interpolation.
+
+    Example:
+        >>> keras_vit.preprocessing_of(model).mean
+        (0.485, 0.456, 0.406)
+    """
+
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    deviation: tuple[float, ...] = (0.5, 0.5, 0.5)
+    size: tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+    crop: float | None = None
+
+    def __post_init__(self):
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        for name in ("mean", "deviation"):  # JSON has lists
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(int(side) for side in self.size))
+
+
+def preprocessing_of(model):
+    """Returns how the images that a model was trained on were prepared.
+
+    Args:
+        model: a `VisionTransformer` or `ResNet`, made from a checkpoint or not.
+
+    Returns:
+        A `Preprocessing` whose size is the model's. Where nothing else is known, it maps pixel
+        values to [-1, 1], as the paper's models expect.
+
+    Raises:
+        ValueError: for another kind of model.
+
+    Example:
+        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> keras_vit.preprocessing_of(model).interpolation
+        'bicubic'
+    """
+    arguments = getattr(model, "arguments", None)
+    if not isinstance(arguments, dict) or "input_shape" not in arguments:
+        raise ValueError(
+            f"preprocessing_of takes a model of keras_vit, not a {type(model).__name__}."
+        )
+    first = arguments["data_format"] == "channels_first"
+    shape = arguments["input_shape"]
+    size, channels = (shape[1:], shape[0]) if first else (shape[:2], shape[2])
+    known = model.preprocessing or Preprocessing((0.5,) * channels, (0.5,) * channels)
+    return replace(known, size=known.size if None in size else size)
+
+
+def preprocess_input(images, model=None):
+    """Maps pixel values 0..255 to what weights expect: [-1, 1], or what a model's checkpoint says.
 
     Args:
         images: an array or tensor of any shape; also a `keras.Input`, and what tf.data hands to
-            its functions on any backend.
+            its functions on any backend. With a model, images `(B, H, W, C)` or `(H, W, C)` in
+            the model's data format.
+        model: a model whose images are prepared as `preprocessing_of` tells: resized where they
+            have another size, then normalised.
 
     Returns:
-        Of the same kind and shape, floating point. A NumPy array gives a NumPy array.
+        Of the same kind, floating point. A NumPy array gives a NumPy array.
+
+    Raises:
+        ValueError: for images of another number of channels than the model's.
 
     Example:
         >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
         array([-1.,  1.], dtype=float32)
+        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     cast = _cast_of(images)
     if cast is _cast_numpy:
         images = np.asarray(images)
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
         images = cast(images, keras.config.floatx())
-    return images / 127.5 - 1.0
+    if model is None:
+        return images / 127.5 - 1.0
+    settings, first = preprocessing_of(model), model.arguments["data_format"] == "channels_first"
+    channels = images.shape[-3 if first else -1]
+    if channels != len(settings.mean):
+        raise ValueError(
+            f"The images have {channels} channels, the model takes {len(settings.mean)}; give "
+            f"images as {'(B, C, H, W)' if first else '(B, H, W, C)'} with these."
+        )
+    images = _resized(images, settings, first)
+    shape = (-1, 1, 1) if first else (-1,)
+    mean, deviation = (
+        np.reshape(np.asarray(values, "float32") * 255, shape)
+        for values in (settings.mean, settings.deviation)
+    )
+    return (images - cast(mean, images.dtype)) / cast(deviation, images.dtype)
+
+
+def _resized(images, settings, first):
+    """Resizes (and crops) images that do not have the size yet."""
+    axes = (-2, -1) if first else (-3, -2)
+    height, width = (images.shape[axis] for axis in axes)
+    if (height, width) == settings.size or settings.size is None:
+        return images
+    if settings.crop is None:
+        return _resize(images, settings.size, settings.interpolation, first)
+    short = math.floor(min(settings.size) / settings.crop)
+    scale = short / min(height, width)
+    whole = tuple(max(short, round(side * scale)) for side in (height, width))
+    images = _resize(images, whole, settings.interpolation, first)
+    index = [slice(None)] * len(images.shape)
+    for axis, side, kept in zip(axes, whole, settings.size, strict=True):
+        start = (side - kept) // 2
+        index[axis] = slice(start, start + kept)
+    return images[tuple(index)]
+
+
+def _resize(images, size, interpolation, first):
+    if (
+        type(images).__module__.startswith("tensorflow.")
+        and keras.backend.backend() != "tensorflow"
+    ):
+        import tensorflow as tf
+
+        return tf.image.resize(images, size, interpolation, antialias=True)
+    resized = keras.ops.image.resize(
+        images,
+        size,
+        interpolation=interpolation,
+        antialias=True,
+        data_format="channels_first" if first else "channels_last",
+    )
+    return keras.ops.convert_to_numpy(resized) if isinstance(images, np.ndarray) else resized
 
 
 def _cast_of(images):

@@ -3,6 +3,9 @@
 import inspect
 import warnings
 
+from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.options import names
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
@@ -25,6 +28,7 @@ def create_model(
     weights=None,
     seed=None,
     name=None,
+    interpolation="bilinear",
     **overrides,
 ):
     """Creates a model by the name that the paper gives it.
@@ -46,7 +50,11 @@ def create_model(
             ones.
         name: of the model; None names it after the variant. Two models in one functional model need
             two names.
-        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's.
+        interpolation: of the weights' position embeddings where `input_shape` gives another grid:
+            `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or `"bicubic_antialias"`
+            (timm's); see `resample_position_embedding`.
+        **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
+            single fields of `tokens` and `block` among them.
 
     Returns:
         A built `keras.Model`.
@@ -61,8 +69,9 @@ def create_model(
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
     kind = get_variant(variant)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     model_class = FAMILIES[kind.family]
-    allowed = [key for key in inspect.signature(model_class).parameters if key != "name"]
+    allowed = _arguments_of(model_class)
     for override in overrides:
         if override not in allowed:
             raise ValueError(
@@ -89,7 +98,8 @@ def create_model(
         # All published ones were trained on square images.
         positions = checkpoint.array(POSITION) if str(weights) in PUBLISHED_WEIGHTS else None
         grid = None if positions is None else square_grid(positions.shape[1])
-        assign_checkpoint(model, checkpoint, "load" if same_head else "replace", grid=grid)
+        head = "load" if same_head else "replace"
+        assign_checkpoint(model, checkpoint, head, interpolation, grid)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
@@ -98,3 +108,10 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _arguments_of(model_class):
+    """The names of what a model can be built with, the fields of its groups among them."""
+    parameters = inspect.signature(model_class).parameters.values()
+    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "name"]
+    return [*own, *(field for group in model_class.GROUPS.values() for field in names(group))]

@@ -52,6 +52,8 @@ def _draw(initializer, shape, rng):
         return np.zeros(shape, "float32")
     if isinstance(initializer, kinds.Ones):
         return np.ones(shape, "float32")
+    if isinstance(initializer, kinds.Constant):
+        return np.full(shape, initializer.value, "float32")
     if isinstance(initializer, kinds.RandomNormal):
         return _normal(rng, shape, initializer.stddev) + np.float32(initializer.mean)
     if isinstance(initializer, kinds.VarianceScaling):

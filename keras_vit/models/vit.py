@@ -1,16 +1,16 @@
 """The Vision Transformer, and its hybrid with a ResNet stem (paper, section 3.1)."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import keras
 
-from keras_vit.layers.activations import activation_name
 from keras_vit.layers.arguments import (
     check_block_counts,
     check_choice,
-    check_epsilon,
     check_flag,
     check_input_shape,
     check_positive,
-    check_rate,
 )
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.dense import Dense
@@ -18,12 +18,15 @@ from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
 from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
+from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.transformer_block import TransformerBlock
-from keras_vit.models.head import classification_head
+from keras_vit.models.head import classification_head, distilled_head
 from keras_vit.models.hybrid_stem import hybrid_stem
 from keras_vit.models.image_model import ImageModel, layer_policy
+from keras_vit.models.options import BlockOptions, TokenOptions, collect
 
-CLASSIFIERS = ("token", "gap", "map")
+CLASSIFIERS = ("token", "gap", "map", "token_gap", "distilled")
+READ_CLASS_TOKEN = ("token", "token_gap", "distilled")
 POSITION_EMBEDDINGS = (*KINDS, "relative")
 
 
@@ -42,28 +45,32 @@ class VisionTransformer(ImageModel):
         mlp_dim: width of the blocks' hidden layers.
         num_heads: number of attention heads.
         classes: number of outputs; None gives the representation (no head).
-        classifier: `"token"` (class token), `"gap"` (final LayerNorm, then the mean of all
-            tokens; no class token) or `"map"` (attention pooling; no class token).
+        classifier: `"token"` (class token), `"gap"` (the patches' mean), `"map"` (attention
+            pooling of the patches), `"token_gap"` (class token and mean, side by side) or
+            `"distilled"` (the mean of a head on the class token and one on the distillation
+            token). `"gap"` and `"map"` come without a class token unless `tokens` says otherwise.
         position_embedding: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"`
             (a learned bias inside the blocks).
         representation_size: width of a tanh layer before the head; None for no such layer.
-        activation: `"gelu_tanh"` (the authors') or `"gelu"` (timm's and Hugging Face's).
-        epsilon: of the LayerNorms.
-        dropout_rate: after the position embedding and each Dense layer but query, key, value.
-        attention_dropout_rate: on the attention weights.
-        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
+        tokens: a `TokenOptions` (class token, registers, their positions, distillation token) or
+            a dictionary of its fields.
+        block: a `BlockOptions` (activation, epsilon, LayerScale, norms, biases, rates) or a
+            dictionary of its fields.
         classifier_activation: of the output; None for logits.
         stem_block_counts: blocks of the stages of a ResNet stem (a hybrid); `()` is the stem's
             root alone, None no stem.
         rematerialize: recompute the blocks' activations in the backward pass: less memory for
             about a third more computation (on JAX not on CPUs, where XLA saves nothing by it).
         data_format: of the images; None takes Keras' configured one.
+        **options: single fields of `tokens` and `block` by their names, such as
+            `activation="gelu"`, `epsilon=1e-6`, `dropout_rate=0.1` or `registers=4`.
 
     Input shape:
         `(B, *input_shape)`, values in [-1, 1] (see `keras_vit.preprocess_input`).
 
     Output shape:
-        `(B, classes)`, or `(B, D)` (`(B, representation_size)`) with `classes=None`.
+        `(B, classes)`, or `(B, D)` (`(B, representation_size)`, `(B, 2 * D)` for `"token_gap"`)
+        with `classes=None`.
 
     Raises:
         ValueError: for an argument that does not fit; the message says which values do.
@@ -75,6 +82,8 @@ class VisionTransformer(ImageModel):
     Reference:
         Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv 2010.11929.
     """
+
+    GROUPS: ClassVar = {"tokens": TokenOptions, "block": BlockOptions}
 
     def __init__(
         self,
@@ -88,18 +97,18 @@ class VisionTransformer(ImageModel):
         classifier="token",
         position_embedding="learned",
         representation_size=None,
-        activation="gelu_tanh",
-        epsilon=1e-6,
-        dropout_rate=0.0,
-        attention_dropout_rate=0.0,
-        stochastic_depth_rate=0.0,
+        tokens=None,
+        block=None,
         classifier_activation=None,
         stem_block_counts=None,
         rematerialize=False,
         data_format=None,
         dtype=None,
         name=None,
+        **options,
     ):
+        groups = collect(self.GROUPS, {"tokens": tokens, "block": block}, options)
+        tokens, block = groups["tokens"], groups["block"]
         policy = layer_policy(dtype)
         data_format = data_format or keras.config.image_data_format()
         input_shape = check_input_shape(input_shape, data_format)
@@ -110,12 +119,6 @@ class VisionTransformer(ImageModel):
         )
         num_layers, hidden_size = int(num_layers), int(hidden_size)
         mlp_dim, num_heads = int(mlp_dim), int(num_heads)
-        check_rate(
-            dropout_rate=dropout_rate,
-            attention_dropout_rate=attention_dropout_rate,
-            stochastic_depth_rate=stochastic_depth_rate,
-        )
-        check_epsilon(epsilon=epsilon)
         check_flag(rematerialize=rematerialize)
         if representation_size is not None:
             check_positive(representation_size=representation_size)
@@ -127,9 +130,10 @@ class VisionTransformer(ImageModel):
                 f"num_heads={num_heads} does not divide hidden_size={hidden_size}; "
                 "choose a number of heads that does."
             )
-        activation = activation_name(activation)
         patch_size = as_pair(patch_size, "patch_size")
-        prefix = 1 if classifier == "token" else 0
+        class_token = _has_class_token(classifier, tokens)
+        groups["tokens"] = replace(tokens, class_token=class_token)
+        prefix = class_token + tokens.distilled + tokens.registers
 
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
         x, stem_format = images, data_format
@@ -138,44 +142,89 @@ class VisionTransformer(ImageModel):
             stem_format = "channels_last"
         grid = _token_grid(x.shape, patch_size, input_shape, stem_format, data_format)
         x = PatchEmbedding(
-            hidden_size, patch_size, stem_format, dtype=policy, name="patch_embedding"
+            hidden_size,
+            patch_size,
+            stem_format,
+            block.patch_bias,
+            dtype=policy,
+            name="patch_embedding",
         )(x)  # (B, N, D)
-        if prefix:
-            x = ClassToken(dtype=policy, name="class_token")(x)  # (B, 1 + N, D)
-        absolute = "none" if position_embedding == "relative" else position_embedding
-        x = AddPositionEmbs(absolute, grid, prefix, dtype=policy, name="position_embedding")(x)
-        x = keras.layers.Dropout(dropout_rate, dtype=policy, name="embedding_dropout")(x)
+        slots = prefix if tokens.class_slot else 0
+        positions = AddPositionEmbs(
+            "none" if position_embedding == "relative" else position_embedding,
+            grid,
+            slots,
+            dtype=policy,
+            name="position_embedding",
+        )
+        if not tokens.class_slot:
+            x = positions(x)
+        if tokens.registers:
+            x = RegisterTokens(tokens.registers, dtype=policy, name="registers")(x)
+        if tokens.distilled:
+            x = ClassToken(dtype=policy, name="distillation_token")(x)
+        if class_token:
+            x = ClassToken(dtype=policy, name="class_token")(x)  # (B, prefix + N, D)
+        if tokens.class_slot:
+            x = positions(x)
+        x = keras.layers.Dropout(block.dropout_rate, dtype=policy, name="embedding_dropout")(x)
+
+        def norm(name):
+            return keras.layers.LayerNormalization(epsilon=block.epsilon, dtype=policy, name=name)
+
+        if block.pre_norm:
+            x = norm("pre_norm")(x)
         for index in range(num_layers):
             x = TransformerBlock(
                 num_heads,
                 mlp_dim,
-                dropout_rate,
-                attention_dropout_rate,
-                stochastic_depth_rate * index / max(num_layers - 1, 1),
-                activation,
-                epsilon,
+                block.dropout_rate,
+                block.attention_dropout_rate,
+                block.stochastic_depth_rate * index / max(num_layers - 1, 1),
+                block.activation,
+                block.epsilon,
                 grid if position_embedding == "relative" else None,
                 rematerialize=rematerialize,
+                layer_scale=block.layer_scale,
+                qkv_bias=block.qkv_bias,
                 dtype=policy,
                 name=f"block_{index}",
             )(x)
-        x = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="encoder_norm")(x)
+        if block.final_norm == "before":
+            x = norm("encoder_norm")(x)
         if classifier == "map":
             pooling = AttentionPooling(
-                num_heads, mlp_dim, activation, epsilon, dtype=policy, name="pooling"
+                num_heads,
+                mlp_dim,
+                block.activation,
+                block.epsilon,
+                prefix,
+                dtype=policy,
+                name="pooling",
             )
         else:
-            pooling = TokenPooling(classifier, dtype=policy, name="pooling")
-        x = pooling(x)  # (B, D)
+            kind = "token" if classifier == "distilled" else classifier
+            pooling = TokenPooling(kind, 0, prefix, dtype=policy, name="pooling")
+        features = [pooling(x)]  # (B, D)
+        if classifier == "distilled":
+            second = TokenPooling("token", 1, dtype=policy, name="distillation_pooling")
+            features.append(second(x))
+        if block.final_norm == "after":
+            after = norm("pooling_norm")
+            features = [after(x) for x in features]
         if representation_size is not None:
-            x = Dense(
+            representation = Dense(
                 representation_size,
                 activation="tanh",
                 kernel_initializer="lecun_normal",
                 dtype=policy,
                 name="pre_logits",
-            )(x)
-        outputs = classification_head(x, classes, classifier_activation, policy)
+            )
+            features = [representation(x) for x in features]
+        if classifier == "distilled":
+            outputs = distilled_head(features, classes, classifier_activation, policy)
+        else:
+            outputs = classification_head(features[0], classes, classifier_activation, policy)
         super().__init__(images, outputs, name=name)
         arguments = {
             "input_shape": input_shape,
@@ -188,11 +237,7 @@ class VisionTransformer(ImageModel):
             "classifier": classifier,
             "position_embedding": position_embedding,
             "representation_size": representation_size,
-            "activation": activation,
-            "epsilon": epsilon,
-            "dropout_rate": dropout_rate,
-            "attention_dropout_rate": attention_dropout_rate,
-            "stochastic_depth_rate": stochastic_depth_rate,
+            **groups,
             "classifier_activation": classifier_activation,
             "stem_block_counts": stem_block_counts,
             "rematerialize": rematerialize,
@@ -200,7 +245,24 @@ class VisionTransformer(ImageModel):
         }
         self.grid = grid
         self.num_prefix_tokens = prefix
+        self.num_slots = slots
         self._keep(arguments, dtype)
+
+
+def _has_class_token(classifier, tokens):
+    """Returns whether there is a class token, if `tokens` agrees with what the classifier reads."""
+    needed = classifier in READ_CLASS_TOKEN
+    if needed and tokens.class_token is False:
+        raise ValueError(
+            f"classifier={classifier!r} reads the class token, which class_token=False leaves out; "
+            "choose another classifier ('gap' or 'map')."
+        )
+    if classifier == "distilled" and not tokens.distilled:
+        raise ValueError(
+            "classifier='distilled' reads the distillation token; give distilled=True, or another "
+            "classifier."
+        )
+    return needed if tokens.class_token is None else tokens.class_token
 
 
 def _token_grid(map_shape, patch_size, input_shape, map_format, data_format):

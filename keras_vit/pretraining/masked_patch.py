@@ -175,7 +175,7 @@ def _parts(vit):
     """The layers of a ViT up to the patch embedding, on to the encoder's end, and the rest."""
     layers = vit.layers[1:]  # without the input
     names = [layer.name for layer in layers]
-    embedded, encoded = names.index("patch_embedding") + 1, names.index("encoder_norm") + 1
+    embedded, encoded = names.index("patch_embedding") + 1, names.index("pooling")
     return layers[:embedded], layers[embedded:encoded], layers[encoded:]
 
 

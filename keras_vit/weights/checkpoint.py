@@ -2,26 +2,37 @@
 
 import json
 import os
-import re
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_vit.layers.activations import GELU_EXACT, GELU_TANH
-from keras_vit.weights.formats import recognise
-from keras_vit.weights.readers import open_file
-from keras_vit.weights.rules import CLASS_TOKEN, HEAD, POSITION, REPRESENTATION, Format
+from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
+from keras_vit.weights.description import (
+    Description,
+    configurations_beside,
+    described_by_metadata,
+)
+from keras_vit.weights.formats import FORMATS, recognise
+from keras_vit.weights.readers import LazyArrays, open_file
+from keras_vit.weights.rules import (
+    CLASS_TOKEN,
+    DISTILLATION_TOKEN,
+    HEAD,
+    PATCH_KERNEL,
+    PATCHES,
+    POSITION,
+    PREFIX_TOKENS,
+    REGISTERS,
+    REPRESENTATION,
+    Format,
+    Sizes,
+    take_part,
+)
 
-# transformers' names of activations that have one here
-_TRANSFORMERS_ACTIVATIONS = {
-    "gelu": GELU_EXACT,
-    "gelu_python": GELU_EXACT,
-    "gelu_new": GELU_TANH,
-    "gelu_pytorch_tanh": GELU_TANH,
-    "gelu_fast": GELU_TANH,
-    "gelu_accurate": GELU_TANH,
-}
+START_OF_LAYER_SCALE = 1e-5  # of new factors; those of a file have values
 
 
 @dataclass
@@ -32,16 +43,55 @@ class Checkpoint:
     format: Format
     arrays: dict[str, np.ndarray]
     origins: dict[str, str]  # name in the table -> name in the file
-    activation: str | None
-    epsilon: float | None
-    grid: tuple[int, int] | None  # of the position embeddings; None where the file does not say
-    position_embedding: str | None = None  # its kind; None where the file does not say
-    pooling: str | None = None  # of keras-hub's classifier; None where the folder does not say
+    description: Description
+    configurations: dict[str, dict]  # the files beside it, by their name
+    notes: tuple[str, ...] = ()  # what was adapted, because it was asked for
+    skips: Callable[[str], bool] = lambda name: False  # which names need not be there
+
+    @property
+    def activation(self) -> str | None:
+        """As the file or its configuration says, or else as the format means."""
+        return self.description.arguments.get("activation", self.format.activation)
+
+    @property
+    def epsilon(self) -> float | None:
+        """As the file or its configuration says, or else as the format means."""
+        return self.description.arguments.get("epsilon", self.format.epsilon)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Of the position embeddings; None where nothing says it, or it is another file's."""
+        grid, positions = self.description.grid, self.array(POSITION)
+        if grid is None or positions is None:
+            return grid
+        return grid if positions.shape[-2] - grid[0] * grid[1] in self.slots else None
 
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""
         slot = self.format.slot(ours)
         return None if slot is None else self.arrays.get(slot.name)
+
+    def has(self, ours: str) -> bool:
+        """Returns whether the file has a weight of ours."""
+        return self.array(ours) is not None
+
+    def value(self, ours: str) -> np.ndarray | None:
+        """Returns the file's array for a weight of ours in our layout; None if it has none."""
+        slot = self.format.slot(ours)
+        if slot is None or slot.name not in self.arrays:
+            return None
+        part = take_part(self.arrays[slot.name], slot.part)
+        return slot.layout.to_ours(part, Sizes(1, (1, 1)))  # which reading does not need
+
+    @property
+    def patch(self) -> tuple[int, int, int, int]:
+        """Height and width of a patch, channels, and the width of the tokens."""
+        slot = self.format.slot(PATCH_KERNEL)
+        shape = self.arrays[slot.name].shape if slot and slot.name in self.arrays else ()
+        if len(shape) != 4:
+            raise ValueError(f"{self.path} has no convolution that embeds patches.")
+        assert slot is not None
+        return shape if slot.layout is PATCHES else (shape[2], shape[3], shape[1], shape[0])
 
     @property
     def classes(self) -> int | None:
@@ -56,129 +106,151 @@ class Checkpoint:
         return None if bias is None else len(bias)
 
     @property
-    def expects_class_slot(self) -> bool:
-        """Whether the first position embedding belongs to the class token, as far as names tell."""
-        if self.array(CLASS_TOKEN) is None:
-            return False
+    def slots(self) -> tuple[int, ...]:
+        """How many position embeddings may belong to tokens before the patches, likeliest first."""
+        tokens = [self.value(name) for name in PREFIX_TOKENS]
+        number = sum(token.shape[1] for token in tokens if token is not None)
+        if number == 0:
+            return 0, 1
         slot = self.format.slot(POSITION)
         origin = self.origins.get(slot.name, "") if slot else ""
         # big_vision, with the embedding at the top, adds positions before the class token comes.
-        return self.format.source != "google" or "Transformer/" in origin
+        before = self.format.source == "google" and "Transformer/" not in origin
+        return (0, number) if before else (number, 0)
 
     def implied_arguments(self) -> dict:
         """Returns the arguments of VisionTransformer that the file decides."""
+        said = self.description.arguments
         if self.format.family != "vit":
-            return {}
-        if self.array("pooling/probe") is not None:
-            classifier = "map"
-        else:
-            classifier = "gap" if self.array(CLASS_TOKEN) is None else "token"
+            return {"epsilon": said["epsilon"]} if "epsilon" in said else {}
         implied = {
             "activation": self.activation,
             "epsilon": self.epsilon,
-            "classifier": classifier,
+            "classifier": said.get("classifier", self._classifier()),
             "representation_size": self.representation_size,
+            **self._tokens(),
+            **self._block(),
         }
-        if self.position_embedding is not None:
-            implied["position_embedding"] = self.position_embedding
-        elif self.array(POSITION) is None:
+        if "position_embedding" in said:
+            implied["position_embedding"] = said["position_embedding"]
+        elif not self.has(POSITION):
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
         return implied
 
+    def _classifier(self):
+        if self.has("pooling/probe"):
+            return "map"
+        if self.has("distillation_head/bias"):
+            return "distilled"
+        if not self.has(CLASS_TOKEN):
+            return "gap"
+        kernel = self.value(HEAD[0])
+        if kernel is None or self.representation_size is not None:
+            return "token"
+        return "token_gap" if len(kernel) == 2 * self.patch[3] else "token"
 
-def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Checkpoint:
+    def _tokens(self):
+        registers = self.array(REGISTERS)
+        return {
+            "class_token": self.has(CLASS_TOKEN),
+            "distilled": self.has(DISTILLATION_TOKEN),
+            "registers": 0 if registers is None else registers.shape[-2],
+        }
+
+    def _block(self):
+        after, before = self.has("pooling_norm/gamma"), self.has("encoder_norm/gamma")
+        scale = self.has("block_0/attention_scale/scale")
+        return {
+            "layer_scale": START_OF_LAYER_SCALE if scale else None,
+            "pre_norm": self.has("pre_norm/gamma"),
+            "final_norm": "after" if after else "before" if before else "none",
+            "patch_bias": self.has("patch_embedding/projection/bias"),
+            "qkv_bias": self.has("block_0/attention/query/bias"),
+        }
+
+
+def read_checkpoint(
+    path: str | os.PathLike,
+    source: str | None = None,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
+) -> Checkpoint:
     """Reads a checkpoint file, or a folder of transformers or keras-hub.
 
     Args:
         path: an .npz, .safetensors or .weights.h5 file, or a folder with `config.json`.
-        source: "google", "timm", "huggingface", "keras_hub"; None recognises it by its names.
+        source: "google", "timm", "huggingface", "openclip", "keras_hub"; None recognises it by its
+            names.
+        adapt: look for the model below a prefix of the names, and leave a decoder aside.
+        skip: regular expressions; names in which one is found are left aside.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: for a damaged file, a pickle, or names of no known format.
+        ValueError: for a damaged file or configuration, a pickle, or names of no known format.
     """
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"path is {path!r}; give the path of a checkpoint.")
     path = Path(path)
     files = _files_in(path) if path.is_dir() else [path]
-    found: dict[str, tuple[str, np.ndarray]] = {}
-    metadata: dict[str, str] = {}
-    known: Format | None = None
-    for file in files:
-        with open_file(file) as opened:
-            known = known or recognise(str(path), list(opened.arrays), source)
-            found |= known.canonical(opened.arrays)
-            metadata |= opened.metadata
-    assert known is not None
-    config = _config_beside(files[0], known.source)
-    activation, epsilon, grid = _described_by(config, known)
-    checkpoint = Checkpoint(
-        path=str(path),
-        format=known,
-        arrays={name: array for name, (_, array) in found.items()},
-        origins={name: origin for name, (origin, _) in found.items()},
-        activation=metadata.get("activation", activation),
-        epsilon=_number(metadata.get("epsilon"), epsilon),
-        grid=_grid_of(metadata.get("grid")) or grid,
-        position_embedding=metadata.get("position_embedding"),
-        pooling=_config_beside(files[0], known.source, "task.json").get("pooling"),
-    )
-    positions = checkpoint.array(POSITION)
-    if checkpoint.grid is not None and positions is not None:
-        patches = checkpoint.grid[0] * checkpoint.grid[1]
-        if positions.shape[-2] - patches not in (0, 1):
-            checkpoint.grid = None  # a configuration that belongs to another file
-    return checkpoint
+    skips, notes, prefix = skipping(skip), [], ""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_file(file)) for file in files]
+        homes = {name: file.arrays for file in opened for name in file.arrays}
+        names = list(homes)
+        if adapt:
+            prefix, names, notes = _below_prefix(names)
+        whole = LazyArrays(names, lambda name: homes[prefix + name][prefix + name])
+        known = recognise(str(path), names, source)
+        found = known.canonical(whole)
+        metadata = {key: value for file in opened for key, value in file.metadata.items()}
+    if skipped := {name for name, (origin, _) in found.items() if skips(name) or skips(origin)}:
+        notes.append(left_aside("what skip names", (found[name][0] for name in skipped)))
+    arrays = {name: array for name, (_, array) in found.items() if name not in skipped}
+    beside = configurations_beside(files[0])
+    description = described_by_metadata(metadata, known.family)
+    if description is None:
+        description = known.described(beside, arrays)
+    origins = {name: prefix + origin for name, (origin, _) in found.items()}
+    return Checkpoint(str(path), known, arrays, origins, description, beside, tuple(notes), skips)
+
+
+def _below_prefix(names):
+    """Returns the prefix of a model's names, these without it and a decoder's, and what to tell."""
+    prefix = find_prefix(names, lambda names: any(known.recognises(names) for known in FORMATS))
+    if prefix is None:
+        return "", names, []  # recognising them fails, with a message
+    below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    decoder = [name for name in below if DECODER.search(name)]
+    notes = []
+    if prefix:
+        notes.append(f"the prefix {prefix!r} taken off its names")
+    if outside := [name for name in names if not name.startswith(prefix)]:
+        notes.append(left_aside("what has no such prefix", outside))
+    if decoder:
+        notes.append(left_aside("a decoder", decoder))
+    return prefix, [name for name in below if name not in set(decoder)], notes
 
 
 def _files_in(folder):
+    """Returns the files that hold a folder's weights: one, shards of one, or keras-hub's pair."""
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(f"{index} does not say which file has which weights.") from error
+        return [folder / name for name in sorted(shards)]
     if (folder / "model.weights.h5").is_file():  # keras-hub: backbone, then head
         more = folder / "task.weights.h5"
         return [folder / "model.weights.h5", *([more] if more.is_file() else [])]
+    alone = list(folder.glob("*.safetensors"))
+    if len(alone) == 1:
+        return alone
     raise ValueError(
-        f"The folder {folder} has neither model.safetensors (transformers) nor model.weights.h5 "
-        "(keras-hub); give the path of a checkpoint file."
+        f"The folder {folder} has neither model.safetensors (or its shards with "
+        "model.safetensors.index.json) nor model.weights.h5 (keras-hub); give the path of a "
+        "checkpoint file."
     )
-
-
-def _config_beside(file, source, name="config.json"):
-    """Returns the configuration that transformers and keras-hub save beside the weights."""
-    path = file.with_name(name)
-    if source not in ("huggingface", "keras_hub") or not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}, which describes {file.name}, is no valid JSON.") from error
-    config = config if isinstance(config, dict) else {}
-    return config.get("config", {}) if source == "keras_hub" else config
-
-
-def _described_by(config, known):
-    """Returns activation, epsilon and grid: a configuration's, or else the format's."""
-    activation, epsilon = known.activation, known.epsilon
-    if known.family == "vit":
-        name = config.get("hidden_act")
-        activation = _TRANSFORMERS_ACTIVATIONS.get(name, name) or activation
-        epsilon = config.get("layer_norm_eps", config.get("layer_norm_epsilon", epsilon))
-    size, patch = config.get("image_size", config.get("image_shape")), config.get("patch_size")
-    if size is None or patch is None or config.get("data_format") == "channels_first":
-        return activation, epsilon, None
-    rows, columns = ((n, n) if isinstance(n, int) else tuple(n)[:2] for n in (size, patch))
-    grid = tuple(side // step for side, step in zip(rows, columns, strict=True))
-    return activation, epsilon, grid
-
-
-def _number(text, otherwise):
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return otherwise
-
-
-def _grid_of(text):
-    match = re.fullmatch(r"(\d+)x(\d+)", text or "")
-    return (int(match[1]), int(match[2])) if match else None

@@ -12,59 +12,110 @@ import numpy as np
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.weight_values import weight_values
-from keras_vit.weights.formats import TARGETS, format_of
+from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
+from keras_vit.weights.formats import TARGETS, format_for
 from keras_vit.weights.loading import check_model, model_sizes
 from keras_vit.weights.readers import import_safetensors
+from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
 
 def export_weights(model, path: str | os.PathLike, target: str = "google") -> None:
     """Writes a model's weights under the names of another project.
 
-    `load_weights` reads them back bit for bit. The file also says which activation and epsilon the
-    weights were trained with, and the grid of the position embeddings. A warning tells where the
-    other project would compute something else.
+    `load_weights` reads them back bit for bit. The file's metadata says what names and shapes do
+    not (heads, pooling, activation, epsilon and the like), and for timm and Hugging Face a
+    `config.json` beside it says so in their words. A warning tells where the other project would
+    compute something else all the same, and where the head is all zeros: a `.keras` file is the
+    place for a model that is yet to be trained.
 
     Args:
         model: a `VisionTransformer` or `ResNet`; LoRA is merged into the kernels.
-        path: the file to write: .npz for "google", .safetensors for the others. It is written
-            under another name first and then replaced at once.
-        target: "google" (vit_jax's layout; big_transfer's for a ResNet), "timm" or "huggingface"
-            (the names that transformers' `from_pretrained` reads).
+        path: the file to write: .npz for "google", .safetensors for the others. For these it may
+            also be a folder, made where there is none, for `model.safetensors` and `config.json`:
+            what `from_pretrained(folder)` of transformers and timm's
+            `create_model("local-dir:folder", pretrained=True)` read. Each file is written under
+            another name first and then replaced at once.
+        target: "google" (vit_jax's layout; big_transfer's for a ResNet), "timm" or "huggingface".
 
     Raises:
-        ValueError: for an unknown target, a path with another ending, or a model that the other
-            project cannot express or that is quantised.
+        ValueError: for an unknown target, a path with another ending, a model that the other
+            project cannot express, that is quantised or has values that are not finite, or if the
+            `config.json` beside the file is another model's.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
         >>> keras_vit.export_weights(model, "vit.safetensors", target="timm")
+        >>> keras_vit.export_weights(model, "flowers", target="huggingface")  # a folder
     """
     check_model(model, "export_weights")
     check_choice("target", target, tuple(TARGETS))
-    path = Path(path)
-    if path.suffix != TARGETS[target]:
-        raise ValueError(f"A file for {target} ends in {TARGETS[target]}; the path is {path}.")
+    file = _file_to_write(Path(path), target)
     config = model.arguments
-    known = format_of(target, "resnet" if isinstance(model, ResNet) else "vit")
-    assert known is not None
-    if obstacle := known.obstacle(config):
-        raise ValueError(f"{model.name} cannot be written for {target}: {obstacle}.")
-    arrays = _renamed(model, known, config)
-    if differences := [*_different_numbers(known, config), *known.differences(config)]:
+    family = "resnet" if isinstance(model, ResNet) else "vit"
+    try:
+        known = format_for(target, family, config)
+    except ValueError as error:
+        raise ValueError(f"{model.name} cannot be written for {target}: {error}.") from None
+    values = weight_values(model)
+    check_finite(values, model.name)
+    arrays = _renamed(model, values, known, config)
+    configuration = known.configuration(config, getattr(model, "grid", None))
+    if configuration is not None:
+        _check_free(file)
+    warn_of_zero_head(values, model.name, stacklevel=2)
+    found = known.differences(config)
+    if configuration is None and file.suffix == ".safetensors":
+        found.append(
+            f"{target} has no architecture of these sizes, so that no config.json is written"
+        )
+    if found:
         warnings.warn(
-            f"{target} would compute something else with {path.name}: {'; '.join(differences)}.",
+            f"{target} would compute something else with {file.name}: {'; '.join(found)}.",
             stacklevel=2,
         )
-    write = _write_npz if path.suffix == ".npz" else _write_safetensors
-    _replace_atomically(path, lambda temporary: write(temporary, arrays, _metadata(model, config)))
+    metadata = {"format": "pt", **metadata_of(model, family)}  # transformers wants "pt"
+    write = _write_npz if file.suffix == ".npz" else _write_safetensors
+    _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
+    if configuration is not None:
+        text = json.dumps({**configuration, WEIGHTS_FILE: file.name}, indent=2) + "\n"
+        _replace_atomically(
+            file.with_name("config.json"), lambda temporary: temporary.write_text(text)
+        )
 
 
-def _renamed(model, known, config):
+def _file_to_write(path, target):
+    ending = TARGETS[target]
+    if ending == ".safetensors" and (path.is_dir() or not path.suffix):
+        path.mkdir(exist_ok=True)
+        return path / "model.safetensors"
+    if path.suffix != ending:
+        raise ValueError(f"A file for {target} ends in {ending}; the path is {path}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
+    return path
+
+
+def _check_free(path):
+    """Raises ValueError if the config.json beside a file describes another one."""
+    beside = path.with_name("config.json")
+    if path.name == "model.safetensors" or not beside.exists():
+        return
+    try:
+        ours = json.loads(beside.read_text(encoding="utf-8")).get(WEIGHTS_FILE) == path.name
+    except (ValueError, AttributeError):
+        ours = False
+    if not ours:
+        raise ValueError(
+            f"{beside} describes another model than {path.name}; export to a folder of its own."
+        )
+
+
+def _renamed(model, values, known, config):
     """Returns {their name: their array}."""
     sizes = model_sizes(config)
     nameless: list[str] = []
     parts: dict = {}
-    for ours, value in weight_values(model).items():
+    for ours, value in values.items():
         slot = known.slot(ours)
         if slot is None:
             nameless.append(ours)
@@ -77,40 +128,16 @@ def _renamed(model, known, config):
             f"{model.name} cannot be written for {known.source}, whose files have no name for "
             f"{', '.join(nameless)}."
         )
-    return {
+    arrays = {
         name: np.ascontiguousarray(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         for name, pieces in parts.items()
     }
+    return known.completed(arrays, config)
 
 
 def _plain(array):
     # NumPy's own dtypes only: bfloat16 is known to neither format's readers.
     return array if array.dtype in (np.float32, np.float16, np.float64) else array.astype("float32")
-
-
-def _different_numbers(known, config):
-    found = []
-    if known.activation not in (None, config.get("activation")):
-        found.append(
-            f"its activation is {known.activation!r} unless configured otherwise "
-            f"(here {config['activation']!r})"
-        )
-    if known.epsilon is not None and config["epsilon"] != known.epsilon:
-        found.append(
-            f"its epsilon is {known.epsilon:g} unless configured otherwise "
-            f"(here {config['epsilon']:g})"
-        )
-    return found
-
-
-def _metadata(model, config):
-    metadata = {"format": "pt", "epsilon": repr(config["epsilon"])}  # transformers wants "pt"
-    if "activation" in config:
-        metadata["grid"] = "{}x{}".format(*model.grid)
-        metadata["position_embedding"] = config["position_embedding"]
-        if isinstance(config["activation"], str):  # no function of the user's own
-            metadata["activation"] = config["activation"]
-    return metadata
 
 
 def _write_npz(path, arrays, metadata):
@@ -127,8 +154,6 @@ def _write_safetensors(path, arrays, metadata):
 
 def _replace_atomically(path, write):
     """Lets `write` fill a temporary file beside `path`, which then takes its place."""
-    if not path.parent.is_dir():
-        raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
     handle, temporary = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
     os.close(handle)
     try:

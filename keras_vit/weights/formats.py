@@ -1,8 +1,17 @@
 """All formats, and which of them a file is in."""
 
 from keras_vit.weights.google import GOOGLE_BIT, GOOGLE_VIT
-from keras_vit.weights.huggingface import HUGGINGFACE_BIT, HUGGINGFACE_VIT
+from keras_vit.weights.huggingface import (
+    HUGGINGFACE_BIT,
+    HUGGINGFACE_DEIT,
+    HUGGINGFACE_DINOV2,
+    HUGGINGFACE_DINOV2_WITH_REGISTERS,
+    HUGGINGFACE_IJEPA,
+    HUGGINGFACE_VIT,
+)
+from keras_vit.weights.huggingface_clip import HUGGINGFACE_CLIP, HUGGINGFACE_SIGLIP
 from keras_vit.weights.keras_hub import KERAS_HUB_VIT
+from keras_vit.weights.openclip import OPENCLIP
 from keras_vit.weights.rules import Format
 from keras_vit.weights.timm import TIMM_BIT, TIMM_VIT
 
@@ -11,8 +20,17 @@ FORMATS = (
     GOOGLE_BIT,
     TIMM_VIT,
     TIMM_BIT,
+    # The first that recognises a file takes it, so that the plainest comes last; the last that can
+    # express a model writes it.
+    HUGGINGFACE_CLIP,
+    HUGGINGFACE_SIGLIP,
+    HUGGINGFACE_DINOV2_WITH_REGISTERS,
+    HUGGINGFACE_DINOV2,
+    HUGGINGFACE_DEIT,
+    HUGGINGFACE_IJEPA,
     HUGGINGFACE_VIT,
     HUGGINGFACE_BIT,
+    OPENCLIP,
     KERAS_HUB_VIT,
 )
 SOURCES = tuple(dict.fromkeys(known.source for known in FORMATS))
@@ -45,6 +63,15 @@ def recognise(path: str, names: list[str], source: str | None) -> Format:
     return found
 
 
-def format_of(source: str, family: str) -> Format | None:
-    """Returns the format of a project for a family of models; None where there is none."""
-    return next((f for f in FORMATS if (f.source, f.family) == (source, family)), None)
+def format_for(source: str, family: str, config: dict) -> Format:
+    """Returns the format of a project that can express a model.
+
+    Raises:
+        ValueError: where there is none, with the reasons.
+    """
+    formats = [f for f in FORMATS if (f.source, f.family) == (source, family)][::-1]
+    reasons = [(known.title, known.obstacle(config)) for known in formats]
+    for known, (_, reason) in zip(formats, reasons, strict=True):
+        if reason is None:
+            return known
+    raise ValueError("; ".join(f"{title}: {reason}" for title, reason in reasons))

@@ -181,6 +181,10 @@ def _is_bit(names):
 
 def _vit_differences(config):
     found = []
+    if config["activation"] != "gelu_tanh":
+        found.append(f"its activation is 'gelu_tanh' (here {config['activation']!r})")
+    if config["epsilon"] != 1e-6:
+        found.append(f"its epsilon is 1e-06 (here {config['epsilon']:g})")
     if config["classifier"] == "map":
         found.append("vit_jax has no attention pooling (big_vision has)")
     if config["position_embedding"] == "none":
@@ -200,8 +204,12 @@ def _bit_obstacle(config):
 
 
 def _bit_differences(config):
-    found = config["groups"] != 32
-    return [f"the authors' GroupNorm has 32 groups (here {config['groups']})"] if found else []
+    found = []
+    if config["groups"] != 32:
+        found.append(f"the authors' GroupNorm has 32 groups (here {config['groups']})")
+    if config["epsilon"] != 1e-5:
+        found.append(f"its epsilon is 1e-05 (here {config['epsilon']:g})")
+    return found
 
 
 _HEADS_OUT = {"kernel": HEADS_OUT, "bias": HEADS_OUT}
@@ -209,6 +217,7 @@ _HEADS_OUT = {"kernel": HEADS_OUT, "bias": HEADS_OUT}
 GOOGLE_VIT = Format(
     source="google",
     family="vit",
+    title="the authors' ViT",
     rules=VIT_RULES,
     leaves={"kernel": "kernel", "bias": "bias", "gamma": "scale", "beta": "bias"},
     layouts={
@@ -227,6 +236,7 @@ GOOGLE_VIT = Format(
 GOOGLE_BIT = Format(
     source="google",
     family="resnet",
+    title="the authors' BiT",
     rules=BIT_RULES,
     leaves={"kernel": "kernel", "bias": "bias", "gamma": "gamma", "beta": "beta"},
     layouts={"pointwise": {"kernel": POINTWISE}},

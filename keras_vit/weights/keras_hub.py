@@ -10,6 +10,7 @@ Reference: keras-team/keras-hub, keras_hub/src/models/vit.
 
 import re
 
+from keras_vit.weights.description import Description
 from keras_vit.weights.rules import (
     HEADS_IN,
     HEADS_OUT,
@@ -58,9 +59,28 @@ def _canonical(arrays):
     return result
 
 
+def _described(configurations, arrays):
+    config = configurations["config.json"].get("config") or {}
+    arguments = {}
+    if "layer_norm_epsilon" in config:
+        arguments["epsilon"] = config["layer_norm_epsilon"]
+    size, patch = config.get("image_shape"), config.get("patch_size")
+    grid = None
+    if size is not None and patch is not None and config.get("data_format") != "channels_first":
+        sides = (patch, patch) if isinstance(patch, int) else patch
+        grid = tuple(side // step for side, step in zip(size[:2], sides, strict=True))
+    pooling = (configurations["task.json"].get("config") or {}).get("pooling")
+    token = f"{_EMBEDDING}/vars/0" in arrays
+    obstacles: tuple[str, ...] = ()
+    if pooling not in (None, "token" if token else "gap"):
+        obstacles = (f"pooling={pooling!r} {'with' if token else 'without'} a class token",)
+    return Description(arguments, grid, head_obstacles=obstacles, place="its preset folder")
+
+
 KERAS_HUB_VIT = Format(
     source="keras_hub",
     family="vit",
+    title="keras-hub's ViT",
     rules=VIT_RULES,
     leaves={"kernel": "0", "bias": "1", "gamma": "0", "beta": "1"},
     layouts={
@@ -74,5 +94,6 @@ KERAS_HUB_VIT = Format(
     separator="/",
     activation="gelu",
     epsilon=1e-6,
+    described=_described,
     obstacle=lambda config: "weights are not written in keras-hub's layout",
 )

@@ -1,20 +1,26 @@
 """Loading published weights into a model."""
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
-from keras_vit.layers.resample import METHODS
+from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
+from keras_vit.weights.adapting import fit_channels, tell
+from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
-from keras_vit.weights.position import fit_position_embedding
+from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
+    DISTILLATION_HEAD,
     HEAD,
+    PATCH_KERNEL,
     POSITION,
     REPRESENTATION,
     Sizes,
@@ -22,6 +28,7 @@ from keras_vit.weights.rules import (
     take_part,
     their_shape,
 )
+from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
 HEADS = ("load", "replace")
 _NAMES_SHOWN = 40  # of each kind in the error about names
@@ -32,15 +39,18 @@ def load_weights(
     path: str | os.PathLike,
     source: str | None = None,
     head: str = "load",
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
 ) -> None:
     """Loads a checkpoint of the authors, timm, Hugging Face or keras-hub into a model.
 
     Every weight of the model must be in the file and the other way round, in the right shape; else
     one error lists what is not, and the model stays as it was. Position embeddings of another grid
-    are interpolated.
+    are interpolated. A head of nothing but zeros, which classifies nothing, is loaded with a
+    warning.
 
     Args:
         model: a `VisionTransformer` or `ResNet`.
@@ -50,16 +60,24 @@ def load_weights(
             recognises it by the names in the file.
         head: "load", or "replace": the model keeps its own head, and the representation layer is
             loaded only where both have it in the same shape.
-        method: how position embeddings are interpolated: "bilinear" (the authors') or "bicubic".
+        interpolation: of position embeddings of another grid: "bilinear" (the authors'), "bicubic"
+            (Hugging Face's) or "bicubic_antialias" (timm's); see `resample_position_embedding`.
         grid: `(rows, columns)` of the file's position embeddings. Needed only where they fill no
             square grid, or a square one and the model's too.
         allow_activation_mismatch: load although the model computes another activation than the
             weights were trained with.
+        adapt: load what does not fit exactly, and tell in a warning what was done: another number
+            of channels (summed for one, repeated for more), a class token that the model has not,
+            names below a prefix (`module.`, `backbone.`), a decoder left aside.
+        skip: regular expressions; arrays in whose names one is found are left aside, and the
+            model keeps the weights that it has there.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: for a file that is no checkpoint, does not fit, or means another activation
-            (its format's where the file says nothing); for a model that is quantised or has LoRA.
+        ValueError: for a file that is no checkpoint, does not fit, has values that are not finite,
+            means another activation (its format's where the file says nothing), or says in its
+            metadata or configuration that it is for a model with other heads, pooling, epsilon,
+            groups and the like; for a model that is quantised or has LoRA.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -71,15 +89,18 @@ def load_weights(
     """
     check_model(model, "load_weights")
     check_choice("head", head, HEADS)
-    checkpoint = read_checkpoint(path, source)
-    assign_checkpoint(model, checkpoint, head, method, grid, allow_activation_mismatch)
+    checkpoint = read_checkpoint(path, source, adapt, skip)
+    if adapt:
+        checkpoint = adapted(checkpoint, model)
+    assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
+    tell(checkpoint.path, checkpoint.notes, stacklevel=2)
 
 
 def assign_checkpoint(
     model,
     checkpoint: Checkpoint,
     head: str = "load",
-    method: str = "bilinear",
+    interpolation: str = "bilinear",
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
 ) -> None:
@@ -91,33 +112,56 @@ def assign_checkpoint(
             f"a {_FAMILY_NAMES[family]}."
         )
     _check_model_is_plain(model)
-    check_choice("method", method, METHODS)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     if grid is not None:
         grid = as_pair(grid, "grid")
     config = model.arguments
-    if not allow_activation_mismatch:
-        _check_activation(config, checkpoint)
-    if head == "load":
-        _check_pooling(checkpoint)
+    check_agreement(config, checkpoint, head, allow_activation_mismatch)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
-    values = {}
+    values, entries = {}, None
+    where = f"{checkpoint.path} ({checkpoint.format.source})"
     for ours, slot in places.items():
         array = take_part(checkpoint.arrays[slot.name], slot.part)
         value = slot.layout.to_ours(array, model_sizes(config))
         if ours == POSITION:
+            old = grid or checkpoint.grid
+            count, _ = slots_and_grid(value.shape[1], model.grid, old, checkpoint.slots)
+            entries = value[:, :count]
             value = fit_position_embedding(
-                value,
-                model.grid,
-                model.num_prefix_tokens,
-                grid or checkpoint.grid,
-                checkpoint.expects_class_slot,
-                method,
+                value, model.grid, model.num_slots, old, checkpoint.slots, interpolation
             )
         values[ours] = value
+    if entries is not None and not model.num_slots:
+        fold_slots(values, entries)
+    check_finite({_origin(checkpoint, places[ours].name): values[ours] for ours in values}, where)
+    warn_of_zero_head(values, where, stacklevel=3)
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variables[ours].assign(np.ascontiguousarray(value))
+
+
+def adapted(checkpoint: Checkpoint, model) -> Checkpoint:
+    """Returns a checkpoint as the model takes it: without a class token, with other channels."""
+    arrays, notes, said = dict(checkpoint.arrays), list(checkpoint.notes), checkpoint.description
+    token = checkpoint.format.slot(CLASS_TOKEN)
+    if token is not None and token.name in arrays and not model.arguments.get("class_token", True):
+        del arrays[token.name]
+        notes.append("its class token left aside, which the model has not")
+        told = {name: value for name, value in said.arguments.items() if name != "classifier"}
+        said = replace(said, arguments=told, head_obstacles=())
+    kernel = checkpoint.format.slot(PATCH_KERNEL)
+    if kernel is not None and kernel.name in arrays and isinstance(model, VisionTransformer):
+        height, width, channels, _ = checkpoint.patch
+        wanted = model.get_layer("patch_embedding").projection.kernel.shape[0] // (height * width)
+        if channels != wanted and (height, width) == tuple(model.arguments["patch_size"]):
+            sizes = model_sizes(model.arguments)
+            ours = kernel.layout.to_ours(arrays[kernel.name], sizes)
+            ours = fit_channels(ours, (height, width), wanted)
+            arrays[kernel.name] = kernel.layout.to_theirs(ours, sizes)
+            how = "summed" if wanted == 1 else "repeated"
+            notes.append(f"its {channels} channels {how} to {wanted}")
+    return replace(checkpoint, arrays=arrays, notes=tuple(notes), description=said)
 
 
 def named_weights(model) -> dict:
@@ -150,41 +194,19 @@ def _check_model_is_plain(model):
         )
 
 
-def _check_activation(config, checkpoint):
-    wanted, actual = checkpoint.activation, config.get("activation")
-    if wanted is None or wanted == actual:
-        return
-    if wanted == checkpoint.format.activation:
-        reason = f"{checkpoint.format.source}'s files mean activation={wanted!r} unless they name another"
-    else:
-        reason = f"its metadata or config.json says activation={wanted!r}"
-    raise ValueError(
-        f"{checkpoint.path} does not fit the model's activation {actual!r}: {reason}. Build the "
-        f"model with activation={wanted!r} or, if you know that these weights were trained with "
-        f"{actual!r}, load them with load_weights (not create_model) and "
-        "allow_activation_mismatch=True."
-    )
-
-
-def _check_pooling(checkpoint):
-    """The head's features differ, though its weights look the same."""
-    class_token = checkpoint.array(CLASS_TOKEN) is not None
-    if checkpoint.pooling not in (None, "token" if class_token else "gap"):
-        raise ValueError(
-            f"{checkpoint.path} ({checkpoint.format.source}) has pooling={checkpoint.pooling!r} "
-            f"{'with' if class_token else 'without'} a class token, which no model here computes; "
-            'head="replace" loads all but its head.'
-        )
-
-
 def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
     """Returns where each weight of the model lies in the file, or raises one error with all names."""
     sizes, arrays = model_sizes(model.arguments), checkpoint.arrays
     slots = {ours: checkpoint.format.slot(ours) for ours in variables}
+    slots = {
+        ours: slot
+        for ours, slot in slots.items()
+        if not checkpoint.skips(ours) and (slot is None or not checkpoint.skips(slot.name))
+    }
     nameless = [ours for ours, slot in slots.items() if slot is None]
     given = set(arrays)
     if head == "replace":
-        for ours in (*HEAD, *REPRESENTATION):
+        for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION):
             slot = checkpoint.format.slot(ours)
             if slot is None:
                 continue
@@ -240,7 +262,7 @@ def _names_error(model, checkpoint, lists, head):
 
 
 def _only_the_head(checkpoint, lists):
-    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *REPRESENTATION)]
+    slots = [checkpoint.format.slot(ours) for ours in (*HEAD, *DISTILLATION_HEAD, *REPRESENTATION)]
     names = [slot.name for slot in slots if slot is not None]
     origins = tuple({*names, *(_origin(checkpoint, name) for name in names)})
     return all(name.split(" is ")[0] in origins for found in lists.values() for name in found)

@@ -5,43 +5,67 @@ import math
 import numpy as np
 
 from keras_vit.layers.resample import resample_position_embedding
+from keras_vit.weights.rules import PREFIX_TOKENS
 
 
 def fit_position_embedding(
     embedding: np.ndarray,
     new_grid: tuple[int, int],
-    num_prefix_tokens: int,
+    num_slots: int,
     old_grid: tuple[int, int] | None = None,
-    expects_class_slot: bool = True,
-    method: str = "bilinear",
+    slots: tuple[int, ...] = (1, 0),
+    interpolation: str = "bilinear",
 ) -> np.ndarray:
-    """Interpolates position embeddings and gives or takes the class token's entry.
+    """Interpolates position embeddings and gives or takes the entries of the tokens before patches.
 
-    Where the file has no entry for the class token (its positions are added before the token comes),
-    the model's is zero: the same sum. Where the model has no class token, the file's entry goes.
+    Where the file has no entries for them (its positions are added before the tokens come), the
+    model's are zero: the same sum. Where the model has none, the file's entries go; what they add to
+    tokens that the model has, `fold_slots` adds.
 
     Args:
         embedding: `(1, n, D)` of the file.
         new_grid: `(rows, columns)` of the model.
-        num_prefix_tokens: 1 with a class token, else 0.
+        num_slots: how many tokens before the patches have an entry in the model.
         old_grid: of the file; None works it out from n.
-        expects_class_slot: whether the first entry is likely the class token's.
-        method: "bilinear" (the authors') or "bicubic".
+        slots: how many of the file's entries may be such tokens', the likeliest number first.
+        interpolation: as in `resample_position_embedding`.
 
     Returns:
-        `(1, num_prefix_tokens + rows * columns, D)`.
+        `(1, num_slots + rows * columns, D)`.
 
     Raises:
-        ValueError: if the file's grid cannot be told from n, or contradicts `old_grid`.
+        ValueError: if the file's grid cannot be told from n, or contradicts `old_grid`, or its
+            entries are those of other tokens.
     """
-    slot, grid = _slot_and_grid(embedding.shape[1], new_grid, old_grid, expects_class_slot)
-    if slot > num_prefix_tokens:
-        embedding = embedding[:, 1:]
-    elif slot < num_prefix_tokens:
-        embedding = np.concatenate([np.zeros_like(embedding[:, :1]), embedding], axis=1)
+    found, grid = slots_and_grid(embedding.shape[1], new_grid, old_grid, slots)
+    if num_slots and found not in (0, num_slots):
+        raise ValueError(
+            f"The file has position embeddings of {found} tokens before the patches, the model of "
+            f"{num_slots}."
+        )
+    if found > num_slots:
+        embedding = embedding[:, found:]
+    elif found < num_slots:
+        zeros = np.zeros_like(embedding, shape=(1, num_slots, embedding.shape[2]))
+        embedding = np.concatenate([zeros, embedding], axis=1)
     if grid == tuple(new_grid):
         return embedding
-    return resample_position_embedding(embedding, grid, new_grid, num_prefix_tokens, method)
+    return resample_position_embedding(embedding, grid, new_grid, num_slots, interpolation)
+
+
+def fold_slots(values: dict[str, np.ndarray], entries: np.ndarray) -> None:
+    """Adds the position embeddings of tokens to the tokens themselves, in place of `values`.
+
+    Args:
+        values: {name of ours: array}; the tokens before the patches among them.
+        entries: `(1, n, D)`, those of class token, distillation token and registers, in this order;
+            tokens that they do not reach have none.
+    """
+    for name in PREFIX_TOKENS:
+        if name in values and entries.shape[1]:
+            count = values[name].shape[1]
+            values[name] = values[name] + entries[:, :count]
+            entries = entries[:, count:]
 
 
 def square_grid(count: int) -> tuple[int, int] | None:
@@ -53,16 +77,15 @@ def square_grid(count: int) -> tuple[int, int] | None:
     return None
 
 
-def _slot_and_grid(count, new_grid, old_grid, expects_class_slot):
-    """Returns how many entries (0 or 1) belong to the class token, and the grid of the others."""
-    slots = (1, 0) if expects_class_slot else (0, 1)
+def slots_and_grid(count, new_grid, old_grid=None, slots=(1, 0)):
+    """Returns how many entries belong to tokens before the patches, and the grid of the others."""
     if old_grid is not None:
         for slot in slots:
             if math.prod(old_grid) == count - slot:
                 return slot, tuple(old_grid)
         raise ValueError(
             f"The file has {count} position embeddings, which do not fill a grid of "
-            f"{old_grid[0]} x {old_grid[1]}, with or without one for the class token."
+            f"{old_grid[0]} x {old_grid[1]}, with or without those of a class token."
         )
     for slot in slots:
         grids = _candidates(count - slot, tuple(new_grid))

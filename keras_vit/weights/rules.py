@@ -13,10 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vit.weights.description import Description
+
 HEAD = ("head/kernel", "head/bias")
+DISTILLATION_HEAD = ("distillation_head/kernel", "distillation_head/bias")
 REPRESENTATION = ("pre_logits/kernel", "pre_logits/bias")
+PATCH_KERNEL = "patch_embedding/projection/kernel"
 POSITION = "position_embedding/position_embedding"
 CLASS_TOKEN = "class_token/class_token"
+DISTILLATION_TOKEN = "distillation_token/class_token"
+REGISTERS = "registers/registers"
+PREFIX_TOKENS = (CLASS_TOKEN, DISTILLATION_TOKEN, REGISTERS)  # in the order of the tokens
 
 
 class Sizes(NamedTuple):
@@ -59,6 +66,7 @@ POINTWISE = Layout(lambda a, _: a[0, 0], lambda a, _: a[None, None])  # (1, 1, i
 POINTWISE_TRANSPOSED = Layout(  # (out, in, 1, 1) and (in, out)
     lambda a, _: a[:, :, 0, 0].T, lambda a, _: a.T[:, :, None, None]
 )
+TOKEN = Layout(lambda a, _: a[None, None], lambda a, _: a[0, 0])  # (D,) and (1, 1, D)
 WITHOUT_BATCH = Layout(lambda a, _: a[None], lambda a, _: a[0])  # (N, D) and (1, N, D)
 
 
@@ -96,6 +104,7 @@ class Format:
 
     source: str
     family: str
+    title: str  # what to call it in sentences
     rules: tuple[Rule, ...]
     leaves: Mapping[str, str]
     layouts: Mapping[str, Mapping[str, Layout]]
@@ -106,7 +115,14 @@ class Format:
     activation: str | None = None
     epsilon: float | None = None
     obstacle: Callable[[dict], str | None] = lambda config: None  # why a model cannot be exported
+    # where the project computes something else with what is written, the configuration included
     differences: Callable[[dict], list[str]] = lambda config: []
+    # what the files beside the weights say, by their name, with the arrays of `canonical` at hand
+    described: Callable[[dict, dict], Description] = lambda configurations, arrays: Description()
+    # the config.json with which the project builds the model, from its arguments and grid
+    configuration: Callable[[dict, tuple | None], dict | None] = lambda arguments, grid: None
+    # Arrays that the project's files have and a model of ours does not, put beside those to write.
+    completed: Callable[[dict, dict], dict] = lambda arrays, config: arrays
 
     def slot(self, name: str) -> Slot | None:
         """Returns where the weight `name` of ours lies; None if the format has no place for it."""

@@ -4,8 +4,15 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py,
 vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 """
 
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
 from keras_vit.weights.rules import POSITION, Format, Rule
+from keras_vit.weights.timm_configuration import (
+    activation_name,
+    bit_configuration,
+    described_bit,
+    described_vit,
+    vit_configuration,
+)
 
 _STEM = "patch_embed.backbone"
 _UNIT = "stages.{s0}.blocks.{u0}"
@@ -13,16 +20,22 @@ _UNIT = "stages.{s0}.blocks.{u0}"
 VIT_RULES = (
     Rule("patch_embedding/projection", "patch_embed.proj", "patches"),
     Rule("class_token/class_token", "cls_token", "whole"),
+    Rule("distillation_token/class_token", "dist_token", "whole"),
+    Rule("registers/registers", "reg_token", "whole"),
     Rule(POSITION, "pos_embed", "whole"),
+    Rule("pre_norm", "norm_pre", "norm"),
     Rule("block_{i}/attention_norm", "blocks.{i}.norm1", "norm"),
     Rule("block_{i}/attention/query", "blocks.{i}.attn.qkv", part=(0, 3)),
     Rule("block_{i}/attention/key", "blocks.{i}.attn.qkv", part=(1, 3)),
     Rule("block_{i}/attention/value", "blocks.{i}.attn.qkv", part=(2, 3)),
     Rule("block_{i}/attention/output", "blocks.{i}.attn.proj"),
+    Rule("block_{i}/attention_scale/scale", "blocks.{i}.ls1.gamma", "whole"),
     Rule("block_{i}/mlp_norm", "blocks.{i}.norm2", "norm"),
     Rule("block_{i}/mlp/hidden", "blocks.{i}.mlp.fc1"),
     Rule("block_{i}/mlp/output", "blocks.{i}.mlp.fc2"),
+    Rule("block_{i}/mlp_scale/scale", "blocks.{i}.ls2.gamma", "whole"),
     Rule("encoder_norm", "norm", "norm"),
+    Rule("pooling_norm", "fc_norm", "norm"),
     Rule("pooling/probe", "attn_pool.latent", "whole"),
     Rule("pooling/attention/query", "attn_pool.q"),
     Rule("pooling/attention/key", "attn_pool.kv", part=(0, 2)),
@@ -33,6 +46,7 @@ VIT_RULES = (
     Rule("pooling/mlp/output", "attn_pool.mlp.fc2"),
     Rule("pre_logits", "pre_logits.fc"),
     Rule("head", "head"),
+    Rule("distillation_head", "head_dist"),
     Rule("stem_conv", f"{_STEM}.stem.conv", "convolution"),
     Rule("stem_norm", f"{_STEM}.stem.norm", "norm"),
     *unit_rules("stem_stage{s}_unit{u}", f"{_STEM}.{_UNIT}"),
@@ -46,6 +60,15 @@ BIT_RULES = (
 )
 
 
+# DINOv2's and TIPS' own names for what timm calls otherwise
+_OWN_NAMES = {
+    "register_tokens": "reg_token",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
+}
+_UNUSED = ("mask_token",)  # of the pre-training
+
+
 def _canonical_vit(arrays):
     # A hybrid without stages has its stem directly below the backbone.
     root_only = (f"{_STEM}.conv.", f"{_STEM}.norm.")
@@ -54,7 +77,12 @@ def _canonical_vit(arrays):
         table_name = name
         if name.startswith(root_only):
             table_name = name.replace(f"{_STEM}.", f"{_STEM}.stem.")
-        result[table_name] = (name, arrays[name])
+        for theirs, ours in _OWN_NAMES.items():
+            table_name = table_name.replace(theirs, ours)
+        if name not in _UNUSED:
+            result[table_name] = (name, arrays[name])
+    if "register_tokens" in arrays:
+        fold_class_position(result, "cls_token", "pos_embed")
     return result
 
 
@@ -66,23 +94,27 @@ def _exported_vit(name, config):
 
 def _vit_obstacle(config):
     if config["representation_size"] is not None:
-        return "timm's ViT has no representation layer"
+        return "it has no representation layer"
     if config["position_embedding"] == "sincos2d":
-        return "timm's ViT has learned position embeddings or none"
+        return "it has learned position embeddings or none"
+    if config["classifier"] == "token_gap":
+        return "it classifies by the class token or by the mean, not by both"
+    if config["distilled"] and config["classifier"] != "distilled":
+        return "with a distillation token it has two heads"
+    if config["distilled"] and config["stem_block_counts"] is not None:
+        return "its hybrids have no distillation token"
+    if config["patch_bias"] == config["pre_norm"]:
+        return "its patches have a bias just where no norm stands before the blocks"
     return None
 
 
 def _vit_differences(config):
     found = []
-    if config["classifier"] == "gap":
-        found.append(
-            "timm normalises after averaging unless its model is built with fc_norm=False "
-            "(and class_token=False, global_pool='avg')"
-        )
-    if config["classifier"] == "map":
-        found.append("timm's model must be built with class_token=False, global_pool='map'")
-    if config["position_embedding"] == "none":
-        found.append("timm's model must be built with pos_embed='none'")
+    if activation_name(config["activation"]) is None:
+        found.append(f"timm has no activation {config['activation']!r} and takes its own, 'gelu'")
+    plain = not config["distilled"] and config["stem_block_counts"] is None
+    if config["epsilon"] not in ((1e-6, 1e-5) if plain else (1e-6,)):
+        found.append(f"timm's epsilon is 1e-06 (here {config['epsilon']:g})")
     if config["stem_block_counts"] is not None:
         found.append(
             "timm's stem has GroupNorm epsilon 1e-5 and divides kernels by "
@@ -99,12 +131,15 @@ def _bit_differences(config):
     found = ["timm's standardised convolutions have epsilon 1e-8 (here 1e-10)"]
     if config["groups"] != 32:
         found.append(f"timm's GroupNorm has 32 groups (here {config['groups']})")
+    if config["epsilon"] != 1e-5:
+        found.append(f"the epsilon of timm's GroupNorms is 1e-05 (here {config['epsilon']:g})")
     return found
 
 
 TIMM_VIT = Format(
     source="timm",
     family="vit",
+    title="timm's ViT",
     rules=VIT_RULES,
     leaves=LEAVES,
     layouts=LAYOUTS,
@@ -115,11 +150,14 @@ TIMM_VIT = Format(
     epsilon=1e-6,
     obstacle=_vit_obstacle,
     differences=_vit_differences,
+    described=described_vit,
+    configuration=vit_configuration,
 )
 
 TIMM_BIT = Format(
     source="timm",
     family="resnet",
+    title="timm's BiT",
     rules=BIT_RULES,
     leaves=LEAVES,
     layouts=LAYOUTS,
@@ -128,4 +166,6 @@ TIMM_BIT = Format(
     epsilon=1e-5,
     obstacle=_bit_obstacle,
     differences=_bit_differences,
+    described=described_bit,
+    configuration=bit_configuration,
 )

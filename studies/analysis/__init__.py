@@ -4,27 +4,31 @@ Frames and arrays in, frames and numbers out; no file, no plot, no backend. Rand
 the `numpy.random.Generator` that is passed in.
 """
 
+from studies.analysis.by_size import Source, differences_by_size, means_by_size
 from studies.analysis.crossing import Crossing, crossing, measured_crossing
-from studies.analysis.intervals import (
-    Estimate,
-    accuracy_interval,
-    difference_interval,
-    differences_by_size,
-    mean_interval,
-    means_by_size,
-)
-from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from studies.analysis.estimate import Estimate
+from studies.analysis.intervals import accuracy, difference, overlap
+from studies.analysis.outcomes import Outcomes
+from studies.analysis.scaling_law import Gain, NoLaw, ScalingLaw, fit_scaling_law
+from studies.analysis.seed_intervals import accuracy_interval, difference_interval, mean_interval
 
 __all__ = [
     "Crossing",
     "Estimate",
+    "Gain",
+    "NoLaw",
+    "Outcomes",
     "ScalingLaw",
+    "Source",
+    "accuracy",
     "accuracy_interval",
     "crossing",
+    "difference",
     "difference_interval",
     "differences_by_size",
     "fit_scaling_law",
     "mean_interval",
     "means_by_size",
     "measured_crossing",
+    "overlap",
 ]

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from studies.analysis.curve import Draws, student_factor, why_no_interval
+from studies.analysis.family import NOISE
 from studies.analysis.intervals import difference_interval
-from studies.analysis.scaling_law import ScalingLaw
+from studies.analysis.scaling_law import ScalingLaw, draw_shift
 
 # How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
-# little about a fourth one; a crossing further out is as good as none.
-_REACH_UP = 1000.0
+# little about two more; a crossing further out is as good as none.
+_REACH_UP = 100.0
 _REACH_DOWN = 10.0
 _GRID = 120  # points over the searched sizes, in log size
+
+_ONE_SEED = "one seed only: where two curves cross takes more"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Crossing:
     """Where two learning curves cross.
 
     Attributes:
-        size: number of training images; None if the curves do not cross.
+        size: number of training images; None if the curves do not cross, or if the data cannot tell
+            where.
         low, high: the interval. 0 or inf: open on that side (the data do not exclude that one
             model leads all the way). Both None: no interval can be given, or, for kind "none", no
             crossing is compatible with the data anywhere in the searched sizes. For kind "none"
@@ -49,16 +52,21 @@ class Crossing:
     note: str = ""
 
 
-def crossing(law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9) -> Crossing:
+def crossing(
+    law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9, common_error: float | None = None
+) -> Crossing:
     """Finds where two fitted laws cross.
 
-    Where both laws were fitted to the same seeds and sizes, their bootstraps use the same draws:
-    what shifts both models cancels. A replicate without a crossing is not thrown away: it says that
-    one model leads everywhere, and so opens the interval on that side.
+    Where both laws were fitted to the same seeds and sizes, what shifts both models alike cancels.
+    A draw without a crossing is not thrown away: it says that one model leads everywhere, and so
+    opens the interval on that side.
 
     Args:
         law_a, law_b: fitted laws.
         level: confidence of the interval.
+        common_error: standard error of the difference of the two errors, at the largest common
+            size, that all results share because they were tested on the same images. None: that
+            of both laws, as if they were independent.
 
     Returns:
         A `Crossing`. Of several crossings in the measured sizes, the last one is taken (beyond it
@@ -81,30 +89,29 @@ def crossing(law_a: ScalingLaw, law_b: ScalingLaw, level: float = 0.9) -> Crossi
     grid = np.geomspace(max(1.0, first / _REACH_DOWN), last * _REACH_UP, _GRID)
     grid = np.unique(np.concatenate([grid, [first, last]]))
     gap = _gap(law_a, law_b, grid)  # positive where b has the lower error
+    leader = _leader(float(np.interp(math.log(last), np.log(grid), gap)))
+    if any(_one_seed(law) for law in (law_a, law_b)):
+        return Crossing(None, None, None, "none", leader, (), level, _ONE_SEED)
+    ahead = _share_b_ahead(law_a, law_b, grid, common_error)
     roots = [_refine(law_a, law_b, *pair) for pair in _sign_changes(grid, gap)]
-    inside = [root for root in roots if first <= root <= last]
-    outside = [root for root in roots if not first <= root <= last]
-    reasons = {why for law in (law_a, law_b) if (why := why_no_interval(law.curve, len(law.theta)))}
-    ahead = None if reasons else _share_b_ahead(law_a, law_b, grid, level)
-    note = "; ".join(sorted(reasons))
     if not roots:
         low, high = _possible(grid, gap, ahead, level)
-        leader = _leader(float(np.interp(math.log(last), np.log(grid), gap)))
-        if leader is None and not note:
-            note = "the two laws coincide"
+        note = "the two laws coincide" if leader is None else ""
         return Crossing(None, low, high, "none", leader, (), level, note)
+    inside = [root for root in roots if first <= root <= last]
     if inside:
         size, kind = inside[-1], "measured"
     else:
-        size = min(outside, key=lambda root: max(first / root, root / last))
+        size = min(roots, key=lambda root: max(first / root, root / last))
         kind = "extrapolated"
-    others = tuple(root for root in inside if root != size)
     before = grid < size
-    leader = _leader(gap[before][-1]) if before.any() else None
-    low, high = _interval(grid, ahead, size, leader, level)
+    below = _leader(gap[before][-1]) if before.any() else None
+    low, high = _interval(grid, ahead, size, below, level)
     if low == 0.0 and high == math.inf:
         note = "the data cannot tell the two apart"
-    return Crossing(size, low, high, kind, leader, others, level, note)
+        return Crossing(None, low, high, "none", leader, (), level, note)
+    others = tuple(root for root in inside if root != size)
+    return Crossing(size, low, high, kind, below, others, level)
 
 
 def measured_crossing(
@@ -145,16 +152,15 @@ def measured_crossing(
     for left, right in _sign_changes(fine, gap):
         at = np.interp([left, right], fine, gap)
         roots.append(math.exp(left + (right - left) * at[0] / (at[0] - at[1])))
-    one_seed = bool(np.isnan(half).all())
+    leader = _leader(float(gap[-1]))
+    if np.isnan(half).all():
+        return Crossing(None, None, None, "none", leader, (), level, _ONE_SEED)
     note = ""
-    if one_seed:
-        note = "one seed only: there is no interval"
-    elif np.isnan(half).any():
+    if np.isnan(half).any():
         note = "some sizes have one seed only: there the order is not clear"
     unclear = ~((gap - half > 0) | (gap + half < 0))  # also where there is no interval
     if not roots:
-        leader = _leader(float(gap[-1]))
-        low, high = (None, None) if one_seed else _run(fine, unclear, None)
+        low, high = _run(fine, unclear, None)
         return Crossing(None, low, high, "none", leader, (), level, note)
     size = roots[-1]
     # With hardly any scatter the unclear stretch is shorter than a step of the grid: the crossing
@@ -162,9 +168,10 @@ def measured_crossing(
     at = int(np.searchsorted(fine, math.log(size)))
     fine, unclear = np.insert(fine, at, math.log(size)), np.insert(unclear, at, True)
     gap = np.insert(gap, at, 0.0)
-    low, high = (None, None) if one_seed else _run(fine, unclear, math.log(size))
-    if low == 0.0 and high == math.inf and not note:
-        note = "the seeds cannot tell the two apart"
+    low, high = _run(fine, unclear, math.log(size))
+    if low == 0.0 and high == math.inf:
+        note = note or "the seeds cannot tell the two apart"
+        return Crossing(None, low, high, "none", leader, (), level, note)
     leader = _leader(float(gap[fine < math.log(size)][-1])) if size > common[0] else None
     return Crossing(size, low, high, "measured", leader, tuple(roots[:-1]), level, note)
 
@@ -198,34 +205,56 @@ def _refine(law_a: ScalingLaw, law_b: ScalingLaw, left: float, right: float) -> 
     return math.exp(0.5 * (low + high))
 
 
+def _one_seed(law: ScalingLaw) -> bool:
+    return law.curve.seeds is not None and len(law.curve.seeds) < 2
+
+
 def _share_b_ahead(
-    law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray, level: float
+    law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray, common_error: float | None
 ) -> np.ndarray:
-    """Share of replicates in which b has the lower error, at each size (ties count half)."""
-    rng = np.random.default_rng([law_a.key, law_b.key])
-    draws_a: Draws = law_a.draws(rng)
-    same = law_a.curve.same_design(law_b.curve) and law_a.replicates == law_b.replicates
-    draws_b = draws_a if same else law_b.draws(rng)
-    count = min(law_a.replicates, law_b.replicates)
-    a, b = law_a.refit(draws_a), law_b.refit(draws_b)
-    gap = a.log_error_at(grid)[:count] - b.log_error_at(grid)[:count]
-    if same:
-        parts = [(float(np.var(a.level - b.level)), a.level_freedom)]
+    """Share of draws in which b has the lower error, at each size (ties count half)."""
+    rng = np.random.default_rng(0)
+    count = min(len(law.posterior.members) for law in (law_a, law_b))
+    # Shuffled, for laws that were drawn by equal generators to be independent.
+    rows_a, rows_b = (rng.permutation(len(law.posterior.members))[:count] for law in (law_a, law_b))
+    gap = law_a.log_curves(grid)[rows_a] - law_b.log_curves(grid)[rows_b]
+    gap += _level_gap(law_a, law_b, rows_a, rows_b, rng)[:, None]
+    if common_error is None:
+        common = math.hypot(law_a.common[-1], law_b.common[-1])
     else:
-        parts = [(float(np.var(each.level)), each.level_freedom) for each in (a, b)]
-    rest = min(a.shape_freedom, b.shape_freedom)
-    factor = student_factor(np.var(gap, axis=0), parts, rest, level)
-    middle = np.median(gap, axis=0)
-    gap = middle + factor * (gap - middle)
+        common = common_error / math.exp(0.5 * (law_a.curve.means[-1] + law_b.curve.means[-1]))
+    gap += common * rng.standard_normal((count, 1))
     return np.mean(gap > 0, axis=0) + 0.5 * np.mean(gap == 0, axis=0)
 
 
+def _level_gap(
+    law_a: ScalingLaw,
+    law_b: ScalingLaw,
+    rows_a: np.ndarray,
+    rows_b: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """What seeds add to the difference of log errors at all sizes: as much as differences show."""
+    parts = [
+        (law, law.shift[rows], np.exp(law.posterior.members[rows, NOISE]))
+        for law, rows in ((law_a, rows_a), (law_b, rows_b))
+    ]
+    shifts_a, shifts_b = law_a.curve.shifts, law_b.curve.shifts
+    if law_a.curve.same_design(law_b.curve) and shifts_a is not None and shifts_b is not None:
+        noise = np.hypot(parts[0][2], parts[1][2])
+        shift = draw_shift(shifts_a - shifts_b, law_a.curve, noise, law_a.prior, rng)
+        return shift / math.sqrt(len(shifts_a)) * rng.standard_normal(len(noise))
+    total = np.zeros(len(rows_a))
+    for law, shift, _ in parts:
+        num_seeds = 1 if law.curve.seeds is None else len(law.curve.seeds)
+        total += shift / math.sqrt(num_seeds) * rng.standard_normal(len(shift))
+    return total
+
+
 def _interval(
-    grid: np.ndarray, ahead: np.ndarray | None, size: float, leader: str | None, level: float
-) -> tuple[float | None, float | None]:
+    grid: np.ndarray, ahead: np.ndarray, size: float, leader: str | None, level: float
+) -> tuple[float, float]:
     """Going out from the crossing, the first sizes at which it is clear who leads."""
-    if ahead is None:
-        return None, None
     tail = (1.0 - level) / 2.0
     above = 1.0 - ahead if leader == "b" else ahead  # share in which the order above holds already
     low, high = 0.0, math.inf
@@ -247,11 +276,9 @@ def _between(grid: np.ndarray, share: np.ndarray, i: int, value: float, size: fl
 
 
 def _possible(
-    grid: np.ndarray, gap: np.ndarray, ahead: np.ndarray | None, level: float
+    grid: np.ndarray, gap: np.ndarray, ahead: np.ndarray, level: float
 ) -> tuple[float | None, float | None]:
     """Without a crossing: the sizes at which the data do not exclude the opposite order."""
-    if ahead is None:
-        return None, None
     tail = (1.0 - level) / 2.0
     opposite = np.where(gap > 0, 1.0 - ahead, ahead)
     return _run(np.log(grid), opposite > tail, None)

@@ -1,17 +1,38 @@
-"""All that a study's records say about one metric: means, laws, pairs of models, crossings."""
+"""All that a study's records say about one metric: means, verdicts, laws, crossings."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studies.analysis.by_size import (
+    BALANCED,
+    TOP1,
+    Source,
+    difference_estimates,
+    differences_table,
+    mean_estimates,
+    means_table,
+)
+from studies.analysis.confusion import balanced_accuracy
 from studies.analysis.crossing import Crossing, crossing, measured_crossing
-from studies.analysis.intervals import differences_by_size, means_by_size
+from studies.analysis.estimate import Estimate
 from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from studies.analysis.undertrained import Training
+from studies.analysis.verdict import (
+    LEARNED_NOTHING,
+    UNDERTRAINED,
+    Verdict,
+    baseline,
+    decide,
+    is_uneven,
+    learned_nothing,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +44,10 @@ class Pair:
 
     Attributes:
         a, b: names; where there is a choice, a is the ViT and b the ResNet.
-        differences: a - b by size, from `differences_by_size`.
+        differences: a - b by size, as `differences_by_size` gives them.
         measured: where the measured means cross; None when the models share no size.
         laws: where the fitted laws cross; None when one of them has no law.
+        verdicts: by size, ascending.
     """
 
     a: str
@@ -33,6 +55,12 @@ class Pair:
     differences: pd.DataFrame
     measured: Crossing | None
     laws: Crossing | None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict at the largest size of both; None when they share no size."""
+        return self.verdicts[max(self.verdicts)] if self.verdicts else None
 
 
 @dataclass(frozen=True)
@@ -41,10 +69,14 @@ class Findings:
 
     Attributes:
         metric, backend, level: what was analysed, and the confidence of all intervals.
-        means: from `means_by_size`, this backend only.
+        means: as `means_by_size` gives them, this backend only.
         laws: fitted law by model.
         without_law: why a model has none, by model.
         pairs: comparisons, the main one first.
+        estimates: the means with all that is known about them, by model and size.
+        baseline: what a model reaches that learned nothing; NaN if unknown.
+        uneven: whether the test classes are so uneven that balanced accuracy leads.
+        barred: why nothing is said about a model at a size, by model and size.
     """
 
     metric: str
@@ -54,6 +86,10 @@ class Findings:
     laws: dict[str, ScalingLaw] = field(default_factory=dict)
     without_law: dict[str, str] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
+    estimates: dict[tuple[str, int], Estimate] = field(default_factory=dict)
+    baseline: float = float("nan")
+    uneven: bool = False
+    barred: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
 
 
 def find(
@@ -62,9 +98,12 @@ def find(
     pairs: Sequence[tuple[str, str]],
     seed_text: str,
     num_classes: int | None = None,
-    metric: str = "test_top1",
+    metric: str | None = None,
     backend: str | None = None,
     level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+    training: Mapping[tuple[str, int], Training] | None = None,
 ) -> Findings:
     """Analyses the finished trials of a study.
 
@@ -76,15 +115,35 @@ def find(
         seed_text: randomness is derived from this text (the study's name), so that equal records
             give equal intervals.
         num_classes: for the error of guessing; None if unknown.
-        metric: name of a column.
+        metric: name of a column, or "test_balanced"; None takes balanced accuracy where outcomes
+            show uneven classes, else top-1.
         backend: None takes the one with most results.
         level: confidence of all intervals.
+        source: outcomes of single test images; without them intervals are over seeds alone.
+        images: number of test images, where there are no outcomes.
+        training: how far training had come, by model and size, from `judge_training`.
     """
-    backend = main_backend(frame, metric) if backend is None else backend
+    backend = main_backend(frame) if backend is None else backend
     mine = frame[frame["backend"] == backend] if len(frame) else frame
-    means = means_by_size(mine, metric, level)
-    found = Findings(metric, backend, level, means)
-    chance = 1.0 - 1.0 / num_classes if num_classes and num_classes > 1 else 1.0
+    labels = _test_labels(mine, source)
+    uneven = labels is not None and is_uneven(labels)
+    if metric is None:
+        metric = BALANCED if uneven else TOP1
+    if metric == BALANCED:
+        mine = _with_balanced(mine, source)
+    known = mean_estimates(mine, metric, level, source, images)
+    chance = 1.0 / num_classes if num_classes and num_classes > 1 else float("nan")
+    estimates = {(model, size): e for (model, _, size), e in known.items()}
+    found = Findings(
+        metric,
+        backend,
+        level,
+        means_table(known),
+        estimates=estimates,
+        baseline=chance if labels is None else baseline(labels, metric == BALANCED),
+        uneven=uneven,
+    )
+    found.barred.update(_barred(found, training or {}))
     columns = {}
     for model in models:
         rows = mine[(mine["model"] == model) & mine[metric].notna()] if metric in mine else mine[:0]
@@ -99,8 +158,12 @@ def find(
         )
         # Named by model: a model added to the study must not change the others' intervals.
         rng = np.random.default_rng(_number(f"{seed_text}/{metric}/{backend}/{model}"))
+        chance_error = 1.0 if np.isnan(chance) else 1.0 - chance
+        common = [_common(estimates[model, size]) for size in sorted(set(columns[model][0]))]
         try:
-            found.laws[model] = fit_scaling_law(*columns[model], rng=rng, chance_error=chance)
+            found.laws[model] = fit_scaling_law(
+                *columns[model], rng=rng, chance_error=chance_error, common_error=common
+            )
         except ValueError as error:
             found.without_law[model] = str(error)
     for a, b in pairs:
@@ -109,15 +172,22 @@ def find(
         measured = None
         if set(columns[a][0]) & set(columns[b][0]):
             measured = measured_crossing(*columns[a], *columns[b], level=level)
+        differences = difference_estimates(mine, a, b, metric, level, source, images)
         laws = None
         if a in found.laws and b in found.laws:
-            laws = crossing(found.laws[a], found.laws[b], level)
-        table = differences_by_size(mine, a, b, metric, level)
-        found.pairs.append(Pair(a, b, table, measured, laws))
+            shared = _common(differences[max(differences)]) if differences else None
+            laws = crossing(found.laws[a], found.laws[b], level, shared)
+        verdicts = {
+            size: decide(
+                a, b, size, each, {name: found.barred.get((name, size), ()) for name in (a, b)}
+            )
+            for size, each in differences.items()
+        }
+        found.pairs.append(Pair(a, b, differences_table(differences), measured, laws, verdicts))
     return found
 
 
-def main_backend(frame: pd.DataFrame, metric: str = "test_top1") -> str:
+def main_backend(frame: pd.DataFrame, metric: str = TOP1) -> str:
     """The backend with most results; of equals, the first in the records."""
     if not len(frame) or metric not in frame:
         return ""
@@ -145,6 +215,50 @@ def compared_pairs(
     if not pairs:
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     return sorted(pairs, key=lambda pair: _mismatch(flops.get(pair[0]), flops.get(pair[1])))
+
+
+def _barred(
+    found: Findings, training: Mapping[tuple[str, int], Training]
+) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Why nothing is said about a model, by model and size."""
+    barred = {}
+    for key, estimate in found.estimates.items():
+        reasons = []
+        if learned_nothing(estimate, found.baseline):
+            reasons.append(LEARNED_NOTHING)
+        if key in training and training[key].undertrained:
+            reasons.append(UNDERTRAINED)
+        if reasons:
+            barred[key] = tuple(reasons)
+    return barred
+
+
+def _common(estimate: Estimate) -> float:
+    """Standard error that all seeds share, above all that of a common test set; 0 if unknown."""
+    return math.sqrt(estimate.variance.common) if estimate.variance else 0.0
+
+
+def _test_labels(frame: pd.DataFrame, source: Source | None) -> np.ndarray | None:
+    """Labels of the test images of the first trials that kept outcomes."""
+    if source is None:
+        return None
+    keys = frame[["model", "backend", "size"]].drop_duplicates().itertuples(index=False)
+    for model, backend, size in keys:
+        outcomes = source.read(str(model), str(backend), int(size))
+        if outcomes:
+            return np.concatenate([each.label for each in outcomes])
+    return None
+
+
+def _with_balanced(frame: pd.DataFrame, source: Source | None) -> pd.DataFrame:
+    """The frame with each trial's balanced accuracy, where its outcomes were kept."""
+    values = {}
+    for key in frame[["model", "backend", "size"]].drop_duplicates().itertuples(index=False):
+        model, backend, size = str(key[0]), str(key[1]), int(key[2])
+        for each in source.read(model, backend, size) if source else ():
+            values[model, size, each.seed] = balanced_accuracy(each)
+    keys = zip(frame["model"], frame["size"], frame["seed"], strict=True)
+    return frame.assign(**{BALANCED: [values.get(key, np.nan) for key in keys]})
 
 
 def _mismatch(a: float | None, b: float | None) -> float:

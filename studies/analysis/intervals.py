@@ -1,188 +1,142 @@
-"""t intervals for means over seeds, and for differences of two models with the same seeds.
+"""Intervals of accuracies and of their differences that hold all that is random in a study.
 
-Three seeds are few: Student's t with two degrees of freedom is 1.8 times as wide as the normal, and
-resampling three values is narrower still. A few seeds that scatter would however put an accuracy's
-interval below 0 % or above 100 %: means of accuracies get theirs on the logit scale.
+What is estimated: the accuracy on new images of the same kind after training on N of them. The
+interval holds the test images, the seeds (split, draw of training images, weights, order) and what
+the seeds have in common, see `studies.analysis.variance`. `studies.analysis.coverage` checks by
+simulation that it holds the truth as often as it says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from studies.analysis.estimate import Estimate, check_level
+from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right
+from studies.analysis.seed_intervals import difference_interval  # noqa: F401 (crossing asks here)
+from studies.analysis.variance import Variance, variance
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its interval.
-
-    Attributes:
-        mean: NaN when there is no value.
-        low, high: NaN when fewer than two values say nothing about the scatter.
-        sd: standard deviation of one value; NaN below two.
-        n: number of values (pairs, for a paired difference).
-        paired: whether a difference was taken seed by seed.
-    """
-
-    mean: float
-    low: float
-    high: float
-    sd: float
-    n: int
-    paired: bool = False
+ONE_SEED = "one seed: the test set's error alone"
+SAME_IMAGES = "all seeds trained on the same images: how far another draw would move it is assumed"
 
 
-def mean_interval(values: Sequence[float], level: float = 0.9) -> Estimate:
-    """Mean over seeds with its t interval.
-
-    Args:
-        values: one value a seed; NaN entries are left out.
-        level: confidence.
-
-    Raises:
-        ValueError: level is not between 0 and 1.
-
-    Example:
-        >>> found = mean_interval([0.80, 0.82, 0.81])
-        >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
-        (0.81, 0.793, 0.827)
-    """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie between 0 and 1; got {level}.")
-    known = np.asarray(values, dtype=float).ravel()
-    known = known[np.isfinite(known)]
-    n = len(known)
-    mean = float(known.mean()) if n else math.nan
-    if n < 2:
-        return Estimate(mean, math.nan, math.nan, math.nan, n)
-    sd = float(known.std(ddof=1))
-    half = float(student.ppf(0.5 + level / 2, n - 1)) * sd / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, sd, n)
-
-
-def accuracy_interval(values: Sequence[float], level: float = 0.9) -> Estimate:
-    """Mean accuracy over seeds with its t interval, formed on the logit scale.
-
-    The mean's standard error is carried to logits by their slope there, 1 / (mean (1 - mean)) (the
-    delta method), and the ends are carried back. The interval so belongs to the mean accuracy, not
-    to the mean of logits, holds it, and lies between 0 and 1.
-
-    Args:
-        values: one accuracy a seed, in [0, 1]; NaN entries are left out.
-        level: confidence.
-
-    Raises:
-        ValueError: a value is outside [0, 1], or level is not between 0 and 1.
-
-    Example:
-        >>> found = accuracy_interval([0.90, 0.98, 0.94])
-        >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
-        (0.94, 0.826, 0.981)
-    """
-    found = mean_interval(values, level)
-    wrong = [float(value) for value in values if value < 0.0 or value > 1.0]
-    if wrong:
-        raise ValueError(f"accuracies must lie between 0 and 1; got {wrong[0]:g}.")
-    scale = found.mean * (1.0 - found.mean)
-    if not scale > 0.0 or math.isnan(found.low):  # all are 0, all are 1, or it is one value
-        return found
-    centre, half = logit(found.mean), (found.high - found.mean) / scale
-    low, high = float(expit(centre - half)), float(expit(centre + half))
-    return replace(found, low=min(low, found.mean), high=max(high, found.mean))  # despite rounding
-
-
-def difference_interval(
-    a: Mapping[Hashable, float], b: Mapping[Hashable, float], level: float = 0.9
+def accuracy(
+    outcomes: Sequence[Outcomes],
+    balanced: bool = False,
+    overlap: float = 0.0,
+    level: float = 0.9,
 ) -> Estimate:
-    """Mean difference a - b with its interval, paired by seed where the seeds match.
+    """A model's accuracy at one size, over its seeds, with a Wilson interval.
 
-    The seeds in common are paired if there are at least two: what makes a seed easy for both models
-    cancels. Otherwise the two means are compared as unrelated (Welch).
-
-    Args:
-        a, b: value by seed.
-        level: confidence.
-    """
-    a = {seed: value for seed, value in a.items() if np.isfinite(value)}
-    b = {seed: value for seed, value in b.items() if np.isfinite(value)}
-    common = sorted(set(a) & set(b), key=str)
-    if len(common) >= 2 or (common and len(a) == len(b) == 1):
-        found = mean_interval([a[seed] - b[seed] for seed in common], level)
-        return Estimate(found.mean, found.low, found.high, found.sd, found.n, paired=True)
-    one, two = mean_interval(list(a.values()), level), mean_interval(list(b.values()), level)
-    mean = one.mean - two.mean
-    if min(one.n, two.n) < 2:
-        return Estimate(mean, math.nan, math.nan, math.nan, min(one.n, two.n))
-    parts = (one.sd**2 / one.n, two.sd**2 / two.n)
-    error = math.sqrt(sum(parts))
-    down = parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1)
-    freedom = sum(parts) ** 2 / down if down > 0 else one.n + two.n - 2
-    half = float(student.ppf(0.5 + level / 2, freedom)) * error
-    return Estimate(mean, mean - half, mean + half, math.nan, min(one.n, two.n))
-
-
-def means_by_size(frame: pd.DataFrame, metric: str, level: float = 0.9) -> pd.DataFrame:
-    """Means over seeds of an accuracy.
+    Wilson's score interval (1927) for a proportion of as many images as would have the half width
+    found: it lies between 0 and 1, holds the mean, and has a width where a model is right, or
+    wrong, on every image.
 
     Args:
-        frame: one row a finished trial, with columns model, size, seed, backend and the metric.
-        metric: name of a column of accuracies in [0, 1], such as "test_top1".
+        outcomes: one entry a seed.
+        balanced: mean of the classes' recalls (balanced accuracy) instead of top-1.
+        overlap: share of the training images that two seeds have in common; see `overlap`.
         level: confidence.
 
-    Returns:
-        One row a model, backend and size, sorted: model, backend, size, n, mean, sd, low, high.
+    Raises:
+        ValueError: no outcomes, a seed twice, or level or overlap out of range.
+
+    Example:
+        >>> found = accuracy([seed_0, seed_1, seed_2], overlap=500 / 50_000)
+        >>> found.low < found.mean < found.high
+        True
     """
-    import pandas as pd
-
-    columns = ["model", "backend", "size", "n", "mean", "sd", "low", "high"]
-    rows = []
-    if metric in frame:
-        known = frame[frame[metric].notna()]
-        for (model, backend, size), group in known.groupby(["model", "backend", "size"]):
-            e = accuracy_interval(group[metric].to_list(), level)
-            rows.append([model, backend, int(size), e.n, e.mean, e.sd, e.low, e.high])
-    return pd.DataFrame(rows, columns=columns)
+    return accuracy_of(right(outcomes), balanced, overlap, level)
 
 
-def differences_by_size(
-    frame: pd.DataFrame, model_a: str, model_b: str, metric: str, level: float = 0.9
-) -> pd.DataFrame:
-    """Differences a - b of an accuracy at every size that both models have.
+def difference(
+    a: Sequence[Outcomes],
+    b: Sequence[Outcomes],
+    balanced: bool = False,
+    overlap: float = 0.0,
+    level: float = 0.9,
+) -> Estimate:
+    """The difference a - b of two models' accuracies at one size, paired image by image.
+
+    Of the seeds, those that both models have.
 
     Args:
-        frame: as for `means_by_size`, of one backend.
-        model_a, model_b: names in the column model.
-        metric: name of a column.
-        level: confidence.
+        a, b: one entry a seed.
+        balanced, overlap, level: as for `accuracy`.
 
-    Returns:
-        One row a size: size, n, mean, sd, low, high, paired.
+    Raises:
+        ValueError: no seed in common, a seed's two models were tested on different images, or level
+            or overlap is out of range.
+
+    Example:
+        >>> found = difference([vit_0, vit_1], [resnet_0, resnet_1])
+        >>> ahead = found.low > 0
     """
-    import pandas as pd
-
-    rows = []
-    sides = [_by_size(frame, model, metric) for model in (model_a, model_b)]
-    for size in sorted(set(sides[0]) & set(sides[1])):
-        e = difference_interval(sides[0][size], sides[1][size], level)
-        # No difference of accuracies is outside [-1, 1]: the interval loses nothing there.
-        low, high = np.clip([e.low, e.high], -1.0, 1.0)
-        rows.append([size, e.n, e.mean, e.sd, low, high, e.paired])
-    return pd.DataFrame(rows, columns=["size", "n", "mean", "sd", "low", "high", "paired"])
+    scores = right_minus_right(a, b)
+    if not scores:
+        raise ValueError("the two models have no seed in common: they cannot be paired.")
+    return difference_of(scores, balanced, overlap, level)
 
 
-def _by_size(frame: pd.DataFrame, model: str, metric: str) -> dict[int, dict[Hashable, float]]:
-    table: dict[int, dict[Hashable, float]] = {}
-    if metric not in frame:
-        return table
-    mine = frame[(frame["model"] == model) & frame[metric].notna()]
-    for size, seed, value in zip(mine["size"], mine["seed"], mine[metric], strict=True):
-        table.setdefault(int(size), {})[seed] = float(value)
-    return table
+def accuracy_of(scores: Sequence[Scores], balanced: bool, overlap: float, level: float) -> Estimate:
+    """`accuracy` of what is already 0 or 1 an image."""
+    check_level(level)
+    parts = variance(scores, balanced, overlap)
+    # t^2 / n of the textbook: n independent images have the variance smooth (1 - smooth) / n.
+    share = parts.half_width(level) ** 2 / (parts.smooth * (1.0 - parts.smooth))
+    middle = (parts.mean + share / 2) / (1.0 + share)
+    half = math.sqrt(parts.mean * (1.0 - parts.mean) * share + share**2 / 4) / (1.0 + share)
+    return _estimate(parts, middle - half, middle + half, level, overlap)
+
+
+def difference_of(
+    scores: Sequence[Scores], balanced: bool, overlap: float, level: float
+) -> Estimate:
+    """`difference` of what is already -1, 0 or 1 an image."""
+    check_level(level)
+    parts = variance(scores, balanced, overlap, lowest=-1.0)
+    half = parts.half_width(level)
+    low, high = max(-1.0, parts.mean - half), min(1.0, parts.mean + half)
+    return _estimate(parts, low, high, level, overlap, paired=True)
+
+
+def overlap(size: int, pool: int) -> float:
+    """Expected share of the training images that two seeds have in common.
+
+    Args:
+        size: number of training images.
+        pool: number of images that each seed draws them from. Where a seed also draws its test or
+            validation images anew, those belong to the pool: any image may be drawn for training.
+
+    Raises:
+        ValueError: size is not between 1 and pool.
+
+    Example:
+        >>> overlap(500, 50_000)
+        0.01
+    """
+    if not 1 <= size <= pool:
+        raise ValueError(f"size must lie between 1 and the pool's {pool:,} images; got {size:,}.")
+    return size / pool
+
+
+def _estimate(
+    parts: Variance, low: float, high: float, level: float, overlap: float, paired: bool = False
+) -> Estimate:
+    notes = []
+    if parts.seeds == 1:
+        notes.append(ONE_SEED)
+    elif overlap == 1.0:
+        notes.append(SAME_IMAGES)
+    return Estimate(
+        mean=parts.mean,
+        low=min(low, parts.mean),  # despite rounding
+        high=max(high, parts.mean),
+        sd=math.sqrt(parts.between),
+        seeds=parts.seeds,
+        level=level,
+        paired=paired,
+        images=parts.groups,
+        variance=parts,
+        note="; ".join(notes),
+    )

@@ -1,34 +1,49 @@
 """Scaling laws: how a model's error falls with the number of training images.
 
+No single form is chosen: a law is an average over a family that holds the usual ones
+(`studies.analysis.family`), every member weighted by how well it explains the measurements and by
+how often learning curves have looked like it (`studies.analysis.priors`). As in the reference, what
+counts is how a law extrapolates: `python -m studies.analysis.forecasts` measures it.
+
 Reference: Alabdulmohsin, Neyshabur, Zhai, "Revisiting Neural Scaling Laws in Language and Vision",
-NeurIPS 2022, arXiv 2209.06640. As there, a form is judged by how it extrapolates, not by how well
-it passes through the points it was fitted to.
+NeurIPS 2022, arXiv 2209.06640.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import kendalltau
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
-from studies.analysis.curve import (
-    Curve,
-    Draws,
-    make_curve,
-    make_draws,
-    scatter,
-    student_factor,
-    why_no_interval,
-)
-from studies.analysis.forms import Form, make_form
-from studies.analysis.least_squares import fit_many
+from studies.analysis import family
+from studies.analysis.curve import Curve, make_curve
+from studies.analysis.posterior import Posterior, draw
+from studies.analysis.priors import Prior, published
 
-# Enough for the 5 % and 95 % points to be stable to a few per cent of the interval's width.
-REPLICATES = 500
+FEWEST_SIZES = 4
+_REACH = 1000.0  # how many times the largest size is looked at
+# With a smaller share of flat curves called falling, short curves that do fall would be refused.
+_FLAT_CALLED_FALLING = 0.05
+
+
+class NoLaw(ValueError):
+    """The results carry no scaling law; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What more images buy: by how much the expected error falls, with its interval."""
+
+    drop: float
+    low: float
+    high: float
 
 
 def fit_scaling_law(
@@ -37,14 +52,12 @@ def fit_scaling_law(
     seeds: Sequence[Hashable] | None = None,
     rng: np.random.Generator | None = None,
     chance_error: float = 1.0,
-    form: str | None = None,
-    replicates: int = REPLICATES,
+    common_error: ArrayLike | None = None,
+    beside: tuple[float, float] | None = None,
+    prior: Prior | None = None,
+    members: int = 1000,
 ) -> ScalingLaw:
-    """Fits a scaling law to one model's errors, in log error, and chooses its form.
-
-    The form (M2, which contains M1, or M4; see `studies.analysis.forms`) is the one that, fitted
-    to the smaller sizes, comes closest to the larger ones. Fewer than five sizes leave too little
-    tail to judge by: the choice is then among simpler forms, and `reason` says so.
+    """Fits a scaling law to one model's errors.
 
     Args:
         sizes: numbers of training images, one entry a result; any order, repeats allowed.
@@ -52,17 +65,25 @@ def fit_scaling_law(
             smallest positive error. Both are told in `notes`.
         seeds: labels that say which results belong to one seed. A seed is taken to shift its whole
             curve. None: all results are independent of each other.
-        rng: source of the bootstrap's randomness; equal generators give equal intervals. None
-            means `numpy.random.default_rng(0)`.
-        chance_error: error of guessing, 1 - 1/classes; M4 bends towards it at small sizes.
-        form: take this form instead of choosing.
-        replicates: number of bootstrap curves.
+        rng: source of randomness; equal generators give equal laws. None means
+            `numpy.random.default_rng(0)`.
+        chance_error: error of guessing, 1 - 1/classes; laws bend towards it at small sizes.
+        common_error: standard error, in units of error, that all results share because they were
+            tested on the same images: one number for the largest size, or one for every different
+            size in ascending order.
+        beside: 90 % interval of the expected error at the largest size, by which forecasts stand in a
+            report: beyond that size none is narrower, relative to the error. None takes the one that
+            these results alone give there (Student's t, and `common_error`).
+        prior: what is known of learning curves beforehand; None means `priors.published()`.
+        members: number of members drawn. A fit takes time in proportion; a hundred are enough where
+            only the average over many fits counts.
 
     Returns:
         The fitted `ScalingLaw`.
 
     Raises:
-        ValueError: fewer than two different sizes, unusable values, or an unknown form.
+        NoLaw: fewer than four different sizes, or errors that do not fall.
+        ValueError: unusable values.
 
     Example:
         >>> sizes = [500, 1000, 2000, 4000, 8000] * 3
@@ -70,7 +91,7 @@ def fit_scaling_law(
         >>> noise = np.random.default_rng(1).normal(0, 0.02, 15)
         >>> errors = 5 * np.array(sizes, float) ** -0.4 * np.exp(noise)
         >>> law = fit_scaling_law(sizes, errors, seeds, np.random.default_rng(0), chance_error=0.9)
-        >>> low, high = law.interval([16000])
+        >>> low, high = law.mean_interval([16000])
 
     Reference:
         arXiv 2209.06640.
@@ -78,23 +99,21 @@ def fit_scaling_law(
     if not 0.0 < chance_error <= 1.0:
         raise ValueError(f"chance_error must be in (0, 1]; got {chance_error}.")
     curve = make_curve(sizes, errors, seeds)
-    if len(curve.sizes) < 2:
-        raise ValueError(
-            f"A scaling law needs results at two sizes or more; there is only one "
-            f"({curve.sizes[0]:,.0f})."
-        )
+    common = _relative(common_error, curve)
+    _require_a_fall(curve)
+    prior = published() if prior is None else prior
     rng = np.random.default_rng(0) if rng is None else rng
-    key = int(rng.integers(2**63))
-    names, reason = _candidates(len(curve.sizes)) if form is None else ((form,), "as asked")
-    candidates = tuple(make_form(name, chance_error) for name in names)
-    noise = curve.noise()
-    chosen, scores = _choose(candidates, curve, curve.means[None], noise)
-    best = candidates[int(chosen[0])]
-    if len(candidates) > 1:
-        told = ", ".join(f"{f.name} {s:.3f}" for f, s in zip(candidates, scores[0], strict=True))
-        reason += f" (root mean square miss in log error: {told})"
-    theta = _fit(best, curve, curve.means[None], noise)[0]
-    return ScalingLaw(curve, best, theta, candidates, reason, key, replicates)
+    posterior = draw(curve, chance_error, prior, rng, members)
+    noise = np.exp(posterior.members[:, family.NOISE])
+    shift = np.zeros(members)
+    fresh = np.ones(members)
+    if curve.seeds is not None:
+        shift = draw_shift(curve.shifts, curve, noise, prior, rng)
+    elif curve.scatter[1] < 1:
+        fresh = np.exp(prior.fresh.mean + prior.fresh.sd * rng.standard_normal(members))
+    normals = rng.standard_normal((4, members))
+    law = ScalingLaw(curve, posterior, prior, common, shift, fresh, normals)
+    return law if beside is None else replace(law, beside=_half_width(*beside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,50 +122,56 @@ class ScalingLaw:
 
     Attributes:
         curve: the observations it was fitted to.
-        shape: the fitted `Form`.
-        theta: its internal parameters.
-        candidates: the forms that were compared.
-        reason: why this form, in words.
-        key: seed of the bootstrap.
-        replicates: number of bootstrap curves.
+        posterior: members of the family that may have produced them, equally likely.
+        prior: what was known before.
+        common: (I,) standard error of log error that all results share, at the measured sizes.
+        shift: (M,) standard deviation of the seeds' shifts of their whole curves.
+        fresh: (M,) how many times as noisy as the measured ones a new measurement is.
+        normals: (4, M) standard normal numbers, for what is not in the posterior.
+        beside: half the width, in log error, of the 90 % interval that a report has at the largest
+            size; None for that of these results.
     """
 
     curve: Curve
-    shape: Form
-    theta: np.ndarray
-    candidates: tuple[Form, ...]
-    reason: str
-    key: int
-    replicates: int
-
-    @property
-    def form(self) -> str:
-        """M1, M2, M3 or M4."""
-        return self.shape.name
+    posterior: Posterior
+    prior: Prior
+    common: np.ndarray
+    shift: np.ndarray
+    fresh: np.ndarray
+    normals: np.ndarray
+    beside: float | None = None
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The parameters as the paper writes them (x in images, so the exponent c is negative)."""
-        log_b, c = float(self.theta[0]), -float(self.theta[1])
-        named = dict(zip(self.shape.parameters[2:], map(float, self.theta[2:]), strict=True))
-        if "g" in named:
-            named["g"] *= math.exp(-self.curve.log_x0)
-        result = {"b": math.exp(log_b - c * self.curve.log_x0), "c": c, **named}
-        if self.form == "M4":
-            result["e_0"] = self.shape.chance_error
-        return result
+        """Parameters as the paper writes them (x in images, so that the exponent c is negative).
+
+        They are those of one member, the one that is nearest to the mean of all from the smallest
+        measured size to four times the largest.
+        """
+        found = family.parameters(self._typical[None], self.posterior.chance_error)
+        p = {name: float(value[0]) for name, value in found.items()}
+        b = math.exp(p["log_b"] + p["c"] * math.log(self.curve.sizes[-1]))
+        e_0 = self.posterior.chance_error
+        return {"b": b, "c": -p["c"], "e_inf": p["e_inf"], "a": p["a"], "e_0": e_0}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know: data left out, or why there is no interval."""
-        why = why_no_interval(self.curve, len(self.theta))
-        return self.curve.notes + ((why,) if why else ())
+        """What a reader must know about the data: what was left out or is taken from elsewhere."""
+        notes = self.curve.notes
+        if self.curve.seeds is not None and len(self.curve.seeds) < 2:
+            notes += ("one seed only: how much seeds scatter is taken from other studies",)
+        broken = self.posterior.broken[self.posterior.broken >= 0]
+        if len(broken) > 0.5 * len(self.posterior.broken):
+            size = self.curve.sizes[int(np.median(broken))]
+            notes += (f"the slope seems to change near {size:,.0f} images: the law is that above",)
+        return notes
 
     @property
     def residual(self) -> float:
-        """Root mean square difference between the law and the means, in log error."""
-        fitted = self.shape.log_error(self.theta, self.curve.log_t)
-        return float(np.sqrt(np.mean((self.curve.means - fitted) ** 2)))
+        """Root mean square difference between the family's mean and the measured, in log error."""
+        log_x = self.curve.log_x
+        value = family.log_error(self.posterior.members, log_x, self.posterior.chance_error)
+        return float(np.sqrt(np.mean((self.curve.means - value.mean(axis=0)) ** 2)))
 
     def predict(self, sizes: ArrayLike) -> np.ndarray:
         """Predicted errors.
@@ -155,161 +180,254 @@ class ScalingLaw:
             sizes: numbers of training images.
 
         Returns:
-            Array of the same shape, in (0, 1]: where a law rises above 1, far below the data, 1.
+            Array of the same shape, in (0, 1].
         """
-        log_error = self.shape.log_error(self.theta, self._scaled(sizes))
-        return np.exp(np.minimum(log_error, 0.0)).reshape(np.shape(sizes))
+        return np.exp(self.posterior.log_centre(self._scaled(sizes))).reshape(np.shape(sizes))
 
     def interval(self, sizes: ArrayLike, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Where the mean error lies, with the given confidence.
+        """Where one new measurement will lie, with the given confidence.
 
-        It covers training seeds and the choice and fit of the law; not the draw of the training
-        images or of the test set, which all results share.
+        It is that of a new seed, or of a new point of a curve without seeds.
 
         Args:
             sizes: numbers of training images.
             level: confidence.
 
         Returns:
-            (low, high), arrays like `sizes`; NaN where there is no interval (`notes` says why).
+            (low, high), arrays like `sizes`.
+        """
+        noise = np.exp(self.posterior.members[:, family.NOISE])
+        own = np.sqrt((noise * self.fresh) ** 2 + self.shift**2) * self.normals[2]
+        return self._interval(sizes, level, own[:, None])
+
+    def mean_interval(self, sizes: ArrayLike, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Where the expected error lies, with the given confidence.
+
+        Beyond the largest size it is, relative to the error, never narrower than what the results
+        at the largest size alone would give.
+
+        Args:
+            sizes: numbers of training images.
+            level: confidence.
+
+        Returns:
+            (low, high), arrays like `sizes`.
+        """
+        return self._interval(sizes, level, 0.0)
+
+    def gain(self, size: float, factor: float = 2.0, level: float = 0.9) -> Gain:
+        """By how much the expected error falls from one size to another.
+
+        Args:
+            size: number of training images to start from.
+            factor: how many times as many there would be.
+            level: confidence.
+
+        Raises:
+            ValueError: size is not positive, factor not above 1, or level not between 0 and 1.
+
+        Example:
+            >>> law.gain(10_000)
+            Gain(drop=0.0213, low=0.0154, high=0.0270)
         """
         tail = _tail(level)
-        shape = np.shape(sizes)
-        if why_no_interval(self.curve, len(self.theta)):
-            return np.full(shape, np.nan), np.full(shape, np.nan)
-        ensemble = self._ensemble
-        values = ensemble.log_error(self._scaled(sizes))
-        parts = [(float(np.var(ensemble.level)), ensemble.level_freedom)]
-        factor = student_factor(np.var(values, axis=0), parts, ensemble.shape_freedom, level)
-        low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
-        low = np.exp(middle - factor * (middle - low))
-        high = np.exp(middle + factor * (high - middle))
-        low, high = np.minimum(low, 1.0), np.minimum(high, 1.0)
-        return low.reshape(shape), high.reshape(shape)
+        if not factor > 1.0:
+            raise ValueError(f"factor must be above 1; got {factor}.")
+        both = np.array([size, factor * size])
+        errors = np.exp(self.log_errors(both))
+        low, high = np.quantile(errors[:, 0] - errors[:, 1], [tail, 1.0 - tail])
+        before, after = self.predict(both)
+        drop = float(before - after)
+        return Gain(drop, min(float(low), drop), max(float(high), drop))
+
+    def size_for(self, error: float, probability: float = 0.5) -> float:
+        """How many images it takes until the expected error is at most this, with a probability.
+
+        Args:
+            error: the target.
+            probability: with which it is to be reached.
+
+        Returns:
+            The size: at least the smallest measured one, `inf` beyond 1,000 times the largest.
+
+        Raises:
+            ValueError: error is not positive, or probability not between 0 and 1.
+        """
+        if not 0.0 < probability < 1.0:
+            raise ValueError(f"probability must lie between 0 and 1; got {probability}.")
+        if not error > 0.0:
+            raise ValueError(f"error must be positive; got {error}.")
+        target = math.log(error)
+
+        def reached(log_x: float) -> bool:
+            return float(np.mean(self._log_errors(np.array([log_x])) <= target)) >= probability
+
+        low, high = float(self.curve.log_x[0]), math.log(_REACH)
+        if reached(low):
+            return float(self.curve.sizes[0])
+        if not reached(high):
+            return math.inf
+        while high - low > 1e-3:
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if reached(middle) else (middle, high)
+        return float(self.curve.sizes[-1] * math.exp(high))
 
     def summary(self) -> str:
-        """The law as one line of text."""
-        p = self.parameters
-        if self.form == "M2" and p["e_inf"] < 5e-5:
-            return f"error = {p['b']:.4g} x^{p['c']:.3f} (M2 without a limit)"
-        text = {
-            "M1": "error = {b:.4g} x^{c:.3f}",
-            "M2": "error = {b:.4g} x^{c:.3f} + {e_inf:.4f}",
-            "M3": "error = {b:.4g} (1/x + {g:.3g})^{minus_c:.3f}",
-            "M4": "(error - {e_inf:.4f}) / ({e_0:.3g} - error)^{a:.2f} = {b:.4g} x^{c:.3f}",
-        }[self.form]
-        return text.format(**p, minus_c=-p["c"])
+        """The law as one line of text: the member of `parameters`."""
+        text = "(error - {e_inf:.4f}) / ({e_0:.3g} - error)^{a:.2f} = {b:.4g} x^{c:.3f}"
+        return text.format(**self.parameters)
 
-    def refit(self, draws: Draws) -> Ensemble:
-        """Laws fitted to resampled curves, each with the form that its own tail prefers."""
-        curve, sigma = self.curve, self.curve.noise()
-        fitted = self.shape.log_error(self.theta, curve.log_t)
-        noise = scatter(curve, fitted, len(self.theta), draws)
-        # The noise is put on the measured means, not on the fitted law: a law that is a little
-        # too stiff would otherwise breed replicates that all prefer it.
-        curves = curve.means + noise.total
-        chosen, _ = _choose(self.candidates, curve, curves, sigma)
-        members = []
-        for number, form in enumerate(self.candidates):
-            rows = np.flatnonzero(chosen == number)
-            if len(rows):
-                members.append((form, rows, _fit(form, curve, curves[rows], sigma)))
-        return Ensemble(
-            curve.log_x0, noise.level, noise.level_freedom, noise.shape_freedom, members
-        )
+    def log_errors(self, sizes: ArrayLike) -> np.ndarray:
+        """Expected log errors (M, N) at N sizes, as likely as each other and joint over sizes."""
+        return self._log_errors(self._scaled(sizes))
 
-    def draws(self, rng: np.random.Generator | None = None) -> Draws:
-        """The bootstrap's random numbers; without a generator, those of `interval`."""
-        rng = np.random.default_rng(self.key) if rng is None else rng
-        return make_draws(self.curve, self.replicates, rng)
+    def log_curves(self, sizes: ArrayLike) -> np.ndarray:
+        """As `log_errors`, without what shifts all results alike."""
+        return self.posterior.log_error(self._scaled(sizes))
+
+    def _log_errors(self, log_x: np.ndarray) -> np.ndarray:
+        log_error = self.posterior.log_error(log_x)
+        return log_error + self._level(log_error, log_x)
+
+    def _level(self, log_error: np.ndarray, log_x: np.ndarray) -> np.ndarray:
+        """Errors of level (M, N): the seeds' common shift, and that of a shared test set."""
+        num_seeds = 1 if self.curve.seeds is None else len(self.curve.seeds)
+        level = (self.shift / math.sqrt(num_seeds) * self.normals[0])[:, None]
+        if not self.common.any():
+            return level
+        common = np.interp(log_x, self.curve.log_x, self.common)[None]
+        # Beyond the data a binomial's: of fewer errors, the relative error is larger.
+        last = min(math.exp(self.curve.means[-1]), 0.999)
+        error = np.minimum(np.exp(log_error), 0.999)
+        odds = (1.0 - error) / error * last / (1.0 - last)
+        common = np.where(log_x > 0, common * np.sqrt(np.clip(odds, 1.0, 100.0)), common)
+        return level + common * self.normals[1][:, None]
+
+    def _interval(
+        self, sizes: ArrayLike, level: float, own: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        tail = _tail(level)
+        log_x = self._scaled(sizes)
+        low, high = np.quantile(self._log_errors(log_x) + own, [tail, 1.0 - tail], axis=0)
+        centre = self.posterior.log_centre(log_x)
+        # Faded in over the last gap between sizes, for a band without a step.
+        floor = self._floor(level) * np.interp(log_x, self.curve.log_x[-2:], [0.0, 1.0])
+        low, high = np.minimum(low, centre - floor), np.maximum(high, centre + floor)
+        shape = np.shape(sizes)
+        return np.exp(low).reshape(shape), np.exp(np.minimum(high, 0.0)).reshape(shape)
+
+    def _floor(self, level: float) -> float:
+        """Half the width of the interval that the results at the largest size alone would give."""
+        quantile = float(normal.ppf(0.5 + level / 2))
+        if self.beside is not None:
+            return self.beside * quantile / float(normal.ppf(0.95))
+        count = int(self.curve.counts[-1])
+        noise = np.exp(self.posterior.members[:, family.NOISE]) / math.sqrt(count)
+        alone = self._level(self.curve.means[-1:, None], np.zeros(1))[:, 0]
+        floor = float(np.quantile(np.abs(alone + noise * self.normals[3]), level))
+        if count == 1:
+            return floor
+        last = self.curve.table[self.curve.present[:, -1], -1]
+        own = student.ppf(0.5 + level / 2, count - 1) * last.std(ddof=1) / math.sqrt(count)
+        return max(floor, math.hypot(own, quantile * self.common[-1]))
 
     def _scaled(self, sizes: ArrayLike) -> np.ndarray:
         x = np.asarray(sizes, dtype=float).ravel()
         if np.any(~(x > 0)):
             raise ValueError("Sizes must be positive.")
-        return np.log(x) - self.curve.log_x0
+        return np.log(x / self.curve.sizes[-1])
 
     @cached_property
-    def _ensemble(self) -> Ensemble:
-        return self.refit(self.draws())
+    def _typical(self) -> np.ndarray:
+        log_x = np.linspace(self.curve.log_x[0], math.log(4.0), 30)
+        members, chance = self.posterior.members, self.posterior.chance_error
+        value = family.log_error(members, log_x, chance)
+        return members[np.argmin(np.sum((value - value.mean(axis=0)) ** 2, axis=1))]
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Laws refitted to resampled curves, grouped by form.
-
-    Attributes:
-        log_x0: log of the size that t is measured in.
-        level: (B,) how far each curve was shifted as a whole, in log error.
-        level_freedom, shape_freedom: degrees of freedom behind the shifts, and behind the rest.
-        members: form, rows of the replicates that have it, their parameters (rows, P).
-    """
-
-    log_x0: float
-    level: np.ndarray
-    level_freedom: int
-    shape_freedom: int
-    members: list[tuple[Form, np.ndarray, np.ndarray]]
-
-    def log_error(self, log_t: np.ndarray) -> np.ndarray:
-        """Log errors (B, N) at N scaled sizes."""
-        values = np.empty((len(self.level), len(log_t)))
-        for form, rows, theta in self.members:
-            values[rows] = form.log_error(theta, log_t)
-        return values
-
-    def log_error_at(self, sizes: np.ndarray) -> np.ndarray:
-        """Log errors (B, N) at N numbers of images, at most 0 (an error of 1)."""
-        return np.minimum(self.log_error(np.log(sizes) - self.log_x0), 0.0)
-
-
-def _candidates(num_sizes: int) -> tuple[tuple[str, ...], str]:
-    if num_sizes < 4:
-        return ("M1",), f"only {num_sizes} sizes: a straight line in log-log is all they carry"
-    if num_sizes == 4:
-        return ("M1", "M2"), "only 4 sizes: M1 or M2, by how they predict the largest"
-    # M1 is left out on purpose: M2 contains it (e_inf = 0), and a law without any limit forecasts
-    # with far too much confidence when it is wrong.
-    return ("M2", "M4"), "best at predicting the larger sizes from the smaller"
-
-
-def _cuts(num_sizes: int) -> list[int]:
-    """How many of the smaller sizes to fit to; the rest of the curve is the tail to predict."""
-    return [cut for cut in (num_sizes - 2, num_sizes - 1) if cut >= 3]
-
-
-def _choose(
-    candidates: tuple[Form, ...], curve: Curve, curves: np.ndarray, noise: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """For every curve (B, I) the number of the form that extrapolates best, and all misses."""
-    if len(candidates) == 1:
-        return np.zeros(len(curves), dtype=int), np.zeros((len(curves), 1))
-    scores = np.zeros((len(curves), len(candidates)))
-    points = 0
-    for cut in _cuts(len(curve.sizes)):
-        points += len(curve.sizes) - cut
-        for number, form in enumerate(candidates):
-            theta = _fit(form, curve, curves, noise, cut)
-            ahead = form.log_error(theta, curve.log_t[cut:])
-            scores[:, number] += np.sum((ahead - curves[:, cut:]) ** 2, axis=1)
-    scores = np.sqrt(scores / points)
-    # argmin takes the first, which is the simplest, of equals.
-    return np.argmin(np.round(scores, 6), axis=1), scores
-
-
-def _fit(
-    form: Form, curve: Curve, curves: np.ndarray, noise: float, cut: int | None = None
+def draw_shift(
+    shifts: np.ndarray | None,
+    curve: Curve,
+    noise: np.ndarray,
+    prior: Prior,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Parameters (B, P) fitted to the first `cut` sizes of each curve."""
-    log_t, weights = curve.log_t[:cut], curve.counts[:cut].astype(float)
-    curves = curves[:, :cut]
-    typical = np.median(curves, axis=0)
-    starts = form.starts(log_t, typical)
-    if len(curves) > 1:
-        # Replicates resemble each other: started where the typical one ends, they reach the same
-        # minimum as from all starts (compared on nine simulated curves, to 1e-3 of the noise).
-        starts, _ = fit_many(form, log_t, typical[None], weights, noise, starts)
-    return fit_many(form, log_t, curves, weights, noise, starts)[0]
+    """Draws the standard deviation of seeds' shifts, given that of the noise.
+
+    Args:
+        shifts: (S,) measured shifts; None if there are none to compare.
+        curve: of which they are.
+        noise: (M,) standard deviation of one result.
+        prior: of their ratio.
+        rng: source of randomness.
+
+    Returns:
+        (M,).
+    """
+    grid = prior.shift.mean + prior.shift.sd * np.linspace(-3.0, 3.0, 49)
+    candidates = noise[:, None] * np.exp(grid)  # (M, G)
+    log_p = np.broadcast_to(
+        -0.5 * ((grid - prior.shift.mean) / prior.shift.sd) ** 2, candidates.shape
+    )
+    if shifts is not None:
+        results = curve.counts.sum() / len(shifts)  # of one seed
+        variance = candidates**2 + noise[:, None] ** 2 / results
+        squares = float(np.sum(shifts**2))
+        log_p = log_p - 0.5 * ((len(shifts) - 1) * np.log(variance) + squares / variance)
+    edges = np.cumsum(np.exp(log_p - log_p.max(axis=1, keepdims=True)), axis=1)
+    picks = np.sum(edges < rng.random((len(noise), 1)) * edges[:, -1:], axis=1)
+    return candidates[np.arange(len(noise)), picks]
+
+
+def _require_a_fall(curve: Curve) -> None:
+    """Raises `NoLaw` unless there are sizes enough and the error falls.
+
+    Where seeds show the noise, the slope is compared with it; otherwise only the order of the
+    errors counts (Kendall's test, exact). Both are one-sided.
+    """
+    count = len(curve.sizes)
+    if count < FEWEST_SIZES:
+        raise NoLaw(
+            f"A scaling law needs results at {FEWEST_SIZES} sizes or more; there "
+            f"{'is only one' if count == 1 else f'are only {count}'}."
+        )
+    squares, freedom = curve.scatter
+    if freedom >= 3:
+        weights = curve.counts * (curve.log_x - np.average(curve.log_x, weights=curve.counts))
+        slope = float(weights @ curve.means)
+        error = math.sqrt(squares / freedom * float(np.sum(weights**2 / curve.counts)))
+        chance = float(student.cdf(slope / error, freedom)) if error > 0 else float(slope >= 0)
+    else:
+        chance = float(kendalltau(curve.sizes, curve.means, alternative="less").pvalue)
+    if not chance < _FLAT_CALLED_FALLING:
+        first, last = np.exp(curve.means[[0, -1]])
+        raise NoLaw(
+            f"The error does not fall clearly with the number of images ({100 * first:.1f} % at "
+            f"{curve.sizes[0]:,.0f}, {100 * last:.1f} % at {curve.sizes[-1]:,.0f}): there is no law."
+        )
+
+
+def _relative(common_error: ArrayLike | None, curve: Curve) -> np.ndarray:
+    """Shared standard errors of log error (I,) from those of the error."""
+    errors = np.exp(curve.means)
+    if common_error is None:
+        return np.zeros(len(errors))
+    common = np.asarray(common_error, dtype=float).ravel()
+    if len(common) not in (1, len(errors)) or not np.all(common >= 0):
+        raise ValueError(
+            f"common_error must be one number or {len(errors)}, one a size, none negative; got "
+            f"{common.tolist()}."
+        )
+    if len(common) == 1:  # a binomial's, as it would be at the other sizes
+        part = np.sqrt(errors * np.maximum(1.0 - errors, 1e-3))
+        common = common * part / part[-1]
+    return common / errors
+
+
+def _half_width(low: float, high: float) -> float:
+    if not 0.0 < low <= high:
+        raise ValueError(f"beside must be an interval of positive errors; got {low} to {high}.")
+    return 0.5 * math.log(high / low)
 
 
 def _tail(level: float) -> float:

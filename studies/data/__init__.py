@@ -1,18 +1,22 @@
 """Data sets as NumPy arrays: prepared once, split, nested subsets, batches; knows no Keras.
 
-Names: "shapes" (drawn here), "fashion_mnist", "folder:PATH" (one folder a class) and every name of
-TensorFlow Datasets whose images have one label each.
+Names: "shapes" (drawn here), "digits", "fashion_mnist", "folder:PATH" (one folder a class), "csv:FILE" (a
+table of files and labels) and every name of TensorFlow Datasets whose images have one label each.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from studies.data.batches import AUGMENTATIONS, Batches
 from studies.data.cache import cache_folder, prepared
-from studies.data.dataset import Dataset, DatasetInfo, Split, check_sizes
+from studies.data.checks import Facts
+from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
+from studies.data.options import Options, Reading
 from studies.errors import UsageError
 
 __all__ = [
@@ -20,25 +24,37 @@ __all__ = [
     "Batches",
     "Dataset",
     "DatasetInfo",
+    "Facts",
+    "Options",
+    "Replicate",
     "Split",
     "cache_folder",
+    "check",
     "check_sizes",
+    "default_image_size",
     "describe",
     "load",
 ]
+
+SMALL, LARGE = 32, 64  # default sides of images in files, in pixels
+_BETWEEN = 48  # images whose short side is below it are small
+_LOOKED_AT = 200  # files
+_NAMED = 3  # broken files in a sentence
 
 
 def load(
     name: str,
     image_size: int | tuple[int, int] | None = None,
+    options: Reading | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Opens a data set; the first call prepares it in the cache.
 
     Args:
-        name: "shapes", "shapes:N" (N training images), "fashion_mnist", "folder:PATH" or a name of
-            TensorFlow Datasets, with a config if need be ("imagenet_resized/32x32").
+        name: "shapes", "shapes:N" (N training images), "digits", "fashion_mnist", "folder:PATH",
+            "csv:FILE" or a name of TensorFlow Datasets, with a config if need be ("imagenet_resized/32x32").
         image_size: side of the square images, or (H, W), in pixels; None keeps the native size.
+        options: how images are made to fit, left out and grouped; by default `Options()`.
         cache: the cache's folder; by default $KERAS_VIT_CACHE or ~/.cache/keras_vit.
 
     Returns:
@@ -49,69 +65,131 @@ def load(
 
     Example:
         >>> data = load("fashion_mnist")
-        >>> data.train.images.shape
-        (54000, 28, 28, 1)
+        >>> data.pools["train"].images.shape
+        (60000, 28, 28, 1)
+        >>> data.replicate(seed=0).counts
+        {'train': 54000, 'validation': 6000, 'test': 10000}
     """
     from studies.data.prepare import read
 
-    folder, info = _find(name, image_size, cache)
-    return read(folder, info)
+    found = _find(name, image_size, options, cache)
+    found.refuse_broken()
+    return read(found.folder, found.info)
 
 
 def describe(
     name: str,
     image_size: int | tuple[int, int] | None = None,
+    options: Reading | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> DatasetInfo:
     """Describes a data set without opening its images; the first call prepares it.
 
     Args:
-        name, image_size, cache: as for `load`.
+        name, image_size, options, cache: as for `load`.
 
     Raises:
         UsageError: as for `load`.
 
     Example:
-        >>> describe("fashion_mnist").counts
-        {'train': 54000, 'validation': 6000, 'test': 10000}
+        >>> describe("fashion_mnist").num_classes
+        10
     """
-    return _find(name, image_size, cache)[1]
+    found = _find(name, image_size, options, cache)
+    found.refuse_broken()
+    return found.info
+
+
+def check(
+    name: str,
+    image_size: int | tuple[int, int] | None = None,
+    options: Reading | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Facts:
+    """Finds out what should be known of a data set before anything is trained; prepares it.
+
+    Args:
+        name, image_size, options, cache: as for `load`.
+
+    Raises:
+        UsageError: as for `load`, but not for images that cannot be read: those are in the facts.
+
+    Example:
+        >>> check("folder:photos", 32).left_out
+        {'.svg': 248, 'linked folder': 1}
+    """
+    return _find(name, image_size, options, cache).facts
+
+
+def default_image_size(name: str, options: Reading | None = None) -> int | None:
+    """32 for files of small images and 64 for others, by the median of their short sides.
+
+    Args:
+        name, options: as for `load`.
+
+    Returns:
+        the side of the square images in pixels; None for data that have a size of their own.
+
+    Raises:
+        UsageError: as for `load`, where the name is that of a folder or a table.
+
+    Example:
+        >>> default_image_size("folder:photos")
+        64
+    """
+    from studies.data.images import UnreadableImage, dimensions
+    from studies.data.sources import listing
+
+    listed = listing(name, options or Options())
+    if listed is None:
+        return None
+    files = [file for paths in listed.files.values() for file in paths]
+    sides = []
+    for file in files[:: -(-len(files) // _LOOKED_AT)]:
+        with suppress(UnreadableImage):  # it is told where the images are prepared
+            sides.append(min(dimensions(file, file)))
+    return SMALL if sides and median(sides) < _BETWEEN else LARGE
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A prepared data set: its folder, its description, and what is known of it."""
+
+    folder: Path
+    info: DatasetInfo
+    facts: Facts
+    options: Reading
+
+    def refuse_broken(self) -> None:
+        broken = self.facts.broken
+        if not broken.count or self.options.skip_broken:
+            return
+        named = ", ".join(f"{name} ({reason})" for name, reason in broken.first[:_NAMED])
+        more = f" and {broken.count - _NAMED:,} more" if broken.count > _NAMED else ""
+        one = broken.count == 1
+        raise UsageError(
+            f"The data set {self.info.name} has {broken.count:,} image{'' if one else 's'} that cannot "
+            f"be read: {named}{more}; repair or remove {'it' if one else 'them'}, or leave "
+            f"{'it' if one else 'them'} out with --skip-broken."
+        )
 
 
 def _find(
-    name: str, image_size: int | tuple[int, int] | None, cache: str | os.PathLike[str] | None
-) -> tuple[Path, DatasetInfo]:
-    size = _size(image_size)
-    place = cache_folder(cache)
-    key, build = _source(name, size, place)
-    folder, info = prepared(place, name, [key, size], build)
-    return folder, DatasetInfo.from_dict({**info, "name": name})
+    name: str,
+    image_size: int | tuple[int, int] | None,
+    options: Reading | None,
+    cache: str | os.PathLike[str] | None,
+) -> _Found:
+    from studies.data.building import facts_of
+    from studies.data.sources import find
 
-
-def _source(name: str, size: tuple[int, int] | None, cache: Path) -> tuple[Any, Any]:
-    """What decides a source's content, and a function that writes it into a folder.
-
-    The modules are loaded where they are needed: a command's help should not wait for them.
-    """
-    from studies.data.prepare import write
-
-    if name == "fashion_mnist":
-        from studies.data.fashion_mnist import FashionMnist
-
-        return "original files", lambda folder: write(folder, FashionMnist(cache, size))
-    if name == "shapes" or name.startswith("shapes:"):
-        from studies.data.shapes import Shapes, version
-
-        source = Shapes(name, size)
-        return version(), lambda folder: write(folder, source)
-    if name.startswith("folder:"):
-        from studies.data.folder import ImageFolder
-
-        images = ImageFolder(name, size)
-        return images.state(), lambda folder: write(folder, images)
-    from studies.data.tfds import write_tfds
-
-    return "tfds", lambda folder: write_tfds(folder, name, cache, size)
+    options, size, place = options or Options(), _size(image_size), cache_folder(cache)
+    source = find(name, size, options, place)
+    # With other findings to tell, data are prepared again.
+    key = [source.key, size, [field.name for field in fields(Facts)]]
+    folder, info = prepared(place, name, key, source.build, source.label)
+    facts = replace(facts_of(info), left_out=source.left_out, notes=source.notes)
+    return _Found(folder, DatasetInfo.from_dict({**info, "name": name}), facts, options)
 
 
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

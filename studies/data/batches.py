@@ -32,7 +32,7 @@ class Batches:
         UsageError: the augmentation is unknown, the subset empty or the batch size below 1.
 
     Example:
-        >>> batches = Batches(data.train, data.subset(500), batch_size=128, seed=0, augmentation="crop")
+        >>> batches = Batches(part.train, part.subset(500), batch_size=128, seed=0, augmentation="crop")
         >>> images, labels = batches.batch(17)  # (128, H, W, C) float32 in [-1, 1], (128,) int32
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,9 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from filelock import FileLock
 from studies.errors import UsageError
 
 INFO = "info.json"
-_LAYOUT = 1  # part of every key: a new layout of the files does not meet old ones
+TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
+USED = "used"  # the name that the data was last asked for by, written at each use
+_LAYOUT = 2  # part of every key: a new layout of the files does not meet old ones
 
 
 def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
@@ -28,7 +33,11 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
 
 
 def prepared(
-    cache: Path, name: str, key: Any, build: Callable[[Path], dict[str, Any]]
+    cache: Path,
+    name: str,
+    key: Any,
+    build: Callable[[Path], dict[str, Any]],
+    label: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Finds a prepared folder, or builds it: under a lock, beside its place, then renamed into it.
 
@@ -37,9 +46,11 @@ def prepared(
 
     Args:
         cache: the cache's folder.
-        name: what to call the data; the folder's name begins with it.
-        key: JSON-able; everything that decides the content.
+        name: what to call the data.
+        key: JSON-able; together with the label everything that decides the content.
         build: writes the files into the folder that it is given and returns the description.
+        label: what the folder's name begins with, where that is not the data's name: a folder of
+            images is the same data wherever it lies.
 
     Returns:
         (folder, description).
@@ -47,35 +58,106 @@ def prepared(
     Raises:
         UsageError: the cache cannot be written.
     """
-    digest = hashlib.sha256(json.dumps([_LAYOUT, name, key], sort_keys=True).encode()).hexdigest()
-    title = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-.')[-60:]}-{digest[:16]}"
+    label = label or name
+    digest = hashlib.sha256(json.dumps([_LAYOUT, label, key], sort_keys=True).encode()).hexdigest()
+    title = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', label).strip('-.')[-60:]}-{digest[:16]}"
     folder = cache / title
-    if (info := _complete(folder)) is not None:
-        return folder, info
+    if (info := _complete(folder)) is None:
+        try:
+            info = _built(cache, title, name, build)
+        except OSError as error:
+            raise UsageError(
+                f"The data set {name} cannot be prepared in the cache folder {cache} "
+                f"({error.strerror or error}): make room there, or set KERAS_VIT_CACHE to a folder "
+                f"that can be written."
+            ) from error
+    with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
+        (folder / USED).write_text(name, encoding="utf-8", errors="surrogateescape")
+    return folder, info
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a cache holds: prepared data, or the downloads of TensorFlow Datasets.
+
+    Args:
+        title: name of its folder in the cache.
+        name: what the data was last asked for by.
+        bytes: on the disk.
+        used: time of the last use, in seconds since 1970.
+    """
+
+    title: str
+    name: str
+    bytes: int
+    used: float
+
+
+def entries(cache: Path) -> list[Entry]:
+    """What a cache holds, the last used first."""
+    found = []
+    for folder in cache.glob("*/"):
+        if not folder.name.startswith(".") and ((folder / INFO).exists() or folder.name == TFDS):
+            found.append(_entry(folder))
+    return sorted(found, key=lambda entry: (-entry.used, entry.title))
+
+
+def remove(cache: Path, entry: Entry) -> None:
+    """Removes one entry; a process that has it open keeps what it has.
+
+    Raises:
+        UsageError: that is not permitted.
+    """
+    folder = cache / entry.title
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{title}.lock"):
-            if (info := _complete(folder)) is not None:
-                return folder, info  # another process has built it meanwhile
-            for leftover in cache.glob(f".{title}.new-*"):
-                shutil.rmtree(leftover)  # of a killed process: ours is the lock
-            new = Path(tempfile.mkdtemp(prefix=f".{title}.new-", dir=cache))
-            try:
-                print(f"Preparing {name} in {folder} (once) ...", file=sys.stderr, flush=True)
-                info = build(new)
-                _seal(new, info)
-                if folder.exists():
-                    shutil.rmtree(folder)
-                new.rename(folder)
-            finally:
-                shutil.rmtree(new, ignore_errors=True)
+        with FileLock(cache / f".{entry.title}.lock"):
+            (folder / INFO).unlink(missing_ok=True)  # what is removed in part is not complete
+            shutil.rmtree(folder)
     except OSError as error:
         raise UsageError(
-            f"The data set {name} cannot be prepared in the cache folder {cache} "
-            f"({error.strerror or error}): make room there, or set KERAS_VIT_CACHE to a folder "
-            f"that can be written."
+            f"The cache folder {folder} cannot be removed ({error.strerror or error}): check its "
+            f"permissions."
         ) from error
-    return folder, info
+
+
+def _entry(folder: Path) -> Entry:
+    info, used = folder / INFO, folder / USED
+    name, last = "downloads of TensorFlow Datasets", folder.stat().st_mtime
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        last = info.stat().st_mtime
+        name = json.loads(info.read_text(encoding="utf-8"))["name"]
+    with contextlib.suppress(OSError, UnicodeError):
+        name = used.read_text(encoding="utf-8") or name
+        last = used.stat().st_mtime
+    size = 0
+    for place, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(place, file)).st_size
+    return Entry(folder.name, name, size, min(last, time.time()))
+
+
+def _built(
+    cache: Path, title: str, name: str, build: Callable[[Path], dict[str, Any]]
+) -> dict[str, Any]:
+    folder = cache / title
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{title}.lock"):
+        if (info := _complete(folder)) is not None:
+            return info  # another process has built it meanwhile
+        for leftover in cache.glob(f".{title}.new-*"):
+            shutil.rmtree(leftover)  # of a killed process: ours is the lock
+        new = Path(tempfile.mkdtemp(prefix=f".{title}.new-", dir=cache))
+        try:
+            print(f"Preparing {name} in {folder} (once) ...", file=sys.stderr, flush=True)
+            info = build(new)
+            _seal(new, info)
+            if folder.exists():
+                shutil.rmtree(folder)
+            new.rename(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return info
 
 
 def _seal(folder: Path, info: dict[str, Any]) -> None:

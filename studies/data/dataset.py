@@ -1,16 +1,24 @@
-"""What a prepared data set looks like to the rest of the studies: plain NumPy arrays and a description."""
+"""What a prepared data set looks like to the rest of the studies: plain NumPy arrays and a description.
+
+A `Dataset` holds the images in the splits that their source has. What a trial sees is a `Replicate` of it:
+the splits that the source lacks, and the nested draw of training images, follow from (fingerprint, seed).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from studies.data.splits import SPLITS, plan_splits
+from studies.data.subsets import nested_order
 from studies.errors import UsageError
 
-SPLITS = ("train", "validation", "test")
+_SPLITS, _ORDER = 0, 1  # keep the draw of splits apart from that of training images
 
 
 @dataclass(frozen=True)
@@ -19,11 +27,13 @@ class DatasetInfo:
 
     Args:
         name: the name it was asked for by ("shapes", "cifar10", "folder:PATH").
-        fingerprint: hash of the content (pixels, labels, classes, splits and subset order); equal
-            fingerprints mean equal training data on any machine.
+        fingerprint: hash of the content (pixels, labels, classes, groups and the source's splits);
+            with a seed it decides the splits and draws on any machine.
         image_shape: (H, W, C) in pixels; C is 1 or 3.
         class_names: one name a label, label 0 first.
-        class_counts: images of every class, for each of "train", "validation" and "test".
+        class_counts: images of every class, for each of "train", "validation" and "test", as seed 0
+            has them (where there are groups, other seeds may differ by some images).
+        official: images in each split that the source has of its own.
     """
 
     name: str
@@ -31,6 +41,7 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     class_counts: dict[str, tuple[int, ...]]
+    official: dict[str, int] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -53,33 +64,67 @@ class DatasetInfo:
             image_shape=(int(height), int(width), int(channels)),
             class_names=tuple(value["class_names"]),
             class_counts={split: tuple(value["class_counts"][split]) for split in SPLITS},
+            official={split: int(count) for split, count in value["official"].items()},
         )
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, H, W, C) uint8, possibly memory-mapped and read-only, and labels (N,) int64."""
+    """Images of one split and what is known of each.
 
-    images: np.ndarray
+    Attributes:
+        images: uint8 (N, H, W, C), possibly memory-mapped and read-only, or `Rows` of such an array.
+        labels: int64 (N,).
+        ids: int64 (N,), each image's number in the data set, the same for every seed.
+        groups: int64 (N,), equal for images that belong together.
+    """
+
+    images: Any
     labels: np.ndarray
+    ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A data set in three splits, with the nested, stratified order that its subsets follow.
+class Rows:
+    """Some rows of an array, read when they are asked for: a split's images need not fit in memory.
 
     Args:
-        info: the description.
-        train, validation, test: the splits.
-        order: (N_train,) int64; the subset of size n is ``order[:n]``, so smaller subsets lie in
-            larger ones.
+        array: (N, ...).
+        indices: (n,) increasing.
+    """
+
+    def __init__(self, array: np.ndarray, indices: np.ndarray) -> None:
+        self._array, self._indices = array, indices
+        self.shape = (len(indices), *array.shape[1:])
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return self._array[self._indices[key]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """A data set as one seed sees it.
+
+    Args:
+        info: the data set's description.
+        train: the pool that training images are drawn from; `order` says which of it may be drawn.
+        validation, test: the other splits.
+        order: int64 (n,), nested and stratified: the subset of size k is ``order[:k]``, so smaller
+            subsets lie in larger ones.
 
     Example:
-        >>> data = load("fashion_mnist")
-        >>> images = data.train.images[data.subset(500)]  # (500, 28, 28, 1)
+        >>> replicate = load("fashion_mnist").replicate(seed=0)
+        >>> images = replicate.train.images[replicate.subset(500)]  # (500, 28, 28, 1)
     """
 
     info: DatasetInfo
@@ -88,27 +133,104 @@ class Dataset:
     test: Split
     order: np.ndarray
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images in each split."""
+        return {
+            "train": len(self.order),
+            "validation": len(self.validation),
+            "test": len(self.test),
+        }
+
     def subset(self, size: int) -> np.ndarray:
         """The indices into ``train`` of the subset of a size: (size,) int64.
 
         Raises:
             UsageError: the size is larger than the training data or below one image a class.
         """
-        check_sizes(self.info, [size])
+        check_sizes(self.info, [size], self.counts)
         return self.order[:size]
 
 
-def check_sizes(info: DatasetInfo, sizes: Iterable[int]) -> None:
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in the splits of its source.
+
+    Args:
+        info: the description.
+        pools: a `Split` for each split that the source has; at least "train".
+        folder: of the prepared files.
+    """
+
+    info: DatasetInfo
+    pools: Mapping[str, Split]
+    folder: Path | None = None
+
+    def replicate(self, seed: int) -> Replicate:
+        """The data set as a seed sees it: splits that the source lacks, and the draw of training images.
+
+        Args:
+            seed: of the trial, >= 0.
+
+        Raises:
+            UsageError: there are too few images to cut a split from.
+        """
+        labels = {split: pool.labels for split, pool in self.pools.items()}
+        whole = self.pools["train"]
+        data = int(self.info.fingerprint[:15], 16)
+        plan = plan_splits(self.info.name, labels, [data, seed, _SPLITS], whole.groups)
+        _, left = plan["train"]
+        order = left[nested_order(whole.labels[left], [data, seed, _ORDER])]
+        others = {split: self._part(*plan[split]) for split in SPLITS if split != "train"}
+        return Replicate(self.info, train=whole, order=order, **others)
+
+    def names(self) -> list[str] | None:
+        """What people call each image, by its id (a path relative to its folder); None: nothing."""
+        if self.folder is None or not (self.folder / NAMES_FILE).exists():
+            return None
+        names: list[str] = json.loads((self.folder / NAMES_FILE).read_text(encoding="utf-8"))
+        return names
+
+    def _part(self, origin: str, indices: np.ndarray) -> Split:
+        pool = self.pools[origin]
+        if len(indices) == len(pool):
+            return pool
+        return Split(
+            Rows(pool.images, indices), *(a[indices] for a in (pool.labels, pool.ids, pool.groups))
+        )
+
+
+NAMES_FILE = "names.json"
+
+
+def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:
+    """Images that each split has at least, over the first seeds.
+
+    Args:
+        data: the data set.
+        seeds: number of seeds.
+    """
+    groups = data.pools["train"].groups
+    if len(np.unique(groups)) == len(groups):  # only groups make the numbers differ
+        return data.info.counts
+    counts = [data.replicate(seed).counts for seed in range(seeds)]
+    return {split: min(count[split] for count in counts) for split in SPLITS}
+
+
+def check_sizes(
+    info: DatasetInfo, sizes: Iterable[int], counts: Mapping[str, int] | None = None
+) -> None:
     """Refuses subset sizes that a data set cannot give.
 
     Args:
         info: the data set's description.
         sizes: numbers of training images.
+        counts: images in each split; by default those of seed 0.
 
     Raises:
         UsageError: a size is larger than the training data or below one image a class.
     """
-    low, high = info.num_classes, info.counts["train"]
+    low, high = info.num_classes, (counts or info.counts)["train"]
     for size in sizes:
         if size < low:
             raise UsageError(

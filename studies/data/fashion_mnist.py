@@ -40,7 +40,7 @@ FILES = {
 class FashionMnist:
     """The source of the images; validation is cut out of the 60,000 (see `splits`)."""
 
-    def __init__(self, cache: Path, size: ImageSize | None = None) -> None:
+    def __init__(self, cache: Path, size: ImageSize | None = None, fit: str = "crop") -> None:
         self.name = "fashion_mnist"
         self.class_names = CLASS_NAMES
         self.image_shape = (*(size or (28, 28)), 1)
@@ -49,7 +49,7 @@ class FashionMnist:
             paths = {name: DEBIAN / name for name in names}
         else:
             paths = tfds.download("fashion_mnist", names, cache, URL)
-        self._size = size
+        self._size, self._fit = size, fit
         self._images = {split: read_idx(paths[pair[0]]) for split, pair in FILES.items()}
         self.labels = {split: read_idx(paths[pair[1]]) for split, pair in FILES.items()}
 
@@ -57,7 +57,7 @@ class FashionMnist:
         chosen = self._images[split][indices][..., None]
         if self._size in (None, (28, 28)):
             return chosen
-        return np.stack([fit_array(image, self._size) for image in chosen])
+        return np.stack([fit_array(image, self._size, self._fit) for image in chosen])
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -6,202 +6,292 @@
     PATH/cats/more/2.png    or      PATH/val/cats/7.jpg      (or validation, valid, dev; may be missing)
     PATH/dogs/3.webp                PATH/test/dogs/9.jpg     (or testing; may be missing)
 
-Classes are the folders' names in alphabetical order. Hidden files and files of other kinds than
-images are left alone; folders with images beside those of the splits are refused.
+Classes are the folders' names in alphabetical order. Folders with images beside those of the splits
+are refused. A file PATH/groups.csv (columns file,group) says which images belong together. Other
+files are left alone and counted. A class or a split may be a link to a folder; links further down
+are left alone, and one that leads to a folder above itself is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from studies.data.images import ImageSize, decode, dimensions, parallel
-from studies.data.splits import split_called
+from studies.data.images import is_image
+from studies.data.listing import (
+    Listing,
+    by_pattern,
+    file_names,
+    in_words,
+    numbered,
+    printable,
+    relative,
+)
+from studies.data.options import Reading, group_pattern
+from studies.data.rows import read_rows
+from studies.data.splits import SPLITS, split_called
 from studies.errors import UsageError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+GROUPS_FILE = "groups.csv"
+_FOREIGN = "__MACOSX"  # what macOS packs beside the files themselves
+
+Classes = dict[str, list[str]]  # class -> files
 
 
-class ImageFolder:
-    """The source of the images, all of them RGB.
+def list_folder(name: str, options: Reading) -> Listing:
+    """Lists the images of a folder.
 
     Args:
         name: "folder:PATH".
-        size: (H, W) in pixels; None keeps the images' own size, which all must share.
+        options: `groups` counts here.
 
     Raises:
         UsageError: the path is no readable folder, has no images or less than two classes, a
             class is empty, a split holds classes that are not trained, or it is not clear which
             folders are splits.
     """
+    pattern = group_pattern(options)
+    path = name.removeprefix("folder:")
+    root = Path(path).expanduser().absolute()
+    if not path or not root.is_dir():
+        raise UsageError(
+            f"The image folder {path!r} does not exist or is no folder: give folder:PATH, "
+            f"where PATH holds one folder a class."
+        )
+    scan = _Scan(root)
+    try:
+        where = _splits(scan)
+        found = {split: _classes(scan, folder) for split, folder in where.items()}
+    except OSError as error:
+        raise UsageError(
+            f"The image folder {printable(str(root))} cannot be read ({error.strerror}: "
+            f"{printable(str(error.filename))}): check its permissions."
+        ) from error
+    _check(scan, found, where)
+    classes = list(found["train"])
+    files = {s: [file for c in classes for file in found[s].get(c, [])] for s in found}
+    labels = {
+        split: np.repeat(np.arange(len(classes)), [len(f.get(c, [])) for c in classes])
+        for split, f in found.items()
+    }
+    result = Listing(
+        name=name,
+        root=root,
+        class_names=[printable(c) for c in classes],
+        files=files,
+        names=file_names(files, root),
+        labels=labels,
+        left_out=scan.left_out(found),
+    )
+    if pattern is not None:
+        return result.grouped(by_pattern(pattern, files, root, name), "--groups")
+    if (root / GROUPS_FILE).is_file():
+        return _grouped_by_file(result)
+    return result
 
-    def __init__(self, name: str, size: ImageSize | None = None) -> None:
-        path = name.removeprefix("folder:")
-        self.name = name
-        self.root = Path(path).expanduser().absolute()
-        if not path or not self.root.is_dir():
+
+@dataclass
+class _Entries:
+    """What lies in a folder itself."""
+
+    folders: list[Path] = field(default_factory=list)  # in an order that no file system decides
+    links: list[Path] = field(default_factory=list)  # those of them that are links
+    images: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+class _Scan:
+    """Looks into each folder once, and remembers what it leaves alone there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.seen: dict[Path, _Entries] = {}
+
+    def look(self, folder: Path) -> _Entries:
+        if folder not in self.seen:
+            self.seen[folder] = self._look(folder)
+        return self.seen[folder]
+
+    def images(self, folder: Path) -> list[str]:
+        """The image files in a folder and all folders below it, in alphabetical order."""
+        result: list[str] = []
+        waiting = [folder]
+        while waiting:
+            entries = self.look(waiting.pop())
+            result += entries.images
+            waiting += [f for f in entries.folders if f not in entries.links]
+        return sorted(result)
+
+    def files(self, folder: Path) -> int:
+        """How many files of any kind there are in a folder and all folders below it."""
+        return sum(
+            len(entries.images) + entries.left_out.total()
+            for place, entries in self.seen.items()
+            if place == folder or folder in place.parents
+        )
+
+    def left_out(self, found: dict[str, Classes]) -> Counter[str]:
+        """Kinds of what is in none of the classes, and how many there are of each."""
+        total: Counter[str] = Counter()
+        used = {file for classes in found.values() for files in classes.values() for file in files}
+        for folder, entries in self.seen.items():
+            total += entries.left_out
+            if folder != self.root and not (entries.images or entries.left_out or entries.folders):
+                total["empty folder"] += 1
+            total["image outside the classes' folders"] += len(set(entries.images) - used)
+            # A link that was looked into is a class or a split.
+            total["linked folder"] += sum(link not in self.seen for link in entries.links)
+        return +total
+
+    def _look(self, folder: Path) -> _Entries:
+        result = _Entries()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if _is_folder(entry):
+                    if entry.name.startswith("."):
+                        result.left_out["hidden folder"] += 1
+                    elif entry.name == _FOREIGN:
+                        result.left_out[_FOREIGN] += 1
+                    else:
+                        path = Path(entry.path)
+                        result.folders.append(path)
+                        if entry.is_symlink():
+                            self._refuse_circle(path)
+                            result.links.append(path)
+                elif entry.name.startswith("."):
+                    result.left_out["hidden file"] += 1
+                elif entry.name == GROUPS_FILE and folder == self.root:
+                    continue
+                elif not is_image(entry.name):
+                    ending = os.path.splitext(entry.name)[1].lower()
+                    result.left_out[printable(ending) or "file without an ending"] += 1
+                elif entry.is_symlink() or entry.is_file():  # a link to nowhere is a broken image
+                    result.images.append(entry.path)
+                else:
+                    result.left_out["pipe or device"] += 1
+        return result
+
+    def _refuse_circle(self, link: Path) -> None:
+        target, here = link.resolve(), link.parent.resolve()
+        if target == here or target in here.parents:
             raise UsageError(
-                f"The image folder {path!r} does not exist or is no folder: give folder:PATH, "
-                f"where PATH holds one folder a class."
+                f"The link {printable(relative(str(link), self.root))} in the image folder "
+                f"{printable(str(self.root))} leads to a folder above itself: remove the link."
             )
-        found = self._scan()
-        self.class_names = list(found["train"])
-        self.files = {s: [file for files in c.values() for file in files] for s, c in found.items()}
-        self.labels = {
-            split: np.repeat(
-                [self.class_names.index(c) for c in classes], [len(f) for f in classes.values()]
-            ).astype(np.int64)
-            for split, classes in found.items()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _splits(scan: _Scan) -> dict[str, Path]:
+    """split -> its folder; the root alone where the folders are those of the classes."""
+    given: dict[str, list[Path]] = {}
+    flat, others = [], []
+    for folder in scan.look(scan.root).folders:
+        # A class may be called "train" or "test"; a split is a folder of folders.
+        split = split_called(folder.name)
+        if split is None:
+            others.append(folder)
+        elif scan.look(folder).folders:
+            given.setdefault(split, []).append(folder)
+        else:
+            flat.append(folder)
+    root = printable(str(scan.root))
+    if flat and (given or (len(flat) > 1 and not others)):
+        # Else they would be taken for classes, and a study would learn to tell them apart.
+        raise UsageError(
+            f"The image folder {root} has {_names(flat)} without folders for the classes: "
+            f"put the images into one folder a class in each split, or remove the split."
+        )
+    left = [folder for folder in others if given and scan.images(folder)]
+    if left:
+        splits = _names([folder for folders in given.values() for folder in folders])
+        raise UsageError(
+            f"The image folder {root} has images in {_names(left)} beside what look like "
+            f"splits ({splits}): move {_names(left)} into train or elsewhere or, if all of them "
+            f"are classes, rename {splits}."
+        )
+    for split, folders in given.items():
+        if len(folders) > 1 or "train" not in given:
+            raise UsageError(
+                f"The image folder {root} has {_names(folders)} for the split {split}"
+                f"{', but no train' if 'train' not in given else ''}: name the folders "
+                f"train, val and test, each with one folder a class."
+            )
+    return {split: given[split][0] for split in SPLITS if split in given} or {"train": scan.root}
+
+
+def _classes(scan: _Scan, folder: Path) -> Classes:
+    """The images of each class; a folder with no file at all is none."""
+    found = {f.name: scan.images(f) for f in scan.look(folder).folders}
+    return {name: files for name, files in found.items() if files or scan.files(folder / name)}
+
+
+def _check(scan: _Scan, found: dict[str, Classes], where: dict[str, Path]) -> None:
+    train, root = found["train"], printable(str(scan.root))
+    if not any(train.values()):
+        raise UsageError(
+            f"The image folder {root} has no images in folders{_instead(scan, found)}: put the "
+            f"images (.jpg, .png or whatever else Pillow reads) into one folder a class."
+        )
+    if len(train) < 2:
+        raise UsageError(
+            f"The image folder {root} has only one class ({printable(', '.join(train))}): put the "
+            f"images into one folder a class, at least two."
+        )
+    if empty := [Path(name) for name, files in train.items() if not files]:
+        raise UsageError(
+            f"The image folder {root} has no images in {_names(empty)}{_instead(scan, found)}: add "
+            f"some (.jpg, .png or whatever else Pillow reads) or remove what has none."
+        )
+    for split, classes in found.items():
+        for name in classes:
+            if name not in train:
+                raise UsageError(
+                    f"The class {name!r} of {printable(str(where[split]))} is not among those in "
+                    f"train that have images: add it there or remove it."
+                )
+
+
+def _instead(scan: _Scan, found: dict[str, Classes]) -> str:
+    """What there is where images are missed."""
+    left_out = scan.left_out(found)
+    return f" (but {in_words(left_out)})" if left_out else ""
+
+
+def _grouped_by_file(listing: Listing) -> Listing:
+    """Groups as groups.csv has them; images that it does not name are on their own."""
+    path = listing.root / GROUPS_FILE
+    named = {os.path.normpath(file): group for file, group in read_rows(path, ("file", "group"))}
+    known = {relative(file, listing.root) for files in listing.files.values() for file in files}
+    if not known & named.keys():
+        raise UsageError(
+            f"The file {printable(str(path))} names none of the images: its column file must hold "
+            f"paths from the folder, such as {printable(min(known))!r}."
+        )
+    groups = numbered(
+        {
+            split: [named.get(relative(file, listing.root)) for file in files]
+            for split, files in listing.files.items()
         }
-        self._size = size
-        self._given = size is not None
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        if self._size is None:
-            first = self.files["train"][0]
-            self._size = dimensions(first, str(first))
-        return (*self._size, 3)
-
-    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
-        files = self.files[split]
-        size = self.image_shape[:2]
-
-        def read(index: int) -> np.ndarray:
-            image = decode(files[index], str(files[index]), size if self._given else None)
-            if image.shape[:2] != size:
-                raise UsageError(
-                    f"The images of {self.name} differ in size ({_pixels(files[index], image)}, "
-                    f"{size[1]}x{size[0]} elsewhere): give an image size (--image-size 32)."
-                )
-            return image
-
-        return parallel(read, [int(index) for index in indices])
-
-    def state(self) -> str:
-        """Hash of all files' names, sizes and times: another one means that something changed."""
-        digest = hashlib.sha256(str(self.root).encode())
-        for split, files in self.files.items():
-            for file in files:
-                status = _status(file)
-                line = (
-                    f"{split}|{file.relative_to(self.root)}|{status.st_size}|{status.st_mtime_ns}"
-                )
-                digest.update(line.encode(errors="surrogateescape") + b"\n")
-        return digest.hexdigest()
-
-    def _scan(self) -> dict[str, dict[str, list[Path]]]:
-        """split -> class -> files."""
-        try:
-            where = self._splits() or {"train": self.root}
-            found = {s: {c.name: _files(c) for c in _folders(f)} for s, f in where.items()}
-        except OSError as error:
-            raise UsageError(
-                f"The image folder {self.root} cannot be read ({error.strerror}: "
-                f"{error.filename}): check its permissions."
-            ) from error
-        self._check(found, where)
-        return found
-
-    def _splits(self) -> dict[str, Path]:
-        """split -> its folder; nothing where the folders are those of the classes."""
-        given: dict[str, list[Path]] = {}
-        flat, others = [], []
-        for folder in _folders(self.root):
-            # A class may be called "train" or "test"; a split is a folder of folders.
-            split = split_called(folder.name)
-            if split is None:
-                others.append(folder)
-            elif _folders(folder):
-                given.setdefault(split, []).append(folder)
-            else:
-                flat.append(folder)
-        if flat and (given or (len(flat) > 1 and not others)):
-            # Else they would be taken for classes, and a study would learn to tell them apart.
-            raise UsageError(
-                f"The image folder {self.root} has {_names(flat)} without folders for the classes: "
-                f"put the images into one folder a class in each split, or remove the split."
-            )
-        left = [folder for folder in others if given and _files(folder)]
-        if left:
-            splits = _names([folder for folders in given.values() for folder in folders])
-            raise UsageError(
-                f"The image folder {self.root} has images in {_names(left)} beside what look like "
-                f"splits ({splits}): move {_names(left)} into train or elsewhere or, if all of them "
-                f"are classes, rename {splits}."
-            )
-        for split, folders in given.items():
-            if len(folders) > 1 or "train" not in given:
-                raise UsageError(
-                    f"The image folder {self.root} has {_names(folders)} for the split {split}"
-                    f"{', but no train' if 'train' not in given else ''}: name the folders "
-                    f"train, val and test, each with one folder a class."
-                )
-        return {split: folders[0] for split, folders in given.items()}
-
-    def _check(self, found: dict[str, dict[str, list[Path]]], where: dict[str, Path]) -> None:
-        train = found["train"]
-        kinds = " ".join(SUFFIXES)
-        if not any(train.values()):
-            raise UsageError(
-                f"The image folder {self.root} has no images in folders: put the images "
-                f"({kinds}) into one folder a class."
-            )
-        if len(train) < 2:
-            raise UsageError(
-                f"The image folder {self.root} has only one class ({', '.join(train)}): put the "
-                f"images into one folder a class, at least two."
-            )
-        for split, classes in found.items():
-            for name, files in classes.items():
-                if not files and split == "train":
-                    raise UsageError(
-                        f"The class {name!r} of the image folder {self.root} has no images: add "
-                        f"some ({kinds}) or remove its folder."
-                    )
-                if name not in train:
-                    raise UsageError(
-                        f"The class {name!r} of {where[split]} is not among those in train: "
-                        f"add it there or remove it."
-                    )
+    )
+    missing = sorted(f for f in named if not os.path.lexists(listing.root / f))
+    notes = (
+        [f"{len(missing):,} of its files are not there, such as {printable(missing[0])}"]
+        if missing
+        else []
+    )
+    return listing.grouped(groups, GROUPS_FILE, *(f"{GROUPS_FILE}: {note}" for note in notes))
 
 
 def _names(folders: list[Path]) -> str:
-    names = [folder.name for folder in folders]
+    names = [printable(folder.name) for folder in folders]
     return " and ".join(names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"])
-
-
-def _folders(path: Path) -> list[Path]:
-    """The folders in a folder, but hidden ones, in an order that no file system decides."""
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(path: Path) -> list[Path]:
-    """The image files in a folder and all folders below it, in alphabetical order."""
-    result = []
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for folder, folders, names in os.walk(path, onerror=refuse, followlinks=False):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        result += [
-            Path(folder, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")
-        ]
-    return sorted(result)
-
-
-def _status(file: Path) -> os.stat_result:
-    try:
-        return file.stat()
-    except OSError as error:  # a link that leads nowhere
-        raise UsageError(
-            f"The image {file} cannot be read ({error.strerror}): repair or remove it."
-        ) from error
-
-
-def _pixels(file: Path, image: np.ndarray) -> str:
-    return f"{file} has {image.shape[1]}x{image.shape[0]} pixels"

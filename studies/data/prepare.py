@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from studies.data.dataset import SPLITS, Dataset, DatasetInfo, Split
-from studies.data.splits import plan_splits
-from studies.data.subsets import nested_order
+from studies.data.dataset import NAMES_FILE, Dataset, DatasetInfo, Split
+from studies.data.splits import SPLITS, check_splits
 
 _AT_ONCE = 64 * 2**20  # bytes of images held before they go to the file
 
 
 class Source(Protocol):
-    """Where images come from: labels known at once, pixels asked for in parts."""
+    """Where images come from: labels known at once, pixels asked for in parts.
+
+    A source may also have `groups` (split -> (N,) integers, equal for images that belong together, over
+    all splits; below 0: on its own) and `names` (split -> what people call each image).
+    """
 
     name: str
     class_names: list[str]
@@ -34,7 +40,7 @@ class Source(Protocol):
 
 
 def write(folder: Path, source: Source) -> dict[str, Any]:
-    """Writes all splits of a source, and the subsets' order, into a folder.
+    """Writes all splits that a source has into a folder.
 
     Args:
         folder: empty.
@@ -42,54 +48,115 @@ def write(folder: Path, source: Source) -> dict[str, Any]:
 
     Returns:
         the description, as of `DatasetInfo.to_dict`.
+
+    Raises:
+        UsageError: a split is empty, or there are too few images to cut the missing ones from.
     """
+    check_splits(source.name, source.labels)
+    offered = [split for split in SPLITS if split in source.labels]
     digest = hashlib.sha256()
     digest.update(json.dumps([list(source.class_names), list(source.image_shape)]).encode())
-    counts = {}
-    plan = plan_splits(source.name, source.labels)
-    for split in SPLITS:
-        origin, indices = plan[split]
-        labels = np.asarray(source.labels[origin][indices], np.int64)
-        _write_images(folder / f"{split}_images.npy", source, origin, indices, digest)
-        np.save(folder / f"{split}_labels.npy", labels)
-        digest.update(labels.tobytes())
-        counts[split] = np.bincount(labels, minlength=len(source.class_names)).tolist()
-        if split == "train":
-            order = nested_order(labels)
-    if (own := getattr(source, "order", None)) is not None:
-        order = own()
-    np.save(folder / "order.npy", order)
-    digest.update(order.tobytes())
-    own_fingerprint = getattr(source, "fingerprint", None)
-    fingerprint = own_fingerprint() if own_fingerprint else digest.hexdigest()
-    return {
-        "name": source.name,
-        "fingerprint": fingerprint,
-        "image_shape": list(source.image_shape),
-        "class_names": list(source.class_names),
-        "class_counts": counts,
-    }
+    labels: dict[str, np.ndarray] = {}
+    pixels = []
+    for split in offered:
+        labels[split] = np.asarray(source.labels[split], np.int64)
+        pixels.append(_write_images(folder / f"{split}_images.npy", source, split, digest))
+        np.save(folder / f"{split}_labels.npy", labels[split])
+        digest.update(split.encode() + labels[split].tobytes())
+    given = getattr(source, "groups", None)
+    groups = join_groups(
+        np.concatenate(pixels), np.concatenate([given[s] for s in offered]) if given else None
+    )
+    digest.update(groups.tobytes())
+    starts = np.cumsum([0, *(len(labels[split]) for split in offered)])
+    for split, start in zip(offered, starts):
+        np.save(folder / f"{split}_groups.npy", groups[start : start + len(labels[split])])
+    names: Mapping[str, Sequence[str]] | None = getattr(source, "names", None)
+    if names:
+        called = [name for split in offered for name in names[split]]
+        (folder / NAMES_FILE).write_text(json.dumps(called), encoding="utf-8")
+    info = DatasetInfo(
+        name=source.name,
+        fingerprint=digest.hexdigest(),
+        image_shape=source.image_shape,
+        class_names=tuple(source.class_names),
+        class_counts={},
+        official={split: len(labels[split]) for split in offered},
+    )
+    return {**info.to_dict(), "class_counts": _class_counts(read(folder, info))}
 
 
-def _write_images(
-    path: Path, source: Source, origin: str, indices: np.ndarray, digest: Any
-) -> None:
-    shape = (len(indices), *source.image_shape)
+def join_groups(pixels: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
+    """Numbers the groups of images that belong together: those given, and identical pixels.
+
+    Args:
+        pixels: (N, ...) equal rows for identical images.
+        given: (N,) integers, equal for images that belong together; below 0: on its own.
+
+    Returns:
+        (N,) int64, numbered in the order of their first image.
+    """
+    count = len(pixels)
+    first = np.unique(pixels, axis=0, return_inverse=True)[1].ravel()
+    same = [_chain(first)]
+    if given is not None:
+        given = np.asarray(given)
+        together = np.flatnonzero(given >= 0)
+        same.append(together[_chain(given[together])])
+    pairs = np.concatenate(same)  # (P, 2): images of one group
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
+    component = connected_components(graph, directed=False)[1]
+    _, start, number = np.unique(component, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(start))[number].astype(np.int64)
+
+
+def _chain(values: np.ndarray) -> np.ndarray:
+    """Pairs of neighbouring places with the same value, in the order of the values: (P, 2)."""
+    order = np.argsort(values, kind="stable")
+    equal = values[order][1:] == values[order][:-1]
+    return np.stack([order[:-1][equal], order[1:][equal]], axis=1)
+
+
+def _write_images(path: Path, source: Source, split: str, digest: Any) -> np.ndarray:
+    """Writes a split's images; gives a digest of each one's pixels, (N, 2) uint64."""
+    count = len(source.labels[split])
+    digests = np.empty((count, 2), np.uint64)
     with open(path, "wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *source.image_shape)}
         np.lib.format.write_array_header_1_0(file, header)
         step = max(1, _AT_ONCE // int(np.prod(source.image_shape)))
-        for start in range(0, len(indices), step):
-            part = np.ascontiguousarray(source.images(origin, indices[start : start + step]))
+        for start in range(0, count, step):
+            indices = np.arange(start, min(start + step, count))
+            part = np.ascontiguousarray(source.images(split, indices))
             file.write(part.data)
             digest.update(part.data)
+            for place, image in zip(indices, part):
+                short = hashlib.blake2b(image.data, digest_size=16).digest()
+                digests[place] = np.frombuffer(short, np.uint64)
+    return digests
+
+
+def _class_counts(data: Dataset) -> dict[str, list[int]]:
+    """Images of every class in each split, as seed 0 has them."""
+    replicate = data.replicate(0)
+    labels = {
+        "train": replicate.train.labels[replicate.order],
+        "validation": replicate.validation.labels,
+        "test": replicate.test.labels,
+    }
+    classes = data.info.num_classes
+    return {split: np.bincount(labels[split], minlength=classes).tolist() for split in SPLITS}
 
 
 def read(folder: Path, info: DatasetInfo) -> Dataset:
     """Opens a written folder; the images are mapped, not read, so processes share one copy."""
-    splits = {}
-    for split in SPLITS:
+    pools = {}
+    start = 0
+    for split in (s for s in SPLITS if s in info.official):
         images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
         labels = np.load(folder / f"{split}_labels.npy")
-        splits[split] = Split(images.view(np.ndarray), labels)
-    return Dataset(info=info, order=np.load(folder / "order.npy"), **splits)
+        ids = np.arange(start, start + len(labels))
+        groups = np.load(folder / f"{split}_groups.npy")
+        pools[split] = Split(images.view(np.ndarray), labels, ids, groups)
+        start += len(labels)
+    return Dataset(info, pools, folder)

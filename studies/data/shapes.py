@@ -86,17 +86,6 @@ class Shapes:
         drawn = np.concatenate([draw(split, int(block), self.size)[0] for block in blocks])
         return drawn[np.searchsorted(blocks, indices // BLOCK) * BLOCK + indices % BLOCK]
 
-    def order(self) -> np.ndarray:
-        return np.arange(len(self.labels["train"]))
-
-    def fingerprint(self) -> str:
-        """Hash of each split's first block: how many blocks follow changes none of the images."""
-        digest = hashlib.sha256()
-        for split in _SPLITS:
-            for array in draw(split, 0, self.size):
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
 
 def version() -> str:
     """Hash of the code that draws: with other code, the cache is drawn again."""

@@ -1,7 +1,8 @@
-"""Which images train, validate and test: the source's own splits where it has them, else cut here.
+"""Which images train, validate and test: the source's own splits where it has them, else cut by seed.
 
-What a source offers under a split's name is honoured. What it lacks is cut out of its training
-images, stratified, by a fixed seed:
+What a source offers under a split's name is honoured, whatever the seed. What it lacks is cut out of its
+training images, stratified and with groups kept whole, anew for every seed: which images happen to be
+tested on is chance like the initial weights, and belongs into the same interval.
 
 - neither validation nor test: test 20 %, validation 10 % of all images;
 - validation only: 10 % of the training images, at most 10,000;
@@ -10,12 +11,14 @@ images, stratified, by a fixed seed:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from studies.data.dataset import SPLITS
-from studies.data.subsets import SPLIT_SEED, stratified_cut
+from studies.data.subsets import Entropy, stratified_cut
 from studies.errors import UsageError
 
+SPLITS = ("train", "validation", "test")
 NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -29,13 +32,30 @@ def split_called(name: str) -> str | None:
     return next((split for split, names in NAMES.items() if name.lower() in names), None)
 
 
-def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str, np.ndarray]]:
+def check_splits(name: str, labels: Mapping[str, np.ndarray]) -> None:
+    """Raises UsageError where a split that a source offers has no images."""
+    for split in SPLITS:
+        if split in labels and len(labels[split]) == 0:
+            raise UsageError(
+                f"The data set {name} has a {split} split without images: add some, remove the "
+                f"split's folder, or choose another data set."
+            )
+
+
+def plan_splits(
+    name: str,
+    labels: Mapping[str, np.ndarray],
+    entropy: Entropy,
+    groups: np.ndarray | None = None,
+) -> dict[str, tuple[str, np.ndarray]]:
     """Decides for each split where its images come from.
 
     Args:
         name: the data set's name, for messages.
         labels: (N,) integers for every split that the source has ("train", and perhaps
             "validation" and "test").
+        entropy: integers >= 0 that decide what is cut: those of the data and of the seed.
+        groups: (N_train,) integers, equal for training images that belong together.
 
     Returns:
         for each of "train", "validation", "test": the source's split and the indices into it,
@@ -44,12 +64,7 @@ def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str
     Raises:
         UsageError: a split has no images, or there are too few to cut the missing splits from.
     """
-    for split in SPLITS:
-        if split in labels and len(labels[split]) == 0:
-            raise UsageError(
-                f"The data set {name} has a {split} split without images: add some, remove the "
-                f"split's folder, or choose another data set."
-            )
+    check_splits(name, labels)
     plan = {split: (split, np.arange(len(labels[split]))) for split in SPLITS if split in labels}
     whole = len(labels["train"])
     limit = AT_MOST if "validation" in labels or "test" in labels else whole
@@ -57,14 +72,19 @@ def plan_splits(name: str, labels: dict[str, np.ndarray]) -> dict[str, tuple[str
     for number, (split, part) in enumerate((("test", TEST_PART), ("validation", VALIDATION_PART))):
         if split in labels:
             continue
-        remaining = plan["train"][1]
+        left = plan["train"][1]
         count = min(max(round(part * whole), 1), limit)
-        rest, cut = stratified_cut(labels["train"][remaining], count, SPLIT_SEED + number)
+        rest, cut = stratified_cut(
+            labels["train"][left],
+            count,
+            [*entropy, number],
+            None if groups is None else groups[left],
+        )
         if len(cut) == 0:
             raise UsageError(
                 f"The data set {name} has too few images ({whole} for training) to cut a {split} "
-                f"split from them: give every class at least 3 images."
+                f"split from them: give every class at least 3 images that do not belong together."
             )
-        plan["train"] = ("train", remaining[rest])
-        plan[split] = ("train", remaining[cut])
+        plan["train"] = ("train", left[rest])
+        plan[split] = ("train", left[cut])
     return plan

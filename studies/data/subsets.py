@@ -1,13 +1,19 @@
-"""Stratified choices: nested subsets of the training data, and the cutting of missing splits."""
+"""Stratified choices: nested subsets of the training data, and the cutting of missing splits.
+
+Both are drawn by `numpy.random.default_rng` from a few integers (`entropy`), so that the same data and
+the same seed give the same choice on any machine.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-SPLIT_SEED = 20210503  # fixed, so that everybody's splits and subsets are the same
+Entropy = Sequence[int]
 
 
-def nested_order(labels: np.ndarray, seed: int = SPLIT_SEED) -> np.ndarray:
+def nested_order(labels: np.ndarray, entropy: Entropy) -> np.ndarray:
     """Orders images so that every first part of them is a stratified subset.
 
     Each class is shuffled, and its image at position p gets the rank (p + random) / class size;
@@ -17,7 +23,7 @@ def nested_order(labels: np.ndarray, seed: int = SPLIT_SEED) -> np.ndarray:
 
     Args:
         labels: (N,) integers.
-        seed: of the shuffle.
+        entropy: integers >= 0 that decide the shuffle.
 
     Returns:
         (N,) int64, a permutation; the subset of size n is its first n entries.
@@ -26,28 +32,70 @@ def nested_order(labels: np.ndarray, seed: int = SPLIT_SEED) -> np.ndarray:
     rank = np.empty(len(labels), np.float64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        rng = np.random.default_rng([seed, int(label)])  # a class does not depend on the others
+        rng = np.random.default_rng([*entropy, int(label)])  # a class does not depend on the others
         position = rng.permutation(len(members))
         rank[members] = (position + rng.random(len(members))) / len(members)
         rank[members[position == 0]] -= 1.0
     return np.argsort(rank, kind="stable").astype(np.int64)
 
 
-def stratified_cut(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_cut(
+    labels: np.ndarray, count: int, entropy: Entropy, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Cuts about ``count`` images out, every class in proportion, leaving each class at least one.
+
+    Groups are cut out whole or not at all. A group counts for the class that most of its images
+    have; a class gets as many groups as come nearest to its share of the images.
 
     Args:
         labels: (N,) integers.
-        count: images to cut out; fewer are cut where classes of one image do not allow more.
-        seed: of the choice.
+        count: images to cut out; fewer are cut where classes of one group do not allow more.
+        entropy: integers >= 0 that decide the choice.
+        groups: (N,) integers, equal for images that belong together; None: each on its own.
 
     Returns:
         (rest, cut): sorted int64 indices, together all of range(N).
     """
     labels = np.asarray(labels)
-    classes, sizes = np.unique(labels, return_counts=True)
-    share = sizes * min(count / max(len(labels), 1), 1.0)
-    quota = np.minimum(np.floor(share).astype(int), sizes - 1)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    _, group = np.unique(groups, return_inverse=True)  # (N,) in 0..G-1
+    weight = np.bincount(group)  # (G,) images
+    home = _home(labels, group, len(weight))  # (G,) class
+    quota = _quotas(np.bincount(home, weights=weight).astype(int), count)
+    chosen = np.zeros(len(weight), bool)
+    for label, wanted in enumerate(quota):
+        members = np.flatnonzero(home == label)
+        if not wanted or len(members) < 2:
+            continue
+        rng = np.random.default_rng([*entropy, label])
+        members = rng.permutation(members)[: len(members) - 1]  # one group stays
+        total = np.cumsum(weight[members])
+        # As many groups as come nearest; of two equally near numbers the smaller.
+        miss = np.abs(np.concatenate([[0], total]) - wanted)
+        chosen[members[: int(np.argmin(miss))]] = True
+    cut = chosen[group]
+    return np.flatnonzero(~cut), np.flatnonzero(cut)
+
+
+def _home(labels: np.ndarray, group: np.ndarray, number: int) -> np.ndarray:
+    """The class that most images of each group have (the lowest of several): (G,)."""
+    classes = int(labels.max(initial=0)) + 1
+    pairs, images = np.unique(group * classes + labels, return_counts=True)
+    home = np.zeros(number, np.int64)
+    most = np.zeros(number, np.int64)
+    of, label = np.divmod(pairs, classes)
+    for size in np.unique(images)[::-1]:  # from large to small: the first to come stays
+        here = (images == size) & (most[of] == 0)
+        first = np.unique(of[here], return_index=True)[1]
+        rows = np.flatnonzero(here)[first]
+        home[of[rows]], most[of[rows]] = label[rows], size
+    return home
+
+
+def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
+    """How many images of each class to cut out: in proportion, leaving at least one."""
+    share = sizes * min(count / max(sizes.sum(), 1), 1.0)
+    quota = np.minimum(np.floor(share).astype(int), np.maximum(sizes - 1, 0))
     # The largest remainders get what rounding down has left over; ties go to the lower label.
     by_remainder = np.argsort(-(share - np.floor(share)), kind="stable")
     while (missing := count - quota.sum()) > 0:
@@ -55,9 +103,4 @@ def stratified_cut(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarra
         if not able:
             break
         quota[able] += 1
-    chosen = np.zeros(len(labels), bool)
-    for label, number in zip(classes, quota, strict=True):
-        members = np.flatnonzero(labels == label)
-        rng = np.random.default_rng([seed, int(label)])
-        chosen[rng.permutation(members)[:number]] = True
-    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+    return quota

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import json
 import os
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import numpy as np
-
-from studies.data.images import ImageSize, decode, parallel
-from studies.data.prepare import write
-from studies.data.splits import NAMES
+from studies.data.building import build
+from studies.data.tfds_source import TfdsSource
 from studies.errors import UsageError
+
+USUAL = "~/tensorflow_datasets"  # where TensorFlow Datasets keeps its data unless told otherwise
+
+Say = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
-    """Carries out the order in the first argument and prints one JSON object as the answer."""
+    """Carries out the order in the first argument; prints JSON objects, the answer last."""
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed must not get into the answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     order = json.loads(sys.argv[1])
+
+    def say(what: dict[str, Any]) -> None:
+        print(json.dumps(what), file=answer_to, flush=True)
+
     try:
-        answer = _write(order) if order["do"] == "write" else _download(order)
+        say(_write(order, say) if order["do"] == "write" else _download(order))
     except UsageError as error:
-        answer = {"error": str(error)}
-    json.dump(answer, answer_to)
-    answer_to.flush()
+        say({"error": str(error)})
+    except Exception as error:  # in the code of a builder, say
+        say({"error": f"The data set {order['name']} could not be prepared ({_told(error)})."})
     os._exit(0)  # TensorFlow's threads need not be waited for
 
 
@@ -46,7 +55,8 @@ def _builder(order: dict[str, Any]) -> Any:
 
     name, data_dir = order["name"], order["cache"]
     try:
-        return tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        found = _prepared_elsewhere(tfds, name)
+        return found or tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
         base, _, config = name.partition("/")
         known = tfds.list_builders(with_community_datasets=False)
@@ -64,18 +74,48 @@ def _builder(order: dict[str, Any]) -> Any:
         ) from error
 
 
-def _failed(name: str, error: Exception) -> UsageError:
+def _prepared_elsewhere(tfds: Any, name: str) -> Any:
+    """The builder of data that the user's own folders hold, in whatever format; else None."""
+    for place in (os.environ.get("TFDS_DATA_DIR"), USUAL):
+        folder = Path(place).expanduser() if place else None
+        if folder is None or not folder.is_dir():
+            continue
+        with contextlib.suppress(Exception):  # of many types, where the folder does not hold it
+            builder = tfds.builder(name, data_dir=folder)
+            if builder.is_prepared():
+                return builder
+        with contextlib.suppress(Exception):  # a version that the code of today does not make
+            base, arguments = tfds.core.naming.parse_builder_name_kwargs(name, data_dir=folder)
+            return tfds.core.read_only_builder.builder_from_files(str(base), **arguments)
+    return None
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever its code does
+            raise UsageError(
+                f"The module {module!r} of --import cannot be loaded ({_told(error)}): mend it, or "
+                f"leave it out."
+            ) from error
+
+
+def _told(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:300]}"
+
+
+def _failed(name: str, error: Exception) -> UsageError:
     return UsageError(
-        f"The data set {name} could not be downloaded and prepared ({type(error).__name__}: "
-        f"{lines[0][:300]}): check the network and the free space and try again, or choose shapes "
-        f"or folder:PATH."
+        f"The data set {name} could not be downloaded and prepared ({_told(error)}): check the "
+        f"network and the free space and try again, or choose shapes or folder:PATH."
     )
 
 
 def _check_network(order: dict[str, Any], builder: Any) -> None:
     """Refuses at once, without a network, what would else be tried again for minutes."""
-    hosts = {urlsplit(url).hostname for url in builder.url_infos} - {None}
+    hosts = {urlsplit(url).hostname for url in builder.url_infos or ()} - {None}
     downloads = Path(order["cache"], "downloads", builder.name)
     if not hosts or getproxies() or any(downloads.glob("*.INFO")):
         return  # nothing to look up here, or already there
@@ -88,7 +128,7 @@ def _check_network(order: dict[str, Any], builder: Any) -> None:
 def _download(order: dict[str, Any]) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
-    builder = _builder(order)
+    builder = tfds.builder(order["name"], data_dir=order["cache"])
     manager = tfds.download.DownloadManager(
         download_dir=Path(order["cache"]) / "downloads",
         url_infos=builder.url_infos,
@@ -105,12 +145,13 @@ def _download(order: dict[str, Any]) -> dict[str, Any]:
     return {"paths": {file: str(path) for file, path in paths.items()}}
 
 
-def _write(order: dict[str, Any]) -> dict[str, Any]:
+def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
+    _import(order["imports"])
     builder = _builder(order)
     size = tuple(order["size"]) if order["size"] else None
-    image, label = _features(tfds, builder)
+    source = TfdsSource(builder, size, order["fit"])
     if not builder.is_prepared():
         _check_network(order, builder)
     try:
@@ -119,82 +160,14 @@ def _write(order: dict[str, Any]) -> dict[str, Any]:
         )
     except Exception as error:
         raise _failed(order["name"], error) from error
-    return {"info": write(Path(order["folder"]), TfdsSource(builder, image, label, size))}
 
+    @contextmanager
+    def told(what: str, total: int) -> Iterator[Callable[[int], None]]:
+        say({"what": what, "total": total})
+        yield lambda number: say({"done": number})
 
-def _features(tfds: Any, builder: Any) -> tuple[str, str]:
-    """The names of the image and of the label, those for supervised learning before others."""
-    features = builder.info.features
-    names = [*(builder.info.supervised_keys or ()), "image", "label", *features]
-    names = [name for name in names if isinstance(name, str) and name in features]
-    images = [name for name in names if isinstance(features[name], tfds.features.Image)]
-    labels = [name for name in names if isinstance(features[name], tfds.features.ClassLabel)]
-    if not images or not labels:
-        raise UsageError(
-            f"The data set {builder.name} has no {'image' if not images else 'class label'}: choose "
-            f"one for image classification (see tensorflow.org/datasets/catalog)."
-        )
-    return images[0], labels[0]
-
-
-class TfdsSource:
-    """The images of a prepared builder, read record by record from its array_record files.
-
-    Images are decoded as those of a folder are (`images.decode`), not by TensorFlow.
-    """
-
-    def __init__(self, builder: Any, image: str, label: str, size: ImageSize | None) -> None:
-        import tensorflow_datasets as tfds
-
-        features = builder.info.features
-        self.name = builder.info.full_name.rsplit("/", 1)[0]  # without the version
-        self.class_names = [str(name) for name in features[label].names]
-        height, width, channels = features[image].shape
-        if size is None and (height is None or width is None):
-            raise UsageError(
-                f"The images of {self.name} differ in size: give an image size (--image-size 32)."
-            )
-        self._size = size
-        self._channels = 1 if channels == 1 else 3
-        self.image_shape = (*(size or (height, width)), self._channels)
-        self._image = image
-        self._sources: dict[str, Any] = {}
-        self.labels: dict[str, np.ndarray] = {}
-        for split, origin in _origins(self.name, list(builder.info.splits)).items():
-            source = builder.as_data_source(
-                split=origin, decoders={image: tfds.decode.SkipDecoding()}
-            )
-            labels = np.array([source[i][label] for i in range(len(source))], np.int64)
-            if split != "train" and labels.size and labels.min() < 0:
-                continue  # published without labels, as ImageNet's test images are
-            self._sources[split], self.labels[split] = source, labels
-
-    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
-        source = self._sources[split]
-
-        def read(index: int) -> np.ndarray:
-            name = f"{index} of the split {split} of {self.name}"
-            return decode(source[index][self._image], name, self._size, self._channels)
-
-        return parallel(read, [int(index) for index in indices])
-
-
-def _origins(name: str, offered: list[str]) -> dict[str, str]:
-    """Which of the offered splits train, validate and test."""
-    written = {n.lower(): n for n in offered}
-    found = {
-        split: next(written[n] for n in names if n in written)
-        for split, names in NAMES.items()
-        if any(n in written for n in names)
-    }
-    if "train" not in found:
-        if len(offered) != 1:
-            raise UsageError(
-                f"The data set {name} has no split for training (it has {', '.join(offered)}): "
-                f"choose another one."
-            )
-        found = {"train": offered[0]}
-    return found
+    source.open()
+    return {"info": build(Path(order["folder"]), source, told)}
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.store import new_record
-from studies.study import Trial
+from studies.records.store import new_record
+from studies.study.study import Trial
 
 Event = dict[str, Any]
 OnEvent = Callable[[Trial, Event], None]
@@ -52,5 +52,10 @@ def failed_record(trial: Trial, reason: str) -> dict[str, Any]:
 
 def log_name(trial: Trial) -> str:
     """File name of a trial's log: readable, and its own for every trial."""
-    model = "".join(char if char.isalnum() or char in "-_+." else "_" for char in trial.model.name)
+    model = file_stem(trial.model.name)
     return f"{model}-{trial.size}-s{trial.seed}-{trial.backend}-{trial.trial_id[:8]}.log"
+
+
+def file_stem(name: str) -> str:
+    """A model's name with nothing in it that a file's name may not have."""
+    return "".join(char if char.isalnum() or char in "-_+." else "_" for char in name)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from studies.study import Trial
-from studies.trial_process import child_environment
+from studies.machine.processes import child_environment
+from studies.study.study import Trial
 
 
 def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:

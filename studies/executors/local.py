@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from studies.environment import bind, cores
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.environment import environment, threads_and_cores
-from studies.study import Trial
+from studies.machine.threads import bind, cores
+from studies.study.study import Trial
 
-TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.trial")
+TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
 GRACE_SECONDS = 5.0  # between closing a trial's life line and killing it
 
 
@@ -35,7 +35,7 @@ class LocalExecutor:
     Args:
         workers: trials at a time.
         threads: computing threads of each; by default the cores are shared out evenly.
-        command: what runs one trial, by default `python -m studies.trial`.
+        command: what runs one trial, by default `python -m studies.training.trial`.
 
     Raises:
         UsageError: a number is below 1, or more threads than cores are asked for.

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from studies.plots.style import new_axes, new_figure, styles, tidy
+from studies.plots.style import new_axes, new_panels, styles, themed
 
 
+@themed
 def attention_maps(images: np.ndarray, maps: np.ndarray, title: str = "") -> list[Axes]:
     """Draws each image beside itself darkened where the output does not look (figure 6).
 
@@ -34,26 +36,23 @@ def attention_maps(images: np.ndarray, maps: np.ndarray, title: str = "") -> lis
     height, width = images.shape[1:3]
     side = 1.9
     tall = side * height / width
-    figure = new_figure(2 * pairs * side, rows * (tall + 0.08) + 0.3 + (0.3 if title else 0))
-    grid = figure.subplots(rows, 2 * pairs, squeeze=False)
-    drawn = []
-    for index, ax in enumerate(grid.ravel()):
+    above = 0.3 + (0.3 if title else 0)
+    axes = new_panels(2 * number, 2 * pairs, width=side, height=tall + 0.08 + above / rows)
+    for index, ax in enumerate(axes):
         ax.set_axis_off()
         place, is_map = divmod(index, 2)
-        if place >= number:
-            continue
         picture = np.clip((np.asarray(images[place], "float64") + 1) / 2, 0, 1)
         if is_map:
             picture = picture * np.asarray(maps[place])[..., None]
         _show(ax, picture)
         if place < pairs:
-            ax.set_title("attention" if is_map else "input", fontsize=11)
-        drawn.append(ax)
+            ax.set_title("attention" if is_map else "input")
     if title:
-        figure.suptitle(title, fontsize=12)
-    return drawn
+        axes[0].figure.suptitle(title)
+    return axes
 
 
+@themed
 def patch_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
     """Draws principal components of the patch embedding as tiles (figure 7, left).
 
@@ -82,10 +81,11 @@ def patch_filters(filters: np.ndarray, ax: Axes | None = None) -> Axes:
         frame.set_linewidth(0.7)
         ax.add_patch(frame)
     ax.set_axis_off()
-    ax.set_title(f"patch embedding: first {len(tiles)} principal components", fontsize=11)
+    ax.set_title(f"patch embedding: first {len(tiles)} principal components")
     return ax
 
 
+@themed
 def position_similarity(
     similarity: np.ndarray, title: str = "position embedding similarity", ax: Axes | None = None
 ) -> Axes:
@@ -99,23 +99,24 @@ def position_similarity(
     similarity = np.asarray(similarity, "float64")
     rows, columns = similarity.shape[:2]
     ax = new_axes(5.6, 5.2 * min(max(rows / columns, 0.5), 2)) if ax is None else ax
-    mosaic = _mosaic(similarity[..., None], np.nan)[..., 0]
-    image = ax.imshow(mosaic, cmap="viridis", vmin=-1, vmax=1, interpolation="nearest")
+    seaborn.heatmap(
+        _mosaic(similarity[..., None], np.nan)[..., 0], vmin=-1, vmax=1, cmap="viridis", square=True,
+        xticklabels=False, yticklabels=False, rasterized=True, ax=ax,
+        cbar_kws={"label": "cosine similarity", "fraction": 0.046, "pad": 0.03},
+    )  # fmt: skip
     # A tile and its gap, in cells of the mosaic.
-    for axis, number, size in ((ax.yaxis, rows, rows), (ax.xaxis, columns, columns)):
-        step = math.ceil(number / 14)
-        shown = np.arange(0, number, step)
-        axis.set_ticks(shown * (size + 1) + (size - 1) / 2, [str(i + 1) for i in shown])
-    ax.tick_params(length=0, labelsize=9)
-    ax.spines[:].set_visible(False)
-    ax.set_xlabel("input patch column", fontsize=11)
-    ax.set_ylabel("input patch row", fontsize=11)
-    ax.set_title(title, fontsize=11)
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
-    bar.set_label("cosine similarity", fontsize=10)
+    for axis, number in ((ax.yaxis, rows), (ax.xaxis, columns)):
+        shown = np.arange(0, number, math.ceil(number / 14))
+        axis.set_ticks(shown * (number + 1) + number / 2, [str(i + 1) for i in shown])
+    ax.grid(False)
+    ax.tick_params(length=0, labelsize=9, rotation=0)
+    ax.set_xlabel("input patch column")
+    ax.set_ylabel("input patch row")
+    ax.set_title(title)
     return ax
 
 
+@themed
 def attention_distance(
     distance: np.ndarray, image_size: tuple[int, int] | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -143,12 +144,11 @@ def attention_distance(
             depth, distance[:, head], looks[head].marker, color=looks[head].colour, markersize=6,
             alpha=0.85, label=label,
         )  # fmt: skip
-    tidy(ax)
     ax.set_xlim(0.5, layers + 0.5)
     ax.set_ylim(0, 1.06 * top or 1)
     ax.set_xticks(depth if layers <= 16 else depth[1::2])
-    ax.set_xlabel("network depth (block)", fontsize=11)
-    ax.set_ylabel("mean attention distance (pixels)", fontsize=11)
+    ax.set_xlabel("network depth (block)")
+    ax.set_ylabel("mean attention distance (pixels)")
     if heads <= 4 or image_size is not None:
         # Above, since points may lie anywhere.
         ax.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, frameon=False)

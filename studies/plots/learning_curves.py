@@ -1,45 +1,77 @@
-"""Accuracy, and error with its fitted law, against the number of training images."""
+"""Accuracy against the number of training images, measured and forecast."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from studies.analysis import Crossing, ScalingLaw, means_by_size
-from studies.plots.style import Style, legend_below, new_axes, short, size_axis, styles, tidy
+from studies.plots.laws import FORECAST, Law
+from studies.plots.style import (
+    STEPS,
+    Style,
+    legend_below,
+    new_axes,
+    nothing_yet,
+    percent_axis,
+    short,
+    size_axis,
+    styles,
+    themed,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMES = {"test_top1": "test accuracy", "val_top1": "validation accuracy"}
+    from studies.analysis import Crossing
+
+_SQUEEZED = 0.6  # of the curves' range: a baseline further below them is drawn under a break
+_FEW_MODELS = 3  # the bands of more are lighter, since they lie on each other
 
 
+class Line(NamedTuple):
+    """A line at one accuracy, such as that of always naming the commonest class."""
+
+    value: float
+    label: str
+
+
+@themed
 def learning_curves(
-    frame: pd.DataFrame,
-    metric: str = "test_top1",
-    models: Sequence[str] | None = None,
-    laws: Mapping[str, ScalingLaw] | None = None,
+    means: pd.DataFrame,
+    seeds: pd.DataFrame,
+    models: Sequence[str],
+    laws: Mapping[str, Law] | None = None,
     crossing: Crossing | None = None,
     names: tuple[str, str] | None = None,
+    baseline: Line | None = None,
+    marks: Mapping[tuple[str, int], str] | None = None,
     level: float = 0.9,
+    y_label: str = "test accuracy",
+    caption: str = "",
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draws one line a model: mean over seeds, its interval as a band, seeds as faint points.
 
     Args:
-        frame: one row a finished trial of one backend: model, size, seed, backend and the metric.
-        metric: name of a column of accuracies in [0, 1].
-        models: names in the order that decides their looks; None takes the frame's.
-        laws: fitted laws; drawn dotted beyond the largest measured size.
+        means: one row a model and size: model, size, mean, low, high, in [0, 1]; low and high are
+            NaN where there is no interval.
+        seeds: single results: model, size, value.
+        models: names in the order that decides their looks.
+        laws: fitted laws; beyond the largest measured size drawn dotted, with their band.
         crossing: marked with its interval; see `studies.analysis`.
         names: the two models that cross.
-        level: confidence of the bands.
+        baseline: drawn across; under a break of the axis where it lies far below all curves.
+        marks: what must be known of a model at a size, such as "undertrained"; the point is hollow.
+        level: confidence of the laws' bands.
+        y_label: what the accuracy is.
+        caption: says what the bands are.
         title: stands above the Axes.
         ax: draws here; None makes a new figure.
 
@@ -47,172 +79,203 @@ def learning_curves(
         The Axes.
     """
     ax = new_axes() if ax is None else ax
-    models = list(dict.fromkeys(frame["model"])) if models is None else list(models)
-    looks = styles(models)
-    means = means_by_size(frame, metric, level)
+    looks, marks = styles(models), marks or {}
     sizes = sorted(set(means["size"]))
     if not sizes:
-        return _empty(ax, title)
+        return nothing_yet(ax, title)
+    if len(sizes) == 1:
+        return _one_size(ax, means, seeds, looks, baseline, marks, y_label, caption, title)
     first, last = sizes[0], sizes[-1]
     end = _end(last, laws, crossing)
-    spread = math.log(max(end / first, 1.5))
+    spread = math.log(end / first)
+    ax.set_xscale("log")
     ax.set_xlim(first * math.exp(-0.04 * spread), end * math.exp(0.04 * spread))
-    for model in models:
+    ends: dict[str, float] = {}
+    shade = 0.18 if means["model"].nunique() <= _FEW_MODELS else 0.09
+    for model in [m for m in models if m in set(means["model"])]:
         mine = means[means["model"] == model].sort_values("size")
-        if not len(mine):
-            continue
-        _curve(ax, frame, metric, mine, model, looks[model])
+        name = _name(model, marks.get((model, int(mine["size"].max()))))
+        _curve(ax, mine, seeds[seeds["model"] == model], looks[model], name, shade)
+        _hollow(ax, mine[[(model, size) in marks for size in mine["size"]]], looks[model])
         if laws and model in laws and end > last:
-            x = np.geomspace(float(mine["size"].max()), end, 60)
-            ax.plot(x, 1.0 - laws[model].predict(x), ":", color=looks[model].colour, linewidth=1.8)
+            ends[model] = _forecast(ax, laws[model], mine["size"].max(), end, level, looks[model])
     if end > last:
         ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
         ax.plot([], [], ":", color="0.4", linewidth=1.8, label="forecast of the fitted law")
-    tidy(ax)
-    ax.set_ylabel(f"{_title_of(metric)} (%)", fontsize=11)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
-    size_axis(ax, sizes)
+    _name_hollow(ax, marks)
+    ax.set_ylabel(f"{y_label} (%)")
+    percent_axis(ax)
+    if baseline is not None:
+        _baseline(ax, baseline)
+    _label_ends(ax, ends, looks)
+    size_axis(ax, sizes, end if end > last else None)
     marked = crossing is not None and _mark(ax, crossing, names)
     if title:
         # The mark's note lies between the Axes and the title.
-        ax.set_title(title, fontsize=12, pad=24 if marked else None, parse_math=False)
-    legend_below(ax, _caption(means, level))
+        ax.set_title(title, pad=24 if marked else None)
+    legend_below(ax, caption or None)
     return ax
 
 
-def error_laws(
-    frame: pd.DataFrame,
-    laws: Mapping[str, ScalingLaw],
-    metric: str = "test_top1",
-    models: Sequence[str] | None = None,
-    level: float = 0.9,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draws error against training images, both on log axes, with each law and its interval.
+def _curve(
+    ax: Axes, mine: pd.DataFrame, seeds: pd.DataFrame, look: Style, name: str, shade: float
+) -> None:
+    _strip(ax, seeds, look, x="size", y="value")
+    x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy(float)
+    low, high = mine["low"].to_numpy(float), mine["high"].to_numpy(float)
+    ax.fill_between(x, low, high, color=look.colour, alpha=shade, linewidth=0)
+    ax.plot(x, mean, linestyle=look.line, **_points(look), label=name)
 
-    Args:
-        frame: as for `learning_curves`.
-        laws: fitted law by model; its line is dotted outside the measured sizes.
-        metric: an accuracy; drawn is 1 minus it.
-        models: names in the order that decides their looks; None takes the frame's.
-        level: confidence of the bands.
-        title: stands above the Axes.
-        ax: draws here; None makes a new figure.
-    """
-    ax = new_axes() if ax is None else ax
-    models = list(dict.fromkeys(frame["model"])) if models is None else list(models)
-    looks = styles(models)
-    known = frame[frame[metric].notna()] if metric in frame else frame[:0]
-    sizes = sorted(set(known["size"]))
-    if not sizes:
-        return _empty(ax, title)
-    first, last = float(sizes[0]), float(sizes[-1])
-    ax.set_xlim(first / 1.15, last * 4.4)
-    for model in models:
-        look, mine = looks[model], known[known["model"] == model]
-        if not len(mine):
-            continue
-        error = 1.0 - mine[metric]
-        # Errors of zero cannot be shown on a log axis; the law's notes tell how they count.
-        shown = error > 0
-        ax.plot(
-            mine["size"][shown], error[shown], look.marker, color=look.colour, markersize=5,
-            alpha=0.55, markeredgewidth=0, label=None if model in laws else model,
-        )  # fmt: skip
-        if model not in laws:
-            continue
-        law = laws[model]
-        inside = np.geomspace(law.curve.sizes[0], law.curve.sizes[-1], 80)
-        beyond = np.geomspace(law.curve.sizes[-1], last * 4, 40)
-        ax.plot(inside, law.predict(inside), "-", color=look.colour, linewidth=1.8)
-        ax.plot(beyond, law.predict(beyond), ":", color=look.colour, linewidth=1.8)
-        every = np.concatenate([inside, beyond])
-        low, high = law.interval(every, level)
-        if np.isfinite(low).all():
-            ax.fill_between(every, low, high, color=look.colour, alpha=0.15, linewidth=0)
-        ax.plot(
-            [], [], look.marker, color=look.colour, linestyle="-", label=f"{model}: {law.summary()}"
-        )
-    ax.set_yscale("log")
-    ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
-    tidy(ax)
-    _percent_log_axis(ax)
-    ax.set_ylabel(f"{_title_of(metric).replace('accuracy', 'error')} (%, log scale)", fontsize=11)
-    size_axis(ax, sizes)
-    if title:
-        ax.set_title(title, fontsize=12, parse_math=False)
+
+def _hollow(ax: Axes, marked: pd.DataFrame, look: Style) -> None:
+    if len(marked):
+        ax.plot(marked["size"], marked["mean"], linestyle="", **_points(look, hollow=True))
+
+
+def _name_hollow(ax: Axes, marks: Mapping[tuple[str, int], str]) -> None:
+    reasons = " or ".join(sorted(set(marks.values())))
+    if reasons:
+        key = _points(Style("0.4", "o", ""), hollow=True)
+        ax.plot([], [], linestyle="", **key, label=f"hollow: {reasons}")
+
+
+def _forecast(ax: Axes, law: Law, start: float, end: float, level: float, look: Style) -> float:
+    """Draws a law from the model's largest size on; the accuracy where it ends."""
+    x = np.geomspace(float(start), end, 60)
+    low, high = law.mean_interval(x, level)
+    ax.plot(x, 1.0 - law.predict(x), ":", color=look.colour, linewidth=1.8)
+    ax.fill_between(x, 1.0 - high, 1.0 - low, color=look.colour, alpha=0.12, linewidth=0)
+    return float(1.0 - law.predict(x)[-1])
+
+
+def _one_size(
+    ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, looks: Mapping[str, Style],
+    baseline: Line | None, marks: Mapping[tuple[str, int], str], label: str, caption: str,
+    title: str,
+) -> Axes:  # fmt: skip
+    """One row a model: a line along the sizes would have no length."""
+    shown = [model for model in looks if model in set(means["model"])]
+    size = int(means["size"].iloc[0])
+    marked = [marks.get((model, size)) for model in shown]
+    for place, model in enumerate(shown):
+        look, mine = looks[model], means[means["model"] == model].iloc[0]
+        under = seeds[seeds["model"] == model].assign(place=place + 0.2)
+        _strip(ax, under, look, x="value", y="place")
+        ax.plot([mine["low"], mine["high"]], [place, place], "|-", color=look.colour, markersize=9)
+        point = _points(look, hollow=bool(marked[place]))
+        ax.plot([mine["mean"]], [place], linestyle="", **point)
+    ax.set_yticks(range(len(shown)), [_name(m, mark) for m, mark in zip(shown, marked)])
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_ylabel("")
+    ax.set_xlabel(f"{label} (%)")
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    percent_axis(ax, "x")
+    if baseline is not None:
+        _baseline(ax, baseline, "x")
+    ax.set_title("\n".join(filter(None, (title, f"{size:,} training images"))))
+    ax.plot([], [], "|-", color="0.4", markersize=9, label=caption)
     legend_below(ax)
     return ax
 
 
-def fewshot_curves(
-    frame: pd.DataFrame,
-    shots: Sequence[int],
-    axes: Sequence[Axes],
-    models: Sequence[str] | None = None,
-    level: float = 0.9,
-) -> Sequence[Axes]:
-    """Draws few-shot linear accuracy against training images, one Axes a number of shots.
-
-    Args:
-        frame: as for `learning_curves`, with columns fewshot_1, fewshot_5, ...
-        shots: numbers of labelled images a class.
-        axes: as many Axes.
-        models: names in the order that decides their looks; None takes the frame's.
-        level: confidence of the bands.
-    """
-    for number, (count, ax) in enumerate(zip(shots, axes, strict=True)):
-        plural = "image" if count == 1 else "images"
-        learning_curves(
-            frame, f"fewshot_{count}", models, level=level, title=f"{count} {plural} a class", ax=ax
-        )
-        ax.set_ylabel("few-shot accuracy (%)", fontsize=10)
-        ax.tick_params(labelsize=9)
-        legend = ax.get_legend()
-        if legend and number + 1 < len(axes):
-            legend.remove()
-    return axes
-
-
-def _curve(
-    ax: Axes, frame: pd.DataFrame, metric: str, mine: pd.DataFrame, model: str, look: Style
-) -> None:
-    seeds = frame[(frame["model"] == model) & frame[metric].notna()]
-    ax.plot(
-        seeds["size"], seeds[metric], look.marker, color=look.colour, alpha=0.3, markersize=3.5,
-        markeredgewidth=0,
-    )  # fmt: skip
-    x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy()
-    low, high = mine["low"].to_numpy(), mine["high"].to_numpy()
-    if len(x) > 1:
-        ax.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
-    else:  # where a band has no width
-        ax.errorbar(
-            x, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=look.colour, capsize=5,
-        )  # fmt: skip
-    ax.plot(
-        x, mean, marker=look.marker, linestyle=look.line, color=look.colour, linewidth=1.8,
-        markersize=6.5, markeredgecolor="white", markeredgewidth=0.7, label=model,
+def _strip(ax: Axes, seeds: pd.DataFrame, look: Style, x: str, y: str) -> None:
+    """Single seeds as faint points."""
+    seaborn.stripplot(
+        seeds, x=x, y=y, orient="y" if y == "place" else "x", native_scale=True, jitter=False,
+        color=look.colour, marker=look.marker, size=4, alpha=0.35, linewidth=0, legend=False, ax=ax,
     )  # fmt: skip
 
 
-def _caption(means: pd.DataFrame, level: float) -> str:
-    counts = sorted(set(means["n"]))
-    if counts == [1]:
-        return "one seed, no interval"
-    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    return f"mean and {100 * level:g} % interval, {seeds} seeds"
+def _points(look: Style, hollow: bool = False) -> dict[str, Any]:
+    """How means look."""
+    face, edge = ("white", look.colour) if hollow else (look.colour, "white")
+    return {
+        "color": look.colour,
+        "linewidth": 1.8,
+        "marker": look.marker,
+        "markersize": 6.5,
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": 1.5 if hollow else 0.7,
+    }
 
 
-def _end(last: float, laws: Mapping[str, ScalingLaw] | None, crossing: Crossing | None) -> float:
+def _name(model: str, mark: str | None) -> str:
+    return f"{model} ({mark})" if mark else model
+
+
+def _end(last: float, laws: Mapping[str, Law] | None, crossing: Crossing | None) -> float:
     """Up to where x goes: a forecast is shown if it lies within a decade of the data."""
     if not laws:
         return last
     forecast = crossing is not None and crossing.kind == "extrapolated"
     if forecast and crossing and crossing.size and last < crossing.size <= 10 * last:
-        return crossing.size * 1.6
-    return last * 2.0
+        return max(crossing.size * 1.6, FORECAST * last)
+    return FORECAST * last
+
+
+def _baseline(ax: Axes, line: Line, axis: str = "y") -> None:
+    """A line across; far below the data under a break, so that the curves keep their room."""
+    limits, set_limits = (ax.get_ylim, ax.set_ylim) if axis == "y" else (ax.get_xlim, ax.set_xlim)
+    across = ax.axhline if axis == "y" else ax.axvline
+    low, high = limits()
+    room = high - low
+    place = line.value
+    if low - line.value > _SQUEEZED * room:
+        place = low - 0.06 * room
+        ticks = [t for t in MaxNLocator(6, steps=STEPS).tick_values(low, high) if low <= t <= high]
+        the_axis = ax.yaxis if axis == "y" else ax.xaxis
+        labels = [f"{100 * tick:.4g}" for tick in (line.value, *ticks)]
+        the_axis.set_ticks([place, *ticks], labels)
+        set_limits(low - 0.11 * room, high)
+        _break(ax, (place + low) / 2, axis)
+    else:
+        margin = 0.05 * max(high - min(low, line.value), line.value - low)
+        set_limits(min(low, line.value - margin), max(high, line.value + margin))
+    across(place, color="0.35", linewidth=1.2, linestyle=(0, (2, 2)), zorder=1, label=line.label)
+
+
+def _break(ax: Axes, place: float, axis: str) -> None:
+    """Two strokes across the axis, in print the sign of values left out."""
+    low, high = ax.get_ylim() if axis == "y" else ax.get_xlim()
+    share = (place - low) / (high - low)
+    for shift in (-0.008, 0.008):
+        along, over = [share + shift - 0.006, share + shift + 0.006], [-0.01, 0.01]
+        x, y = (over, along) if axis == "y" else (along, over)
+        ax.plot(x, y, color="0.3", linewidth=1, transform=ax.transAxes, clip_on=False, gid="break")
+
+
+def _label_ends(ax: Axes, ends: Mapping[str, float], looks: Mapping[str, Style]) -> None:
+    """Where forecasts end, in percent beside the Axes; labels keep their order and distance."""
+    low, high = ax.get_ylim()
+    names = sorted(ends, key=lambda name: ends[name])
+    places = _apart([(ends[name] - low) / (high - low) for name in names], 0.05)
+    for name, place in zip(names, places, strict=True):
+        ax.annotate(
+            f"{100 * ends[name]:.1f} %", (1.0, place), xycoords="axes fraction", xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=9, color=looks[name].colour,
+            annotation_clip=False, gid="end",
+        )  # fmt: skip
+
+
+def _apart(places: Sequence[float], distance: float) -> list[float]:
+    """Ascending places moved as little as it takes to lie a distance apart."""
+    blocks: list[list[float]] = []  # sums of the blocks' centres, their lengths
+    for place in places:
+        blocks.append([place, 1])
+        while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], distance):
+            after = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + after[0], blocks[-1][1] + after[1]]
+    return [
+        total / count + (i - (count - 1) / 2) * distance
+        for total, count in blocks
+        for i in range(int(count))
+    ]
+
+
+def _overlap(before: Sequence[float], after: Sequence[float], distance: float) -> bool:
+    gap = after[0] / after[1] - before[0] / before[1]
+    return gap < distance * (before[1] + after[1]) / 2
 
 
 def _mark(ax: Axes, crossing: Crossing, names: tuple[str, str] | None) -> bool:
@@ -250,8 +313,7 @@ def _mark(ax: Axes, crossing: Crossing, names: tuple[str, str] | None) -> bool:
     edge = {"left": -4, "right": 4, "center": 0}[side]
     ax.annotate(
         f"{what} {text}", (size, 1.0), xycoords=bottom, xytext=(edge, 5),
-        textcoords="offset points", ha=side, va="bottom", fontsize=10, color="0.15",
-        parse_math=False,
+        textcoords="offset points", ha=side, va="bottom", fontsize=10, color="0.15", gid="crossing",
     )  # fmt: skip
     return True
 
@@ -262,28 +324,7 @@ def _round(size: float) -> float:
 
 def _interval_text(low: float, high: float) -> str:
     if low == 0:
-        return " (interval open)" if math.isinf(high) else f" (or below {short(_round(high))})"
+        return f" (or below {short(_round(high))})"
     if math.isinf(high):
         return f" ({short(_round(low))} or more)"
     return f" ({short(_round(low))} to {short(_round(high))})"
-
-
-def _percent_log_axis(ax: Axes) -> None:
-    low, high = ax.get_ylim()
-    narrow = high / low < 30
-    ax.yaxis.set_major_locator(LogLocator(10, (1, 2, 3, 5, 7) if narrow else (1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _title_of(metric: str) -> str:
-    if metric.startswith("fewshot_"):
-        return f"{metric.removeprefix('fewshot_')}-shot accuracy"
-    return _NAMES.get(metric, metric)
-
-
-def _empty(ax: Axes, title: str) -> Axes:
-    ax.text(0.5, 0.5, "no finished trial yet", ha="center", va="center", transform=ax.transAxes)
-    ax.set_axis_off()
-    ax.set_title(title)
-    return ax

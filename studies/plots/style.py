@@ -1,4 +1,8 @@
-"""What all figures share: colours, markers, the axis of training images."""
+"""What all figures share: seaborn's theme and palette, markers, the axis of training images.
+
+Reference:
+    seaborn: Waskom, Journal of Open Source Software 6(60), 3021, 2021.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,49 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
+import seaborn
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-# Okabe and Ito's palette, told apart with any colour vision; marker and line style differ too, for
-# print in grey. The last, yellow, would be too light on white and is left out.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DPI = 150
+STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
+
+# seaborn's "ticks" with a light grid behind the data. The font comes with matplotlib: equal records
+# are to give equal figures on every machine.
+THEME = {
+    **seaborn.axes_style("ticks"),
+    **seaborn.plotting_context("notebook", font_scale=0.92),
+    "axes.edgecolor": "0.3",
+    "axes.grid": True,
+    "axes.linewidth": 1.0,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.sans-serif": ["DejaVu Sans"],
+    "grid.color": "0.9",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.title_fontsize": 9,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "xtick.major.width": 1.0,
+    "ytick.major.width": 1.0,
+}
+
+# Decorates what makes or draws on Axes: the theme holds inside, and everyone's own settings after.
+themed = matplotlib.rc_context(THEME)
+
+# seaborn's palette for every colour vision, in an order that keeps orange and vermilion apart; its
+# light colours (rose, yellow) are left out. Marker and line style differ too, for print in grey.
+_ORDER = (0, 3, 2, 4, 1, 9, 7, 5)
+_COLOURS = tuple(seaborn.color_palette("colorblind").as_hex()[i] for i in _ORDER)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 
-DPI = 150
 _LETTERS_AN_INCH, _KEY_LETTERS = 13, 7  # of a legend: its letters, and the room of a line's sample
 _LABELS_POINTS = 40.0  # from the x axis down to below its label
 
@@ -29,7 +63,7 @@ class Style:
 
     colour: str
     marker: str
-    line: str | tuple
+    line: Any  # as matplotlib takes it: a name, or an offset and the lengths of dashes and gaps
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
@@ -47,42 +81,67 @@ def new_figure(width: float = 8.0, height: float = 5.0) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+@themed
 def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
     """The only Axes of a new figure."""
     return new_figure(width, height).subplots()
 
 
-def tidy(ax: Axes) -> None:
-    """Light grid behind the data, no box."""
-    ax.grid(True, color="0.9", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=10)
+@themed
+def new_panels(
+    number: int, columns: int = 2, width: float = 4.5, height: float = 4.0, **shared: Any
+) -> list[Axes]:
+    """The Axes of a new figure, in rows.
+
+    Args:
+        number: of Axes.
+        columns: beside each other at most.
+        width, height: of each, in inches.
+        shared: sharex, sharey of `Figure.subplots`.
+    """
+    columns = min(number, columns)
+    rows = -(-number // columns)
+    figure = new_figure(columns * width, rows * height)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for spare in axes[number:]:
+        spare.set_axis_off()
+    return list(axes[:number])
 
 
-def size_axis(ax: Axes, sizes: Iterable[float], label: str = "training images") -> None:
+def percent_axis(ax: Axes, axis: str = "y") -> None:
+    """Labels shares in [0, 1] in percent; the unit stands in the axis' label."""
+    getattr(ax, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}"))
+
+
+def size_axis(
+    ax: Axes, sizes: Iterable[float], end: float | None = None, label: str = "training images"
+) -> None:
     """Makes x a log axis of numbers of training images, with ticks at the sizes themselves.
 
     Args:
         ax: the Axes; its x limits are kept, so set them first.
         sizes: measured sizes; those too close to each other to be read are not labelled.
+        end: up to where a forecast goes; labelled too.
         label: the axis' label.
     """
     ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    span = np.log(high / low)
+    span = np.log(np.divide(*ax.get_xlim()[::-1]))
+    measured = sorted({float(s) for s in sizes})
+    last = measured[-1:]
+    # First come, first labelled: the ends say most, round numbers beyond the data least.
+    wanted = [*measured[:1], *last, *([end] if end else []), *measured]
     ticks: list[float] = []
-    wanted = sorted({float(s) for s in sizes})
-    for size in [*wanted, *_round_sizes(max(wanted, default=low), high)]:
-        if not ticks or np.log(size / ticks[-1]) > 0.05 * span:
+    for size in [*wanted, *(_round_sizes(last[0], end) if end else [])]:
+        if all(abs(np.log(size / tick)) > 0.05 * span for tick in ticks):
             ticks.append(size)
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: short(size)))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(f"{label} (log scale)", fontsize=11)
+    ax.set_xlabel(f"{label} (log scale)")
 
 
+@themed
 def legend_below(ax: Axes, title: str | None = None, **options: Any) -> None:
     """Puts the legend under the Axes and its labels, where it covers no data whatever they are.
 
@@ -100,11 +159,43 @@ def legend_below(ax: Axes, title: str | None = None, **options: Any) -> None:
     down = ScaledTranslation(0.0, -_LABELS_POINTS / 72, figure.dpi_scale_trans)
     legend = ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + down,
-        borderaxespad=0.0, ncols=_columns(labels, room), fontsize=10, title=title, title_fontsize=9,
-        frameon=False, **options,
+        borderaxespad=0.0, ncols=_columns(labels, room), title=title, **options,
     )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a dollar sign in a model's name is a dollar sign
+    legend.get_title().set_multialignment("center")
+
+
+@themed
+def legend_of_figure(figure: Figure, handles: Sequence[Artist], title: str | None = None) -> None:
+    """Puts one legend under all Axes of a figure.
+
+    Args:
+        figure: with a constrained layout, which makes room for it.
+        handles: labelled artists; without any there is no legend.
+        title: stands above the entries.
+    """
+    labels = [str(handle.get_label()) for handle in handles]
+    if labels:
+        columns = _columns(labels, figure.get_size_inches()[0])
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title)
+
+
+def nothing_yet(ax: Axes, title: str) -> Axes:
+    """Says on empty Axes that there is no result."""
+    ax.text(0.5, 0.5, "no finished trial yet", ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
+    ax.set_title(title)
+    return ax
+
+
+def keys(names: Iterable[str], looks: dict[str, Style], markers: bool = True) -> list[Line2D]:
+    """Samples of models' lines for a legend."""
+    return [
+        Line2D(
+            [], [], color=looks[name].colour, linestyle=looks[name].line,
+            marker=looks[name].marker if markers else "", label=name,
+        )
+        for name in names
+    ]  # fmt: skip
 
 
 def short(size: float) -> str:
@@ -118,9 +209,9 @@ def short(size: float) -> str:
 def _columns(labels: Sequence[str], inches: float) -> int:
     """As many columns of a legend as some inches hold; entries go down the columns."""
     for columns in range(len(labels), 1, -1):
-        rows = -(-len(labels) // columns)
-        parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
-        if sum(max(map(len, part)) + _KEY_LETTERS for part in parts) <= inches * _LETTERS_AN_INCH:
+        # As matplotlib shares entries out: the first columns get those that are left over.
+        parts = np.array_split([len(label) for label in labels], columns)
+        if sum(part.max() + _KEY_LETTERS for part in parts) <= inches * _LETTERS_AN_INCH:
             return columns
     return 1
 

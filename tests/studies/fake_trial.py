@@ -1,4 +1,4 @@
-"""A stand-in for `python -m studies.trial`: it behaves as its model's name says, and trains nothing.
+"""A stand-in for `python -m studies.training.trial`: it behaves as its model's name says, and trains nothing.
 
 done    writes a few events and a good record        noisy   the same, with noise on stdout
 fails   writes a failed record                       exits   says why on stderr and exits with 3
@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from studies.store import new_record
-from studies.study import Trial
-from studies.trial_process import die_with_parent, reserve_stdout
+from studies.machine.processes import die_with_parent, reserve_stdout
+from studies.records.store import new_record
+from studies.study.study import Trial
 
 COMMAND = (sys.executable, os.path.abspath(__file__))
 

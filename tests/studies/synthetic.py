@@ -1,19 +1,22 @@
 """Records of a study that was never run: known curves, known noise, for analysis and reports."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studies.store import ResultsStore
-from studies.study import Study
-from studies.study_file import to_toml
+from studies.analysis.confusion import balanced_accuracy
+from studies.analysis.outcomes import Outcomes
+from studies.records.outcomes import outcomes_path, save_outcomes
+from studies.records.store import ResultsStore
+from studies.study.file import to_toml
+from studies.study.study import Study
 
 SIZES = (500, 1000, 2000, 5000, 10000, 20000, 50000)
-COUNTS = {"train": 54000, "validation": 6000, "test": 10000}
+COUNTS = {"train": 54000, "validation": 6000, "test": 2000}
+OFFICIAL = {"train": 60000, "test": 2000}
+CLASSES = 10
 
 
 def vit_error(x: np.ndarray | float) -> np.ndarray:
@@ -28,11 +31,8 @@ def slow_vit_error(x: np.ndarray | float) -> np.ndarray:
     return 3.4 * np.asarray(x, dtype=float) ** -0.31  # crosses resnet_error far beyond the data
 
 
-CURVES: dict[str, Callable[[Any], np.ndarray]] = {
-    "vit-s": vit_error,
-    "bit-s": resnet_error,
-    "vit-m": slow_vit_error,
-}
+Curves = Mapping[str, Callable[[Any], np.ndarray]]
+CURVES: Curves = {"vit-s": vit_error, "bit-s": resnet_error, "vit-m": slow_vit_error}
 
 
 def make_study(
@@ -41,12 +41,12 @@ def make_study(
     seeds: int = 3,
     backends: Sequence[str] = ("tensorflow",),
     name: str = "data-scale",
+    classes: Sequence[str] = tuple(f"class {i}" for i in range(CLASSES)),
+    test: int = COUNTS["test"],
 ) -> Study:
-    entries = {
-        "vit-s": {"base": "ViT-Ti/4", "overrides": {"hidden_size": 64, "num_layers": 4}},
-        "bit-s": {"base": "BiT-R50x1", "overrides": {"stem": "small", "width_factor": 0.125}},
-        "vit-m": {"base": "ViT-Ti/4", "overrides": {"hidden_size": 64, "num_layers": 6}},
-    }
+    """A study of models of the names vit-* and bit-*."""
+    vit = {"base": "ViT-Ti/4", "overrides": {"hidden_size": 64, "num_layers": 4}}
+    bit = {"base": "BiT-R50x1", "overrides": {"stem": "small", "width_factor": 0.125}}
     return Study.model_validate(
         {
             "question": "At how many training images does a ViT catch up with a ResNet?",
@@ -57,28 +57,38 @@ def make_study(
             "seeds": seeds,
             "backends": list(backends),
             "recipe": {"steps": 10000},
-            "models": {model: entries[model] for model in models},
+            "models": {m: bit if m.startswith("bit") else vit for m in models},
             "data": {
                 "name": "fashion_mnist",
                 "fingerprint": "0123",
                 "image_shape": [28, 28, 1],
-                "num_classes": 10,
-                "counts": COUNTS,
+                "num_classes": len(classes),
+                "counts": COUNTS | {"test": test},
+                "official": OFFICIAL | {"test": test},
+                "class_names": list(classes),
             },
         }
     )
 
 
-def make_records(study: Study, noise: float = 0.03, rng_seed: int = 0) -> list[dict[str, Any]]:
+def make_records(
+    study: Study,
+    noise: float = 0.03,
+    rng_seed: int = 0,
+    curves: Curves = CURVES,
+    schema: int = 2,
+) -> list[dict[str, Any]]:
     """One finished record for every trial of the study; the noise is that of log error."""
     flops = {"vit-s": 21_800_000, "bit-s": 20_900_000, "vit-m": 32_400_000}
     params = {"vit-s": 140_000, "bit-s": 210_000, "vit-m": 207_000}
     rng = np.random.default_rng(rng_seed)
     records = []
     assert study.data is not None
+    test = study.data.counts["test"]
     for trial in study.trials(study.data):
         model = trial.model.name
-        error = float(np.minimum(CURVES[model](trial.size) * np.exp(rng.normal(0, noise)), 0.9))
+        error = float(np.minimum(curves[model](trial.size) * np.exp(rng.normal(0, noise)), 0.9))
+        error = round(error * test) / test  # of so many images
         steps = np.arange(500, 10001, 500)
         rise = 1 - np.exp(-steps / 1500)
         history = [
@@ -94,7 +104,7 @@ def make_records(study: Study, noise: float = 0.03, rng_seed: int = 0) -> list[d
         ]
         records.append(
             {
-                "schema": 1,
+                "schema": schema,
                 "trial_id": trial.trial_id,
                 "pretrain_id": trial.pretrain_id,
                 "study": study.name,
@@ -125,8 +135,8 @@ def make_records(study: Study, noise: float = 0.03, rng_seed: int = 0) -> list[d
                 },
                 "history": history,
                 "best_step": 9000,
-                "flops": flops[model],
-                "params": params[model],
+                "flops": flops.get(model, 20_000_000),
+                "params": params.get(model, 150_000),
                 "seconds": 120.0,
                 "images_per_second": 11000.0,
             }
@@ -134,11 +144,75 @@ def make_records(study: Study, noise: float = 0.03, rng_seed: int = 0) -> list[d
     return records
 
 
-def write_folder(folder: Path, study: Study, records: list[dict[str, Any]]) -> Path:
-    """A results folder as `run` leaves it before the report."""
+def make_outcomes(
+    study: Study,
+    record: Mapping[str, Any],
+    shares: Sequence[float] | None = None,
+    mislabelled: int = 0,
+    blind: bool = False,
+) -> Outcomes:
+    """Outcomes on one test set, the same for all trials, that give the record's accuracy.
+
+    Args:
+        study: whose test set it is.
+        record: a finished trial's.
+        shares: of the classes in the test set; equal by default.
+        mislabelled: so many images, the first ones, are given by all to the class after their label.
+        blind: the model names the commonest class always.
+    """
+    assert study.data is not None
+    number, classes = study.data.counts["test"], study.data.num_classes
+    rng = np.random.default_rng(7)  # the test set and how hard each image is
+    shares = np.full(classes, 1 / classes) if shares is None else np.array(shares)
+    label = np.sort(np.searchsorted(np.cumsum(shares), (np.arange(number) + 0.5) / number))
+    label = rng.permutation(np.minimum(label, classes - 1))
+    hard = rng.normal(size=number)
+    own = np.random.default_rng(int(record["trial_id"], 16))
+    hard = hard + own.normal(0, 0.7, size=number)
+    right = np.zeros(number, bool)
+    hard[:mislabelled] = np.inf
+    right[np.argsort(hard)[: round(record["metrics"]["test_top1"] * number)]] = True
+    step = 1 + own.geometric(0.5, size=number) % max(classes - 1, 1)
+    predicted = np.where(right, label, (label + step) % classes)
+    predicted[:mislabelled] = (label[:mislabelled] + 1) % classes
+    if blind:
+        predicted[:] = np.argmax(shares)
+    confidence = np.clip(own.normal(np.where(right, 0.9, 0.55), 0.05), 1 / classes, 1.0)
+    confidence[:mislabelled] = 0.99
+    return Outcomes(
+        seed=record["seed"],
+        image=60000 + np.arange(number),
+        group=60000 + np.arange(number),
+        label=label,
+        predicted=predicted,
+        confidence=confidence,
+        label_probability=np.where(predicted == label, confidence, (1 - confidence) / 2),
+    )
+
+
+def write_folder(
+    folder: Path,
+    study: Study,
+    records: list[dict[str, Any]],
+    outcomes: bool = True,
+    **options: Any,
+) -> Path:
+    """A results folder as `run` leaves it before the report.
+
+    Args:
+        folder: to be written.
+        study, records: its content.
+        outcomes: whether to write those of the finished records of schema 2.
+        options: of `make_outcomes`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.toml").write_text(to_toml(study), encoding="utf-8")
     store = ResultsStore(folder / "trials.jsonl")
     for record in records:
+        if outcomes and record["status"] == "done" and record["schema"] > 1:
+            said = make_outcomes(study, record, **options)
+            record["metrics"]["test_top1"] = float(said.correct.mean())
+            record["metrics"]["test_balanced"] = balanced_accuracy(said)
+            save_outcomes(outcomes_path(folder, record["trial_id"]), said)
         store.append(record)
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.store import ResultsStore
+from studies.records.store import ResultsStore
 from tests.studies.descriptions import image_folder, study_file
 
 
@@ -42,6 +42,15 @@ def test_a_killed_driver_takes_its_trials_along_and_a_new_one_goes_on(tmp_path, 
         assert line["threads"] == line["cores"] == 1
         assert 0 <= line["metrics"]["test_top1"] <= 1 and "fewshot_1" in line["metrics"]
     assert (results / "mini" / "report.md").exists(), done.stderr
+
+    model = results / "mini" / "models" / f"vit-6-seed0-{backend}.keras"
+    assert [path.name for path in model.parent.glob("*.keras")] == [model.name]
+    predict = [sys.executable, "-m", "studies", "predict", str(model), dataset.split(":")[1]]
+    done = subprocess.run([*predict, "--backend", backend], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    header, *rows = (line.split(",") for line in done.stdout.splitlines())
+    assert header == ["file", "predicted", "confidence"] and len(rows) == 36
+    assert {row[1] for row in rows} <= {"class0", "class1", "class2"}
 
 
 def _children(pid: int) -> list[int]:

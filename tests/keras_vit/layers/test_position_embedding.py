@@ -109,17 +109,31 @@ def test_resampling_is_the_authors_zoom(rng, old, new):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("old", "new"), [((2, 3), (4, 5)), ((4, 4), (2, 3))])
-def test_bicubic_resampling_is_pytorchs(rng, old, new):
+@pytest.mark.parametrize("interpolation", ["bicubic", "bicubic_antialias"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ((2, 3), (4, 5)),
+        ((4, 4), (2, 3)),
+        ((14, 14), (24, 20)),
+        ((24, 24), (7, 9)),
+        ((1, 5), (3, 1)),
+    ],
+)
+def test_bicubic_resampling_is_pytorchs(rng, old, new, interpolation):
+    """What Hugging Face (without antialias) and timm (with it) call."""
     import torch
 
     from keras_vit.layers.resample import resample_position_embedding
 
-    table = rng.normal(size=(1, old[0] * old[1], 4)).astype("float32")
-    result = resample_position_embedding(table, old, new, num_prefix_tokens=0, method="bicubic")
-    grid = torch.from_numpy(table.reshape(1, *old, 4)).permute(0, 3, 1, 2)
-    expected = torch.nn.functional.interpolate(grid, size=new, mode="bicubic").permute(0, 2, 3, 1)
-    np.testing.assert_allclose(result.reshape(1, *new, 4), expected.numpy(), atol=1e-5)
+    table = rng.normal(size=(1, 1 + old[0] * old[1], 4)).astype("float32")
+    result = resample_position_embedding(table, old, new, interpolation=interpolation)
+    grid = torch.from_numpy(table[:, 1:].reshape(1, *old, 4)).double().permute(0, 3, 1, 2)
+    antialias = interpolation == "bicubic_antialias"
+    expected = torch.nn.functional.interpolate(grid, new, mode="bicubic", antialias=antialias)
+    expected = expected.permute(0, 2, 3, 1).reshape(1, -1, 4).numpy()
+    np.testing.assert_allclose(result[:, 1:], expected, atol=1e-6)
+    np.testing.assert_array_equal(result[:, :1], table[:, :1])
 
 
 @pytest.mark.once
@@ -128,5 +142,5 @@ def test_resampling_refuses_what_does_not_fit():
 
     with pytest.raises(ValueError, match="grid"):
         resample_position_embedding(np.zeros((1, 6, 4)), (2, 2), (3, 3))
-    with pytest.raises(ValueError, match="bilinear"):
-        resample_position_embedding(np.zeros((1, 5, 4)), (2, 2), (3, 3), method="linear")
+    with pytest.raises(ValueError, match="interpolation is 'linear'; use one of 'bilinear'"):
+        resample_position_embedding(np.zeros((1, 5, 4)), (2, 2), (3, 3), interpolation="linear")

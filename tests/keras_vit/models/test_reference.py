@@ -26,7 +26,7 @@ def outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def vit_expectation(model: keras.Model, images: np.ndarray, **overrides) -> np.ndarray:
-    config = model.get_config()
+    config = model.arguments
     names = ("patch_size", "num_heads", "num_layers", "classifier", "position_embedding")
     arguments = {name: config[name] for name in (*names, "activation", "epsilon")}
     weights = reference_weights(model)

@@ -133,6 +133,7 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
         ({"classifier_activation": "softmaxx"}, "softmaxx"),
         ({"seed": "seven"}, "seed"),
         ({"weights": "imagenet"}, "imagenet"),
+        ({"interpolation": "cubic"}, "'bilinear', 'bicubic', 'bicubic_antialias'"),
         ({"weights": True}, "neither a file nor the name"),
     ],
     ids=lambda value: str(value),
@@ -191,7 +192,7 @@ def test_integers_of_numpy_are_integers(integer):
 
 def test_a_function_of_keras_is_remembered_by_its_name():
     model = keras_vit.create_model("ViT-S/4", **TINY, activation=keras.activations.relu)
-    assert model.get_config()["activation"] == "relu"
+    assert model.arguments["activation"] == "relu"
 
 
 def test_stochastic_depth_rises_linearly_to_the_last_block():

@@ -145,9 +145,9 @@ def test_a_model_made_by_name_for_the_file_computes_the_same(
     }
     shape, classes = files.VIT["input_shape"], files.VIT["classes"]
     again = keras_vit.create_model("ViT-S/4", shape, classes, weights=path, **sizes)
-    config = model.get_config()
+    config = model.arguments
     for key in ("activation", "epsilon", "classifier", "position_embedding"):
-        assert again.get_config()[key] == config[key]
+        assert again.arguments[key] == config[key]
     images = rng.normal(size=(2, *shape)).astype("float32")
     np.testing.assert_array_equal(files.outputs(again, images), files.outputs(model, images))
 
@@ -166,10 +166,12 @@ def test_lora_is_merged(rng, tmp_path):
 
 
 def test_the_same_numbers_need_no_warning(tmp_path, recwarn):
-    exact = keras_vit.VisionTransformer(**files.VIT, activation="gelu")
-    keras_vit.export_weights(exact, tmp_path / "vit.safetensors", target="timm")
-    like_theirs = keras_vit.VisionTransformer(**files.VIT, activation="gelu", epsilon=1e-12)
-    keras_vit.export_weights(like_theirs, tmp_path / "vit.safetensors", target="huggingface")
+    """A config.json beside the file says whatever differs from the other project's defaults."""
+    for classifier in ("token", "gap", "map"):
+        model = keras_vit.VisionTransformer(**files.VIT, classifier=classifier)
+        keras_vit.export_weights(model, tmp_path / "timm", target="timm")
+    model = keras_vit.VisionTransformer(**files.VIT, activation="relu", epsilon=1e-3)
+    keras_vit.export_weights(model, tmp_path / "huggingface", target="huggingface")
     keras_vit.export_weights(keras_vit.VisionTransformer(**files.VIT), tmp_path / "vit.npz")
     assert not [w for w in recwarn if "would compute" in str(w.message)]
 
@@ -182,9 +184,10 @@ def test_the_same_numbers_need_no_warning(tmp_path, recwarn):
         ("google", {"classifier": "map"}, "no attention pooling"),
         ("google", {"position_embedding": "sincos2d"}, "no sines and cosines"),
         ("google", {"position_embedding": "none"}, "big_vision adds sines and cosines"),
-        ("timm", {}, "activation is 'gelu'.*here 'gelu_tanh'"),
-        ("timm", {"classifier": "gap"}, "fc_norm=False"),
-        ("huggingface", {}, "epsilon is 1e-12.*here 1e-06"),
+        ("timm", {"activation": "elu"}, "timm has no activation 'elu' and takes its own, 'gelu'"),
+        ("timm", {"epsilon": 1e-3}, "timm's epsilon is 1e-06.*here 0.001"),
+        ("timm", {**ROOT, "stem_block_counts": (1,)}, r"no architecture .* no config\.json"),
+        ("huggingface", {"activation": "elu"}, "has no activation 'elu' and takes its own, 'gelu'"),
     ],
 )
 def test_warnings_say_where_others_differ(tmp_path, target, overrides, message):
@@ -197,12 +200,17 @@ def test_warnings_say_where_others_differ(tmp_path, target, overrides, message):
     ("target", "overrides", "message"),
     [
         ("google", {"position_embedding": "learned_2d"}, "no name for position_embedding/row"),
+        ("google", {"layer_scale": 1e-5}, "no name for block_0/mlp_scale/scale"),
         ("timm", {"position_embedding": "relative"}, "no name for block_0/attention/position_bias"),
         ("timm", {"position_embedding": "sincos2d"}, "learned position embeddings or none"),
         ("timm", {"representation_size": 5}, "no representation layer"),
         ("huggingface", {"position_embedding": "learned_2d"}, "learned position embeddings only"),
         ("huggingface", {"representation_size": 5}, "no representation layer below a head"),
-        ("huggingface", {"classifier": "gap"}, "class token only"),
+        (
+            "huggingface",
+            {"classifier": "map"},
+            "by the class token only.*by the mean of the patches only",
+        ),
         ("huggingface", ROOT, "no hybrids"),
         ("keras_hub", {}, "target is 'keras_hub'; use one of 'google', 'timm', 'huggingface'"),
     ],
@@ -245,3 +253,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         keras_vit.export_weights(model, tmp_path / "vit.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["vit.npz"]
     assert (tmp_path / "vit.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("target", list(ENDINGS))
+def test_a_head_of_zeros_is_no_classifier_to_hand_on(rng, tmp_path, target):
+    """`.keras` keeps a model that is yet to be trained; a file for others says what it is not."""
+    model = keras_vit.VisionTransformer(**files.VIT)
+    randomise(model, rng)
+    new = keras_vit.for_finetuning(model, classes=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        new.save(tmp_path / "new.keras")
+    with pytest.warns(UserWarning, match="The head of .* is all zeros.*every image gets the same"):
+        keras_vit.export_weights(new, tmp_path / f"new{ENDINGS[target]}", target=target)
+    randomise(new, rng)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        keras_vit.export_weights(new, tmp_path / f"new{ENDINGS[target]}", target=target)
+    assert not [w for w in told if "zeros" in str(w.message)]
+
+
+def test_what_is_no_number_is_not_exported(tmp_path):
+    model = keras_vit.VisionTransformer(**files.VIT)
+    model.get_layer("head").set_weights([np.full((8, 3), np.nan), np.zeros(3)])
+    with pytest.raises(ValueError, match=r"infinite or not a number .* in head/kernel, as after"):
+        keras_vit.export_weights(model, tmp_path / "vit.npz")
+    assert not list(tmp_path.iterdir())

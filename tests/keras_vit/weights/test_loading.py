@@ -1,5 +1,7 @@
 """What does not fit is one error with all names, and leaves the model as it was."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -128,7 +130,7 @@ def test_the_other_formats_mean_the_exact_gelu(rng, tmp_path, source):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "cubic"}, "method is 'cubic'; use one of 'bilinear', 'bicubic'"),
+        ({"interpolation": "cubic"}, "interpolation is 'cubic'; use one of 'bilinear', 'bicubic'"),
         ({"grid": (2, 0)}, r"grid is \(2, 0\)"),
         ({"grid": "2x6"}, "grid is '2x6'"),
     ],
@@ -164,15 +166,27 @@ def test_another_epsilon_never_blocks(rng, write):
     keras_vit.load_weights(other, write(files.vit_jax(rng)))
 
 
-@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
-def test_position_embeddings_are_interpolated(rng, write, method):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "bicubic_antialias"])
+def test_position_embeddings_are_interpolated(rng, write, interpolation):
+    """By the same argument where a file is loaded, named, and fine-tuned from."""
     arrays = files.vit_jax(rng, grid=(3, 3))
-    model = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (16, 10, 3)})
-    keras_vit.load_weights(model, write(arrays), method=method)
+    path, shape = write(arrays), (16, 10, 3)
     table = arrays["Transformer/posembed_input/pos_embedding"]
-    expected = keras_vit.resample_position_embedding(table, (3, 3), (4, 5), method=method)
-    result = model.get_layer("position_embedding").get_weights()[0]
-    np.testing.assert_array_equal(result, expected)
+    expected = keras_vit.resample_position_embedding(
+        table, (3, 3), (4, 5), interpolation=interpolation
+    )
+    loaded = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": shape})
+    keras_vit.load_weights(loaded, path, interpolation=interpolation)
+    sizes = {k: v for k, v in files.VIT.items() if k not in ("input_shape", "classes")}
+    named = keras_vit.create_model(
+        "ViT-S/4", shape, 3, weights=path, interpolation=interpolation, **sizes
+    )
+    source = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (12, 6, 3)})
+    keras_vit.load_weights(source, path)
+    tuned = keras_vit.for_finetuning(source, 3, shape, interpolation=interpolation)
+    for model in (loaded, named, tuned):
+        result = model.get_layer("position_embedding").get_weights()[0]
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_kinds_of_position_embedding_must_agree(rng, write):
@@ -197,3 +211,35 @@ def test_other_models_are_refused(tmp_path, function):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="takes a VisionTransformer or ResNet"):
         getattr(keras_vit, function)(other, tmp_path / "vit.npz")
+
+
+@pytest.mark.parametrize("name", ["head", "pre_logits"])
+def test_a_layer_of_zeros_before_the_output_is_told(rng, write, name):
+    """Nothing else in the file shows that every image gets the same output."""
+    arrays = files.vit_jax(rng, representation=5)
+    model = keras_vit.VisionTransformer(**files.VIT, representation_size=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        keras_vit.load_weights(model, write(arrays))
+    arrays[f"{name}/kernel"][:] = 0
+    layer = {"head": "head", "pre_logits": "representation layer"}[name]
+    with pytest.warns(UserWarning, match=f"The {layer} of .* is all zeros.*same output"):
+        keras_vit.load_weights(model, write(arrays))
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "error", UserWarning
+        )  # a head that stays out of the model does not matter
+        bare = keras_vit.VisionTransformer(**files.VIT)
+        keras_vit.load_weights(bare, write(arrays), head="replace")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_not_loaded(rng, model, write, value):
+    arrays = files.big_vision(files.vit_jax(rng))
+    name = "params/Transformer/encoderblock_1/MlpBlock_0/Dense_0/kernel"
+    arrays[name][0, 0] = value
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=rf"infinite or not a number \(NaN\) in {name}, as after"):
+        keras_vit.load_weights(model, write(arrays))
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)

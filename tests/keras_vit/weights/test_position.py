@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+import torch
 
 from keras_vit.weights.position import fit_position_embedding
 
@@ -33,16 +34,20 @@ def test_square_grid_is_worked_out(rng):
 
 def test_smaller_grid_of_the_same_proportions_is_worked_out(rng):
     source = table(rng, 18)  # 3 x 6
-    result = fit_position_embedding(source, (4, 8), 0, expects_class_slot=False)
-    expected = fit_position_embedding(source, (4, 8), 0, (3, 6), expects_class_slot=False)
+    result = fit_position_embedding(source, (4, 8), 0, slots=(0, 1))
+    expected = fit_position_embedding(source, (4, 8), 0, (3, 6), slots=(0, 1))
     np.testing.assert_array_equal(result, expected)
 
 
-def test_bicubic_is_another_interpolation(rng):
-    source = table(rng, 10)
-    bilinear = fit_position_embedding(source, (4, 4), 1)
-    bicubic = fit_position_embedding(source, (4, 4), 1, method="bicubic")
-    assert np.abs(bilinear - bicubic).max() > 1e-2
+@pytest.mark.parametrize("antialias", [False, True])
+def test_others_interpolations_are_pytorchs(rng, antialias):
+    source = table(rng, 26)
+    name = "bicubic_antialias" if antialias else "bicubic"
+    result = fit_position_embedding(source, (3, 2), 1, interpolation=name)
+    grid = torch.from_numpy(source[:, 1:].reshape(1, 5, 5, 3)).double().permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(grid, (3, 2), mode="bicubic", antialias=antialias)
+    expected = expected.permute(0, 2, 3, 1).reshape(1, 6, 3).numpy()
+    np.testing.assert_allclose(result[:, 1:], expected, atol=1e-6)
 
 
 def test_same_grid_is_unchanged(rng):
@@ -52,21 +57,21 @@ def test_same_grid_is_unchanged(rng):
 
 def test_no_entry_for_the_class_token_becomes_zero(rng):
     source = table(rng, 12)
-    result = fit_position_embedding(source, (3, 4), 1, expects_class_slot=False)
+    result = fit_position_embedding(source, (3, 4), 1, slots=(0, 1))
     np.testing.assert_array_equal(result[:, 0], 0)
     np.testing.assert_array_equal(result[:, 1:], source)
 
 
 def test_entry_of_a_missing_class_token_is_dropped(rng):
     source = table(rng, 10)
-    result = fit_position_embedding(source, (3, 3), 0, expects_class_slot=False)
+    result = fit_position_embedding(source, (3, 3), 0, slots=(0, 1))
     np.testing.assert_array_equal(result, source[:, 1:])
 
 
 def test_expectation_gives_way_to_what_fits(rng):
     """timm files with a class token may still have no entry for it."""
     source = table(rng, 9)
-    result = fit_position_embedding(source, (3, 3), 1, expects_class_slot=True)
+    result = fit_position_embedding(source, (3, 3), 1, slots=(1, 0))
     np.testing.assert_array_equal(result[:, 1:], source)
 
 

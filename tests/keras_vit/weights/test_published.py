@@ -70,7 +70,7 @@ def test_downloads_once_and_loads(rng, server, tmp_path):
     assert list((tmp_path / "home").rglob("*.npz"))
     create(seed=3)
     assert len(Handler.requests) == 1
-    config = model.get_config()
+    config = model.arguments
     assert config["representation_size"] == 5 and config["activation"] == "gelu_tanh"
     for name, layer in (("pre_logits", "pre_logits"), ("head", "head")):
         kernel = model.get_layer(layer).get_weights()[0]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -49,10 +50,11 @@ def vit_config(**overrides) -> ViTConfig:
     return ViTConfig(**{**arguments, **overrides})
 
 
-def bit_config() -> BitConfig:
-    return BitConfig(
+def bit_config(**overrides) -> BitConfig:
+    arguments = dict(
         embedding_size=16, hidden_sizes=[64, 128], depths=[2, 1], num_groups=4, num_labels=7
     )
+    return BitConfig(**{**arguments, **overrides})
 
 
 def randomised(module: torch.nn.Module) -> torch.nn.Module:
@@ -99,21 +101,24 @@ def test_from_transformers(rng, tmp_path, naming, family):
     np.testing.assert_allclose(files.outputs(model, images), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["vit", "bit"])
+@pytest.mark.parametrize("family", ["vit", "vit, tanh", "bit"])
 def test_to_transformers(rng, tmp_path, family):
-    if family == "vit":
-        model = keras_vit.VisionTransformer(**VIT, activation="gelu")
-        config, theirs_class = vit_config(), ViTForImageClassification
+    """`from_pretrained` needs nothing but the folder."""
+    if family == "bit":
+        model, theirs_class = keras_vit.ResNet(**BIT), BitForImageClassification
     else:
-        model, config = keras_vit.ResNet(**BIT), bit_config()
-        theirs_class = BitForImageClassification
+        more = {"activation": "gelu_tanh", "epsilon": 1e-3} if "tanh" in family else {}
+        model = keras_vit.VisionTransformer(**VIT, **{"activation": "gelu", **more})
+        theirs_class = ViTForImageClassification
     for weight in model.weights:
         shift = 1.0 if weight.path.endswith("gamma") else 0.0
         weight.assign(shift + rng.normal(scale=0.2, size=weight.shape))
-    with pytest.warns(UserWarning, match="epsilon"):  # 1e-12 and 1e-8 are their defaults
-        keras_vit.export_weights(model, tmp_path / "model.safetensors", target="huggingface")
-    config.save_pretrained(tmp_path)
-    loaded, report = theirs_class.from_pretrained(tmp_path, output_loading_info=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        keras_vit.export_weights(model, tmp_path / "theirs", target="huggingface")
+    told = [str(w.message) for w in told if "would compute" in str(w.message)]
+    assert len(told) == (family == "bit") and all("epsilon 1e-8" in text for text in told)
+    loaded, report = theirs_class.from_pretrained(tmp_path / "theirs", output_loading_info=True)
     assert not any(report.get(key) for key in ("missing_keys", "unexpected_keys"))
     assert not report.get("mismatched_keys")
     images = rng.normal(size=(2, *model.input_shape[1:])).astype("float32")
@@ -135,10 +140,76 @@ def test_backbone_with_pooler_both_ways(rng, tmp_path):
     np.testing.assert_allclose(
         files.outputs(model, images), result.pooler_output.numpy(), atol=1e-5
     )
-    with pytest.warns(UserWarning, match="epsilon"):
-        keras_vit.export_weights(model, tmp_path / "model.safetensors", target="huggingface")
-    _, report = ViTModel.from_pretrained(tmp_path, output_loading_info=True)
+    keras_vit.export_weights(model, tmp_path / "model.safetensors", target="huggingface")
+    again, report = ViTModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
+    for name, weight in source.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("family", "changed", "message"),
+    [
+        ("vit", {"num_attention_heads": 2}, "it says num_heads=2 in its config.json.*num_heads=4"),
+        ("vit", {"layer_norm_eps": 1e-2}, "it says epsilon=0.01 in its config.json"),
+        ("vit", {"hidden_act": "gelu_new"}, "config.json says activation='gelu_tanh'"),
+        ("vit", {"hidden_act": "laplace"}, "hidden_act='laplace', which no model here"),
+        ("bit", {"num_groups": 8}, "it says groups=8 in its config.json.*groups=4"),
+        ("bit", {"global_padding": "same"}, r"global_padding='SAME' \(here None\)"),
+        ("bit", {"hidden_act": "silu"}, r"hidden_act='silu' \(here 'relu'\)"),
+        ("bit", {"embedding_dynamic_padding": True}, "embedding_dynamic_padding=True"),
+        ("bit", {"output_stride": 4}, r"output_stride=4 \(here 8\)"),
+    ],
+)
+def test_another_configuration_is_refused_where_transformers_computes_something_else(
+    rng, tmp_path, family, changed, message
+):
+    """The same weights under the same names and in the same shapes, and other logits."""
+    if family == "vit":
+        model = keras_vit.VisionTransformer(**VIT, activation="gelu")
+        config, theirs_class = vit_config, ViTForImageClassification
+    else:
+        model, config, theirs_class = keras_vit.ResNet(**BIT), bit_config, BitForImageClassification
+    source = randomised(theirs_class(config()))
+    other = theirs_class(config(**changed)).eval()
+    other.load_state_dict(source.state_dict())
+    images = rng.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    assert np.abs(theirs(alike(other), images) - theirs(source, images)).max() > 1e-4
+    other.save_pretrained(tmp_path)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load_weights(model, tmp_path)
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("changed", "argument"), [({"num_attention_heads": 2}, "num_heads"), ({}, None)]
+)
+def test_a_model_by_name_takes_the_configurations_epsilon_but_not_its_heads(
+    rng, tmp_path, changed, argument
+):
+    """What is called ViT-S/4 has the heads of one, unless they are asked for."""
+    source = randomised(ViTForImageClassification(vit_config(layer_norm_eps=1e-3, **changed)))
+    source.save_pretrained(tmp_path)
+    sizes = {key: VIT[key] for key in ("num_layers", "hidden_size", "mlp_dim", "num_heads")}
+    shape, classes = VIT["input_shape"], VIT["classes"]
+    if argument:
+        with pytest.raises(ValueError, match="build the model with num_heads=2"):
+            keras_vit.create_model("ViT-S/4", shape, classes, weights=tmp_path, **sizes)
+        sizes["num_heads"] = 2
+    model = keras_vit.create_model("ViT-S/4", shape, classes, weights=tmp_path, **sizes)
+    images = rng.normal(size=(2, *shape)).astype("float32")
+    np.testing.assert_allclose(files.outputs(model, images), theirs(source, images), atol=1e-5)
+
+
+def test_another_poolers_activation_matters_where_the_pooler_is_loaded(tmp_path):
+    randomised(ViTModel(vit_config(pooler_act="relu"))).save_pretrained(tmp_path)
+    whole = {**VIT, "classes": None, "activation": "gelu"}
+    model = keras_vit.VisionTransformer(**whole, representation_size=16)
+    with pytest.raises(ValueError, match=r"pooler_act='relu' \(here 'tanh'\), which no model"):
+        keras_vit.load_weights(model, tmp_path)
+    keras_vit.load_weights(keras_vit.VisionTransformer(**whole), tmp_path, head="replace")
 
 
 def test_configuration_beside_the_file_decides(tmp_path):

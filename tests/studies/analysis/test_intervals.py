@@ -1,129 +1,130 @@
-"""t intervals, against textbook numbers."""
-
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
+from scipy.stats import binomtest, norm
 
-from studies.analysis import (
-    accuracy_interval,
-    difference_interval,
-    differences_by_size,
-    mean_interval,
-    means_by_size,
-)
+from studies.analysis import accuracy, difference, overlap
+from tests.studies.analysis.simulated import outcomes
 
 pytestmark = pytest.mark.once
 
 
-def test_mean_of_three_seeds():
-    # mean 0.81, sd 0.01, t(2; 95 %) = 2.91999: half width 2.91999 * 0.01 / sqrt(3) = 0.016859
-    e = mean_interval([0.80, 0.81, 0.82])
-    assert (e.mean, e.sd, e.n) == (pytest.approx(0.81), pytest.approx(0.01), 3)
-    assert e.high - e.mean == pytest.approx(0.016859, abs=1e-6)
-    assert e.mean - e.low == pytest.approx(0.016859, abs=1e-6)
+def seeds(hits, **keys):
+    return [outcomes(row, seed, **keys) for seed, row in enumerate(hits)]
 
 
-def test_one_value_or_none_has_no_interval():
-    one, none = mean_interval([0.8, np.nan]), mean_interval([])
-    assert one.mean == 0.8 and math.isnan(one.low) and one.n == 1
-    assert math.isnan(none.mean) and none.n == 0
+def test_one_seed_is_nearly_wilsons_interval():
+    # 120 of 150: Wilson's 90 % interval with z = 1.644854 is 0.741124 to 0.848280 (by hand:
+    # centre (0.8 + 1.35277 / 150) / (1 + 2.70554 / 150), half width 0.0535780).
+    # t with 149 degrees of freedom and n - 1 make it a per cent wider.
+    found = accuracy([outcomes(np.arange(150) < 120)])
+    assert found.mean == 0.8 and found.seeds == 1 and found.images == 150
+    assert found.low == pytest.approx(0.741124, abs=0.001)
+    assert found.high == pytest.approx(0.848280, abs=0.001)
+    assert found.note == "one seed: the test set's error alone" and math.isnan(found.sd)
 
 
-def test_pairs_use_the_seeds_in_common():
-    e = difference_interval({0: 0.80, 1: 0.90, 2: 0.70, 3: 0.1}, {0: 0.79, 1: 0.89, 2: 0.69})
-    assert e.paired and e.n == 3
-    assert e.mean == pytest.approx(0.01) and e.sd == pytest.approx(0, abs=1e-12)
+def test_a_model_without_errors_may_make_some():
+    found = accuracy(seeds([np.ones(150)] * 3))
+    # The rule of three, for 90 %: 2.3 to 3 errors in 150 are not excluded.
+    assert found.mean == found.high == 1.0
+    assert 0.978 < found.low < 0.987
+    wrong = accuracy(seeds([np.zeros(150)] * 3))
+    assert (wrong.low, wrong.high) == pytest.approx((1 - found.high, 1 - found.low))
 
 
-def test_unmatched_seeds_are_compared_as_welch_does():
-    # Both variances 0.0001 over 3 seeds: error sqrt(2e-4 / 3) = 0.0081650, freedom 4,
-    # t(4; 95 %) = 2.13185.
-    e = difference_interval({0: 0.80, 1: 0.81, 2: 0.82}, {5: 0.70, 6: 0.71, 7: 0.72})
-    assert not e.paired
-    assert e.mean == pytest.approx(0.1)
-    assert e.high - e.mean == pytest.approx(2.13185 * 0.0081650, abs=1e-5)
+def test_models_with_equal_predictions_still_have_a_width():
+    hits = np.arange(150) < 140
+    found = difference(seeds([hits] * 3), seeds([hits] * 3))
+    assert found.mean == 0.0 and found.paired and found.images == 150
+    assert found.low == pytest.approx(-found.high)
+    # Half an image more on either side: t(149; 95 %) sqrt(0.5 + 0.5) / 150.
+    assert found.high == pytest.approx(1.6551 / 150, rel=1e-3)
 
 
-def test_differences_of_single_seeds_have_no_interval():
-    e = difference_interval({0: 0.8}, {0: 0.7})
-    assert e.mean == pytest.approx(0.1) and math.isnan(e.low)
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_difference_is_the_mirror_of_its_opposite(rng, balanced):
+    label = rng.integers(0, 3, 60)
+    a, b = (seeds(rng.random((3, 60)) < p, label=label) for p in (0.9, 0.7))
+    one, two = difference(a, b, balanced, 0.3), difference(b, a, balanced, 0.3)
+    assert (one.mean, one.low, one.high) == pytest.approx((-two.mean, -two.high, -two.low))
 
 
-def test_t_intervals_cover_what_they_say(rng):
-    values = rng.normal(0, 1, (4000, 3))
-    found = [mean_interval(row) for row in values]
-    assert np.mean([e.low <= 0 <= e.high for e in found]) == pytest.approx(0.9, abs=0.02)
+@pytest.mark.parametrize("p", [0.0, 0.02, 0.5, 0.98, 1.0])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_intervals_hold_their_value_have_a_width_and_grow_with_the_level(rng, p, count):
+    label = rng.integers(0, 4, 100)
+    a, b = (seeds(rng.random((count, 100)) < p, label=label) for _ in range(2))
+    for find in (
+        lambda level: accuracy(a, True, 0.9, level),
+        lambda level: difference(a, b, level=level),
+    ):
+        last = 0.0
+        for level in (0.5, 0.8, 0.9, 0.99):
+            found = find(level)
+            assert found.low <= found.mean <= found.high and -1.0 <= found.low <= found.high <= 1.0
+            assert found.high - found.low > last
+            last = found.high - found.low
+    assert accuracy(a).low >= 0.0 and accuracy(a).high <= 1.0
 
 
-def test_a_mean_accuracy_has_its_interval_on_the_logit_scale():
-    # mean 0.94, sd 0.04, t(2; 95 %) = 2.91999: half width 0.067434, in logits 0.067434 / 0.0564 =
-    # 1.195638; logit(0.94) = 2.751535; ends 1 / (1 + exp(-1.555897)) and 1 / (1 + exp(-3.947173)).
-    e = accuracy_interval([0.90, 0.98, 0.94])
-    assert (e.mean, e.sd, e.n) == (pytest.approx(0.94), pytest.approx(0.04), 3)
-    assert (e.low, e.high) == (pytest.approx(0.825764, abs=2e-6), pytest.approx(0.981057, abs=2e-6))
-    # Where accuracies scatter little it is the plain interval.
-    near, plain = (f([0.80, 0.801, 0.802]) for f in (accuracy_interval, mean_interval))
-    assert (near.low, near.high) == pytest.approx((plain.low, plain.high), abs=2e-5)
+def test_one_seed_decides_as_mcnemars_exact_test_does():
+    apart = total = 0
+    for more in range(31):
+        for less in range(31):
+            value = np.zeros((2, 200), dtype=bool)
+            value[0, :more] = value[1, more : more + less] = True
+            value[:, 100:] = True
+            found = difference([outcomes(value[0])], [outcomes(value[1])])
+            told = not found.low <= 0.0 <= found.high
+            p = binomtest(more, more + less).pvalue if more + less else 1.0
+            apart, total = apart + (told != (p < 0.1)), total + 1
+            assert not (told and p > 0.16)
+            assert told or p > 0.05
+    assert apart < 0.05 * total
 
 
-@pytest.mark.parametrize(
-    "values", [[0.2, 0.9], [0.99, 1.0], [0.0, 0.01, 0.3], [1.0, 1.0, 0.999], [0.0, 1.0], [0.3] * 3]
-)
-def test_intervals_of_accuracies_stay_between_0_and_1_and_hold_the_mean(values):
-    e = accuracy_interval(values)
-    assert 0.0 <= e.low <= e.mean <= e.high <= 1.0
-    if len(set(values)) == 1:  # no scatter
-        assert e.low == e.mean == e.high
+def test_the_width_of_a_difference_by_hand():
+    # 12 images only a has right, 4 only b, of 100: (12 - 4) / 100 -+ z sqrt(...): with half an
+    # image added to either side the discordant 17 give sqrt(17 - 0.64) / 100 = 0.040447.
+    value = np.zeros((2, 100), dtype=bool)
+    value[0, :12] = value[1, 12:16] = True
+    found = difference([outcomes(value[0])], [outcomes(value[1])])
+    assert found.mean == pytest.approx(0.08)
+    assert found.high - found.mean == pytest.approx(norm.ppf(0.95) * 0.040447, rel=0.02)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_accuracies_of_exactly_0_or_1_are_their_own_interval(value):
-    e = accuracy_interval([value] * 3)
-    assert (e.low, e.mean, e.high) == (value, value, value)
-    assert math.isnan(accuracy_interval([value]).low) and math.isnan(accuracy_interval([]).mean)
+def test_seeds_that_scatter_widen_the_interval():
+    calm = seeds([np.arange(1000) < 800, np.arange(1000) < 801, np.arange(1000) < 799])
+    wild = seeds([np.arange(1000) < 900, np.arange(1000) < 700, np.arange(1000) < 800])
+    one, two = accuracy(calm), accuracy(wild)
+    assert one.mean == pytest.approx(two.mean)
+    # t(2) x 0.1 / sqrt(3) is 0.169 each side; the images' error is 0.02.
+    assert two.high - two.low > 0.25 and one.high - one.low < 0.05
 
 
-def test_what_is_no_accuracy_is_refused():
-    with pytest.raises(ValueError, match="between 0 and 1; got 90"):
-        accuracy_interval([0.5, 90.0])
+def test_shared_training_images_widen_it_further_and_the_same_images_are_told():
+    wild = seeds([np.arange(1000) < 850, np.arange(1000) < 750, np.arange(1000) < 800])
+    widths = []
+    for share in (0.0, 0.5, 0.9, 1.0):
+        found = accuracy(wild, overlap=share)
+        widths.append(found.high - found.low)
+        assert bool(found.note) == (share == 1.0)
+    assert widths == sorted(widths) and widths[0] < widths[-1]
 
 
-def test_frames_by_size():
-    frame = pd.DataFrame(
-        {
-            "model": ["a", "a", "b", "b", "b"],
-            "size": [500, 500, 500, 500, 1000],
-            "seed": [0, 1, 0, 1, 0],
-            "backend": "jax",
-            "test_top1": [0.5, 0.6, 0.4, 0.5, 0.7],
-        }
-    )
-    means = means_by_size(frame, "test_top1")
-    assert means[["model", "size", "n"]].to_numpy().tolist() == [
-        ["a", 500, 2],
-        ["b", 500, 2],
-        ["b", 1000, 1],
-    ]
-    assert means["mean"].tolist() == pytest.approx([0.55, 0.45, 0.7])
-    table = differences_by_size(frame, "a", "b", "test_top1")
-    assert table["size"].tolist() == [500] and table["mean"].tolist() == pytest.approx([0.1])
-    # Two seeds 0.1 apart at 0.55: t(1; 95 %) = 6.31375, half width 0.315688, in logits 1.275506.
-    assert means["high"][0] == pytest.approx(1 / (1 + math.exp(-0.200671 - 1.275506)), abs=1e-5)
-    assert means_by_size(frame, "fewshot_5").empty
-    assert differences_by_size(frame, "a", "c", "test_top1").empty
+def test_shares_of_the_training_images():
+    assert overlap(500, 50_000) == 0.01 and overlap(7, 7) == 1.0
+    with pytest.raises(ValueError, match="between 1 and the pool's 10 images; got 11"):
+        overlap(11, 10)
 
 
-def test_differences_of_accuracies_stay_between_minus_1_and_1():
-    frame = pd.DataFrame(
-        {
-            "model": ["a", "a", "b", "b"],
-            "size": 500,
-            "seed": [0, 1, 0, 1],
-            "backend": "jax",
-            "test_top1": [0.9, 0.5, 0.1, 0.3],  # differences 0.8 and 0.2: half width 1.9
-        }
-    )
-    (row,) = differences_by_size(frame, "a", "b", "test_top1").to_dict("records")
-    assert (row["low"], row["high"]) == (-1.0, 1.0) and row["mean"] == pytest.approx(0.5)
+def test_what_cannot_be_estimated_is_refused():
+    one = [outcomes([1, 0])]
+    with pytest.raises(ValueError, match="no seed in common"):
+        difference(one, [outcomes([1, 0], seed=1)])
+    with pytest.raises(ValueError, match="level must lie between 0 and 1; got 90"):
+        accuracy(one, level=90)
+    with pytest.raises(ValueError, match="one seed or more"):
+        accuracy([])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from studies.data import cache_folder, load
-from studies.data.cache import prepared
+from studies.data.cache import entries, prepared, remove
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
@@ -110,7 +110,7 @@ def test_a_torn_data_set_is_repaired(tmp_path):
     (folder,) = [p for p in tmp_path.iterdir() if p.is_dir()]
     os.truncate(folder / "train_images.npy", 1000)
     again = load("shapes:1000", (8, 8), cache=tmp_path)
-    assert again.info == data.info and again.train.images.shape == (1000, 8, 8, 3)
+    assert again.info == data.info and again.pools["train"].images.shape == (1000, 8, 8, 3)
 
 
 def test_a_failed_build_leaves_nothing(tmp_path):
@@ -131,6 +131,34 @@ def test_another_key_is_another_folder(tmp_path):
     assert len(folders) == 3 and all(folder.parent == tmp_path for folder in folders)
 
 
+def test_the_name_is_no_part_of_what_has_a_label(tmp_path):
+    def build(folder):
+        return {"name": "first"}
+
+    first, second = (prepared(tmp_path, n, "k", build, "folder")[0] for n in ("a", "b"))
+    assert first == second and first.name.startswith("folder-")
+    assert (first / "used").read_text() == "b"
+    (entry,) = entries(tmp_path)
+    assert entry.name == "b" and entry.title == first.name
+
+
+def test_a_cache_that_may_only_be_read_is_good_enough(tmp_path, monkeypatch):
+    folder = built(tmp_path, [])
+    (folder / "used").unlink()
+    (folder / "used").mkdir()  # cannot be written, whoever runs this
+    calls = []
+    assert built(tmp_path, calls) == folder and not calls
+
+
+def test_what_is_removed_is_built_again(tmp_path):
+    calls = []
+    built(tmp_path, calls)
+    remove(tmp_path, entries(tmp_path)[0])
+    assert entries(tmp_path) == [] and not [p for p in tmp_path.iterdir() if p.is_dir()]
+    built(tmp_path, calls)
+    assert len(calls) == 2
+
+
 def test_a_cache_that_cannot_be_written_is_a_clear_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
@@ -149,7 +177,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 def test_images_are_mapped_and_read_only(tmp_path):
-    images = load("shapes:1000", 8, cache=tmp_path).train.images
+    images = load("shapes:1000", 8, cache=tmp_path).pools["train"].images
     assert type(images) is np.ndarray and isinstance(images.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0

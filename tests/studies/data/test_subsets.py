@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=6), st.integers(0, 3))
 def test_every_first_part_of_the_order_is_stratified(sizes, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    order = nested_order(labels)
+    order = nested_order(labels, [0])
     assert sorted(order) == list(range(len(labels)))
     for size in range(len(sizes), len(labels) + 1):
         counts = np.bincount(labels[order[:size]], minlength=len(sizes))
@@ -27,7 +27,7 @@ def test_every_first_part_of_the_order_is_stratified(sizes, seed):
 
 
 def test_equal_classes_fill_up_evenly():
-    order = nested_order(np.repeat(np.arange(10), 50))
+    order = nested_order(np.repeat(np.arange(10), 50), [0])
     labels = np.repeat(np.arange(10), 50)[order]
     for start in range(0, 500, 10):
         assert sorted(labels[start : start + 10]) == list(range(10))
@@ -35,28 +35,54 @@ def test_equal_classes_fill_up_evenly():
 
 def test_the_order_is_the_same_every_time_and_no_other_class_changes_it():
     labels = np.repeat([0, 1, 2], [30, 20, 10])
-    order = nested_order(labels)
-    np.testing.assert_array_equal(order, nested_order(labels))
-    without = nested_order(labels[:50])
+    order = nested_order(labels, [0])
+    np.testing.assert_array_equal(order, nested_order(labels, [0]))
+    without = nested_order(labels[:50], [0])
     np.testing.assert_array_equal(order[labels[order] == 1], without[labels[without] == 1])
 
 
 def test_a_cut_takes_every_class_in_proportion():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 50, 10]))
-    rest, cut = stratified_cut(labels, 32, seed=0)
+    rest, cut = stratified_cut(labels, 32, entropy=[0])
     assert np.bincount(labels[cut]).tolist() == [20, 10, 2]
     assert sorted([*rest, *cut]) == list(range(160))
 
 
 def test_a_cut_leaves_each_class_an_image():
     labels = np.repeat([0, 1], [1, 3])
-    rest, cut = stratified_cut(labels, 4, seed=0)
+    rest, cut = stratified_cut(labels, 4, entropy=[0])
     assert set(labels[rest]) == {0, 1} and len(cut) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=40), st.integers(1, 60), st.integers(0, 9))
+def test_groups_are_cut_whole(members, count, seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(len(members)), members))
+    labels = (groups % 3) * (rng.random(len(groups)) < 0.9)  # some groups hold two classes
+    rest, cut = stratified_cut(labels, count, [seed], groups)
+    assert sorted([*rest, *cut]) == list(range(len(groups)))
+    assert not set(groups[rest]) & set(groups[cut])
+    assert len(rest)  # something is left to train on
+
+
+def test_a_cut_of_groups_comes_near_its_number():
+    groups = np.repeat(np.arange(100), 5)
+    labels = np.repeat([0, 1], 250)
+    _, cut = stratified_cut(labels, 100, [7], groups)
+    assert np.bincount(labels[cut]).tolist() == [50, 50]
+
+
+def test_a_group_counts_for_its_commonest_class():
+    groups = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+    labels = np.array([0, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1, 0])
+    _, cut = stratified_cut(labels, 6, [0], groups)
+    assert sorted(set(groups[cut]))[0] in (0, 1) and sorted(set(groups[cut]))[1] in (2, 3)
 
 
 def planned(**sizes):
     labels = {split: np.arange(n) % 5 for split, n in sizes.items()}
-    plan = plan_splits("things", labels)
+    plan = plan_splits("things", labels, [0])
     return {s: (origin, len(i)) for s, (origin, i) in plan.items()}, plan
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from studies.executors import Executor, log_name
-from studies.study import Evaluation, Trial
+from studies.study.study import Evaluation, Trial
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 

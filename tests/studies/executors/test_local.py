@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from studies.environment import cores
 from studies.errors import UsageError
 from studies.executors import log_name
 from studies.executors.local import LocalExecutor
+from studies.machine.threads import cores
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import ExecutorContract
 from tests.studies.fake_trial import COMMAND

@@ -55,13 +55,13 @@ def test_28_filters_stand_as_in_the_paper():
 def test_similarity_is_a_map_at_each_patch(rng):
     similarity = rng.uniform(-1, 1, size=(2, 3, 2, 3))
     ax = plots.position_similarity(similarity, title="7 epochs")
-    mosaic = shown(ax)
+    mosaic = np.ma.filled(ax.collections[0].get_array(), np.nan)
     assert mosaic.shape == (2 * 3 - 1, 3 * 4 - 1)
     np.testing.assert_allclose(mosaic[3:5, 8:11], similarity[1, 2])
     assert np.isnan(mosaic[2]).all()
     assert ax.get_title() == "7 epochs"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "3"]
-    assert ax.get_xticks().tolist() == [1, 5, 9]  # the middle of each map
+    assert ax.get_xticks().tolist() == [1.5, 5.5, 9.5]  # the middle of each map
 
 
 def test_distance_is_a_point_for_each_head_and_block():

@@ -1,0 +1,112 @@
+"""Export: what a backend cannot write raises and says what works; an ONNX file is checked.
+
+One of the few places that import a backend. Keras hands a PyTorch model with an open batch to
+TorchScript's exporter, which cannot write a LayerNorm; the one that can is called here.
+"""
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import keras
+
+OTHER_BACKEND = (
+    "save the model as .keras, load it in a process with KERAS_BACKEND={} and export it there"
+)
+# what Keras exports by way of: backend and format -> package
+NEEDED = {("jax", "onnx"): "jax2onnx", ("torch", "tf_saved_model"): "torch_xla"}
+
+
+def export(model, keras_export, filepath, format, verbose, input_signature, **kwargs):
+    """Exports a model; see `ImageModel.export`.
+
+    Args:
+        model: with one input, images.
+        keras_export: `keras.Model.export` of it.
+        filepath, format, verbose, input_signature, **kwargs: as of `keras.Model.export`.
+
+    Raises:
+        ImportError: where Keras needs a package that is not there.
+        ValueError: if the ONNX file is invalid (it is deleted), or would be of bfloat16.
+    """
+    backend = keras.backend.backend()
+    package = NEEDED.get((backend, format))
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ImportError(
+            f"Keras exports {format!r} from {backend} by way of the package {package}, which is not "
+            f"installed; install it, or {OTHER_BACKEND.format('tensorflow')}."
+        )
+    if input_signature is None:
+        # Given always: Keras looks for one only in a model that has been called.
+        input_signature = [_signature(model)]
+    if format == "onnx" and model.compute_dtype == "bfloat16":
+        raise ValueError(
+            "An ONNX file of bfloat16 runs hardly anywhere; build the model with dtype='float32', "
+            "give it these weights (set_weights(model.get_weights())) and export that."
+        )
+    if format != "onnx":
+        keras_export(filepath, format, verbose, input_signature, **kwargs)
+        return
+    if backend == "torch":
+        _torch_to_onnx(model, filepath, input_signature, **kwargs)
+        if verbose or verbose is None:
+            print(f"Saved artifact at '{filepath}'.")
+    else:
+        keras_export(filepath, format, verbose, input_signature, **kwargs)
+    _check_onnx(Path(filepath), "torch" if backend == "tensorflow" else "tensorflow")
+
+
+def _signature(model):
+    images = model.inputs[0]
+    return keras.InputSpec(shape=images.shape, dtype=images.dtype, name=images.name)
+
+
+def _torch_to_onnx(model, filepath, input_signature, opset_version=None):
+    import torch
+
+    (spec,) = keras.tree.flatten(input_signature)
+    open_axes = {axis: torch.export.Dim("batch") for axis in (0,) if spec.shape[axis] is None}
+    shape = [2 if side is None else side for side in spec.shape]  # 1 would be taken for fixed
+    sample = keras.ops.zeros(shape, keras.backend.standardize_dtype(spec.dtype))
+    model.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            (sample,),
+            dynamo=True,
+            verbose=False,
+            opset_version=opset_version,
+            input_names=[spec.name or "images"],
+            dynamic_shapes=(((open_axes),),),
+        )
+        program.optimize()
+        program.save(str(filepath))
+
+
+def _check_onnx(path, other):
+    """Deletes an invalid file and raises ValueError: exporters may log an error and return."""
+    reason = _fault(path)
+    if reason is None:
+        return
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)
+    raise ValueError(
+        f"{keras.backend.backend()}'s exporter wrote an invalid ONNX file, which has been deleted "
+        f"({reason}); {OTHER_BACKEND.format(other)}."
+    )
+
+
+def _fault(path):
+    """Why a file cannot be run; None if it can, as far as the packages that are there can tell."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        if importlib.util.find_spec("onnxruntime") is not None:
+            import onnxruntime  # it refuses what the checker lets pass
+
+            onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's have no public base
+        return str(error).strip().splitlines()[0]
+    return None

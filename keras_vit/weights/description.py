@@ -1,0 +1,109 @@
+"""What stands beside the arrays of a checkpoint: its metadata, or a configuration.
+
+Names and shapes do not tell how many heads share a width, which GELU, epsilon or grid the weights were
+trained with, or what the head is on. Files that we write say all of it in their metadata; others may
+have a `config.json` beside them. Each format reads (and writes) its own kind of configuration.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# The arguments that decide numbers without a trace in names and shapes
+DECIDING = {
+    "vit": (
+        *("num_heads", "patch_size", "classifier", "position_embedding", "activation", "epsilon"),
+    ),
+    "resnet": ("groups", "epsilon", "stem", "bottleneck"),
+}
+OPENCLIP_CONFIGURATION = "open_clip_config.json"
+CONFIGURATIONS = ("config.json", "task.json", OPENCLIP_CONFIGURATION)  # the second of keras-hub
+WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint says of the model that it belongs to, beside its arrays.
+
+    Args:
+        arguments: of our model's constructor.
+        grid: `(rows, columns)` of the position embeddings.
+        obstacles: what it says that no model here computes.
+        head_obstacles: the same, where it concerns nothing but the head.
+        place: where it is said, for messages.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    grid: tuple[int, int] | None = None
+    obstacles: tuple[str, ...] = ()
+    head_obstacles: tuple[str, ...] = ()
+    place: str = "its metadata"
+
+
+def metadata_of(model, family: str) -> dict[str, str]:
+    """Returns what a file's metadata says of a model: strings by name."""
+    arguments = model.arguments
+    said = {name: _plain(arguments[name]) for name in DECIDING[family]}
+    metadata = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in said.items()
+        if not isinstance(value, dict)  # a function of the user's own
+    }
+    if family == "vit":
+        metadata["grid"] = "{}x{}".format(*model.grid)
+    return metadata
+
+
+def described_by_metadata(metadata: Mapping[str, str], family: str) -> Description | None:
+    """Returns what the metadata of a file of ours says; None for any other file's."""
+    said = {name: metadata[name] for name in DECIDING[family] if name in metadata}
+    if not said:
+        return None
+    match = re.fullmatch(r"(\d+)x(\d+)", metadata.get("grid", ""))
+    grid = (int(match[1]), int(match[2])) if match else None
+    return Description({name: _value(text) for name, text in said.items()}, grid)
+
+
+def configurations_beside(file: Path) -> dict[str, dict]:
+    """Returns `{name: configuration}` of the files that describe `file`; empty where there is none.
+
+    Raises:
+        ValueError: if one of them is no valid JSON.
+    """
+    return {name: _configuration(file, file.with_name(name)) for name in CONFIGURATIONS}
+
+
+def differences(arguments: Mapping[str, Any], description: Description) -> list[str]:
+    """Returns the names of the arguments in which a model is not as the checkpoint says."""
+    return [
+        name
+        for name, value in description.arguments.items()
+        if name in arguments and _plain(arguments[name]) != _plain(value)
+    ]
+
+
+def _configuration(file, path):
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}, which describes {file.name}, is no valid JSON.") from error
+    if not isinstance(config, dict) or config.get(WEIGHTS_FILE, file.name) != file.name:
+        return {}
+    return config
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(text):
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value

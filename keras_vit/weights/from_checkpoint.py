@@ -1,0 +1,248 @@
+"""From a checkpoint to the model that it belongs to."""
+
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from keras_vit.layers.arguments import check_input_shape
+from keras_vit.models.finetuning import FREE_ARGUMENTS
+from keras_vit.models.variants import get_variant
+from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.adapting import fit_means, tell
+from keras_vit.weights.agreement import check_obstacles
+from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
+from keras_vit.weights.image_settings import preprocessing_beside
+from keras_vit.weights.loading import adapted, assign_checkpoint
+from keras_vit.weights.rules import POSITION
+from keras_vit.weights.timm_architectures import timm_arguments
+
+# each project's own; else bilinear
+INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
+
+
+def from_checkpoint(
+    path: str | os.PathLike,
+    classes="checkpoint",
+    input_shape: tuple[int, int, int] | None = None,
+    like: str | None = None,
+    source: str | None = None,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
+    **overrides,
+):
+    """Makes the model that a checkpoint belongs to, with its weights.
+
+    Shapes, names, metadata and configuration say what the model is. A checkpoint of a model that
+    cannot be computed exactly is refused with the reason.
+
+    Args:
+        path: an .npz, .safetensors or .weights.h5 file, or a folder with `config.json` and one or
+            several (sharded) .safetensors files, such as a snapshot of a repository of Hugging
+            Face's hub.
+        classes: `"checkpoint"` takes the head that the checkpoint has; an int puts a new one
+            (zeros) in its place; None leaves it out.
+        input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's. Position
+            embeddings of another grid are interpolated as the checkpoint's project does it.
+        like: what the model is like where nothing says the number of heads: a name of
+            `create_model` (`"ViT-S/14"`) or timm's of an architecture
+            (`"vit_small_patch14_dinov2"`).
+        source: as in `load_weights`; None recognises it.
+        adapt: also take what is not exactly the checkpoint's, and tell in a warning what was done:
+            an `input_shape` with another number of channels, `classifier="gap"` or `"map"` in place
+            of the class token, names below a prefix (`module.`, `backbone.`), a decoder left aside.
+        skip: regular expressions; arrays in whose names one is found are left aside, and the
+            weights there are new.
+        **overrides: `classifier_activation`, `dropout_rate`, `attention_dropout_rate`,
+            `stochastic_depth_rate`, `rematerialize`, `dtype` or `name` of the model; with `adapt`
+            also `classifier`.
+
+    Returns:
+        A `VisionTransformer`; `preprocessing_of` tells how to prepare its images.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: for a file that is no checkpoint of a Vision Transformer, or of one that no
+            model here computes, or that leaves open what the model is.
+        ImportError: for a .safetensors file without the package safetensors.
+
+    Example:
+        >>> model = keras_vit.from_checkpoint("dinov2-base", classes=None)
+        >>> features = model(keras_vit.preprocess_input(photos, model))
+    """
+    allowed = (*FREE_ARGUMENTS, *(("classifier",) if adapt else ()))
+    for name in overrides:
+        if name not in allowed:
+            raise ValueError(
+                f"{name!r} cannot differ from the checkpoint's; what can is {', '.join(allowed)}."
+            )
+    checkpoint = read_checkpoint(path, source, adapt, skip)
+    head = "load" if classes == "checkpoint" else "replace"
+    check_obstacles(checkpoint, head)
+    arguments = architecture(checkpoint, like)
+    grid = arguments.pop("grid")
+    if input_shape is not None:
+        channels = checkpoint.patch[2]
+        arguments["input_shape"] = check_input_shape(input_shape, "channels_last")
+        if input_shape[-1] != channels and not adapt and arguments["stem_block_counts"] is None:
+            raise ValueError(
+                f"{path} is for {channels} channels and input_shape={tuple(input_shape)} has "
+                f"{input_shape[-1]}; convert the images, or give adapt=True to sum or repeat the "
+                "weights of the channels."
+            )
+    if arguments["input_shape"] is None:
+        raise ValueError(
+            f"{path} does not say how large its images are; give input_shape=(H, W, C)."
+        )
+    if classes != "checkpoint":
+        arguments["classes"] = classes
+        if classes is not None:
+            arguments["representation_size"] = None
+    if "classifier" in overrides:
+        arguments["class_token"] = None  # as the other classifier needs it
+    model = VisionTransformer(data_format="channels_last", **{**arguments, **overrides})
+    if adapt:
+        checkpoint = adapted(checkpoint, model)
+    assign_checkpoint(
+        model,
+        checkpoint,
+        head,
+        INTERPOLATION.get(checkpoint.format.source, "bilinear"),
+        grid,
+    )
+    tell(checkpoint.path, checkpoint.notes, stacklevel=2)
+    model.preprocessing = _preprocessing(path, checkpoint, model)
+    return model
+
+
+def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
+    """Returns the arguments of the VisionTransformer that a checkpoint belongs to, and its grid.
+
+    Raises:
+        ValueError: if there is no such model, or if something does not say what it is.
+    """
+    if checkpoint.format.family != "vit":
+        raise ValueError(
+            f"{checkpoint.path} holds {checkpoint.format.title}; create_model makes one by its "
+            "name and takes the file as weights=."
+        )
+    height, width, channels, hidden_size = checkpoint.patch
+    hidden = checkpoint.value("block_0/mlp/hidden/kernel")
+    if hidden is None:
+        raise ValueError(f"{checkpoint.path} has no block whose MLP is known here.")
+    implied = checkpoint.implied_arguments()
+    heads = _heads(checkpoint, like, hidden_size)
+    if implied["activation"] is None:
+        raise ValueError(
+            f"{checkpoint.path} does not tell its activation, which is not the same in all of "
+            f"{checkpoint.format.title}; put the configuration beside it that belongs to it."
+        )
+    slots, grid = _grid(checkpoint)
+    stem, reduction = _stem(checkpoint)
+    size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)
+    return {
+        "input_shape": None if size is None else (*size, 3 if stem is not None else channels),
+        "patch_size": (height, width),
+        "stem_block_counts": stem,
+        "num_layers": _count_blocks(checkpoint),
+        "hidden_size": hidden_size,
+        "mlp_dim": hidden.shape[1],
+        "classes": checkpoint.classes,
+        "class_slot": slots > 0 or checkpoint.slots == (0, 1),
+        **implied,
+        **heads,
+        "grid": grid,
+    }
+
+
+def _heads(checkpoint, like, hidden_size):
+    """Returns the number of heads, and what else `like` decides."""
+    known = checkpoint.description.arguments.get("num_heads")
+    query = checkpoint.array("block_0/attention/query/kernel")
+    if query is not None and query.ndim == 3:  # (D, heads, d)
+        known = query.shape[1]
+    if like is None:
+        if known is None:
+            raise ValueError(_unknown(checkpoint))
+        return {"num_heads": known}
+    found = timm_arguments(like)
+    if not found:
+        config = get_variant(like).config
+        if config.get("hidden_size") != hidden_size:
+            raise ValueError(
+                f"{checkpoint.path} is {hidden_size} wide and {like} {config.get('hidden_size')}; "
+                "give another name as like=."
+            )
+        found = {"num_heads": config["num_heads"]}
+    if known not in (None, found["num_heads"]):
+        raise ValueError(
+            f"{checkpoint.path} says that it has {known} heads, and {like} has "
+            f"{found['num_heads']}; leave like= out, or give another name."
+        )
+    return found
+
+
+def _unknown(checkpoint):
+    name = checkpoint.configurations["config.json"].get("architecture")
+    says = f"timm's {name!r} is not known here" if name else "nothing beside it says it"
+    return (
+        f"{checkpoint.path} does not tell its number of heads, and {says}; name a model that it "
+        "is like, such as like='ViT-S/14' or timm's like='vit_small_patch14_dinov2'."
+    )
+
+
+def _grid(checkpoint):
+    """Returns how many position embeddings are not patches', and the grid of the others or None."""
+    positions = checkpoint.value(POSITION)
+    if positions is None:
+        return 0, checkpoint.grid
+    count, slots = positions.shape[1], checkpoint.slots
+    for slot in slots:
+        side = math.isqrt(max(count - slot, 0))
+        grid = checkpoint.grid or (side, side)
+        if math.prod(grid) == count - slot > 0:
+            return slot, grid
+    return slots[0], None
+
+
+def _stem(checkpoint):
+    """Returns the blocks of the stages of a hybrid's stem and by how much it reduces the image."""
+    if not checkpoint.has("stem_conv/kernel"):
+        return None, 1
+    stages: list[int] = []
+    while checkpoint.has(f"stem_stage{len(stages) + 1}_unit1/conv1/kernel"):
+        unit = 1
+        while checkpoint.has(f"stem_stage{len(stages) + 1}_unit{unit + 1}/conv1/kernel"):
+            unit += 1
+        stages.append(unit)
+    return tuple(stages), 4 * 2 ** max(len(stages) - 1, 0)
+
+
+def _count_blocks(checkpoint):
+    count = 0
+    while checkpoint.has(f"block_{count}/mlp/hidden/kernel"):
+        count += 1
+    return count
+
+
+def _preprocessing(path, checkpoint, model):
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    config = checkpoint.configurations["config.json"]
+    found = preprocessing_beside(folder, config, checkpoint.format.source)
+    if found is None:
+        warnings.warn(
+            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
+            "to [-1, 1].",
+            stacklevel=3,
+        )
+        return None
+    channels = model.input_shape[-1]
+    if len(found.mean) == channels:
+        return found
+    return replace(
+        found,
+        mean=fit_means(found.mean, channels),
+        deviation=fit_means(found.deviation, channels),
+    )

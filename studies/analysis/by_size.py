@@ -1,0 +1,186 @@
+"""Estimates at every size of a study, from its frame of trials and the outcomes that it kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from studies.analysis.estimate import Estimate
+from studies.analysis.intervals import accuracy, difference, overlap
+from studies.analysis.outcomes import Outcomes
+from studies.analysis.seed_intervals import accuracy_interval, difference_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOP1, BALANCED = "test_top1", "test_balanced"  # the metrics that outcomes give
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where outcomes come from.
+
+    Attributes:
+        read: (model, backend, size) -> its finished trials' outcomes, one entry a seed; empty where
+            none were kept. It is called whenever they are needed, so that no more than two models'
+            outcomes are in memory.
+        pool: number of images that each seed draws its training images from.
+    """
+
+    read: Callable[[str, str, int], Sequence[Outcomes]]
+    pool: int
+
+
+def mean_estimates(
+    frame: pd.DataFrame,
+    metric: str,
+    level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+) -> dict[tuple[str, str, int], Estimate]:
+    """Means over seeds of an accuracy, with what they hold: see `Estimate.note`.
+
+    Args:
+        frame: one row a finished trial, with columns model, size, seed, backend and the metric.
+        metric: a column of accuracies in [0, 1], or "test_balanced", which outcomes alone give.
+        level: confidence.
+        source: outcomes of single images; without any for a model and size, or for another metric
+            than the two test accuracies, the interval is over seeds alone.
+        images: number of test images, for intervals over seeds alone.
+
+    Returns:
+        Estimate by (model, backend, size), sorted.
+    """
+    found = {}
+    for key, trials in frame.groupby(["model", "backend", "size"]):
+        model, backend, size = str(key[0]), str(key[1]), int(key[2])
+        outcomes = _read(source, metric, model, backend, size)
+        if source is not None and outcomes:
+            share = overlap(size, source.pool)
+            estimate = accuracy(outcomes, metric == BALANCED, share, level)
+        elif metric in trials and trials[metric].notna().any():
+            values = trials[metric].dropna().to_list()
+            estimate = _with_width(accuracy_interval(values, level, images))
+        else:
+            continue
+        found[model, backend, size] = estimate
+    return found
+
+
+def difference_estimates(
+    frame: pd.DataFrame,
+    model_a: str,
+    model_b: str,
+    metric: str,
+    level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+) -> dict[int, Estimate]:
+    """Differences a - b of an accuracy at every size that both models have.
+
+    Args:
+        frame: as for `mean_estimates`, of one backend.
+        model_a, model_b: names in the column model.
+        metric, level, source, images: as for `mean_estimates`.
+
+    Returns:
+        Estimate by size, ascending.
+    """
+    sides = [_by_size(frame, model, metric) for model in (model_a, model_b)]
+    sizes = [set(map(int, frame.loc[frame["model"] == m, "size"])) for m in (model_a, model_b)]
+    found = {}
+    for size in sorted(sizes[0] & sizes[1]):
+        backend = str(frame["backend"].iloc[0])
+        a, b = (_read(source, metric, model, backend, size) for model in (model_a, model_b))
+        if source is not None and {o.seed for o in a} & {o.seed for o in b}:
+            share = overlap(size, source.pool)
+            found[size] = difference(a, b, metric == BALANCED, share, level)
+        elif size in sides[0] and size in sides[1]:
+            estimate = difference_interval(sides[0][size], sides[1][size], level, images)
+            found[size] = _with_width(estimate)
+    return found
+
+
+def means_by_size(
+    frame: pd.DataFrame,
+    metric: str,
+    level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+) -> pd.DataFrame:
+    """`mean_estimates` as a table.
+
+    Returns:
+        One row a model, backend and size, sorted: model, backend, size, n, mean, sd, low, high.
+    """
+    return means_table(mean_estimates(frame, metric, level, source, images))
+
+
+def differences_by_size(
+    frame: pd.DataFrame,
+    model_a: str,
+    model_b: str,
+    metric: str,
+    level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+) -> pd.DataFrame:
+    """`difference_estimates` as a table.
+
+    Returns:
+        One row a size: size, n, mean, sd, low, high, paired.
+    """
+    return differences_table(
+        difference_estimates(frame, model_a, model_b, metric, level, source, images)
+    )
+
+
+def means_table(estimates: dict[tuple[str, str, int], Estimate]) -> pd.DataFrame:
+    """Estimates by model, backend and size as a table, as `means_by_size` gives it."""
+    import pandas as pd
+
+    rows = [[*key, e.seeds, e.mean, e.sd, e.low, e.high] for key, e in estimates.items()]
+    columns = ["model", "backend", "size", "n", "mean", "sd", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def differences_table(estimates: dict[int, Estimate]) -> pd.DataFrame:
+    """Estimates by size as a table, as `differences_by_size` gives it."""
+    import pandas as pd
+
+    # No difference of accuracies is outside [-1, 1]: an interval loses nothing there.
+    rows = [
+        [size, e.seeds, e.mean, e.sd, *np.clip([e.low, e.high], -1.0, 1.0), e.paired]
+        for size, e in estimates.items()
+    ]
+    columns = ["size", "n", "mean", "sd", "low", "high", "paired"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _with_width(estimate: Estimate) -> Estimate:
+    """The same without its interval where that is a point: equal seeds do not make an exact number."""
+    if estimate.low < estimate.high or math.isnan(estimate.low):
+        return estimate
+    return replace(estimate, low=math.nan, high=math.nan, note="seeds without scatter: no interval")
+
+
+def _read(
+    source: Source | None, metric: str, model: str, backend: str, size: int
+) -> Sequence[Outcomes]:
+    if source is None or metric not in (TOP1, BALANCED):
+        return ()
+    return source.read(model, backend, size)
+
+
+def _by_size(frame: pd.DataFrame, model: str, metric: str) -> dict[int, dict[Hashable, float]]:
+    table: dict[int, dict[Hashable, float]] = {}
+    if metric not in frame:
+        return table
+    mine = frame[(frame["model"] == model) & frame[metric].notna()]
+    for size, seed, value in zip(mine["size"], mine["seed"], mine[metric], strict=True):
+        table.setdefault(int(size), {})[seed] = float(value)
+    return table

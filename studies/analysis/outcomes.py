@@ -1,0 +1,113 @@
+"""What each trained trial said of every test image: the raw material of intervals and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FIELDS = ("image", "group", "label", "predicted", "confidence", "label_probability")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """One trial's predictions on its test set; every array has one entry an image, in any order.
+
+    Args:
+        seed: the trial's seed. Trials of one seed were tested on the same images.
+        image: (n,) ids; the same id is the same image in all trials of a study. No id twice.
+        group: (n,) ids of what belongs together (a burst of one scene, a patient); an image that
+            stands alone is a group of its own.
+        label, predicted: (n,) class numbers.
+        confidence: (n,) probability that the model gave to the class it predicted.
+        label_probability: (n,) probability that it gave to the label.
+
+    Raises:
+        ValueError: no image, arrays of different lengths, or an image twice.
+
+    Example:
+        >>> label, predicted = np.array([1, 0]), np.array([1, 1])
+        >>> sure, right = np.array([0.9, 0.6]), np.array([0.9, 0.4])
+        >>> Outcomes(0, np.array([7, 9]), np.array([7, 9]), label, predicted, sure, right).correct
+        array([ True, False])
+    """
+
+    seed: int
+    image: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    label_probability: np.ndarray
+
+    def __post_init__(self) -> None:
+        shapes = {name: np.shape(getattr(self, name)) for name in FIELDS}
+        if len(set(shapes.values())) > 1 or len(shapes["image"]) != 1:
+            raise ValueError(f"outcomes need flat arrays of one length; got {shapes}.")
+        if not len(self):
+            raise ValueError(f"the outcomes of seed {self.seed} hold no test image.")
+        if len(np.unique(self.image)) < len(self):
+            raise ValueError(f"the outcomes of seed {self.seed} hold an image more than once.")
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(n,) whether the predicted class is the label."""
+        return self.predicted == self.label
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What is averaged over a seed's test images: an accuracy's rights, or two models' differences.
+
+    Attributes:
+        seed: the seed.
+        value: (n,) 0 or 1 for a model; -1, 0 or 1 for the difference of two.
+        group, label: (n,) as in `Outcomes`.
+    """
+
+    seed: int
+    value: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+
+
+def right(outcomes: Sequence[Outcomes]) -> list[Scores]:
+    """A model's scores, one entry a seed: 1 where the prediction is right."""
+    _check_seeds(outcomes)
+    return [Scores(o.seed, o.correct.astype(float), o.group, o.label) for o in outcomes]
+
+
+def right_minus_right(a: Sequence[Outcomes], b: Sequence[Outcomes]) -> list[Scores]:
+    """Two models' differences, image by image, for the seeds that both have, ascending.
+
+    Raises:
+        ValueError: within a seed the two were tested on different images or against other labels.
+    """
+    _check_seeds(a)
+    _check_seeds(b)
+    others = {outcomes.seed: outcomes for outcomes in b}
+    found = []
+    for one in sorted(a, key=lambda outcomes: outcomes.seed):
+        if one.seed not in others:
+            continue
+        two = others[one.seed]
+        first, second = np.argsort(one.image), np.argsort(two.image)
+        same = np.array_equal(one.image[first], two.image[second])
+        if not same or not np.array_equal(one.label[first], two.label[second]):
+            raise ValueError(
+                f"the two models of seed {one.seed} were tested on different images or labels: "
+                f"they cannot be compared image by image."
+            )
+        value = one.correct[first].astype(float) - two.correct[second]
+        found.append(Scores(one.seed, value, one.group[first], one.label[first]))
+    return found
+
+
+def _check_seeds(outcomes: Sequence[Outcomes]) -> None:
+    seeds = [each.seed for each in outcomes]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"outcomes of one model need a seed each; got seeds {seeds}.")

@@ -1,0 +1,1 @@
+"""How fast models train here; its workers are processes of their own."""

@@ -1,0 +1,1 @@
+"""The command line, ``python -m studies`` or ``vit-studies``: what a person types and sees."""

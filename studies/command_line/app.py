@@ -1,0 +1,390 @@
+"""The command line, `python -m studies`: commands, their options and the exit codes.
+
+Loading this module loads neither a backend nor anything large, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studies.bench import bench as bench_room
+from studies.command_line import commands
+from studies.command_line.cached import CacheOptions, cache
+from studies.command_line.check import CheckOptions, check
+from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.errors import UsageError
+from studies.inspection import inspect as inspection
+from studies.inspection import predict as prediction
+
+# As it was started: messages and records hold commands that can be copied.
+PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
+RUNS = Path("runs")
+EXIT_CODES = (
+    "exit code 0: all done; 1: some trial failed; 2: wrong use; 130: interrupted, run it again"
+)
+
+
+class Backend(StrEnum):
+    """Keras backends."""
+
+    tensorflow = "tensorflow"
+    jax = "jax"
+    torch = "torch"
+
+
+class ExecutorName(StrEnum):
+    """Where trials run."""
+
+    local = "local"
+
+
+class KeepModels(StrEnum):
+    """Which trained models lie in the results folder."""
+
+    best = "best"
+    all = "all"
+    none = "none"
+
+
+class Fit(StrEnum):
+    """How images of other proportions are made to fit."""
+
+    crop = "crop"
+    pad = "pad"
+    squash = "squash"
+
+
+class Dtype(StrEnum):
+    """Dtype policies of Keras."""
+
+    float32 = "float32"
+    mixed_bfloat16 = "mixed_bfloat16"
+    mixed_float16 = "mixed_float16"
+
+
+class Gelu(StrEnum):
+    """The exact form and its tanh approximation."""
+
+    gelu = "gelu"
+    gelu_tanh = "gelu_tanh"
+
+
+def _option(help: str, *names: str, metavar: str | None = None, **limits: Any) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, **limits)
+
+
+def _folder(text: str) -> Path:
+    if not str(text).strip():  # Path("") would be the folder one happens to be in
+        raise UsageError("--results is empty: give a folder, such as --results runs")
+    return Path(text).expanduser()
+
+
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file's path.")
+]
+Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
+Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
+DATASETS = "shapes, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+FitOption = Annotated[
+    Fit | None,
+    _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
+]
+SkipBroken = Annotated[
+    bool, _option("Leave out images that cannot be read.", "--skip-broken", show_default=False)
+]
+Groups = Annotated[
+    str | None,
+    _option("Its first bracket, in a file's path, is what belongs together.", metavar="REGEX"),
+]
+Imports = Annotated[
+    list[str] | None,
+    _option("A module with builders for TFDS; may be repeated.", "--import", metavar="MODULE"),
+]
+
+app = typer.Typer(
+    help="Learning curves, scaling laws and crossing points of image models.",
+    epilog=EXIT_CODES,
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: it answers faster, and is the same in a pipe
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: those of the command line by default.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app(args=given, prog_name=PROGRAM, obj=f"{PROGRAM} {shlex.join(given)}")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    return DONE
+
+
+@app.command("list", epilog=EXIT_CODES)
+def list_studies() -> None:
+    """Print the built-in studies."""
+    _end(commands.list_studies)
+
+
+@app.command(epilog="exit code 0: it is written; 2: wrong use")
+def init(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the study; NAME.toml is written.")
+    ],
+) -> None:
+    """Write a study file to begin with, in the folder one is in."""
+    _end(commands.init, name)
+
+
+# One list of options for both: a planned command line runs by changing one word.
+@app.command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
+@app.command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
+def plan_or_run(
+    context: typer.Context,
+    study: StudyName,
+    name: Name = None,
+    results: Results = RUNS,
+    dataset: Annotated[str | None, _option(DATASETS, metavar="D")] = None,
+    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+    sizes: Annotated[
+        str | None, _option("Numbers of training images, or auto.", metavar="N,N")
+    ] = None,
+    models: Annotated[
+        str | None, _option("The study's entries or published names.", metavar="A,B")
+    ] = None,
+    seeds: Annotated[str | None, _option("Number of seeds, or auto.", metavar="N")] = None,
+    steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
+    backend: Annotated[
+        str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
+    ] = None,
+    executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
+    workers: Annotated[int, _option("Trials at a time.")] = 1,
+    threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    keep_models: Annotated[
+        KeepModels | None,
+        _option("Each model's best at the largest size (by default), all, or none."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        _option(
+            "Any field of the study, such as recipe.learning_rate=3e-4; may be repeated.",
+            "--set",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, _option("Run the trials that failed again.", "--retry-failed")
+    ] = False,
+) -> None:
+    options = StudyOptions(
+        study=study,
+        command=context.obj,
+        name=name,
+        results=results,
+        dataset=dataset,
+        image_size=image_size,
+        fit=fit.value if fit else None,
+        skip_broken=skip_broken or None,
+        groups=groups,
+        imports=import_,
+        sizes=None if sizes is None else _sizes(sizes),
+        models=None if models is None else _words(models),
+        seeds=None if seeds is None else _seeds(seeds),
+        steps=steps,
+        backends=None if backend is None else _words(backend),
+        keep_models=keep_models.value if keep_models else None,
+        settings=set_ or [],
+        workers=workers,
+        threads=threads,
+        retry_failed=retry_failed,
+    )
+    _end(commands.plan if context.info_name == "plan" else commands.run, options)
+
+
+@app.command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
+def check_data(
+    dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
+    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+) -> None:
+    """Print what is known of a data set before anything is trained on it."""
+    options = CheckOptions(
+        dataset=dataset,
+        program=PROGRAM,
+        image_size=image_size,
+        fit=fit.value if fit else "crop",
+        skip_broken=skip_broken,
+        groups=groups or "",
+        imports=tuple(import_ or ()),
+    )
+    _end(check, options)
+
+
+@app.command("cache")
+def cached_data(
+    remove: Annotated[
+        str | None, _option("What to remove: a name, or all.", metavar="NAME")
+    ] = None,
+    unused_days: Annotated[
+        float | None, _option("Remove what was not used for so long.", metavar="N", min=0)
+    ] = None,
+) -> None:
+    """Print what lies prepared in the cache, or remove some of it."""
+    _end(cache, CacheOptions(remove, unused_days))
+
+
+@app.command(epilog=EXIT_CODES)
+def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+    """Print what of a study is done, what is running and what failed."""
+    _end(commands.status, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog=EXIT_CODES)
+def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+    """Write a results folder's report anew from its records."""
+    _end(commands.report, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog=EXIT_CODES)
+def bench(
+    fit: Annotated[
+        bool, _option("Measure fit and data reading of the built-in models.", "--fit")
+    ] = False,
+    model: Annotated[str, _option("A published model's name.")] = "ViT-S/16",
+    image_size: Annotated[
+        int | None, _option("Pixels (224; with --fit its study's).", min=1)
+    ] = None,
+    batch_size: Annotated[
+        int | None, _option("Images a step (8; with --fit its study's).", min=1)
+    ] = None,
+    backend: Annotated[
+        str | None, _option("Those that are installed by default.", metavar="B,B")
+    ] = None,
+    dtype: Annotated[Dtype, _option("Dtype policy.")] = Dtype.float32,
+    activation: Annotated[Gelu, _option("Of ViTs; gelu is keras-hub's.")] = Gelu.gelu,
+    rounds: Annotated[int, _option("Turns of every contender.", min=1)] = 11,
+    seconds: Annotated[float, _option("Of a turn.")] = 4.0,
+    threads: Annotated[int | None, _option("One a core by default.", min=1)] = None,
+    output: Annotated[Path, _option("Folder of table and CSV.", metavar="DIR")] = RUNS / "bench",
+) -> None:
+    """Measure how fast models train here."""
+    given = locals()
+    given |= {"dtype": dtype.value, "activation": activation.value}
+    _end(bench_room.run, bench_room.Options(**given))
+
+
+@app.command(epilog=EXIT_CODES)
+def inspect(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A .keras file; with --model also a weight file of another project.",
+        ),
+    ],
+    images: Annotated[
+        str,
+        _option(
+            "A folder of images, or a data set: shapes, fashion_mnist, a TFDS name, folder:PATH.",
+            metavar="D",
+        ),
+    ],
+    model: Annotated[
+        str | None, _option("The model that the weights are for, such as ViT-B/16.")
+    ] = None,
+    image_size: Annotated[int, _option("Pixels of the images' sides, with --model.", min=1)] = 224,
+    show: Annotated[int, _option("Number of attention maps.", min=1)] = 6,
+    count: Annotated[
+        int, _option("Images that the attention distance is averaged over.", min=1)
+    ] = 128,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+    name: Annotated[
+        str | None,
+        _option(
+            "Name of the results folder; by default inspect- and the checkpoint's name, or its "
+            "folder's name for a trial's best.keras."
+        ),
+    ] = None,
+    results: Results = RUNS,
+) -> None:
+    """Draw what a trained ViT attends to and has learned."""
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(inspection.run, inspection.Options(**given))
+
+
+@app.command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A .keras file of a results folder's models/."),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
+    ],
+    csv: Annotated[Path | None, _option("The table's file (stdout by default).", "--csv")] = None,
+    all_classes: Annotated[
+        bool, _option("A column with the probability of each class.", "--all-classes")
+    ] = False,
+    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+) -> None:
+    """Classify new images with a trained model.
+
+    One line an image: file, predicted, confidence.
+    """
+    given = locals()
+    given |= {"backend": backend.value if backend else None}
+    _end(prediction.run, prediction.Options(**given))
+
+
+def _end(command: Callable[..., int], *arguments: Any) -> None:
+    """Run a command and end with its exit code."""
+    try:
+        code = command(*arguments)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # `| head` had enough
+        stop_talking()
+        code = DONE
+    raise typer.Exit(code)
+
+
+def _sizes(text: str) -> list[int] | str:
+    try:
+        return text if text == "auto" else [int(word.replace("_", "")) for word in _words(text)]
+    except ValueError:
+        raise UsageError(
+            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
+        ) from None
+
+
+def _seeds(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
+    return text if text == "auto" else int(text)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,244 @@
+"""What the commands on a study do; `studies.command_line.app` gives them their options.
+
+Each imports what it needs when it runs, so that `--help` answers at once; none loads a backend.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies.errors import UsageError
+
+if TYPE_CHECKING:
+    from studies.running.estimate import Estimator
+    from studies.running.runner import Plan
+    from studies.study.study import Study
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class StudyOptions:
+    """A study, its results folder, and what differs from the study's file (None: nothing)."""
+
+    study: str
+    command: str | None = None  # the line that was typed
+    name: str | None = None
+    results: Path = Path("runs")
+    dataset: str | None = None
+    image_size: int | None = None
+    fit: str | None = None
+    skip_broken: bool | None = None
+    groups: str | None = None
+    imports: list[str] | None = None
+    sizes: list[int] | str | None = None
+    models: list[str] | None = None
+    seeds: int | str | None = None
+    steps: int | None = None
+    backends: list[str] | None = None
+    keep_models: str | None = None
+    settings: list[str] = field(default_factory=list)  # KEY=VALUE
+    workers: int = 1
+    threads: int | None = None
+    retry_failed: bool = False
+
+
+def list_studies() -> int:
+    """Print the built-in studies."""
+    from studies.study import file as study_file
+
+    for name in study_file.built_in():
+        raw = study_file.read(name)
+        print(f"{name}: {raw.get('question', '')}")
+        print(f"    {raw.get('command', '')}   ({raw.get('run_time', '')})")
+    return DONE
+
+
+def init(name: str) -> int:
+    """Write a study file to begin with; refuse to replace one."""
+    from studies.study import file as study_file
+    from studies.study.fields import EXAMPLE, template
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.stem in study_file.built_in():
+        raise UsageError(f"{path.stem!r} is the name of a built-in study: choose another one")
+    study_file.validate({**tomllib.loads(EXAMPLE), "name": path.stem}, source=name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template())
+    except FileExistsError:
+        raise UsageError(f"{path} is there already: choose another name, or remove it") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}): choose another place") from error
+    print(f"{path}: edit it, then see what it would run with plan {path}")
+    return DONE
+
+
+def plan(options: StudyOptions) -> int:
+    """Print the trials of a study, what they cost and which are done."""
+    from studies.command_line.check import head
+    from studies.command_line.tables import plan_table
+    from studies.running.matching import advice
+
+    checked = _checked_plan(options)
+    estimator = _estimator(options, checked)
+    print(head(checked.study))
+    print(plan_table(checked, estimator, options.workers, options.retry_failed))
+    if told := advice(checked):
+        print(f"note: {told}")
+    return DONE
+
+
+def run(options: StudyOptions) -> int:
+    """Run what is missing of a study, then write its report."""
+    from studies.command_line import progress
+    from studies.command_line.check import head
+    from studies.executors.local import LocalExecutor
+    from studies.running import runner
+    from studies.running.results_folder import check_permitted
+
+    executor = LocalExecutor(options.workers, options.threads)
+    check_permitted(options.results)  # before data are prepared, which may take long
+    checked = _checked_plan(options)
+    shown = progress.display(_estimator(options, checked))
+    try:
+        with _ended_cleanly():
+            print(head(checked.study), flush=True)
+            outcome = runner.run(checked, executor, shown, options.retry_failed)
+    except (KeyboardInterrupt, BrokenPipeError) as end:
+        if isinstance(end, BrokenPipeError):
+            stop_talking()
+        print(
+            f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
+            f"the same command continues where this one stopped.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except OSError as error:  # a disk that is full, or gone
+        print(
+            f"error: cannot write to {checked.folder} ({error.strerror or error}): once that is "
+            f"mended, the same command continues where this one stopped; finished trials are kept",
+            file=sys.stderr,
+        )
+        return FAILED
+    _write_report(checked.folder)
+    for record in outcome.failed:
+        label = f"{record['model']} size {record['size']} seed {record['seed']}"
+        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
+    if outcome.failed:
+        print("--retry-failed runs the failed trials again", file=sys.stderr)
+    return FAILED if outcome.failed else DONE
+
+
+def status(options: StudyOptions) -> int:
+    """Print how much of a results folder's study is done, and what failed."""
+    from studies.command_line.tables import status_text
+
+    print(status_text(_folder(options)))
+    return DONE
+
+
+def report(options: StudyOptions) -> int:
+    """Write summary, report and figures of a results folder from its records."""
+    _report_on(_folder(options))
+    return DONE
+
+
+def _report_on(folder: Path) -> None:
+    from studies.report.report import write_report
+
+    written = write_report(folder)
+    print(written.table)
+    print(f"\nreport: {written.path}")
+    figure = folder / "figures" / "accuracy.png"
+    if figure.exists():
+        print(f"figure: {figure}")
+
+
+def _write_report(folder: Path) -> None:
+    # The records are safe whatever happens here, and the exit code is theirs.
+    try:
+        _report_on(folder)
+    except BrokenPipeError:  # it is written, and nobody wants to read its table
+        stop_talking()
+    except Exception as error:
+        told = error if isinstance(error, UsageError) else repr(error)
+        print(f"the report could not be written: {told}", file=sys.stderr)
+
+
+def stop_talking() -> None:
+    """Write no more to a stdout whose reader has gone, neither now nor at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _checked_plan(options: StudyOptions) -> Plan:
+    from studies.running import runner
+
+    return runner.make_plan(_study(options), options.results)
+
+
+def _study(options: StudyOptions) -> Study:
+    from studies.study import file as study_file
+
+    chosen = {key: value for key, value in vars(options).items() if value is not None}
+    return study_file.resolve(options.study, chosen, options.settings)
+
+
+def _folder(options: StudyOptions) -> Path:
+    """The results folder that a study's or a folder's name means."""
+    from studies.study import file as study_file
+
+    names = [options.name] if options.name else [options.study, _results_name(options.study)]
+    for name in names:
+        folder = options.results.expanduser().resolve() / name
+        if (folder / "study.toml").exists():
+            return folder
+    known = sorted(path.parent.name for path in options.results.glob("*/study.toml"))
+    if not options.name and options.study not in known:
+        study_file.read(options.study)  # says so where there is no such study
+    there = f"; there are: {', '.join(known)}" if known else ""
+    raise UsageError(
+        f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
+        f"or choose another folder with --results or another name with --name"
+    )
+
+
+def _results_name(study: str) -> str:
+    """What the results of a study are called: by its file, or by the file's stem once it is gone."""
+    from studies.study import file as study_file
+
+    path = Path(study).expanduser()
+    if study in study_file.built_in() or (path.suffix == ".toml" and path.is_file()):
+        return str(study_file.read(study)["name"])
+    return path.stem
+
+
+def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
+    from studies.executors.local import LocalExecutor
+    from studies.running.estimate import Estimator, records_of
+
+    threads = LocalExecutor(options.workers, options.threads).threads
+    counts = checked.study.data.counts if checked.study.data else {}
+    return Estimator(records_of(checked.results), threads, counts)
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Let a request to terminate end the run as Ctrl-C does."""
+    import signal
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,120 @@
+"""From a source to a prepared folder: written, checked, and without what cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.data.checks import Facts, facts
+from studies.data.decoded import Chosen, image_name
+from studies.data.images import Advance
+from studies.data.prepare import write
+from studies.data.progress import progress
+from studies.errors import UsageError
+
+FACTS = "facts"  # of the description
+
+Shown = Callable[[str, int], AbstractContextManager[Advance]]
+
+
+def build(folder: Path, source: Any, shown: Shown = progress) -> dict[str, Any]:
+    """Writes a source's images into a folder, and finds out what should be known of them.
+
+    Images that cannot be read are left out, and listed in the facts: whether they are refused is
+    decided when the data are opened.
+
+    Args:
+        folder: empty.
+        source: as of `prepare.Source`; one with `broken` and `sizes` may have images that cannot be
+            read (see `DecodedSource`).
+        shown: shows the progress.
+
+    Returns:
+        the description, as of `DatasetInfo.to_dict`, and the facts besides.
+
+    Raises:
+        UsageError: a class or a split has no image that can be read.
+    """
+    try:
+        return _written(folder, source, shown)
+    except _Broken:
+        pass  # How many images there are must be known before they are written.
+    reasons = [
+        (image_name(source, split, index), reason)
+        for split, of_split in source.broken.items()
+        for index, reason in of_split.items()
+    ]
+    kept = {
+        split: np.array([i for i in range(len(labels)) if i not in source.broken[split]], np.int64)
+        for split, labels in source.labels.items()
+    }
+    rest = Chosen(source, kept)
+    _check_left(rest, min(reasons))
+    for path in folder.iterdir():
+        path.unlink()
+    source.forget()
+    return _written(folder, rest, shown, reasons)
+
+
+def facts_of(description: dict[str, Any]) -> Facts:
+    """The facts that a description holds."""
+    return Facts.from_dict(description[FACTS])
+
+
+class _Broken(Exception):
+    """All images have been asked for, and some cannot be read."""
+
+
+class _Watched:
+    """A source whose images are hashed as they pass, and counted."""
+
+    def __init__(self, source: Any, advance: Advance) -> None:
+        self._source, self._advance = source, advance
+        self._left = _count(source)
+        self.hashes = {
+            split: np.zeros((len(labels), 2), np.uint64) for split, labels in source.labels.items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
+        images = self._source.images(split, indices)
+        for index, image in zip(indices, images, strict=True):
+            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            self.hashes[split][index] = np.frombuffer(digest, np.uint64)
+        self._advance(len(indices))
+        self._left -= len(indices)
+        if not self._left and any(getattr(self._source, "broken", {}).values()):
+            raise _Broken
+        return images
+
+
+def _written(
+    folder: Path, source: Any, shown: Shown, broken: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    with shown(f"preparing {source.name}", _count(source)) as advance:
+        watched = _Watched(source, advance)
+        written = write(folder, watched)
+    found = facts(source, watched.hashes, written["class_counts"], broken)
+    return {**written, FACTS: found.to_dict()}
+
+
+def _count(source: Any) -> int:
+    return sum(len(labels) for labels in source.labels.values())
+
+
+def _check_left(source: Chosen, example: tuple[str, str]) -> None:
+    counts = np.bincount(source.labels["train"], minlength=len(source.class_names))
+    empty = [f"class {source.class_names[c]!r}" for c in np.flatnonzero(counts == 0)]
+    empty += [f"split {split}" for split, labels in source.labels.items() if not len(labels)]
+    if empty:
+        raise UsageError(
+            f"The {empty[0]} of {source.name} has no image to train on that can be read "
+            f"({example[0]}: {example[1]}): repair its files or remove it."
+        )

@@ -1,0 +1,208 @@
+"""What is known of a data set before anything is trained on it: arrays and names in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from studies.data.decoded import image_name
+
+SHOWN = 200  # of a list of single images; their number is kept besides
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some things of a kind, and how many there are."""
+
+    count: int = 0
+    first: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, things: Sequence[tuple[str, str]]) -> Some:
+        return cls(len(things), list(things[:SHOWN]))
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Some:
+        return cls(value["count"], [(a, b) for a, b in value["first"]])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The findings on a data set.
+
+    Args:
+        class_names: one a label.
+        counts: split -> images of every class; a data set without splits has "train" alone.
+        lacking: split -> classes without images in it; where splits are drawn, as seed 0 draws them.
+        image_shape: (H, W, C) as they were prepared.
+        heights, widths: the smallest, median and largest one in the files, in pixels; None where
+            the images have no files.
+        cut: the share of the median image's area that lies outside what fit="crop" keeps.
+        broken: images that cannot be read, and why.
+        twins: images that have the same pixels, as they were prepared, as an earlier one.
+        twins_in_two_splits, twins_of_two_labels: pairs of images with the same pixels.
+        groups: numbers of images of the groups that have two or more.
+        groups_in_two_splits: how many have images in two splits.
+        ungrouped: images in no group, where there are groups.
+        left_out: kind of what lies beside the images and was left alone -> how many.
+        notes: what else one should know, as sentences.
+    """
+
+    class_names: list[str]
+    counts: dict[str, list[int]]
+    lacking: dict[str, list[str]]
+    image_shape: tuple[int, int, int]
+    heights: tuple[int, int, int] | None = None
+    widths: tuple[int, int, int] | None = None
+    cut: float = 0.0
+    broken: Some = Some()
+    twins: int = 0
+    twins_in_two_splits: Some = Some()
+    twins_of_two_labels: Some = Some()
+    groups: tuple[int, int, int] | None = None
+    groups_in_two_splits: int = 0
+    ungrouped: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Of all splits."""
+        return sum(sum(counts) for counts in self.counts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Facts:
+        some = ("broken", "twins_in_two_splits", "twins_of_two_labels")
+        triples = ("image_shape", "heights", "widths", "groups")
+        return cls(
+            **{
+                **value,
+                **{name: Some.from_dict(value[name]) for name in some},
+                **{name: value[name] and tuple(value[name]) for name in triples},
+                "notes": tuple(value["notes"]),
+            }
+        )
+
+
+def facts(
+    source: Any,
+    hashes: Mapping[str, np.ndarray],
+    class_counts: Mapping[str, Sequence[int]],
+    broken: Sequence[tuple[str, str]] = (),
+) -> Facts:
+    """The findings on a source whose images have been read.
+
+    Args:
+        source: as of `prepare.Source`.
+        hashes: split -> (N, 2) uint64, of each image's pixels.
+        class_counts: split -> images of every class, as seed 0 has them.
+        broken: (name, reason) of those that are not in the source because they cannot be read.
+    """
+    counts = {
+        split: np.bincount(labels, minlength=len(source.class_names)).tolist()
+        for split, labels in source.labels.items()
+    }
+    twins, in_two_splits, of_two_labels = find_twins(source, hashes)
+    given = getattr(source, "groups", None) or {}
+    groups, split_groups = _group_facts(given)
+    across = np.array(getattr(source, "sizes", ()), np.int64).reshape(-1, 2)
+    return Facts(
+        class_names=list(source.class_names),
+        counts=counts,
+        lacking={
+            split: [n for n, count in zip(source.class_names, counts, strict=True) if not count]
+            for split, counts in class_counts.items()
+            if not all(counts)
+        },
+        image_shape=source.image_shape,
+        heights=_spread(across[:, 0]),
+        widths=_spread(across[:, 1]),
+        cut=_cut_away(across, source.image_shape),
+        broken=Some.of(sorted(broken)),
+        twins=twins,
+        twins_in_two_splits=Some.of(in_two_splits),
+        twins_of_two_labels=Some.of(of_two_labels),
+        groups=groups,
+        groups_in_two_splits=split_groups,
+        ungrouped=sum(int((numbers < 0).sum()) for numbers in given.values()),
+    )
+
+
+def find_twins(
+    source: Any, hashes: Mapping[str, np.ndarray]
+) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:
+    """Images with equal pixels.
+
+    Args:
+        source: whose labels and names count.
+        hashes: split -> (N, 2) uint64.
+
+    Returns:
+        how many images equal an earlier one; (name, name) for each image that equals one of an
+        earlier split; (name, name), with their classes, for each image whose label is not that of
+        the first image that it equals.
+    """
+    splits, starts = list(hashes), np.cumsum([0, *(len(rows) for rows in hashes.values())])
+    rows = np.concatenate(list(hashes.values()))
+    _, number, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    number = number.ravel()
+    twins: dict[int, list[tuple[str, int]]] = {}
+    for place in np.flatnonzero(counts[number] > 1):
+        split = int(np.searchsorted(starts, place, side="right")) - 1
+        twins.setdefault(int(number[place]), []).append((splits[split], int(place - starts[split])))
+    in_two_splits, of_two_labels = [], []
+    for same in twins.values():
+        for rank, other in enumerate(same[1:]):
+            names = [image_name(source, *place) for place in (same[0], other)]
+            labels = [source.labels[split][index] for split, index in (same[0], other)]
+            if same[0][0] != other[0]:
+                pair = f"{same[0][0]}: {names[0]}", f"{other[0]}: {names[1]}"
+                in_two_splits.append((rank, pair))
+            if labels[0] != labels[1]:
+                classes = [source.class_names[label] for label in labels]
+                pair = f"{names[0]} ({classes[0]})", f"{names[1]} ({classes[1]})"
+                of_two_labels.append((rank, pair))
+    return len(rows) - len(counts), _spread_out(in_two_splits), _spread_out(of_two_labels)
+
+
+def _spread_out(pairs: list[tuple[int, tuple[str, str]]]) -> list[tuple[str, str]]:
+    """Pairs in an order that begins with one for each image: a blank one may have hundreds of twins."""
+    return [pair for _, pair in sorted(pairs, key=lambda ranked: ranked[0])]
+
+
+def _group_facts(
+    groups: Mapping[str, np.ndarray],
+) -> tuple[tuple[int, int, int] | None, int]:
+    """Number, smallest and largest size of the groups of two images or more; those in two splits."""
+    named = {split: numbers[numbers >= 0] for split, numbers in groups.items()}
+    if not named:
+        return None, 0
+    _, sizes = np.unique(np.concatenate(list(named.values())), return_counts=True)
+    sizes = sizes[sizes > 1]
+    present = np.concatenate([np.unique(numbers) for numbers in named.values()])
+    in_two = int((np.unique(present, return_counts=True)[1] > 1).sum())
+    if not len(sizes):
+        return (0, 0, 0), in_two
+    return (len(sizes), int(sizes.min()), int(sizes.max())), in_two
+
+
+def _spread(lengths: np.ndarray) -> tuple[int, int, int] | None:
+    if not len(lengths):
+        return None
+    return int(lengths.min()), int(np.median(lengths)), int(lengths.max())
+
+
+def _cut_away(sizes: np.ndarray, shape: tuple[int, int, int]) -> float:
+    """The median share of an image of (H, W) that is outside the middle of a shape's proportions."""
+    if not len(sizes):
+        return 0.0
+    relative = sizes / np.array(
+        shape[:2]
+    )  # (N, 2): the kept part is the lesser of the two, squared
+    return float(np.median(1 - relative.min(1) / relative.max(1)))

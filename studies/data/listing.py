@@ -1,0 +1,122 @@
+"""Labelled image files as they lie there, before any of them is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from studies.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder or a table says of its images.
+
+    Args:
+        name: "folder:PATH" or "csv:FILE".
+        root: the folder that names are relative to.
+        class_names: one a label, label 0 first.
+        files: split -> absolute paths; "train" alone where there are no splits.
+        names: split -> the files' paths from the root, fit to be printed.
+        labels: split -> (N,) int64.
+        groups: split -> (N,) int64, -1 for images on their own; None where nothing names groups.
+        grouped_by: what does: "groups.csv", "--groups" or "the column group".
+        left_out: kind of what was left alone -> how many.
+        notes: what else one should know, as sentences.
+    """
+
+    name: str
+    root: Path
+    class_names: list[str]
+    files: dict[str, list[str]]
+    names: dict[str, list[str]]
+    labels: dict[str, np.ndarray]
+    groups: dict[str, np.ndarray] | None = None
+    grouped_by: str = ""
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+
+    def grouped(self, groups: dict[str, np.ndarray], by: str, *notes: str) -> Listing:
+        """The listing with groups, and what gave them."""
+        return replace(self, groups=groups, grouped_by=by, notes=(*self.notes, *notes))
+
+
+def file_names(files: Mapping[str, Sequence[str]], root: Path) -> dict[str, list[str]]:
+    """split -> the files' paths from a folder, fit to be printed."""
+    return {split: [printable(relative(f, root)) for f in paths] for split, paths in files.items()}
+
+
+def numbered(groups: Mapping[str, Sequence[str | None]]) -> dict[str, np.ndarray]:
+    """Names of groups -> numbers that hold for all splits: split -> (N,) int64, -1 for None."""
+    names = sorted({name for split in groups.values() for name in split if name is not None})
+    number = {name: n for n, name in enumerate(names)}
+    return {
+        split: np.array([-1 if n is None else number[n] for n in names], np.int64)
+        for split, names in groups.items()
+    }
+
+
+def by_pattern(
+    pattern: re.Pattern[str], files: Mapping[str, Sequence[str]], root: Path, name: str
+) -> dict[str, np.ndarray]:
+    """Groups of files by a regular expression; see `Options.groups`.
+
+    Raises:
+        UsageError: it fits no file.
+    """
+
+    def group(file: str) -> str | None:
+        match = pattern.search(relative(file, root))
+        return match[1] if match else None
+
+    found = {split: [group(file) for file in paths] for split, paths in files.items()}
+    if all(g is None for groups in found.values() for g in groups):
+        first = relative(next(file for paths in files.values() for file in paths), root)
+        raise UsageError(
+            f"The groups {pattern.pattern!r} fit no image of {name}: give a regular expression for "
+            f"paths such as {printable(first)!r}, whose first bracket is the group."
+        )
+    return numbered(found)
+
+
+def relative(file: str, root: Path) -> str:
+    """A file's path from a folder, with slashes; with dots where it lies elsewhere."""
+    above = f"{root}{os.sep}"
+    path = file[len(above) :] if file.startswith(above) else os.path.relpath(file, root)
+    return path.replace(os.sep, "/")
+
+
+def printable(text: str) -> str:
+    """Text in one line that any terminal takes: what cannot be printed is spelled out.
+
+    Example:
+        >>> printable("two\\nlines.jpg")
+        'two\\\\nlines.jpg'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# Kinds of what is left alone, and what several of a kind are called where that is another word.
+_SEVERAL = {
+    "empty folder": "empty folders",
+    "file without an ending": "files without an ending",
+    "hidden file": "hidden files",
+    "hidden folder": "hidden folders",
+    "image outside the classes' folders": "images outside the classes' folders",
+    "linked folder": "linked folders",
+    "pipe or device": "pipes or devices",
+}
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """What was left alone, by kind, the commonest first: "248 .svg, 1 linked folder"."""
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {kind if n == 1 else _SEVERAL.get(kind, kind)}" for kind, n in kinds)

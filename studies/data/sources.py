@@ -1,0 +1,123 @@
+"""Which source a data set's name means.
+
+The modules of the sources are loaded where they are needed: a command's help should not wait for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies.data.images import ImageSize
+from studies.data.options import Reading, check_options
+from studies.errors import UsageError
+
+if TYPE_CHECKING:
+    from studies.data.listing import Listing
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name means.
+
+    Args:
+        key: JSON-able; what decides the content, besides the image size.
+        build: writes the prepared data into a folder and gives their description (see `building`).
+        label: see `cache.prepared`.
+        left_out, notes: see `checks.Facts`.
+    """
+
+    key: Any
+    build: Callable[[Path], dict[str, Any]]
+    label: str | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Found:
+    """Finds the source of a data set's images.
+
+    Args:
+        name, options: as for `studies.data.load`.
+        size: (H, W) in pixels; None keeps the native size.
+        cache: the cache's folder.
+
+    Raises:
+        UsageError: the name means nothing, or what it means is not in order.
+    """
+    from studies.data.building import build
+
+    check_options(options)
+    if (listed := listing(name, options)) is not None:
+        from studies.data.digests import Digests
+        from studies.data.image_files import ImageFiles, content_key
+
+        images = ImageFiles(listed, size, options.fit)
+        return Found(
+            key=[content_key(listed, Digests(cache)), options.fit],
+            build=lambda folder: build(folder, images),
+            label=name.partition(":")[0],
+            left_out=dict(listed.left_out),
+            notes=listed.notes,
+        )
+    _refuse_groups(name, options)
+    if name == "shapes" or name.startswith("shapes:"):
+        from studies.data.shapes import Shapes, version
+
+        shapes = Shapes(name, size)
+        return Found(version(), lambda folder: build(folder, shapes))
+    if name == "fashion_mnist":
+        from studies.data.fashion_mnist import FashionMnist
+
+        return Found(
+            options.fit, lambda folder: build(folder, FashionMnist(cache, size, options.fit))
+        )
+    if name == "digits":
+        from studies.data.digits import Digits
+
+        return Found(options.fit, lambda folder: build(folder, Digits(size, options.fit)))
+    _refuse_path(name)
+    from studies.data.tfds import module_files, write_tfds
+
+    return Found(
+        key=["tfds", options.fit, module_files(options.imports)],
+        build=lambda folder: write_tfds(folder, name, cache, size, options),
+    )
+
+
+def listing(name: str, options: Reading) -> Listing | None:
+    """The files of a data set that is made of files, else None.
+
+    Raises:
+        UsageError: as of `folder.list_folder` and `table.list_table`.
+    """
+    if name.startswith("folder:"):
+        from studies.data.folder import list_folder
+
+        return list_folder(name, options)
+    if name.startswith("csv:"):
+        from studies.data.table import list_table
+
+        return list_table(name, options)
+    return None
+
+
+def _refuse_groups(name: str, options: Reading) -> None:
+    if options.groups:
+        raise UsageError(
+            f"--groups is for images in files, whose paths it looks at, and {name} has none: leave "
+            f"it out, or name the data set folder:PATH or csv:FILE."
+        )
+
+
+def _refuse_path(name: str) -> None:
+    """Before TensorFlow Datasets, which takes seconds to load, is asked for a name that it cannot know."""
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        raise UsageError(f"The data set {name!r} is a folder: did you mean folder:{name}?")
+    if path.is_file():
+        table = path.suffix.lower() in (".csv", ".tsv", ".txt")
+        hint = f"did you mean csv:{name}?" if table else "give folder:PATH, csv:FILE or a name."
+        raise UsageError(f"The data set {name!r} is a file: {hint}")

@@ -1,0 +1,1 @@
+"""What a trained ViT attends to and what its embeddings have learned."""

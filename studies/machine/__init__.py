@@ -1,0 +1,1 @@
+"""The machine: threads and cores, devices, processes, versions."""

@@ -1,0 +1,65 @@
+"""What this process computes on, and how its results become repeatable.
+
+Backends are loaded only where a function's argument names one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from pathlib import Path
+
+from studies.machine.threads import add_xla_flag
+
+
+def make_deterministic(backend: str) -> None:
+    """Ask a GPU's libraries for repeatable results; on CPUs they are. Before the backend is loaded."""
+    if not on_gpu():
+        return
+    if backend == "jax":
+        add_xla_flag("--xla_gpu_deterministic_ops=true")
+    elif backend == "tensorflow":
+        os.environ["TF_DETERMINISTIC_OPS"] = "1"
+    else:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def on_gpu() -> bool:
+    """Whether an NVIDIA GPU is there and not hidden from this process."""
+    return Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in (
+        "",
+        "-1",
+    )
+
+
+def device(backend: str) -> str:
+    """The device that the loaded backend computes on, e.g. "cpu (AMD EPYC 7B13)"."""
+    name = ""
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        name = first.device_kind if first.platform != "cpu" else ""
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+        if found:
+            name = tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")
+    else:
+        import torch
+
+        name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    return f"gpu ({name})" if name else f"cpu ({cpu_name()})"
+
+
+def cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()

@@ -1,0 +1,98 @@
+"""Threads and cores of this process: the bits of a trial's results depend on them.
+
+Nothing here loads a backend: threads must be settled before that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+class Threads(NamedTuple):
+    """How much of the machine a trial uses: threads of a computation, and cores they may run on."""
+
+    threads: int
+    cores: int
+
+
+def cores() -> list[int]:
+    """The processor cores that this process may use; all of them where no system call tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def bind(chosen: Iterable[int]) -> None:
+    """Bind this thread and what it starts to some cores; macOS and Windows cannot, and ignore it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, chosen)
+
+
+def settle_threads(path: Path) -> Threads:
+    """Fix the number of threads for this process, the way the trial's first process had it.
+
+    The first process takes what its surroundings give (OMP_NUM_THREADS, else its cores) and notes
+    it down in `path`; later ones follow the note, or the same trial would end with other bits.
+    Must be called before a backend is loaded.
+
+    Args:
+        path: JSON note, beside the trial's checkpoints.
+    """
+    wanted = _noted(path)
+    if wanted is None:
+        available = len(cores())
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        wanted = Threads(int(given) if given.isdigit() and int(given) else available, available)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(wanted._asdict()) + "\n")
+        os.replace(temporary, path)
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(wanted.threads)
+    if wanted.threads == 1:
+        add_xla_flag("--xla_cpu_multi_thread_eigen=false")
+    return Threads(wanted.threads, _limit_cores(wanted.cores))
+
+
+def add_xla_flag(flag: str) -> None:
+    """Add a flag to XLA_FLAGS unless it is set there already; before JAX or TensorFlow is loaded."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flag.split("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+
+
+def _noted(path: Path) -> Threads | None:
+    try:
+        note = json.loads(path.read_text())
+        return Threads(int(note["threads"]), int(note["cores"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        print(f"{path} is unreadable and is written anew.", file=sys.stderr)
+        return None
+
+
+def _limit_cores(wanted: int) -> int:
+    allowed = cores()
+    if len(allowed) > wanted:
+        bind(allowed[:wanted])
+        return len(cores())
+    if len(allowed) < wanted:
+        print(
+            f"This trial started on {wanted} cores and goes on with {len(allowed)}: the bits of "
+            "its results may differ from those of an undisturbed run.",
+            file=sys.stderr,
+        )
+    return len(allowed)

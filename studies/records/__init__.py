@@ -1,0 +1,1 @@
+"""The append-only records of trials, and the frames made of them."""

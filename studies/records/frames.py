@@ -1,0 +1,299 @@
+"""What a report needs of a results folder: the study, its records, and facts common to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
+from studies.analysis.calibration import calibration
+from studies.analysis.outcomes import Outcomes
+from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.store import ResultsStore
+from studies.study.file import read_resolved
+
+if TYPE_CHECKING:
+    from studies.study.study import ResolvedData, Study
+
+Record = dict[str, Any]
+
+SEED_DRAWS = 2  # the schema from which a seed has a draw of its own, and outcomes are kept
+_AT_ONCE = 2  # models whose outcomes are held in memory
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder as read.
+
+    Attributes:
+        study: the validated study.
+        done: records of finished trials of this study, in the study's order.
+        failed: records of its failed trials.
+        planned: how many trials the study has.
+        foreign: records that belong to none of its trials (of another protocol, for instance).
+        problems: lines of the records' file that were passed over.
+        frame: one row a finished trial, with a column a metric.
+        one_draw: whether all seeds share one draw of the images (records of schema 1).
+        outcomes: what the trials said of single test images; None where none can have been kept.
+        models: names of the trained models that are kept in the folder's models/.
+    """
+
+    study: Study
+    done: list[Record]
+    failed: list[Record]
+    planned: int
+    foreign: int
+    problems: list[str]
+    frame: pd.DataFrame
+    one_draw: bool = False
+    outcomes: KeptOutcomes | None = None
+    models: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int | None:
+        return self.study.data.num_classes if self.study.data else None
+
+    @property
+    def num_test_images(self) -> int | None:
+        """Test images of a trial; None if unknown."""
+        return self.study.data.counts.get("test") if self.study.data else None
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of training images: the study's, or, where it leaves them open, the records'."""
+        sizes = self.study.sizes
+        return sorted({r["size"] for r in self.done}) if sizes == "auto" else list(sizes)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds: the study's, or, where it leaves it open, the records'."""
+        seeds = self.study.seeds
+        return len({r["seed"] for r in self.done}) if seeds == "auto" else seeds
+
+    @property
+    def shape_text(self) -> str:
+        """Image shape such as 28x28x1, or a question mark."""
+        data = self.study.data
+        return "x".join(str(n) for n in data.image_shape) if data else "?"
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The outcomes as analyses take them; None where none were kept."""
+        if self.outcomes is None or self.study.data is None:
+            return None
+        return Source(lru_cache(_AT_ONCE)(self.outcomes.read), pool(self.study.data))
+
+    @property
+    def families(self) -> dict[str, str]:
+        """vit or resnet, by model, from the table of variants."""
+        from keras_vit.models.variants import get_variant
+
+        found = {}
+        for name, entry in self.study.models.items():
+            try:
+                found[name] = get_variant(entry.base).family
+            except ValueError:  # a base that this version no longer knows can still be reported
+                found[name] = "other"
+        return found
+
+    @property
+    def flops(self) -> dict[str, float | None]:
+        """Forward FLOPs of an image, by model, from the records."""
+        return self._by_model("flops")
+
+    @property
+    def params(self) -> dict[str, float | None]:
+        """Number of parameters, by model, from the records."""
+        return self._by_model("params")
+
+    @property
+    def shots(self) -> list[int]:
+        """Numbers of labelled images a class with few-shot results, ascending."""
+        columns = [c for c in self.frame.columns if c.startswith("fewshot_")]
+        numbers = [c.removeprefix("fewshot_") for c in columns if self.frame[c].notna().any()]
+        return sorted(int(number) for number in numbers if number.isdigit())
+
+    def on_several_backends(self) -> list[tuple[str, int, int]]:
+        """Trials (model, size, seed) finished on more than one backend; most backends first."""
+        counts = Counter((r["model"], r["size"], r["seed"]) for r in self.done)
+        shared = [key for key, count in counts.items() if count > 1]
+        order = list(self.study.models)
+        return sorted(shared, key=lambda k: (-counts[k], -k[1], order.index(k[0]), k[2]))
+
+    def values(self, key: str) -> dict[str, int]:
+        """The different values of a field of the finished records, with how many have each."""
+        found = Counter(str(r[key]) for r in self.done if r.get(key) is not None)
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def versions(self) -> dict[str, list[str]]:
+        """Versions of each package that the finished trials ran with."""
+        found: dict[str, set[str]] = {}
+        for record in self.done:
+            for package, version in (record.get("versions") or {}).items():
+                found.setdefault(package, set()).add(str(version))
+        return {package: sorted(found[package]) for package in sorted(found)}
+
+    def _by_model(self, key: str) -> dict[str, float | None]:
+        found: dict[str, float | None] = dict.fromkeys(self.study.models)
+        for record in self.done:
+            if record.get(key) is not None:
+                found[record["model"]] = record[key]
+        return found
+
+
+@dataclass
+class KeptOutcomes:
+    """Outcomes of finished trials, read when they are asked for.
+
+    Attributes:
+        folder: of the results.
+        trials: ids of the trials of each model, backend and size.
+        lost: ids whose outcomes were asked for and are missing or damaged.
+    """
+
+    folder: Path
+    trials: Mapping[tuple[str, str, int], Sequence[str]]
+    lost: set[str] = field(default_factory=set)
+
+    def read(self, model: str, backend: str, size: int) -> list[Outcomes]:
+        """One entry a seed; empty where those of any seed are lost.
+
+        A mean over some of the seeds would not be the one that the accuracies give.
+        """
+        ids = self.trials.get((model, backend, size), ())
+        found = []
+        for trial_id in ids:
+            # A damaged file is told of once, when it is met first.
+            known = trial_id not in self.lost
+            outcomes = load_outcomes(outcomes_path(self.folder, trial_id)) if known else None
+            if outcomes is None:
+                self.lost.add(trial_id)
+            else:
+                found.append(outcomes)
+        return found if len(found) == len(ids) else []
+
+
+def pool(data: ResolvedData) -> int:
+    """How many images a seed draws its training images from.
+
+    A split that the data lack is cut from the same images anew by every seed.
+    """
+    drawn = [split for split in data.counts if split == "train" or split not in data.official]
+    return sum(data.counts[split] for split in drawn)
+
+
+def read_results(folder: Path) -> Results:
+    """Reads study.toml and trials.jsonl.
+
+    Records of schema 1 (all seeds shared one draw of the images) are taken where there are no
+    others, and never with others.
+
+    Raises:
+        UsageError: there is no readable study.toml, or the records are of a newer version.
+    """
+    study = read_resolved(folder)
+    store = ResultsStore(folder / "trials.jsonl")
+    records = {record["trial_id"]: record for record in store.records()}
+    old = {id_: r for id_, r in records.items() if r.get("schema", 1) < SEED_DRAWS}
+    new = {id_: r for id_, r in records.items() if id_ not in old}
+    if study.data:
+        trials = study.trials(study.data)
+        ours = [new[t.trial_id] for t in trials if t.trial_id in new]
+        one_draw = bool(not ours and old)
+        if one_draw:
+            # Ids were made in another way then; a folder held records of one recipe alone.
+            places = {_place(record): record for record in old.values()}
+            wanted = [(t.model.name, t.model.base, t.size, t.seed, t.backend) for t in trials]
+            ours = [places[place] for place in wanted if place in places]
+        planned = len(trials)
+    else:  # a study file that `run` did not write: take what fits it
+        one_draw = not new
+        ours = [r for r in (new or old).values() if r.get("model") in study.models]
+        planned = len(ours)
+    done = [r for r in ours if r.get("status") == "done"]
+    failed = [r for r in ours if r.get("status") != "done"]
+    rows = [
+        {k: v for k, v in r.items() if not isinstance(v, dict | list)} | (r.get("metrics") or {})
+        for r in done
+    ]
+    needed = ["model", "size", "seed", "backend", TOP1]
+    frame = pd.DataFrame(rows)
+    for column in needed:
+        if column not in frame:
+            frame[column] = pd.Series(dtype=float if column == TOP1 else object)
+    # A metric that a trial could not measure is null in its record: a number column all the same.
+    for column in {key for r in done for key in (r.get("metrics") or {})}:
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return Results(
+        study=study,
+        done=done,
+        failed=failed,
+        planned=planned,
+        foreign=len(records) - len(ours),
+        problems=store.problems,
+        frame=frame,
+        one_draw=one_draw,
+        outcomes=None if one_draw else _kept(folder, done),
+        models=tuple(sorted(path.name for path in (folder / "models").glob("*.keras"))),
+    )
+
+
+def _place(record: Record) -> tuple[Any, ...]:
+    """Where a record stands in a study's grid."""
+    return tuple(record.get(key) for key in ("model", "base", "size", "seed", "backend"))
+
+
+def _kept(folder: Path, done: Sequence[Record]) -> KeptOutcomes:
+    trials: dict[tuple[str, str, int], list[str]] = {}
+    for r in done:
+        trials.setdefault((r["model"], r["backend"], r["size"]), []).append(r["trial_id"])
+    return KeptOutcomes(folder, trials)
+
+
+def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
+    """One row a model, backend and size: means and intervals of all metrics, costs.
+
+    Columns: model, backend, size, seeds; for test_top1 and test_balanced the mean, _sd over seeds,
+    and _low, _high, the interval at the given level; interval, what those two hold; test_ece;
+    for val_top1 and fewshot_* the same as for test_top1, over seeds alone; mean test_loss; flops,
+    params, steps; best_step, seconds and images_per_second are means over seeds.
+    """
+    frame, source = results.frame, results.source
+    keys = ["model", "backend", "size"]
+    tests = results.num_test_images
+    base = means_by_size(frame, TOP1, level, source, tests)
+    table = _named(base, TOP1).rename(columns={"n": "seeds"})
+    if source is not None and len(table):
+        cells = [source.read(m, b, int(s)) for m, b, s in table[keys].itertuples(index=False)]
+        held = ["seeds and test images" if cell else "seeds alone" for cell in cells]
+        table["interval"] = held
+        table["test_ece"] = [calibration(cell).error if cell else None for cell in cells]
+    else:
+        table["interval"] = "seeds alone"
+    metrics = [BALANCED, "val_top1", *(f"fewshot_{shots}" for shots in results.shots)]
+    for metric in metrics:
+        more = means_by_size(frame, metric, level, source, tests).drop(columns="n")
+        if len(more):
+            table = table.merge(_named(more, metric), on=keys, how="left")
+    costs = ["flops", "params", "steps", "test_loss", "best_step", "seconds", "images_per_second"]
+    costs = [column for column in costs if column in frame]
+    if len(table) and costs:
+        means = frame.groupby(keys)[costs].mean().reset_index()
+        table = table.merge(means.astype({"size": int}), on=keys, how="left")
+    whole = [c for c in ("flops", "params", "steps") if c in table and table[c].notna().all()]
+    order = list(results.study.models)
+    table = table.sort_values(
+        keys, key=lambda c: c.map(order.index) if c.name == "model" else c
+    ).reset_index(drop=True)
+    return table.astype(dict.fromkeys(whole, int)).round(6)
+
+
+def _named(means: pd.DataFrame, metric: str) -> pd.DataFrame:
+    ends = {end: f"{metric}_{end}" for end in ("sd", "low", "high")}
+    return means.rename(columns={"mean": metric} | ends)

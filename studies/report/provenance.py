@@ -1,0 +1,203 @@
+"""Where a report's numbers come from: data, recipe, models, state, machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from studies.records.frames import Results
+from studies.report.evidence import Evidence
+from studies.report.tables import markdown_table
+from studies.report.words import POINTS
+from studies.running.estimate import duration
+
+_MOST_MODELS = 12  # that are named
+
+
+def what_was_trained(results: Results, evidence: Evidence) -> str:
+    """Data, recipe and models."""
+    study, data, recipe = results.study, results.study.data, results.study.recipe
+    lines = ["## What was trained", ""]
+    lines.append(
+        f"- Data: {study.dataset}, images {results.shape_text} (height x width x channels)"
+    )
+    if data:
+        counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
+        lines[-1] += f", {data.num_classes} classes; {counts or 'splits unknown'}."
+        lines.append(f"- Fingerprint of the images: `{data.fingerprint}`.")
+    sizes = ", ".join(f"{size:,}" for size in results.sizes)
+    whose = "all seeds'" if results.one_draw else "each seed's own"
+    lines.append(
+        f"- Training images: {sizes}; nested, stratified subsets, {whose}, the same for all models; "
+        f"{results.seeds} seed{'' if results.seeds == 1 else 's'}; {', '.join(study.backends)}."
+    )
+    if data and data.counts.get("validation") and results.sizes:
+        lines.append(
+            f"- {results.sizes[0]:,} training images means these and the {data.counts['validation']:,} "
+            f"validation images, which chose the step whose weights were kept; so for every size."
+        )
+    lines.append(
+        f"- Recipe, the same for every size: {_steps(results)} of batches of "
+        f"{recipe.batch_size}, Adam (learning rate {recipe.learning_rate:g}, decoupled weight decay "
+        f"{recipe.weight_decay:g} x learning rate), {100 * recipe.warmup_fraction:g} % linear "
+        f"warmup, {recipe.schedule} decay, gradients clipped at {recipe.clip_norm:g}, label "
+        f"smoothing {recipe.label_smoothing:g}, augmentation {recipe.augmentation}, "
+        f"{recipe.dtype}; best of {recipe.validations} validations kept."
+    )
+    rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
+    for name, entry in study.models.items():
+        own = {"learning rate": entry.learning_rate, "weight decay": entry.weight_decay}
+        rows.append(
+            [
+                name,
+                entry.base,
+                ", ".join(f"{key}={value}" for key, value in entry.overrides.items()) or "-",
+                _scaled(results.flops[name], 1e6, ".1f"),
+                _scaled(results.params[name], 1, ",.0f"),
+                ", ".join(f"{key} {value:g}" for key, value in own.items() if value) or "-",
+            ]
+        )
+    lines += ["", markdown_table(rows), ""]
+    lines += [f"- {_matched(results, duel.a, duel.b)}" for duel in evidence.answer.duels]
+    return "\n".join(lines).rstrip()
+
+
+def state(results: Results) -> str:
+    """What is missing, failed or left out; nothing where all is well."""
+    lines = []
+    left = results.planned - len(results.done) - len(results.failed)
+    if left or results.failed or results.problems or results.foreign:
+        lines += [
+            "## State",
+            "",
+            f"{len(results.done)} of {results.planned} trials finished, {len(results.failed)} "
+            f"failed, {left} to come.",
+        ]
+    if results.failed:
+        lines += ["", "Failed trials are in none of the numbers above:", ""]
+    for r in results.failed:
+        reason = " ".join(str(r.get("reason") or "no reason recorded").split())
+        lines.append(
+            f"- {r['model']}, size {r['size']:,}, seed {r['seed']}, {r['backend']}: {reason}"
+        )
+    told = [problem.rsplit("/", 1)[-1] for problem in results.problems]
+    if results.foreign:
+        told.append(
+            f"{results.foreign} record(s) belong to no trial of the study as it is now and are "
+            f"left out"
+        )
+    if told:
+        lines += ["", *(f"- Note: {note}." for note in told)]
+    return "\n".join(lines)
+
+
+def backends(results: Results) -> str:
+    """The same trials on several backends."""
+    shared = results.on_several_backends()
+    if not shared:
+        return ""
+    names = [b for b in results.study.backends if b in set(results.frame["backend"])]
+    rows = [["model", "images", "seed", *names, "apart (points)"]]
+    by_key = {(r["model"], r["size"], r["seed"], r["backend"]): r for r in results.done}
+    for key in shared:
+        values = [
+            (by_key[*key, name]["metrics"] or {}).get("test_top1")
+            if (*key, name) in by_key
+            else None
+            for name in names
+        ]
+        known = [value for value in values if value is not None]
+        apart = f"{POINTS * (max(known) - min(known)):.2f}" if len(known) > 1 else "-"
+        rows.append(
+            [key[0], f"{key[1]:,}", str(key[2])]
+            + ["-" if v is None else f"{POINTS * v:.2f}" for v in values]
+            + [apart]
+        )
+    return "## Backends\n\nTest accuracy in % of the same trials.\n\n" + markdown_table(rows)
+
+
+def kept_models(results: Results) -> str:
+    """Where the trained models lie, and what they are good for."""
+    if not results.models:
+        return ""
+    shown = results.models[:_MOST_MODELS]
+    files = ", ".join(f"`models/{name}`" for name in shown)
+    if len(results.models) > len(shown):
+        files += f" and {len(results.models) - len(shown)} more"
+    return (
+        f"## Trained models\n\n{files}. `python -m studies predict MODEL FOLDER --csv FILE` classifies "
+        f"new images with one of them."
+    )
+
+
+def how_it_was_made(results: Results) -> str:
+    """Commands, versions, machines, time."""
+    study = results.study
+    lines = ["## How it was made", ""]
+    commands = [f"`{command}`" for command in study.command.splitlines()]
+    if commands:
+        word = "Commands, in turn" if len(commands) > 1 else "Command"
+        lines.append(f"- {word}: " + ", ".join(commands))
+    for key, word in (("commit", "Commit"), ("device", "Device"), ("threads", "Threads a trial")):
+        values = results.values(key)
+        if values:
+            lines.append(f"- {word}: {_counted(values)}")
+    if results.values("cores"):
+        lines.append(f"- Cores a trial: {_counted(results.values('cores'))}")
+    versions = results.versions()
+    if versions:
+        lines.append(
+            "- Versions: " + ", ".join(f"{p} {' / '.join(v)}" for p, v in versions.items())
+        )
+    seconds = [float(r["seconds"]) for r in results.done if r.get("seconds") is not None]
+    if seconds:
+        lines.append(
+            f"- Time of all finished trials together: {duration(sum(seconds))} "
+            f"({duration(sum(seconds) / len(seconds))} on average)"
+        )
+    if "images_per_second" in results.frame and len(results.frame):
+        speeds = results.frame.groupby(["model", "backend"])["images_per_second"].median()
+        told = [
+            f"{model} {speeds[model, backend]:,.0f} ({backend})"
+            for model in study.models
+            for backend in study.backends
+            if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
+        ]
+        if told:
+            lines.append("- Training images a second, median: " + ", ".join(told))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _steps(results: Results) -> str:
+    """The recipe's steps, or those of the sizes where small ones got fewer."""
+    steps = sorted({int(r["steps"]) for r in results.done if r.get("steps")})
+    if len(steps) > 1:
+        return f"{steps[0]:,} (smallest size) to {steps[-1]:,} steps"
+    return f"{steps[0] if steps else results.study.recipe.steps:,} steps"
+
+
+def _matched(results: Results, a: str, b: str) -> str:
+    texts = []
+    for word, values in (("forward FLOPs", results.flops), ("parameters", results.params)):
+        one, two = values[a], values[b]
+        if not one or not two:
+            return f"{a} and {b}: sizes not known yet."
+        texts.append(f"{one / two:.2f} times the {word}")
+        if word == "forward FLOPs":
+            off = max(one / two, two / one) > 1.1
+    verdict = (
+        "**not matched in FLOPs**: keep that in mind when comparing"
+        if off
+        else "matched in FLOPs to within 10 %"
+    )
+    return f"{a} has {texts[0]} and {texts[1]} of {b}: {verdict}."
+
+
+def _counted(values: Mapping[str, int]) -> str:
+    if len(values) == 1:
+        return next(iter(values))
+    return ", ".join(f"{value} ({count} trials)" for value, count in values.items())
+
+
+def _scaled(value: float | None, unit: float, form: str) -> str:
+    return "?" if value is None else format(value / unit, form)

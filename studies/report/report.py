@@ -1,0 +1,117 @@
+"""A study's report: summary.csv, report.md and figures, from study.toml, records and outcomes.
+
+Everything is derived from what the trials left, also while the study still runs, and equal records
+give equal bytes: all randomness is seeded by the study's name and nothing carries a date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from studies.plots.style import DPI
+from studies.records.frames import read_results, summary_frame
+from studies.report.evidence import Evidence, gather
+from studies.report.figures import CAPTIONS, draw
+from studies.report.terminal import table_text
+from studies.report.text import markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+LISTS = {"classes.csv", "suspects.csv"}  # written where there are outcomes
+
+
+class Report(NamedTuple):
+    """A written report."""
+
+    path: Path  # of report.md
+    table: str  # the answer and the accuracies, for a terminal
+
+
+def write_report(folder: str | os.PathLike[str]) -> Report:
+    """Writes summary.csv, report.md, figures/*.png and lists of a results folder.
+
+    Args:
+        folder: holds study.toml, trials.jsonl and outcomes/; the latter two may be missing or
+            partial.
+
+    Returns:
+        Where it is, and its short form for a terminal.
+
+    Raises:
+        UsageError: the folder has no readable study.toml, or it cannot be written to.
+    """
+    from studies.errors import UsageError
+
+    folder = Path(folder)
+    results = read_results(folder)
+    evidence = gather(results)
+    tables = {"summary.csv": summary_frame(results), **_lists(evidence)}
+    try:
+        for name, table in tables.items():
+            _write(folder / name, table.to_csv(index=False).encode())
+        for name in LISTS - tables.keys():
+            (folder / name).unlink(missing_ok=True)
+        figures = _save(folder, draw(results, evidence))
+        path = folder / "report.md"
+        _write(path, markdown(results, evidence, figures).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from error
+    return Report(path, table_text(results, evidence))
+
+
+def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """What may be too long for a report: every class, every suspect label."""
+    import pandas as pd
+
+    rows = [
+        [
+            *(each.model, each.size, evidence.class_names[k], round(float(each.images[k]), 3)),
+            *(round(value, 6) for value in (recall.mean, recall.low, recall.high)),
+        ]
+        for each in evidence.classes
+        for k, recall in enumerate(each.recalls)
+        if recall is not None
+    ]
+    columns = ["model", "size", "class", "test_images", "recall", "recall_low", "recall_high"]
+    if not rows:  # no outcomes, so that nothing is known of single images
+        return {}
+    return {
+        "classes.csv": pd.DataFrame(rows, columns=columns),
+        "suspects.csv": evidence.suspects.round(6),
+    }
+
+
+def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:
+    """Writes figures; their paths relative to the folder, by name."""
+    if figures:
+        (folder / "figures").mkdir(exist_ok=True)
+    for name in CAPTIONS.keys() - figures.keys():  # of an earlier report, on other records
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+    for name, figure in figures.items():
+        # Without the program's version in it, equal records give equal files.
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        _write(folder / "figures" / f"{name}.png", buffer.getvalue())
+    return {name: f"figures/{name}.png" for name in figures}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces a file in one step: a reader sees the old or the new one, never half of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp's files are private; a report is to be read
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

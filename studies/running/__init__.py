@@ -1,0 +1,1 @@
+"""Running a study: planned minus finished, through an executor, into the records."""

@@ -1,0 +1,135 @@
+"""What a model costs: forward FLOPs and parameters, measured once in a process of its own.
+
+The driver loads no backend.  A subprocess builds the models, which also finds wrong overrides
+before anything is written; its answers are cached until the library's source changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.errors import UsageError
+from studies.machine.processes import ROOT, child_environment
+from studies.study.study import ModelEntry
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Forward FLOPs of one image (a multiply-add counts as 2) and number of parameters."""
+
+    flops: int
+    params: int
+
+
+def measure(
+    entries: Iterable[ModelEntry], image_shape: tuple[int, int, int], num_classes: int, backend: str
+) -> dict[str, Cost]:
+    """Measure models by building them, or look the answers up.
+
+    Args:
+        entries: the models.
+        image_shape: (H, W, C) in pixels.
+        num_classes: size of the head.
+        backend: an installed backend to build them on; it does not change the answers.
+
+    Returns:
+        Costs by entry name.
+
+    Raises:
+        UsageError: a model cannot be built; the sentence says which and why.
+    """
+    entries = list(entries)
+    requests = {
+        entry.name: {
+            "base": entry.base,
+            "overrides": entry.overrides,
+            "input_shape": list(image_shape),
+            "classes": num_classes,
+        }
+        for entry in entries
+    }
+    paths = {name: _cache_path(request) for name, request in requests.items()}
+    known = {name: _read(path) for name, path in paths.items()}
+    costs = {name: cost for name, cost in known.items() if cost is not None}
+    missing = {name: request for name, request in requests.items() if name not in costs}
+    if missing:
+        for name, answer in _ask(missing, backend).items():
+            if "error" in answer:
+                raise UsageError(f"model {name!r} cannot be built: {answer['error']}")
+            costs[name] = Cost(**answer)
+            _write(paths[name], costs[name])
+    return {name: costs[name] for name in requests}
+
+
+def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
+    environment = {
+        **child_environment(backend),
+        "CUDA_VISIBLE_DEVICES": "",  # counting needs no accelerator, and must not take its memory
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    process = subprocess.run(
+        [sys.executable, "-m", "studies.running.costs"],
+        input=json.dumps(requests),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode:
+        last = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise UsageError(f"the backend {backend} cannot build the models: {last}")
+    answers: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
+    return answers
+
+
+def _cache_path(request: Mapping[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode())
+    for source in sorted((ROOT / "keras_vit").rglob("*.py")):
+        digest.update(source.read_bytes())
+    cache = os.environ.get("KERAS_VIT_CACHE") or "~/.cache/keras_vit"
+    return Path(cache).expanduser() / "costs" / f"{digest.hexdigest()[:20]}.json"
+
+
+def _read(path: Path) -> Cost | None:
+    try:
+        return Cost(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path, cost: Cost) -> None:
+    with contextlib.suppress(OSError):  # without a cache it is only slower
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(cost)))
+        temporary.replace(path)
+
+
+def _build(request: Mapping[str, Any]) -> dict[str, Any]:
+    import keras_vit
+
+    try:
+        model = keras_vit.create_model(
+            request["base"],
+            input_shape=tuple(request["input_shape"]),
+            classes=request["classes"],
+            **request["overrides"],
+        )
+    except (ValueError, TypeError) as error:
+        return {"error": " ".join(str(error).split())}
+    return asdict(Cost(flops=int(keras_vit.flops(model)), params=int(model.count_params())))
+
+
+if __name__ == "__main__":
+    # Libraries may print while they load: only what is written here goes to the real stdout.
+    answers_to, sys.stdout = sys.stdout, sys.stderr
+    built = {name: _build(request) for name, request in json.load(sys.stdin).items()}
+    print(json.dumps(built), file=answers_to)

@@ -1,0 +1,152 @@
+"""Trained models where one looks for them: RUN/models/, with what it takes to use each beside it.
+
+A trial leaves its model among its checkpoints, whose folders have no names for people. From there it is
+linked to `models/<model>-<size>-seed<n>-<backend>.keras`; a `.json` of the same name holds the class
+names and how images are prepared. Which models are kept follows from the records alone, so that a run
+that was killed before it had linked some does so when it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from studies.executors import file_stem
+from studies.records.store import Record
+from studies.study.study import ResolvedData, Study, Trial
+from studies.training.trial import checkpoint_folder
+
+FOLDER = "models"
+WEIGHT = 4  # bytes
+SPARE = 100_000  # bytes of a model's file that are not weights, about
+
+
+def keep_models(
+    study: Study,
+    folder: Path,
+    results: Path,
+    trials: Sequence[Trial],
+    records: Mapping[str, Record],
+) -> list[Path]:
+    """Link the models that a study keeps into its folder, and take out what they replace.
+
+    Args:
+        study: resolved; its `keep_models` says which.
+        folder: of the study.
+        results: where the checkpoints lie.
+        trials: of the study.
+        records: the latest of each trial, by trial_id.
+
+    Returns:
+        The models' files.
+    """
+    assert study.data is not None
+    if study.keep_models == "none":
+        return []
+    done = [t for t in trials if records.get(t.trial_id, {}).get("status") == "done"]
+    chosen = done if study.keep_models == "all" else _best(done, records)
+    kept = []
+    for trial in chosen:
+        path = folder / FOLDER / f"{_name(trial)}.keras"
+        source = checkpoint_folder(results, trial) / "best.keras"
+        # Where its checkpoints were removed, what was linked before stays.
+        if source.exists() and not _same(source, path):
+            _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
+            _link(source, path)
+        if path.exists():
+            kept.append(path)
+    for trial in done:
+        path = folder / FOLDER / f"{_name(trial)}.keras"
+        if path not in kept:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+    return kept
+
+
+def number_kept(study: Study, trials: Sequence[Trial]) -> dict[str, int]:
+    """How many models of each name a study keeps once it is done."""
+    kept = {"none": [], "all": list(trials)}.get(study.keep_models or "best")
+    if kept is None:
+        kept = list({(t.model.name, t.backend): t for t in trials}.values())
+    return {name: sum(t.model.name == name for t in kept) for name in study.models}
+
+
+def model_bytes(params: int) -> int:
+    """Bytes of one model's file, about."""
+    return WEIGHT * params + SPARE
+
+
+def _best(done: Iterable[Trial], records: Mapping[str, Record]) -> list[Trial]:
+    """Of each model and backend the trial of the largest size with the best validation accuracy.
+
+    By validation, since a model chosen by its test accuracy would look better than it is.
+    """
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        metrics = records[trial.trial_id].get("metrics") or {}
+        accuracy, loss = metrics.get("val_top1") or 0.0, metrics.get("val_loss")
+        return trial.size, accuracy, -(loss if loss is not None else float("inf")), -trial.seed
+
+    best: dict[tuple[str, str], Trial] = {}
+    for trial in done:
+        key = (trial.model.name, trial.backend)
+        if key not in best or rank(trial) > rank(best[key]):
+            best[key] = trial
+    return list(best.values())
+
+
+def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:
+    """What one needs to use the model, and where it comes from."""
+    return {
+        "class_names": list(data.class_names),
+        "image_shape": list(trial.image_shape),  # (H, W, C)
+        "fit": trial.reading.fit,  # how images of other proportions are made to fit
+        "value_range": [-1, 1],  # of the pixels, for 0 to 255
+        "output": "logits",
+        "model": trial.model.name,
+        "base": trial.model.base,
+        "overrides": trial.model.overrides,
+        "study": record["study"],
+        "dataset": trial.dataset,
+        "fingerprint": trial.data_fingerprint,
+        "size": trial.size,
+        "seed": trial.seed,
+        "backend": trial.backend,
+        "trial_id": trial.trial_id,
+        "metrics": record.get("metrics") or {},
+    }
+
+
+def _name(trial: Trial) -> str:
+    return f"{file_stem(trial.model.name)}-{trial.size}-seed{trial.seed}-{trial.backend}"
+
+
+def _same(source: Path, path: Path) -> bool:
+    """Whether a model is linked, or copied, already."""
+    if not path.exists() or not path.with_suffix(".json").exists():
+        return False
+    there, here = source.stat(), path.stat()
+    return (there.st_size, there.st_mtime_ns) == (here.st_size, here.st_mtime_ns)
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give a file a second name, or copy it where that is impossible; in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copy2(source, temporary)
+    os.replace(temporary, path)
+    temporary.unlink(missing_ok=True)  # renaming onto another name of itself does nothing
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,182 @@
+"""A results folder: what may be written to it, by whom, and which studies belong together.
+
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+outcomes/; models/; logs/; running.json while a run is at work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from filelock import FileLock, Timeout
+
+from studies.errors import UsageError
+from studies.study.file import to_toml
+from studies.study.study import Study
+
+_ADVICE = "choose another folder with --results or another name with --name"
+
+
+def continued(old: Study, new: Study, folder: Path) -> Study:
+    """A study that goes on in a results folder: what it leaves open is what the folder has.
+
+    Raises:
+        UsageError: it is of another data set or image size than the folder's.
+    """
+    _refuse_other_data_set(old, new, folder)
+    if new.keep_models is None:
+        new = new.model_copy(update={"keep_models": old.keep_models})
+    if old.data is None:
+        return new
+    height, width, channels = old.data.image_shape
+    if new.image_size and (new.image_size, new.image_size) != (height, width):
+        asked = _times((new.image_size, new.image_size, channels))
+        _refuse("image size", _times(old.data.image_shape), asked, folder)
+    update: dict[str, Any] = {"image_size": old.image_size}
+    for field in ("sizes", "seeds"):
+        if getattr(new, field) == "auto":
+            update[field] = getattr(old, field)
+    return new.model_copy(update=update)
+
+
+def merge(old: Study, new: Study, folder: Path) -> Study:
+    """The study of a results folder, extended by more models, sizes, seeds or backends.
+
+    Its commands are all that were typed, one a line; they may differ in anything else.
+
+    Raises:
+        UsageError: data, recipe, evaluation or a model of the same name differ.
+    """
+    _refuse_other_data_set(old, new, folder)
+    if old.data and new.data:
+        before, after = _times(old.data.image_shape), _times(new.data.image_shape)
+        if before != after:
+            _refuse("image size", before, after, folder)
+    _refuse_difference("reading of the images", old.reading, new.reading, folder)
+    if old.data and new.data and old.data.fingerprint != new.data.fingerprint:
+        if old.dataset != new.dataset:
+            _refuse("data set", old.dataset, new.dataset, folder)
+        raise UsageError(
+            f"the results in {folder} are of another version of {new.dataset}: its images have "
+            f"changed; {_ADVICE}"
+        )
+    for what in ("recipe", "evaluation"):
+        _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
+    for name in old.models.keys() & new.models.keys():
+        _refuse_difference(f"model {name!r}", old.models[name], new.models[name], folder)
+    return new.model_copy(
+        update={
+            # The new run may be of some models alone, whose question is not the folder's.
+            "question": new.question or old.question,
+            "expected": new.expected or old.expected,
+            "command": "\n".join(
+                dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
+            ),
+            "models": {**old.models, **new.models},
+            "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
+            "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
+            "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
+        }
+    )
+
+
+def check_permitted(folder: Path) -> None:
+    """Raise UsageError where a results folder cannot come to be; this writes nothing."""
+    place = folder.expanduser().resolve()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise _unwritable(folder, f"{place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _unwritable(folder, f"no permission to write to {place}")
+
+
+def make_folder(folder: Path) -> None:
+    """Create a results folder; raise UsageError where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, str(error.strerror)) from error
+
+
+def _unwritable(folder: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
+    )
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run; raise UsageError where another run holds it."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=1)  # `status` holds it for a moment too
+    except Timeout:
+        raise UsageError(
+            f"another run is at work in {folder}; wait for it, or choose another --name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # another user's folder, or one that cannot be written
+        return False
+    lock.release()
+    return False
+
+
+def write_study(study: Study, folder: Path) -> None:
+    """Replace a folder's study.toml in one step; raise UsageError where that is impossible."""
+    path = folder / "study.toml"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_text(to_toml(study), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _unwritable(folder, str(error.strerror)) from error
+
+
+def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:
+    raise UsageError(f"the results in {folder} are of another {what} ({old}, not {new}); {_ADVICE}")
+
+
+def _refuse_other_data_set(old: Study, new: Study, folder: Path) -> None:
+    # Folders and tables are known by what they hold, wherever they lie.
+    paths = all(re.match("folder:|csv:", study.dataset) for study in (old, new))
+    if old.dataset != new.dataset and not paths:
+        _refuse("data set", old.dataset, new.dataset, folder)
+
+
+def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    for key in before:
+        if before[key] != after[key]:
+            _refuse(what, f"{key} {before[key]}", after[key], folder)
+
+
+def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
+    return () if isinstance(sizes, str) else sizes
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(length) for length in shape)

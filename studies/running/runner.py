@@ -1,0 +1,187 @@
+"""Running a study: everything is checked first, then what is missing is run and recorded.
+
+resolve -> check -> folder -> planned minus finished -> executor -> store -> report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from studies.executors import Event, Executor
+from studies.machine.backends import check_backends
+from studies.machine.files import file_digest
+from studies.records.store import Record, ResultsStore
+from studies.running.costs import Cost, measure
+from studies.running.models import keep_models
+from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
+from studies.study.file import read_resolved
+from studies.study.study import ResolvedData, Study, Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked study: nothing of it has been written or run yet.
+
+    Args:
+        study: the study as asked for, with its data's description in it.
+        results: the folder of all studies.
+        trials: all trials, in the order in which they are to run.
+        costs: of every model, by its name.
+        records: what the folder holds already, by trial_id.
+    """
+
+    study: Study
+    results: Path
+    trials: list[Trial]
+    costs: Mapping[str, Cost]
+    records: Mapping[str, Record]
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.study.name
+
+    def missing(self, retry_failed: bool = False) -> list[Trial]:
+        """The trials that have no record, or only that of a failure where those are retried."""
+        kept = ("done",) if retry_failed else ("done", "failed")
+        return [
+            trial
+            for trial in self.trials
+            if self.records.get(trial.trial_id, {}).get("status") not in kept
+        ]
+
+
+@dataclass
+class Outcome:
+    """How a run went: the records that this run added, and the failed ones among all."""
+
+    added: list[Record] = field(default_factory=list)
+    failed: list[Record] = field(default_factory=list)
+
+
+class Display(Protocol):
+    """Shows a run's progress."""
+
+    def start(self, plan: Plan, trials: list[Trial], workers: int) -> None: ...
+    def event(self, trial: Trial, event: Event) -> None: ...
+    def stop(self) -> None: ...
+
+
+def make_plan(study: Study, results: Path) -> Plan:
+    """Check a study against its data, its models and its results folder; write nothing there.
+
+    Args:
+        study: as resolved from file and options.
+        results: the folder of all studies (--results).
+
+    Raises:
+        UsageError: the first thing that is wrong, in one sentence.
+    """
+    from studies.data import default_image_size, load
+    from studies.data.dataset import check_sizes, smallest_counts
+
+    results = results.expanduser().resolve()
+    check_backends(study.backends)
+    folder = results / study.name
+    old = read_resolved(folder) if (folder / "study.toml").exists() else None
+    if old is not None:
+        study = continued(old, study, folder)
+        if old.data is not None:  # before any data is prepared, which may take long
+            merge(old, _with_digests(study.resolved(old.data)), folder)
+    if study.image_size is None:
+        size = default_image_size(study.dataset, study.reading)
+        study = study.model_copy(update={"image_size": size})
+    prepared = load(study.dataset, study.image_size, study.reading)
+    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
+    data = ResolvedData.of(info).model_copy(update={"counts": counts})
+    study = _with_digests(study.resolved(data))
+    if old is not None:
+        merge(old, study, folder)
+    trials = study.trials(data)
+    check_sizes(info, sorted({trial.size for trial in trials}), counts)
+    costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
+    records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
+    return Plan(study, results, trials, costs, records)
+
+
+def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:
+    """Run what is missing of a plan and append its records to the folder's store.
+
+    Raises:
+        UsageError: the folder is not writable, or another run is at work in it.
+        KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
+    """
+    folder = plan.folder
+    make_folder(folder)
+    with only_run(folder):
+        # Another run may have finished in the meantime: what counts is what is there now.
+        resolved = folder / "study.toml"
+        store = ResultsStore(folder / "trials.jsonl")
+        study = (
+            merge(read_resolved(folder), plan.study, folder) if resolved.exists() else plan.study
+        )
+        write_study(study, folder)
+        records = {record["trial_id"]: record for record in store.records()}
+        plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
+        outcome = Outcome()
+        trials = plan.missing(retry_failed)
+        keep = partial(keep_models, study, folder, plan.results, study.trials(_data(study)))
+        keep(records)
+
+        def on_event(trial: Trial, event: Event) -> None:
+            if event["event"] == "record":
+                event = {**event, "record": _completed(event["record"], plan, trial)}
+                store.append(event["record"])
+                outcome.added.append(event["record"])
+                keep(records | {record["trial_id"]: record for record in outcome.added})
+            display.event(trial, event)
+
+        display.start(plan, trials, executor.workers)
+        try:
+            if trials:
+                executor.run(trials, plan.results, folder / "logs", on_event)
+        finally:
+            display.stop()
+    final = {record["trial_id"]: record for record in store.records()}
+    outcome.failed = [
+        final[trial.trial_id]
+        for trial in plan.trials
+        if final.get(trial.trial_id, {}).get("status") == "failed"
+    ]
+    return outcome
+
+
+def _data(study: Study) -> ResolvedData:
+    assert study.data is not None  # `make_plan` found it
+    return study.data
+
+
+def _with_digests(study: Study) -> Study:
+    """The study with the digests of the weight files that it names: they count by their content."""
+    models = {}
+    for name, entry in study.models.items():
+        weights = entry.overrides.get("weights")
+        models[name] = entry
+        if isinstance(weights, str) and Path(weights).expanduser().exists():
+            files = {"weights": file_digest(weights)}
+            models[name] = entry.model_copy(update={"files": files})
+    return study.model_copy(update={"models": models})
+
+
+# Fields that a trial knows only once it has come so far.
+_MEASURED = (
+    *("threads", "cores", "device", "seconds", "images_per_second"),
+    *("processes", "best_step", "weights_sha256"),
+)
+
+
+def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
+    # Every line has every field: a failed trial may not have come as far as measuring some.
+    cost = plan.costs[trial.model.name]
+    unmeasured = dict.fromkeys(_MEASURED)
+    costs = {"flops": cost.flops, "params": cost.params}
+    lists: Record = {"metrics": {}, "history": []}
+    return {**costs, **unmeasured, **lists, **record, "study": plan.study.name}

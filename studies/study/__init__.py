@@ -1,0 +1,1 @@
+"""Studies and trials as validated data, and the files that hold them."""

@@ -1,0 +1,130 @@
+"""Every field of a study file, with its default and what it means: read off the classes themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from studies.study.study import Architecture, Evaluation, ModelEntry, Reading, Recipe, Study
+
+# The tables of a file, in its order; what is found or derived is not written by people.
+TABLES: dict[str, type[BaseModel]] = {
+    "": Study,
+    "reading.": Reading,
+    "recipe.": Recipe,
+    "evaluation.": Evaluation,
+    "models.NAME.": ModelEntry,
+    "models.NAME.at.SIDE.": Architecture,
+}
+NOT_WRITTEN = {(Study, "data"), (ModelEntry, "name"), (ModelEntry, "files")}
+WIDTH = 100  # columns of a comment
+
+EXAMPLE = """\
+question = "At how many images does a Vision Transformer catch up with a ResNet?"
+dataset = "shapes"  # or "folder:PATH", "csv:FILE", a name of TensorFlow Datasets
+image_size = 32
+sizes = [250, 500, 1000, 2000]  # or "auto"
+[recipe]
+steps = 2000
+batch_size = 64
+learning_rate = 2e-3
+[models.vit]
+base = "ViT-Ti/4"
+overrides = {hidden_size = 64, num_layers = 2, mlp_dim = 256, num_heads = 2}
+[models.resnet]
+base = "BiT-R50x1"
+overrides = {stem = "small", block_counts = [1, 1, 1], width_factor = 0.1875, bottleneck = false, groups = 4}
+"""
+
+
+class FieldOfStudy(NamedTuple):
+    """One field: its dotted name, its default as TOML has it (or nothing), and what it means."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def fields() -> Iterator[FieldOfStudy]:
+    """All fields that a study file may have, in the order of the file."""
+    for prefix, table in TABLES.items():
+        meanings = _meanings(table)
+        for name, field in table.model_fields.items():
+            if (table, name) in NOT_WRITTEN or _is_table(field.annotation):
+                continue
+            choices = _choices(field.annotation)
+            meaning = meanings[name]
+            if choices:
+                meaning = f"{meaning} One of {', '.join(choices)}."
+            yield FieldOfStudy(f"{prefix}{name}", _default(field), meaning)
+
+
+def markdown() -> str:
+    """The fields as a table for README."""
+    rows = [("field", "default", "meaning"), ("---", "---", "---")]
+    rows += [(f"`{f.name}`", f"`{f.default}`" if f.default else "", f.meaning) for f in fields()]
+    return "\n".join(" | ".join(("", *row, "")).strip() for row in rows)
+
+
+def template() -> str:
+    """A study file to begin with: the example, and below it every field as a comment."""
+    lines = [EXAMPLE, "# Every field there is, with its default."]
+    table = None
+    for field in fields():
+        place, _, name = field.name.rpartition(".")
+        if place != table:
+            table = place
+            lines += ["#", f"# In [{place}]:" if place else "# At the top of the file:"]
+        lines.append(f"#   {name} = {field.default}" if field.default else f"#   {name}")
+        indent = "#       "
+        lines += textwrap.wrap(
+            field.meaning, WIDTH, initial_indent=indent, subsequent_indent=indent
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _meanings(table: type[BaseModel]) -> dict[str, str]:
+    """What a class's docstring says of each field, in its section Args."""
+    text = inspect.getdoc(table) or ""
+    section = re.search(r"^Args:\n((?:    .*\n|\n)*)", text + "\n", re.MULTILINE)
+    found = {}
+    for entry in re.split(r"\n(?=    \w)", "\n" + section[1]) if section else []:
+        names, colon, meaning = entry.strip().partition(": ")
+        if colon:
+            sentence = " ".join(meaning.split())
+            for name in names.split(", "):
+                found[name] = sentence[:1].upper() + sentence[1:]
+    return found
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined or value is None:
+        return ""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{}"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a field may be, where it can be nothing else."""
+    if get_origin(annotation) is Literal:
+        return [f'"{word}"' for word in get_args(annotation)]
+    parts = [_choices(part) for part in get_args(annotation) if part not in (type(None), Ellipsis)]
+    return parts[0] if len(parts) == 1 else []
+
+
+def _is_table(annotation: Any) -> bool:
+    """Whether a field is a table whose own fields are listed."""
+    parts = (annotation, *get_args(annotation))
+    return any(isinstance(p, type) and issubclass(p, BaseModel) for p in parts)

@@ -1,0 +1,295 @@
+"""Study files: finding, reading, changing by options, validating and writing them.
+
+A study is TOML.  Whatever is wrong in it, or in an option that changes it, is told in one sentence
+that names the field and what it may be.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from studies.errors import UsageError
+from studies.machine.backends import BACKENDS
+from studies.study.study import (
+    Architecture,
+    Evaluation,
+    ModelEntry,
+    Reading,
+    Recipe,
+    ResolvedData,
+    Study,
+)
+
+_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
+DEFINITIONS = Path(__file__).parent / "definitions"
+
+
+def built_in() -> dict[str, Path]:
+    """The studies that come with the project, by name."""
+    return {path.stem: path for path in sorted(DEFINITIONS.glob("*.toml"))}
+
+
+def read(study: str) -> dict[str, Any]:
+    """Read a study's raw content, from a built-in name or the path of a TOML file.
+
+    Raises:
+        UsageError: there is no such study, or the file is not TOML.
+    """
+    known = built_in()
+    path = known.get(study) or Path(study).expanduser()
+    if study not in known and not study.endswith(".toml"):
+        hint = suggestion(study, known)
+        raise UsageError(
+            f"unknown study {study!r}{hint}; built in: {', '.join(known)}; "
+            f"or give the path of a .toml file"
+        )
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the study file {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the study file {path} is not valid TOML: {error}") from error
+    raw.setdefault("name", path.stem)
+    return raw
+
+
+def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()) -> Study:
+    """Read a study, apply the command line's options to it, and validate the outcome.
+
+    Args:
+        study: built-in name or path of a TOML file.
+        options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
+            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
+            reading) and models (names); None and missing ones leave the file's value, but for its
+            sizes, which another data set does not have.
+        settings: `key=value` with dotted keys and TOML values, applied last.
+
+    Raises:
+        UsageError: anything is wrong; the sentence names the field and the allowed values.
+    """
+    file, raw = read(study), read(study)
+    for field in _OPTIONS:
+        if options.get(field) is not None:
+            raw[field] = options[field]
+    if options.get("steps") is not None:
+        _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
+    for field in Reading.model_fields:
+        if options.get(field) is not None:
+            _assign(raw, ["reading", field], options[field], f"--{field}")
+    _select_models(raw, options.get("models"))
+    for setting in settings:
+        key, value = _parse_setting(setting)
+        if key[0] == "data":
+            raise UsageError(f"--set {setting}: data describes the data set, and is found, not set")
+        if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
+            raise UsageError(
+                f"--set {setting}: {key[1]!r} is not among the models of this run "
+                f"({', '.join(raw['models'])})"
+            )
+        _assign(raw, key, value, f"--set {setting}")
+    _drop_unasked(raw, file)
+    sized = options.get("sizes") is not None or ["sizes"] in [
+        _parse_setting(s)[0] for s in settings
+    ]
+    if raw.get("dataset") != file.get("dataset") and not sized:
+        raw.pop("sizes", None)  # the file's are for its own data
+    # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
+    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
+        # Trials are other processes, and results outlive the directory they were started in.
+        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
+    result = validate(raw, source=study)
+    for entry in result.models.values():
+        check_base(entry)
+    return result
+
+
+def read_resolved(folder: Path) -> Study:
+    """Read the study.toml that `run` wrote into a results folder."""
+    path = folder / "study.toml"
+    try:
+        return validate(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder} is not a results folder: it has no study.toml") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def validate(raw: Mapping[str, Any], source: str) -> Study:
+    """Validate a study's raw content; the first mistake is told in one sentence."""
+    try:
+        return Study.model_validate(dict(raw))
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_sentence(error.errors())}") from None
+
+
+def check_base(entry: ModelEntry) -> None:
+    """Raise UsageError unless the table of variants knows the bases; this loads no backend."""
+    from keras_vit.models import variants
+
+    for base in (entry.base, *(other.base for other in entry.at.values())):
+        try:
+            variants.get_variant(base)
+        except ValueError as error:
+            place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
+            raise UsageError(f"{place}{error}") from None
+
+
+def to_toml(study: Study) -> str:
+    """Write a study as TOML; `read_resolved` and `validate` read it back equal."""
+    content = study.model_dump(mode="json", exclude_none=True)
+    for entry in content["models"].values():
+        del entry["name"]  # it is the table's key
+        entry["at"] = {str(side): other for side, other in entry["at"].items()}
+    return tomli_w.dumps(content)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' where a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _drop_unasked(raw: dict[str, Any], file: Mapping[str, Any]) -> None:
+    """Take out what a file asks and expects, where data or models are no longer the file's."""
+    if all(raw.get(field) == file.get(field) for field in ("dataset", "models")):
+        return
+    for field in ("question", "expected"):
+        if raw.get(field) == file.get(field):  # else it came with an option
+            raw.pop(field, None)
+
+
+def _select_models(raw: dict[str, Any], names: Iterable[str] | None) -> None:
+    models = raw.setdefault("models", {})
+    if not isinstance(models, dict):
+        raise UsageError("models must be tables: [models.NAME] with base and overrides")
+    if names is None:
+        return
+    chosen = {}
+    for name in names:
+        if name not in models:
+            _check_known(name, models)
+        chosen[name] = models.get(name, {"base": name})
+    raw["models"] = chosen
+
+
+def _check_known(name: str, entries: Mapping[str, Any]) -> None:
+    try:
+        check_base(ModelEntry(name=name, base=name))
+    except (UsageError, ValidationError) as error:
+        hint = suggestion(name, entries)
+        raise UsageError(
+            f"unknown model {name!r}{hint}; choose an entry of the study ({', '.join(entries)}) "
+            f"or a name that create_model knows, such as 'ViT-Ti/4' or 'BiT-R50x1'"
+        ) from error
+
+
+def _parse_setting(setting: str) -> tuple[list[str], Any]:
+    key, equals, text = setting.partition("=")
+    path = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|([^."]+)', key.strip())]
+    if not equals or not path:
+        raise UsageError(f"--set {setting}: expected key=value, such as recipe.steps=400")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is text: recipe.schedule=linear
+    return path, value
+
+
+def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> None:
+    table = raw
+    for depth, key in enumerate(path[:-1]):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{source}: {'.'.join(path[: depth + 1])} is a value, not a table")
+    table[path[-1]] = value
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "recipe": Recipe,
+    "evaluation": Evaluation,
+    "reading": Reading,
+    "models": ModelEntry,
+    "data": ResolvedData,
+}
+
+
+def _sentence(errors: Sequence[ErrorDetails]) -> str:
+    error = errors[0]
+    # Of a value that may also be "auto", pydantic names the alternative that it tried.
+    location = [part for part in error["loc"] if not re.search(r"^constrained-|\[", str(part))]
+    place = ".".join(part for part in location if isinstance(part, str)) or "the study"
+    if error["type"] == "extra_forbidden":
+        return _unknown_field([str(part) for part in location])
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if location[0] == "backends" and error["type"] == "literal_error":
+        hint = suggestion(str(error["input"]), BACKENDS)
+        return f"unknown backend {error['input']!r}{hint}; allowed: {', '.join(BACKENDS)}"
+    if error["type"] == "too_short":
+        return f"{place} is empty; give at least one"
+    if isinstance(location[-1], int):  # a place in a list tells nobody anything
+        place += ": each"
+    kind = _KINDS.get(error["type"].rsplit("_", 1)[0])
+    if kind:
+        whole = not isinstance(location[-1], int)
+        auto = whole and any(_is_auto(e) and e["loc"][0] == location[0] for e in errors)
+        return f"{place} must be {kind}{' or auto' if auto else ''}, not {error['input']!r}"
+    if place == "name":
+        return (
+            f"name {error['input']!r} cannot be a folder's: use letters, digits and . _ + -, "
+            f"beginning with a letter or digit"
+        )
+    message = error["msg"].replace("Input should be", "must be")
+    return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
+
+
+def _is_auto(error: ErrorDetails) -> bool:
+    return error["type"] == "literal_error" and error["ctx"]["expected"] == "'auto'"
+
+
+def _unknown_field(location: list[str]) -> str:
+    """The sentence on a field that is not there; a field of another table may be meant."""
+    name = location[-1]
+    if "at" in location[2:-1]:
+        fields = list(Architecture.model_fields)
+    else:
+        fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
+    elsewhere = {
+        f"{table}.{f}": f
+        for table in ("recipe", "evaluation", "reading")
+        for f in _fields(_TABLES[table])
+    }
+    elsewhere |= {f: f for f in _fields(Study)}
+    same = [dotted for dotted, field in elsewhere.items() if field == name]
+    hint = suggestion(name, fields)
+    if same or not hint:
+        close = difflib.get_close_matches(name, elsewhere.values(), n=1, cutoff=0.75)
+        same = same or [dotted for dotted, field in elsewhere.items() if field in close]
+        hint = f" (did you mean {same[0]!r}?)" if same else hint
+    return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
+
+
+def _fields(table: type[BaseModel]) -> list[str]:
+    return [name for name in table.model_fields if (table, name) not in _DERIVED]
+
+
+# By the beginning of pydantic's error types, such as float_parsing and float_type.
+_KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "int_from": "a whole number",
+    "model": "a table",
+    "dict": "a table",
+    "string": "text",
+    "tuple": "a list",
+}
+_DERIVED = {(ModelEntry, "name"), (ModelEntry, "files"), (Study, "data")}

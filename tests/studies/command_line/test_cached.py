@@ -1,0 +1,81 @@
+"""`cache`: what lies prepared is listed and removed."""
+
+import os
+import time
+
+import pytest
+
+from studies.command_line import app as cli
+from studies.data import describe
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def studies(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    for size in (4, 8):
+        describe("shapes:1000", size)
+    (tmp_path / "cache" / "tfds" / "downloads").mkdir(parents=True)
+    (tmp_path / "cache" / "tfds" / "downloads" / "x.gz").write_bytes(b"0" * 2_000_000)
+    (tmp_path / "cache" / "costs").mkdir()
+
+    capsys.readouterr()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code = cli.main(["cache", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+def folders(tmp_path) -> list[str]:
+    return sorted(p.name for p in (tmp_path / "cache").iterdir() if p.is_dir())
+
+
+def test_entries_are_listed_with_size_last_use_and_name(studies, tmp_path):
+    code, out = studies()
+    first, *lines = out.splitlines()
+    assert code == 0 and first.startswith(f"{tmp_path / 'cache'}: 3 entries, ")
+    assert len(lines) == 3
+    (eight,) = [line for line in lines if "1.7 MB" in line]  # 8,000 images of 8x8x3, labels, groups
+    assert (
+        "shapes-1000-" in eight and "last used today" in eight and eight.endswith("  shapes:1000")
+    )
+    assert any("2.0 MB" in line and "downloads of TensorFlow Datasets" in line for line in lines)
+
+
+def test_one_entry_is_removed_by_its_name(studies, tmp_path):
+    name = next(n for n in folders(tmp_path) if n.startswith("shapes"))
+    code, out = studies("--remove", name)
+    assert code == 0 and f"removed {name}" in out
+    assert name not in folders(tmp_path) and len(folders(tmp_path)) == 3
+    describe("shapes:1000", 4), describe("shapes:1000", 8)
+    assert len(folders(tmp_path)) == 4  # prepared again
+    assert studies("--remove", "shapes:1000")[0] == 0
+    assert folders(tmp_path) == ["costs", "tfds"]
+
+
+def test_all_are_removed(studies, tmp_path):
+    assert studies("--remove", "all")[0] == 0
+    assert folders(tmp_path) == ["costs"]
+    assert "0 entries" in studies()[1]
+
+
+def test_what_was_not_used_for_some_days_is_removed(studies, tmp_path):
+    old = next(n for n in folders(tmp_path) if n.startswith("shapes"))
+    past = time.time() - 40 * 86_400
+    os.utime(tmp_path / "cache" / old / "used", (past, past))
+    assert "last used 40 days ago" in studies()[1]
+    code, out = studies("--unused-days", "30")
+    assert code == 0 and out.splitlines()[0].startswith(f"removed {old}")
+    assert len([n for n in folders(tmp_path) if n.startswith("shapes")]) == 1
+
+
+def test_other_names_are_refused(studies, tmp_path):
+    (tmp_path / "precious").mkdir()
+    for name in ("../precious", "costs", "shapes-1000-0", ""):
+        code, out = studies("--remove", name)
+        assert code == 2 and "holds no" in out and "choose all, or one of" in out
+    assert (tmp_path / "precious").exists() and len(folders(tmp_path)) == 4

@@ -1,0 +1,136 @@
+"""`predict`, from a kept model and a folder of new images to a table."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_vit
+from studies.command_line.app import main
+from studies.inspection import predictor
+
+CARD = {"class_names": ["ant", "bee", "cat"], "image_shape": [8, 8, 3], "fit": "crop"}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small ViT with a head that is not all zeros, and its card."""
+    keras.utils.set_random_seed(3)
+    vit = keras_vit.VisionTransformer((8, 8, 3), 4, 1, 8, 16, num_heads=2, classes=3)
+    head = vit.get_layer("head")
+    head.kernel.assign(3 * np.random.default_rng(0).normal(size=head.kernel.shape))
+    path = tmp_path / "models" / "vit-6-seed0.keras"
+    path.parent.mkdir()
+    vit.save(path)
+    path.with_suffix(".json").write_text(json.dumps(CARD))
+    return vit, path
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """Twelve pictures of the model's size, some of them deeper, and two files that are none."""
+    pixels = rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    folder = tmp_path / "photos"
+    (folder / "more" / "still").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    for number, image in enumerate(pixels):
+        place = ("", "more", "more/still")[number % 3]
+        Image.fromarray(image).save(folder / place / f"{number:02}.png")
+    Image.fromarray(pixels[0]).save(folder / ".hidden" / "a.png")
+    (folder / "more" / "torn.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("no image either")
+    return folder, pixels
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_is_classified_and_what_cannot_be_read_is_told(
+    model, photos, tmp_path, capfd, backend
+):
+    (vit, path), (folder, pixels) = model, photos
+    table = tmp_path / "out.csv"
+    capfd.readouterr()
+    options = ["--csv", str(table), "--all-classes", "--backend", backend]
+    assert main(["predict", str(path), str(folder), *options]) == 1
+    out, err = capfd.readouterr()
+    assert out == f"12 images classified: {table}\n"
+    assert "1 of 13 images cannot be read" in err and "more/torn.png" in err
+    assert len(err.splitlines()) == 2, "a backend's noise is kept back"
+    logits = keras.ops.convert_to_numpy(vit(pixels / 127.5 - 1))
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    found = rows(table)
+    assert [row["file"] for row in found] == sorted(row["file"] for row in found)
+    assert {row["file"].split("/")[-1] for row in found} == {f"{n:02}.png" for n in range(12)}
+    assert len({row["predicted"] for row in found}) > 1
+    for row in found:
+        probabilities = expected[int(row["file"][-6:-4])]
+        assert row["predicted"] == CARD["class_names"][probabilities.argmax()]
+        assert float(row["confidence"]) == pytest.approx(probabilities.max(), abs=1e-3)
+        for name, probability in zip(CARD["class_names"], probabilities, strict=True):
+            assert float(row[f"p({name})"]) == pytest.approx(probability, abs=1e-3)
+
+
+def test_many_images_come_in_batches_of_which_the_last_is_filled_up(model, photos, monkeypatch):
+    (vit, path), (folder, pixels) = model, photos
+    monkeypatch.setattr(predictor, "BATCH", 5)
+    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("[0-9]*.png"))
+    said = []
+    order = {"model": str(path), "root": str(folder), "files": files, **CARD}
+    predictor.classify(order, said.append)
+    assert [len(each["images"]) for each in said] == [5, 5, 2]
+    found = dict(row for each in said for row in each["images"])
+    logits = keras.ops.convert_to_numpy(vit(pixels / 127.5 - 1))
+    for name in files:
+        odds = np.exp(logits[int(name[-6:-4])].astype(float))
+        np.testing.assert_allclose(found[name], odds / odds.sum(), atol=1e-4)
+
+
+@pytest.mark.once
+def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "studies.inspection.predict.ask",
+        lambda module, order, backend: [
+            {"images": [[name, [0.25, 0.75, 0.0]] for name in order["files"]], "unreadable": []}
+        ],
+    )
+    path = tmp_path / "a.keras"
+    path.write_text("a model")
+    path.with_suffix(".json").write_text(json.dumps(CARD))
+    assert main(["predict", str(path), str(photos[0] / "00.png")]) == 0
+    assert capsys.readouterr().out == "file,predicted,confidence\n00.png,bee,0.7500\n"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no.keras", "photos"], "There is no model no.keras"),
+        (["photos", "photos"], "There is no model photos"),
+        (["bare.keras", "photos"], "there is no bare.json"),
+        (["broken.keras", "photos"], "there is no broken.json"),
+        (["a.keras", "nowhere"], "There is no folder nowhere"),
+        (["a.keras", "empty"], "There is no image in empty"),
+        (["a.keras", "photos", "--csv", "empty/no/out.csv"], "cannot be written to empty/no"),
+        (["a.keras", "photos", "--csv", "out.csv"], "a.keras cannot be loaded"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_leaves_nothing(
+    arguments, words, photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name, card in (("bare", None), ("broken", {"class_names": []}), ("a", CARD)):
+        (tmp_path / f"{name}.keras").write_text("no model")
+        if card is not None:
+            (tmp_path / f"{name}.json").write_text(json.dumps(card))
+    before = set(tmp_path.rglob("*"))
+    assert main(["predict", *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and error[0].startswith("error: ") and words in error[0]
+    assert set(tmp_path.rglob("*")) == before

@@ -1,0 +1,64 @@
+"""What models cost, and what the built-in studies promise about it."""
+
+import pytest
+
+from studies.errors import UsageError
+from studies.running import costs
+from studies.study import file as study_file
+from studies.study.study import ModelEntry
+from tests.studies.descriptions import TINY
+
+pytestmark = pytest.mark.once
+
+
+SHAPES = {"shapes": (32, 32, 3), "fashion_mnist": (28, 28, 1)}
+
+
+@pytest.fixture(scope="module")
+def built_in() -> dict[str, dict[str, costs.Cost]]:
+    studies = {name: study_file.resolve(name, {}) for name in study_file.built_in()}
+    return {
+        name: costs.measure(
+            study.models.values(), SHAPES[study.dataset.partition(":")[0]], 10, "tensorflow"
+        )
+        for name, study in studies.items()
+    }
+
+
+def test_built_in_models_cost_at_most_40_mflops(built_in):
+    for measured in built_in.values():
+        assert all(0 < cost.flops <= 40e6 for cost in measured.values())
+
+
+def test_built_in_pairs_are_matched_within_10_percent(built_in):
+    pairs = 0
+    for measured in built_in.values():
+        for name, cost in measured.items():
+            other = measured.get(name.replace("vit-", "bit-"))
+            if name.startswith("vit-") and other is not None:
+                pairs += 1
+                assert abs(cost.flops / other.flops - 1) < 0.1, name
+    assert pairs >= len(built_in)
+
+
+def test_built_in_resnets_have_the_small_stem():
+    for name in study_file.built_in():
+        for entry in study_file.resolve(name, {}).models.values():
+            if entry.base.startswith("BiT"):
+                assert entry.overrides["stem"] == "small"
+
+
+def test_known_costs_need_no_process_and_errors_are_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path))
+    entry = ModelEntry(name="a", base="ViT-Ti/4", overrides=TINY)
+    answers = iter(
+        [{"a": {"flops": 5, "params": 6}}, {"b": {"error": "no"}}, {"b": {"error": "no"}}]
+    )
+    monkeypatch.setattr(costs, "_ask", lambda requests, backend: next(answers))
+    for _ in range(2):
+        assert costs.measure([entry], (8, 8, 3), 3, "jax") == {"a": costs.Cost(5, 6)}
+    other = ModelEntry(name="b", base="ViT-S/4")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="'b' cannot be built: no"):
+            costs.measure([entry, other], (8, 8, 3), 3, "jax")
+    assert next(answers, None) is None

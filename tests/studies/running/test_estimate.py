@@ -1,0 +1,72 @@
+"""Times: from finished trials where there are any, with all that a trial does besides its steps."""
+
+import pytest
+
+from studies.machine.devices import cpu_name
+from studies.running import estimate
+from studies.running.costs import Cost
+from studies.running.estimate import ASSUMED_RATE, START_SECONDS, Estimator, duration
+from studies.study.study import Recipe
+from tests.studies.descriptions import trial
+
+pytestmark = pytest.mark.once
+
+COST = Cost(flops=1_000_000, params=1)
+COUNTS = {"validation": 600, "test": 1000}
+RECIPE = Recipe(steps=100, batch_size=10, validations=5)
+# 100 steps of 10 images at three forward passes each; 600 validation images at five points and once
+# more for few-shot; 1,000 test images.
+PASSES = 3 * 1000 + 6 * 600 + 1000
+
+
+@pytest.fixture(autouse=True)
+def four_cores_without_gpu(monkeypatch):
+    monkeypatch.setattr(estimate, "cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(estimate, "on_gpu", lambda: False)
+
+
+def record(**changes):
+    machine = {"device": f"cpu ({cpu_name()})", "threads": 1, "backend": "jax"}
+    return {**machine, "flops": COST.flops, "images_per_second": 50.0, **changes}
+
+
+def test_without_records_it_is_work_at_an_assumed_speed_and_the_start():
+    seconds = Estimator([], 2, COUNTS).seconds(trial(recipe=RECIPE), COST)
+    expected = PASSES * 1e6 / (2 * ASSUMED_RATE) + START_SECONDS["tensorflow"]
+    assert seconds == pytest.approx(expected)
+
+
+def test_speeds_of_finished_trials_count():
+    each = trial(recipe=RECIPE, backend="jax")
+    # 50 images a second in training are 150 forward passes a second.
+    known = Estimator([record(), record(images_per_second=None)], 1, COUNTS)
+    assert known.seconds(each, COST) == pytest.approx(PASSES / 150 + START_SECONDS["jax"])
+    # Another model of twice the FLOPs on the same backend: half as fast.
+    larger = known.seconds(each, Cost(2 * COST.flops, 1))
+    assert larger == pytest.approx(2 * PASSES / 150 + START_SECONDS["jax"])
+    for other in (record(threads=4), record(device="cpu (abacus)"), record(backend="torch")):
+        assert Estimator([other], 1, COUNTS).seconds(each, COST) < 30, other
+
+
+@pytest.mark.parametrize(
+    ("threads", "workers", "trials", "expected"),
+    [
+        (1, 1, 6, 6.0),
+        (1, 2, 6, 3.0),
+        (1, 100, 6, 1.5),  # four cores
+        (2, 4, 6, 3.0),  # two trials of two threads fill them
+        (1, 4, 1, 1.0),  # one trial is not shared out
+        (1, 4, 0, 0.0),
+    ],
+)
+def test_trials_at_a_time_share_the_cores(threads, workers, trials, expected):
+    estimator = Estimator([], threads, COUNTS)
+    each = trial(recipe=RECIPE)
+    costs = {each.model.name: COST}
+    one = estimator.seconds(each, COST)
+    assert estimator.total([each] * trials, costs, workers) == pytest.approx(expected * one)
+
+
+def test_durations_as_people_say_them():
+    told = [duration(seconds) for seconds in (0.2, 59.4, 59.6, 3500, 3599, 5400, 200_000)]
+    assert told == ["0 s", "59 s", "1 min", "58 min", "1 h 00 min", "1 h 30 min", "2.3 days"]

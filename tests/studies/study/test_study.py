@@ -1,0 +1,329 @@
+"""Studies as data: ids, the order of trials, and mistakes told in one sentence."""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from studies.data.dataset import DatasetInfo
+from studies.errors import UsageError
+from studies.study import file as study_file
+from studies.study.study import Evaluation, ModelEntry, Neutral, Recipe, ResolvedData, Trial
+from tests.studies.descriptions import study_file as write
+from tests.studies.descriptions import trial
+
+pytestmark = pytest.mark.once
+
+INFO = DatasetInfo(
+    name="none",
+    fingerprint="ab",
+    image_shape=(8, 8, 3),
+    class_names=("a", "b", "c"),
+    class_counts={"train": (9, 9, 9), "validation": (3, 3, 3), "test": (5, 5, 5)},
+    official={"train": 36, "test": 15},
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "mine.toml", "none", ("one", "two"))
+
+
+def sentence(path: Path, options=None, settings=()) -> str:
+    with pytest.raises(UsageError) as error:
+        study_file.resolve(str(path), options or {}, settings)
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_grid_is_complete_with_seeds_outermost(path):
+    study = study_file.resolve(str(path), {"seeds": 2, "backends": ["jax", "torch"]})
+    trials = study.trials(INFO)
+    assert [t.seed for t in trials] == [0] * 8 + [1] * 8
+    assert [t.size for t in trials[:8]] == [3] * 4 + [6] * 4
+    assert [t.model.name for t in trials[:4]] == ["one", "one", "two", "two"]
+    assert [t.backend for t in trials[:2]] == ["jax", "torch"]
+    assert len({t.trial_id for t in trials}) == 16
+    assert trials[0].data_fingerprint == "ab" and trials[0].image_shape == (8, 8, 3)
+
+
+def test_a_trial_survives_its_journey_as_json():
+    each = trial(model=ModelEntry(name="m", base="b", overrides={"x": [1, 2], "y": 0.1}))
+    back = Trial.model_validate_json(each.model_dump_json())
+    assert back == each
+    assert (back.trial_id, back.pretrain_id) == (each.trial_id, each.pretrain_id)
+
+
+@pytest.mark.parametrize(
+    ("change", "weights", "evaluated"),
+    [
+        ({"study": "other"}, False, False),
+        ({"dataset": "moved"}, False, False),
+        ({"evaluation": Evaluation(shots=(3,))}, False, True),
+        ({"model": ModelEntry(name="renamed", base="ViT-Ti/4")}, False, True),
+        ({"model": ModelEntry(name="done", base="ViT-S/4")}, True, True),
+        ({"model": ModelEntry(name="done", base="ViT-Ti/4", overrides={"a": 1})}, True, True),
+        ({"data_fingerprint": "1"}, True, True),
+        ({"size": 11}, True, True),
+        ({"seed": 1}, True, True),
+        ({"backend": "jax"}, True, True),
+        ({"recipe": Recipe(steps=5, batch_size=4)}, True, True),
+    ],
+)
+def test_ids_change_with_what_decides_weights_and_evaluation(change, weights, evaluated):
+    model = ModelEntry(name="done", base="ViT-Ti/4")
+    before, after = trial(model=model), trial(**{"model": model, **change})
+    assert (before.pretrain_id != after.pretrain_id) == weights
+    assert (before.trial_id != after.trial_id) == evaluated
+
+
+def test_ids_hash_what_has_an_effect_and_nothing_else():
+    """Spelled out: a field that is added later, with its neutral value, must not change this."""
+    model = ModelEntry(
+        name="done", base="ViT-Ti/4", overrides={"num_layers": 2, "weights": "x.npz"}
+    )
+    model = model.model_copy(update={"files": {"weights": "1234"}})
+    recipe = Recipe(steps=4, batch_size=4, weight_decay=0, clip_norm=0, augmentation="none")
+    weights = {
+        "protocol": 2,
+        "data": "0",
+        "image_shape": [8, 8, 3],
+        "num_classes": 3,
+        "size": 10,
+        "seed": 0,
+        "backend": "tensorflow",
+        "base": "ViT-Ti/4",
+        "overrides": {"num_layers": 2, "weights": "1234"},  # the file's content, not its path
+        "recipe": {
+            "steps": 4,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "beta_1": 0.9,
+            "beta_2": 0.999,
+            "warmup_fraction": 0.1,
+            "schedule": "cosine",
+            "validations": 20,
+        },
+    }
+    evaluation = {"shots": [1, 5, 10, 25], "fewshot_seeds": 3, "l2": 1024.0}
+    each = trial(model=model, recipe=recipe)
+    assert each.pretrain_id == digest(weights)
+    assert each.trial_id == digest({**weights, "name": "done", "evaluation": evaluation})
+
+
+def digest(value) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("schema", [Recipe, Evaluation])
+def test_neutral_values_are_values_of_their_fields(schema):
+    """A neutral value that the field cannot take would never be left out."""
+    for name, field in schema.model_fields.items():
+        for mark in field.metadata:
+            if isinstance(mark, Neutral):
+                assert name not in schema(**{name: mark.value}).deciding()
+
+
+def test_a_models_own_learning_rate_is_in_its_trials_recipe(path):
+    settings = ["models.two.learning_rate=3e-4", "models.two.weight_decay=0"]
+    study = study_file.resolve(str(path), {}, settings)
+    one, two = study.trials(INFO)[:2]
+    assert (one.recipe.learning_rate, one.recipe.weight_decay) == (1e-3, 0.1)
+    assert (two.recipe.learning_rate, two.recipe.weight_decay) == (3e-4, 0.0)
+    assert one.pretrain_id != two.pretrain_id
+
+
+def test_a_recipe_is_the_papers_unless_told_otherwise():
+    recipe = Recipe()
+    assert (recipe.validations, recipe.warmup_fraction, recipe.augmentation) == (20, 0.1, "crop")
+    assert (recipe.beta_1, recipe.beta_2, recipe.weight_decay) == (0.9, 0.999, 0.1)
+    assert (recipe.schedule, recipe.clip_norm, recipe.label_smoothing) == ("cosine", 1.0, 0.0)
+
+
+def test_options_and_settings_change_the_study(path):
+    study = study_file.resolve(
+        str(path),
+        {"name": "x", "dataset": "d", "image_size": 9, "sizes": [7, 5, 5], "seeds": 4, "steps": 9},
+        ["recipe.schedule=linear", 'recipe.augmentation="none"', "models.one.overrides.extra=[1]"],
+    )
+    assert (study.name, study.dataset, study.image_size) == ("x", "d", 9)
+    assert (study.sizes, study.seeds, study.recipe.steps) == ((5, 7), 4, 9)
+    assert (study.recipe.schedule, study.recipe.augmentation) == ("linear", "none")
+    assert study.models["one"].overrides["extra"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "sizes"),
+    [
+        ({}, [], (3, 6)),
+        ({"dataset": "other"}, [], "auto"),
+        ({}, ["dataset=other"], "auto"),
+        ({"dataset": "other", "sizes": [3, 6]}, [], (3, 6)),
+        ({"dataset": "other"}, ["sizes=[3, 6]"], (3, 6)),
+        ({"sizes": "auto"}, [], "auto"),
+    ],
+)
+def test_a_files_sizes_are_for_its_own_data(path, options, settings, sizes):
+    assert study_file.resolve(str(path), options, settings).sizes == sizes
+
+
+def test_sizes_and_seeds_follow_the_data(path):
+    study = study_file.resolve(str(path), {"sizes": "auto", "seeds": "auto"})
+    # 27 images in three classes: four sizes from all of them down to one image a class.
+    grid = {(t.size, t.seed) for t in study.trials(INFO)}
+    assert grid == {(size, seed) for size in (3, 7, 14, 27) for seed in range(5)}
+    resolved = study.resolved(INFO)
+    assert (resolved.sizes, resolved.seeds) == ((3, 7, 14, 27), 5)
+    assert resolved.data.counts == INFO.counts
+    assert resolved.trials(INFO) == study.trials(INFO)
+
+
+@pytest.mark.parametrize(("size", "steps"), [(1, 1), (9, 3), (10, 4), (30, 10), (400, 100)])
+def test_few_images_are_not_gone_through_more_often_than_the_limit(path, size, steps):
+    settings = ["recipe.max_epochs=3", "recipe.batch_size=9", "recipe.steps=100"]
+    study = study_file.resolve(str(path), {"sizes": [size]}, settings)
+    each = study.trials(INFO)[0]
+    assert each.recipe.steps == steps
+    # The same training without a limit is the same trial.
+    spelled = study_file.resolve(str(path), {"sizes": [size], "steps": steps}, settings[1:2])
+    assert spelled.trials(INFO)[0].trial_id == each.trial_id
+
+
+def test_a_models_shape_follows_the_images(path):
+    settings = [
+        "models.two.at.16={base='ViT-S/8'}",
+        "models.two.at.64={base='ViT-B/8', overrides={num_layers=1}}",
+    ]
+    study = study_file.resolve(str(path), {}, settings)
+    for side, base in ((8, "ViT-Ti/4"), (16, "ViT-S/8"), (63, "ViT-S/8"), (128, "ViT-B/8")):
+        info = dataclasses.replace(INFO, image_shape=(side, side + 1, 3))
+        model = study.trials(info)[1].model
+        assert (model.name, model.base, model.at) == ("two", base, {})
+        assert study.resolved(info).models["two"] == model
+    assert model.overrides == {"num_layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "question", "expected"),
+    [
+        ({"sizes": [7], "steps": 3, "dataset": "none", "models": ["two", "one"]}, [], "Q", "E"),
+        ({"dataset": "other"}, [], "", ""),
+        ({"models": ["one"]}, [], "", ""),
+        ({}, ["models.one.base=ViT-S/8"], "", ""),
+        ({"dataset": "other"}, ["question=Mine?"], "Mine?", ""),
+    ],
+)
+def test_what_a_file_asks_holds_for_its_own_data_and_models(
+    tmp_path, options, settings, question, expected
+):
+    path = write(tmp_path / "a.toml", "none", ("one", "two"), question="'Q'", expected="'E'")
+    study = study_file.resolve(str(path), options, settings)
+    assert (study.question, study.expected) == (question, expected)
+
+
+def test_models_are_entries_or_published_names(path):
+    study = study_file.resolve(str(path), {"models": ["two", "BiT-R50x1"]})
+    assert list(study.models) == ["two", "BiT-R50x1"]
+    assert study.models["BiT-R50x1"].base == "BiT-R50x1"
+
+
+def test_a_folder_is_resolved(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = study_file.resolve(str(path), {"dataset": "folder:images"})
+    assert study.dataset == f"folder:{tmp_path / 'images'}"
+    # No path is not the folder one happens to be in.
+    assert study_file.resolve(str(path), {"dataset": "folder:"}).dataset == "folder:"
+
+
+def test_a_written_study_reads_back_equal(path, tmp_path):
+    study = study_file.resolve(
+        str(path), {"models": ["one", "ViT-S/8"]}, ['question="a \\"b\\"\\n\\u007f"']
+    )
+    study = study.model_copy(update={"data": ResolvedData.of(INFO)})
+    (tmp_path / "study.toml").write_text(study_file.to_toml(study))
+    assert study_file.read_resolved(tmp_path) == study
+    ids = [t.trial_id for t in study.trials(INFO)]
+    assert [t.trial_id for t in study_file.read_resolved(tmp_path).trials(study.data)] == ids
+
+
+@pytest.mark.parametrize("name", study_file.built_in())
+def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
+    study_file.resolve(name, {})
+    first = list(tomllib.loads(study_file.built_in()[name].read_text()))[:4]
+    assert first == ["question", "command", "run_time", "expected"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("augmentation=none", ["unknown field augmentation", "'recipe.augmentation'"]),
+        ("shot=[1]", ["unknown field shot", "'evaluation.shots'"]),
+        ("recipe.sizes=[4]", ["unknown field recipe.sizes", "'sizes'"]),
+        ("sizes=atuo", ["sizes must be a list or auto, not 'atuo'"]),
+        ("seeds=few", ["seeds must be a whole number or auto, not 'few'"]),
+        ("sizes=['x']", ["sizes: each must be a whole number, not 'x'"]),
+        ("models.one.at.64.bse=1", ["models.one.at.64.base is missing"]),
+        ("models.one.at.64={base='b', bse=1}", ["'base'", "allowed here: base, overrides"]),
+        ("models.one.at.64={base='b'}", ["models.one.base", "'b'"]),
+        ("recipe.stepz=4", ["recipe.stepz", "did you mean 'steps'", "batch_size"]),
+        ("sizess=[4]", ["sizess", "did you mean 'sizes'"]),
+        ("recipe.steps=0", ["recipe.steps", "greater than or equal to 1", "not 0"]),
+        ("recipe.steps=four", ["recipe.steps must be a whole number, not 'four'"]),
+        ("recipe.learning_rate=high", ["recipe.learning_rate must be a number, not 'high'"]),
+        ("recipe=4", ["recipe must be a table, not 4"]),
+        ("models.one.overrides=4", ["models.one.overrides must be a table, not 4"]),
+        ("backends=jax", ["backends must be a list, not 'jax'"]),
+        ("dataset=4", ["dataset must be text, not 4"]),
+        ("data.name=x", ["data", "found, not set"]),
+        ("recipe.schedule=cosin", ["recipe.schedule", "'cosine' or 'linear'", "'cosin'"]),
+        ("recipe.augmentation=flip", ["recipe.augmentation", "'none', 'crop' or 'crop_flip'"]),
+        ("recipe.learning_rate=inf", ["recipe.learning_rate", "finite"]),
+        ("models.one.bse=1", ["models.one.bse", "did you mean 'base'", "overrides"]),
+        ("models.three.base=1", ["'three'", "one, two"]),
+        ("models.one.base=ViT-Q/4", ["models.one.base", "ViT-Q/4"]),
+        ("seeds=0", ["seeds", "greater than or equal to 1"]),
+        ("sizes=[]", ["sizes", "empty"]),
+        ("recipe.steps", ["key=value"]),
+        ("question.x=1", ["question is a value"]),
+        ("models=4", ["models", "not 4"]),
+        ("evaluation.shots=[0]", ["evaluation.shots: each must be ", "greater than or equal to 1"]),
+        ("name=../x", ["name '../x'", "letters, digits"]),
+    ],
+)
+def test_a_wrong_setting_names_itself_and_what_is_allowed(path, setting, words):
+    text = sentence(path, settings=[setting])
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"models": ["onee"]}, ["'onee'", "did you mean 'one'", "one, two", "create_model"]),
+        ({"models": []}, ["models", "empty"]),
+        ({"backends": ["jx"]}, ["backend 'jx'", "did you mean 'jax'", "tensorflow, jax, torch"]),
+        ({"sizes": [-1]}, ["sizes: each must be", "greater than or equal to 1"]),
+        ({"image_size": 0}, ["image_size", "greater than or equal to 1"]),
+    ],
+)
+def test_a_wrong_option_names_itself_and_what_is_allowed(path, options, words):
+    text = sentence(path, options)
+    assert all(word in text for word in words), text
+
+
+def test_files_that_are_no_studies_are_named(tmp_path):
+    assert "data-scale" in sentence(Path("data-scal")) and "did you mean" in sentence(
+        Path("data-scal")
+    )
+    assert "missing.toml" in sentence(tmp_path / "missing.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("a = [")
+    assert "not valid TOML" in sentence(broken)
+    incomplete = tmp_path / "incomplete.toml"
+    incomplete.write_text("sizes = [4]")
+    assert "models is missing" in sentence(incomplete) or "empty" in sentence(incomplete)
+    json.dumps(sentence(incomplete))

@@ -1,0 +1,82 @@
+"""The rooms of the studies: who may use whom, and where Keras may be loaded."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "studies"
+FLOORS = [  # from the ground up; a room uses those below it, none on its own floor or above
+    {"errors"},
+    {"analysis", "evaluation", "machine"},
+    {"study", "data", "plots"},
+    {"records", "inspection"},
+    {"executors", "training"},
+    {"running"},
+    {"report", "bench"},
+    {"advise"},
+    {"command_line"},
+    {"__main__"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+# Modules that load Keras at their head: parts of a trial's process.
+KERAS_AT_THE_HEAD = {
+    *("training/feed.py", "training/inference.py", "training/loop.py", "training/recipe.py"),
+}
+# Modules that run as processes of their own and load Keras inside their functions.
+KERAS_INSIDE = {
+    *("training/trial.py", "inspection/worker.py", "inspection/predictor.py", "running/costs.py"),
+    *("bench/worker.py", "bench/recompute.py"),
+}
+
+pytestmark = pytest.mark.once
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> list[tuple[str, bool]]:
+    """Names of the modules that a file imports, and whether it does at its head."""
+    tree = ast.parse(file.read_text())
+    head = {id(node) for node in tree.body}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in head) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from studies import data` names a room; `from studies.data import load` does too.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found += [(name, id(node) in head) for name in names]
+    return found
+
+
+def test_every_file_stands_in_a_room():
+    assert {room(file) for file in FILES} - {"__init__"} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_room_uses_those_below_it(file):
+    mine = room(file)
+    for name, _ in imports(file):
+        parts = name.split(".")
+        if parts[0] == "studies" and len(parts) > 1 and parts[1] in FLOOR and parts[1] != mine:
+            assert FLOOR[parts[1]] < FLOOR[mine], f"{mine} must not use {name}"
+
+
+def test_keras_is_loaded_in_processes_of_their_own_alone():
+    def loads(file: Path, at_the_head: bool) -> bool:
+        names = {name.split(".")[0] for name, head in imports(file) if head == at_the_head}
+        variants = [
+            name for name, _ in imports(file) if name.startswith("keras_vit.models.variants")
+        ]
+        # The table of variants is plain data: reading it loads no keras.
+        return "keras" in names or ("keras_vit" in names and not variants)
+
+    def those(at_the_head: bool) -> set[str]:
+        return {str(file.relative_to(ROOT)) for file in FILES if loads(file, at_the_head)}
+
+    assert those(at_the_head=True) == KERAS_AT_THE_HEAD
+    assert those(at_the_head=False) - KERAS_AT_THE_HEAD == KERAS_INSIDE
