@@ -54,7 +54,7 @@ SHOWN = {
     "data_format",
     "classes",
 }
-SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding"}
+SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding", "as_grid"}
 
 
 def exported_classes() -> set[str]:
@@ -124,12 +124,14 @@ def cases() -> list[Case]:
             masks=True,
         ),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4}),
+        Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "as_grid": True}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "relative_position_grid": (2, 3)}),
         Case("MlpBlock", tokens, {"mlp_dim": 16, "dropout_rate": 0.1}),
         Case("StochasticDepth", tokens, {"rate": 0.1}, masks=True, trains=False),
         Case("TokenPooling", tokens, {"kind": "token"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "gap"}, trains=False),
+        Case("TokenGrid", tokens, {"grid": (2, 3)}, trains=False),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16}),
         Case("StandardizedConv2D", image, {"filters": 4, "kernel_size": 3, "strides": 2}),
         Case(

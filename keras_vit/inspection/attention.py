@@ -87,8 +87,8 @@ def attention_map(model, images, batch_size=32):
     """
     scores, read = _run(model, images, batch_size)
     attended = np.einsum("bn,bnm->bm", read, attention_rollout(scores))  # (B, N)
-    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid, 1)
     sides = np.shape(images)[1:3] if _channels_last(model) else np.shape(images)[2:4]
+    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid_of(sides), 1)
     heat = ops.image.resize(
         patches, tuple(sides), interpolation="bilinear", data_format="channels_last"
     )
@@ -104,8 +104,9 @@ def _run(model, images, batch_size):
             f"Attention can be seen in a VisionTransformer of keras_vit, not in a "
             f"{type(model).__name__}{inner}."
         )
-    expected = tuple(model.input_shape[1:])
-    if len(np.shape(images)) != 4 or tuple(np.shape(images)[1:]) != expected or not len(images):
+    expected, shape = tuple(model.input_shape[1:]), np.shape(images)
+    fits = len(shape) == 4 and len(images)
+    if not fits or any(n not in (None, m) for n, m in zip(expected, shape[1:], strict=True)):
         raise ValueError(
             f"The images have the shape {np.shape(images)}; the model takes (B, "
             f"{', '.join(map(str, expected))})."
@@ -129,13 +130,22 @@ class _Watched(keras.Model):
         self.built = True
 
     def call(self, images):
-        x, scores = images, []
+        x, patches, scores = images, None, []
         for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
             if isinstance(layer, TransformerBlock):
                 x, weights = layer(x, return_attention_scores=True)
                 scores.append(ops.cast(weights, "float32"))
             elif layer.name == "pooling":
                 break
+            elif layer.name == "patch_embedding":
+                x = patches = layer(x)
+            elif layer.name == "position_embedding":
+                # The one that also looks at the grid, where the images are of any size
+                x = (
+                    layer(x, patches)
+                    if patches is not None and len(patches.shape) == 4
+                    else layer(x)
+                )
             else:
                 x = layer(x)
         read = _read_by(self.vit.get_layer("pooling"), x)
