@@ -27,7 +27,7 @@ def find_prefix(names: Iterable[str], recognised: Callable[[list[str]], bool]) -
     names = list(names)
     if recognised(names):
         return ""
-    found = set()
+    found: set[str] = set()
     for name in names:
         ends = [match.end() for match in re.finditer(r"[./]", name)][:_DEPTH]
         found.update(name[:end] for end in ends)
@@ -61,13 +61,6 @@ def fit_channels(kernel: np.ndarray, patch: tuple[int, int], channels: int) -> n
     else:
         parts = np.take(parts, np.arange(channels) % own, axis=2) * (own / channels)
     return parts.reshape(-1, kernel.shape[-1]).astype(kernel.dtype)
-
-
-def fit_means(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Returns numbers of channels for as many as there are now: their mean, or repeated."""
-    if channels == 1:
-        return (sum(values) / len(values),)
-    return tuple(values[channel % len(values)] for channel in range(channels))
 
 
 def skipping(skip: str | Iterable[str] | None) -> Callable[[str], bool]:
