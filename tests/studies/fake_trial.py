@@ -16,15 +16,16 @@ from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.records.store import new_record
 from studies.study.study import Trial
 
-COMMAND = (sys.executable, os.path.abspath(__file__))
+COMMAND = (sys.executable, "-m", "tests.studies.fake_trial")
+COLD = (sys.executable, os.path.abspath(__file__))  # started anew each time, not forked
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     parser = argparse.ArgumentParser()
     parser.add_argument("spec", type=Path)
     parser.add_argument("--results", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     emit = reserve_stdout()
     trial = Trial.model_validate_json(options.spec.read_text())
     behaviour = trial.model.name
