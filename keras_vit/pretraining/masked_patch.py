@@ -1,15 +1,22 @@
 """Masked patch prediction: pre-training without labels (paper, sections 4.6 and B.1.2)."""
 
+import math
+
 import keras
 from keras import ops
 
-from keras_vit.layers.patches import Patches
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised
 from keras_vit.pretraining.corrupt_patches import CorruptPatches
+from keras_vit.pretraining.mean_colour import (
+    LEVELS,
+    ColourLoss,
+    mean_colour_classes,
+    mean_colour_levels,
+)
 
-LEVELS = 8  # 3 bits for each channel
+JOINT_CHANNELS = 4  # up to here one class is a whole colour: 8 ** 4 = 4096 of them
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -18,8 +25,10 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
 
     Half of the patch embeddings are corrupted (see `CorruptPatches`); for each of these a linear
     layer on the encoder's output predicts the mean colour, 3 bits for each channel: 512 classes
-    for RGB, 8 for grey images. The loss is their cross-entropy, and it is the model's own: compile
-    without one. `fit`, `evaluate` and `predict` corrupt alike; labels are ignored.
+    for RGB, 8 for grey images. More than four channels are predicted one by one, 8 classes each,
+    and their cross-entropies added. The loss is the mean over the corrupted patches, and it is the
+    model's own: compile without one. `fit`, `evaluate` and `predict` corrupt alike; labels are
+    ignored.
 
     Args:
         vit: a `VisionTransformer` of any kind, hybrids included. It is trained in place; its head,
@@ -34,7 +43,8 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         as the ViT's, values in [-1, 1].
 
     Output shape:
-        a dictionary of `logits` `(B, N, classes)` and `corrupted` `(B, N)`, bool.
+        a dictionary of `logits` `(B, N, classes)`, or `(B, N, channels, 8)` above four channels,
+        and `corrupted` `(B, N)`, bool.
 
     Raises:
         ValueError: for another kind of model, a quantised one, or if its tokens do not split the
@@ -72,13 +82,15 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         self.seed = seed
         self.data_format = vit.arguments["data_format"]
         self.region, channels = _image_region(vit, self.data_format)
+        joint = channels <= JOINT_CHANNELS
+        self.colour_shape = (LEVELS**channels,) if joint else (channels, LEVELS)
         self.corrupt = CorruptPatches(
             corruption_rate, mask_share, random_share, seed, dtype=policy, name="corrupt"
         )
         self.corrupt.build(embedding.output.shape)
         # In the weights' precision, as a classification head.
         self.prediction = keras.layers.Dense(
-            LEVELS**channels, dtype=policy.variable_dtype, name="prediction"
+            math.prod(self.colour_shape), dtype=policy.variable_dtype, name="prediction"
         )
         self.prediction.build((None, embedding.hidden_size))
         self.accuracy = keras.metrics.Mean(name="accuracy")
@@ -94,22 +106,23 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
             x = layer(x)
         x = x[:, self.vit.num_prefix_tokens :]
         logits = self.prediction(ops.reshape(x, (-1, x.shape[-1])))
-        logits = ops.reshape(logits, (-1, x.shape[1], self.prediction.units))
+        logits = ops.reshape(logits, (-1, x.shape[1], *self.colour_shape))
         return {"logits": logits, "corrupted": corrupted}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the mean cross-entropy over the corrupted patches."""
-        losses = keras.losses.sparse_categorical_crossentropy(
-            self._targets(x), y_pred["logits"], from_logits=True
-        )
-        return _mean_where(y_pred["corrupted"], losses)
+        """Returns the mean cross-entropy over the corrupted patches, weighted by image if asked."""
+        weights = ops.cast(y_pred["corrupted"], "float32")
+        if sample_weight is not None:
+            weights = weights * ops.cast(ops.reshape(sample_weight, (-1, 1)), "float32")
+        return ColourLoss()(self._targets(x), y_pred["logits"], sample_weight=weights)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Returns the loss and the accuracy over the corrupted patches."""
+        """Returns the loss and the accuracy over the corrupted patches (and channels)."""
         guess = ops.cast(ops.argmax(y_pred["logits"], axis=-1), "int32")
-        right = ops.equal(guess, self._targets(x))
-        count = ops.sum(ops.cast(y_pred["corrupted"], "float32"))
-        self.accuracy.update_state(_mean_where(y_pred["corrupted"], right), sample_weight=count)
+        right = ops.cast(ops.equal(guess, self._targets(x)), "float32")
+        if len(right.shape) == 3:
+            right = ops.mean(right, axis=-1)
+        self.accuracy.update_state(right, sample_weight=y_pred["corrupted"])
         return self.get_metrics_result()
 
     @property
@@ -153,31 +166,9 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         return model
 
     def _targets(self, images):
-        return mean_colour_classes(images, self.region, self.data_format)
-
-
-def mean_colour_classes(images, patch_size, data_format="channels_last"):
-    """Returns the class of each patch's mean colour, 3 bits for each channel.
-
-    With means r, g, b in [-1, 1], each becomes a level `floor((mean + 1) / 2 * 8)`, at most 7, and
-    the class is `64 * r + 8 * g + b`: the first channel counts most.
-
-    Args:
-        images: `(B, H, W, C)`, or `(B, C, H, W)` with channels first, values in [-1, 1].
-        patch_size: int or `(height, width)` in pixels.
-        data_format: `"channels_last"` or `"channels_first"`.
-
-    Returns:
-        int32 tensor `(B, N)` in [0, 8^C), patches row by row.
-    """
-    patches = Patches(patch_size, data_format, dtype="float32")(ops.cast(images, "float32"))
-    ph, pw = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
-    channels = patches.shape[-1] // (ph * pw)
-    pixels = ops.reshape(patches, (-1, patches.shape[1], ph * pw, channels))
-    level = ops.floor((ops.mean(pixels, axis=2) + 1) / 2 * LEVELS)
-    level = ops.cast(ops.clip(level, 0, LEVELS - 1), "int32")  # (B, N, C)
-    places = [LEVELS ** (channels - 1 - channel) for channel in range(channels)]
-    return ops.sum(level * ops.convert_to_tensor(places, "int32"), axis=-1)
+        joint = len(self.colour_shape) == 1
+        targets = mean_colour_classes if joint else mean_colour_levels
+        return targets(images, self.region, self.data_format)
 
 
 def _parts(vit):
@@ -201,8 +192,3 @@ def _image_region(vit, data_format):
             "evenly; choose an input_shape that is a multiple of the grid."
         )
     return (height // rows, width // columns), channels
-
-
-def _mean_where(chosen, values):
-    weights = ops.cast(chosen, "float32")
-    return ops.sum(ops.cast(values, "float32") * weights) / ops.maximum(ops.sum(weights), 1)

@@ -2,23 +2,26 @@
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
 from keras_vit.weights.description import (
     Description,
     configurations_beside,
     described_by_metadata,
 )
-from keras_vit.weights.formats import recognise
+from keras_vit.weights.formats import FORMATS, recognise
 from keras_vit.weights.readers import LazyArrays, open_file
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
     DISTILLATION_TOKEN,
     HEAD,
+    PATCH_KERNEL,
     PATCHES,
     POSITION,
     PREFIX_TOKENS,
@@ -42,6 +45,8 @@ class Checkpoint:
     origins: dict[str, str]  # name in the table -> name in the file
     description: Description
     configurations: dict[str, dict]  # the files beside it, by their name
+    notes: tuple[str, ...] = ()  # what was adapted, because it was asked for
+    skips: Callable[[str], bool] = lambda name: False  # which names need not be there
 
     @property
     def activation(self) -> str | None:
@@ -81,7 +86,7 @@ class Checkpoint:
     @property
     def patch(self) -> tuple[int, int, int, int]:
         """Height and width of a patch, channels, and the width of the tokens."""
-        slot = self.format.slot("patch_embedding/projection/kernel")
+        slot = self.format.slot(PATCH_KERNEL)
         shape = self.arrays[slot.name].shape if slot and slot.name in self.arrays else ()
         if len(shape) != 4:
             raise ValueError(f"{self.path} has no convolution that embeds patches.")
@@ -103,8 +108,8 @@ class Checkpoint:
     @property
     def slots(self) -> tuple[int, ...]:
         """How many position embeddings may belong to tokens before the patches, likeliest first."""
-        arrays = [self.array(name) for name in PREFIX_TOKENS]
-        number = sum(array.shape[-2] for array in arrays if array is not None)
+        tokens = [self.value(name) for name in PREFIX_TOKENS]
+        number = sum(token.shape[1] for token in tokens if token is not None)
         if number == 0:
             return 0, 1
         slot = self.format.slot(POSITION)
@@ -165,12 +170,20 @@ class Checkpoint:
         }
 
 
-def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | os.PathLike,
+    source: str | None = None,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
+) -> Checkpoint:
     """Reads a checkpoint file, or a folder of transformers or keras-hub.
 
     Args:
         path: an .npz, .safetensors or .weights.h5 file, or a folder with `config.json`.
-        source: "google", "timm", "huggingface", "keras_hub"; None recognises it by its names.
+        source: "google", "timm", "huggingface", "openclip", "keras_hub"; None recognises it by its
+            names.
+        adapt: look for the model below a prefix of the names, and leave a decoder aside.
+        skip: regular expressions; names in which one is found are left aside.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -180,20 +193,43 @@ def read_checkpoint(path: str | os.PathLike, source: str | None = None) -> Check
         raise ValueError(f"path is {path!r}; give the path of a checkpoint.")
     path = Path(path)
     files = _files_in(path) if path.is_dir() else [path]
+    skips, notes, prefix = skipping(skip), [], ""
     with ExitStack() as stack:
         opened = [stack.enter_context(open_file(file)) for file in files]
         homes = {name: file.arrays for file in opened for name in file.arrays}
-        whole = LazyArrays(list(homes), lambda name: homes[name][name])
-        known = recognise(str(path), list(whole), source)
+        names = list(homes)
+        if adapt:
+            prefix, names, notes = _below_prefix(names)
+        whole = LazyArrays(names, lambda name: homes[prefix + name][prefix + name])
+        known = recognise(str(path), names, source)
         found = known.canonical(whole)
         metadata = {key: value for file in opened for key, value in file.metadata.items()}
-    arrays = {name: array for name, (_, array) in found.items()}
+    if skipped := {name for name, (origin, _) in found.items() if skips(name) or skips(origin)}:
+        notes.append(left_aside("what skip names", (found[name][0] for name in skipped)))
+    arrays = {name: array for name, (_, array) in found.items() if name not in skipped}
     beside = configurations_beside(files[0])
     description = described_by_metadata(metadata, known.family)
     if description is None:
         description = known.described(beside, arrays)
-    origins = {name: origin for name, (origin, _) in found.items()}
-    return Checkpoint(str(path), known, arrays, origins, description, beside)
+    origins = {name: prefix + origin for name, (origin, _) in found.items()}
+    return Checkpoint(str(path), known, arrays, origins, description, beside, tuple(notes), skips)
+
+
+def _below_prefix(names):
+    """Returns the prefix of a model's names, these without it and a decoder's, and what to tell."""
+    prefix = find_prefix(names, lambda names: any(known.recognises(names) for known in FORMATS))
+    if prefix is None:
+        return "", names, []  # recognising them fails, with a message
+    below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    decoder = [name for name in below if DECODER.search(name)]
+    notes = []
+    if prefix:
+        notes.append(f"the prefix {prefix!r} taken off its names")
+    if outside := [name for name in names if not name.startswith(prefix)]:
+        notes.append(left_aside("what has no such prefix", outside))
+    if decoder:
+        notes.append(left_aside("a decoder", decoder))
+    return prefix, [name for name in below if name not in set(decoder)], notes
 
 
 def _files_in(folder):

@@ -19,7 +19,8 @@ DECIDING = {
     ),
     "resnet": ("groups", "epsilon", "stem", "bottleneck"),
 }
-CONFIGURATIONS = ("config.json", "task.json")  # the latter of keras-hub
+OPENCLIP_CONFIGURATION = "open_clip_config.json"
+CONFIGURATIONS = ("config.json", "task.json", OPENCLIP_CONFIGURATION)  # the second of keras-hub
 WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
 
 

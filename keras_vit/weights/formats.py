@@ -9,7 +9,9 @@ from keras_vit.weights.huggingface import (
     HUGGINGFACE_IJEPA,
     HUGGINGFACE_VIT,
 )
+from keras_vit.weights.huggingface_clip import HUGGINGFACE_CLIP, HUGGINGFACE_SIGLIP
 from keras_vit.weights.keras_hub import KERAS_HUB_VIT
+from keras_vit.weights.openclip import OPENCLIP
 from keras_vit.weights.rules import Format
 from keras_vit.weights.timm import TIMM_BIT, TIMM_VIT
 
@@ -18,13 +20,17 @@ FORMATS = (
     GOOGLE_BIT,
     TIMM_VIT,
     TIMM_BIT,
-    # The first that recognises a file takes it, so that the plainest comes last.
+    # The first that recognises a file takes it, so that the plainest comes last; the last that can
+    # express a model writes it.
+    HUGGINGFACE_CLIP,
+    HUGGINGFACE_SIGLIP,
     HUGGINGFACE_DINOV2_WITH_REGISTERS,
     HUGGINGFACE_DINOV2,
     HUGGINGFACE_DEIT,
     HUGGINGFACE_IJEPA,
     HUGGINGFACE_VIT,
     HUGGINGFACE_BIT,
+    OPENCLIP,
     KERAS_HUB_VIT,
 )
 SOURCES = tuple(dict.fromkeys(known.source for known in FORMATS))

@@ -3,15 +3,19 @@
 import math
 import os
 import warnings
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from keras_vit.layers.arguments import check_input_shape
+from keras_vit.models.finetuning import FREE_ARGUMENTS
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.adapting import fit_means, tell
 from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.image_settings import preprocessing_beside
-from keras_vit.weights.loading import assign_checkpoint
+from keras_vit.weights.loading import adapted, assign_checkpoint
 from keras_vit.weights.rules import POSITION
 from keras_vit.weights.timm_architectures import timm_arguments
 
@@ -25,6 +29,9 @@ def from_checkpoint(
     input_shape: tuple[int, int, int] | None = None,
     like: str | None = None,
     source: str | None = None,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
+    **overrides,
 ):
     """Makes the model that a checkpoint belongs to, with its weights.
 
@@ -43,6 +50,14 @@ def from_checkpoint(
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
         source: as in `load_weights`; None recognises it.
+        adapt: also take what is not exactly the checkpoint's, and tell in a warning what was done:
+            an `input_shape` with another number of channels, `classifier="gap"` or `"map"` in place
+            of the class token, names below a prefix (`module.`, `backbone.`), a decoder left aside.
+        skip: regular expressions; arrays in whose names one is found are left aside, and the
+            weights there are new.
+        **overrides: `classifier_activation`, `dropout_rate`, `attention_dropout_rate`,
+            `stochastic_depth_rate`, `rematerialize`, `dtype` or `name` of the model; with `adapt`
+            also `classifier`.
 
     Returns:
         A `VisionTransformer`; `preprocessing_of` tells how to prepare its images.
@@ -57,13 +72,26 @@ def from_checkpoint(
         >>> model = keras_vit.from_checkpoint("dinov2-base", classes=None)
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
-    checkpoint = read_checkpoint(path, source)
+    allowed = (*FREE_ARGUMENTS, *(("classifier",) if adapt else ()))
+    for name in overrides:
+        if name not in allowed:
+            raise ValueError(
+                f"{name!r} cannot differ from the checkpoint's; what can is {', '.join(allowed)}."
+            )
+    checkpoint = read_checkpoint(path, source, adapt, skip)
     head = "load" if classes == "checkpoint" else "replace"
     check_obstacles(checkpoint, head)
     arguments = architecture(checkpoint, like)
     grid = arguments.pop("grid")
     if input_shape is not None:
+        channels = checkpoint.patch[2]
         arguments["input_shape"] = check_input_shape(input_shape, "channels_last")
+        if input_shape[-1] != channels and not adapt and arguments["stem_block_counts"] is None:
+            raise ValueError(
+                f"{path} is for {channels} channels and input_shape={tuple(input_shape)} has "
+                f"{input_shape[-1]}; convert the images, or give adapt=True to sum or repeat the "
+                "weights of the channels."
+            )
     if arguments["input_shape"] is None:
         raise ValueError(
             f"{path} does not say how large its images are; give input_shape=(H, W, C)."
@@ -72,7 +100,11 @@ def from_checkpoint(
         arguments["classes"] = classes
         if classes is not None:
             arguments["representation_size"] = None
-    model = VisionTransformer(data_format="channels_last", **arguments)
+    if "classifier" in overrides:
+        arguments["class_token"] = None  # as the other classifier needs it
+    model = VisionTransformer(data_format="channels_last", **{**arguments, **overrides})
+    if adapt:
+        checkpoint = adapted(checkpoint, model)
     assign_checkpoint(
         model,
         checkpoint,
@@ -80,7 +112,8 @@ def from_checkpoint(
         INTERPOLATION.get(checkpoint.format.source, "bilinear"),
         grid,
     )
-    model.preprocessing = _preprocessing(path, checkpoint)
+    tell(checkpoint.path, checkpoint.notes, stacklevel=2)
+    model.preprocessing = _preprocessing(path, checkpoint, model)
     return model
 
 
@@ -101,6 +134,11 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
         raise ValueError(f"{checkpoint.path} has no block whose MLP is known here.")
     implied = checkpoint.implied_arguments()
     heads = _heads(checkpoint, like, hidden_size)
+    if implied["activation"] is None:
+        raise ValueError(
+            f"{checkpoint.path} does not tell its activation, which is not the same in all of "
+            f"{checkpoint.format.title}; put the configuration beside it that belongs to it."
+        )
     slots, grid = _grid(checkpoint)
     stem, reduction = _stem(checkpoint)
     size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)
@@ -189,7 +227,7 @@ def _count_blocks(checkpoint):
     return count
 
 
-def _preprocessing(path, checkpoint):
+def _preprocessing(path, checkpoint, model):
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     config = checkpoint.configurations["config.json"]
     found = preprocessing_beside(folder, config, checkpoint.format.source)
@@ -199,4 +237,12 @@ def _preprocessing(path, checkpoint):
             "to [-1, 1].",
             stacklevel=3,
         )
-    return found
+        return None
+    channels = model.input_shape[-1]
+    if len(found.mean) == channels:
+        return found
+    return replace(
+        found,
+        mean=fit_means(found.mean, channels),
+        deviation=fit_means(found.deviation, channels),
+    )

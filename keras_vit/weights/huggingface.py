@@ -19,14 +19,14 @@ from keras_vit.weights.huggingface_configuration import (
     bit_configuration,
     deit_configuration,
     described_bit,
+    described_dinov2,
     described_vit,
     dinov2_configuration,
     ijepa_configuration,
     vit_configuration,
 )
-from keras_vit.weights.position import fold_slots
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
-from keras_vit.weights.rules import CLASS_TOKEN, POSITION, Format, Rule
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
+from keras_vit.weights.rules import POSITION, Format, Rule
 
 _EMBEDDINGS = (
     Rule("patch_embedding/projection", "embeddings.patch_embeddings.projection", "patches"),
@@ -113,15 +113,9 @@ def _bare(name):
 
 
 def _canonical_with_registers(arrays):
-    """The first position embedding is the class token's; the registers have none."""
     result = _canonical(_LIVE_ATTENTION)(arrays)
-    names = {CLASS_TOKEN: "embeddings.cls_token", POSITION: "embeddings.position_embeddings"}
-    if any(name not in result for name in names.values()):
-        return result  # an error will name what is missing
-    values = {ours: result[name][1] for ours, name in names.items()}
-    fold_slots(values, values[POSITION][:, :1])
-    values[POSITION] = values[POSITION][:, 1:]
-    return result | {name: (result[name][0], values[ours]) for ours, name in names.items()}
+    fold_class_position(result, "embeddings.cls_token", "embeddings.position_embeddings")
+    return result
 
 
 def _canonical_bit(arrays):
@@ -136,7 +130,7 @@ def _with_prefix(prefix):
     return exported
 
 
-def _first(*reasons: tuple[Callable[[dict], bool], str]):
+def first_reason(*reasons: tuple[Callable[[dict], bool], str]):
     """Returns the first reason that holds for a model's arguments, or None."""
 
     def obstacle(config):
@@ -170,16 +164,16 @@ def _classifier(*allowed):
     return (lambda c: c["classifier"] not in allowed, text)
 
 
-_VIT_OBSTACLE = _first(
+_VIT_OBSTACLE = first_reason(
     *_PLAIN, _classifier("token"), _NO_SCALE, _NO_REGISTERS, _NOT_DISTILLED, _SLOTS
 )
-_DEIT_OBSTACLE = _first(
+_DEIT_OBSTACLE = first_reason(
     *_PLAIN,
     (lambda c: not c["distilled"], "it has a distillation token"),
     _classifier("token", "distilled"),
     *(_NO_SCALE, _NO_REGISTERS, _SLOTS),
 )
-_IJEPA_OBSTACLE = _first(
+_IJEPA_OBSTACLE = first_reason(
     *_PLAIN,
     (lambda c: c["class_token"], "it has no class token"),
     _classifier("gap"),
@@ -227,7 +221,8 @@ def _bit_obstacle(config):
     return None if config["bottleneck"] else "transformers' BiT has bottleneck units only"
 
 
-def _vit_differences(config):
+def activation_differences(config):
+    """Says where transformers has no activation like the model's."""
     if activation_name(config["activation"]) is not None:
         return []
     return [f"it has no activation {config['activation']!r} and takes its own, 'gelu'"]
@@ -267,7 +262,7 @@ HUGGINGFACE_VIT = Format(
     activation="gelu",
     epsilon=1e-12,
     obstacle=_VIT_OBSTACLE,
-    differences=_vit_differences,
+    differences=activation_differences,
     described=described_vit,
     configuration=vit_configuration,
 )
@@ -298,7 +293,8 @@ HUGGINGFACE_DINOV2 = replace(
     canonical=_canonical(_LIVE_ATTENTION),
     exported=_with_prefix("dinov2"),
     epsilon=1e-6,
-    obstacle=_first(_NO_REGISTERS, *_DINOV2_REASONS),
+    obstacle=first_reason(_NO_REGISTERS, *_DINOV2_REASONS),
+    described=described_dinov2,
     configuration=dinov2_configuration,
     completed=_complete,
 )
@@ -309,7 +305,7 @@ HUGGINGFACE_DINOV2_WITH_REGISTERS = replace(
     recognises=_recognises(("embeddings.register_tokens",)),
     canonical=_canonical_with_registers,
     exported=_with_prefix("dinov2_with_registers"),
-    obstacle=_first(
+    obstacle=first_reason(
         (lambda c: c["registers"] == 0, "it has registers"),
         (lambda c: c["class_slot"], "its registers have no position embeddings"),
         *_DINOV2_REASONS,

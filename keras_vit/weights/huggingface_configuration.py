@@ -4,6 +4,8 @@ Reference: huggingface/transformers, models/vit, deit, ijepa, dinov2, dinov2_wit
 activations.py.
 """
 
+from dataclasses import replace
+
 from keras_vit.layers.activations import GELU_EXACT, GELU_QUICK, GELU_TANH
 from keras_vit.weights.description import Description
 
@@ -29,9 +31,39 @@ ACTIVATIONS = {
 _PLACE = "its config.json"
 
 
+# what the classes of their configurations assume where a file leaves it out
+_ASSUMED = {"num_attention_heads": 12, "layer_norm_eps": 1e-12, "hidden_act": "gelu"}
+_DINOV2 = {**_ASSUMED, "layer_norm_eps": 1e-6}
+_CLIP = {**_ASSUMED, "layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"}
+_SIGLIP = {**_ASSUMED, "layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh"}
+
+
 def described_vit(configurations, arrays) -> Description:
-    """Returns what a ViT's configuration says."""
-    config = configurations["config.json"]
+    """Returns what the configuration of a ViT, a DeiT or an I-JEPA says."""
+    return _described(configurations["config.json"], arrays, _ASSUMED)
+
+
+def described_dinov2(configurations, arrays) -> Description:
+    """Returns what a DINOv2's configuration says."""
+    return _described(configurations["config.json"], arrays, _DINOV2)
+
+
+def described_clip(configurations, arrays) -> Description:
+    """Returns what the configuration of CLIP says of its image tower."""
+    found = _described(_vision_part(configurations["config.json"]), arrays, _CLIP)
+    if "classifier.weight" in arrays and "post_layernorm.weight" not in arrays:
+        return replace(found, arguments={**found.arguments, "classifier": "gap"})
+    return found
+
+
+def described_siglip(configurations, arrays) -> Description:
+    """Returns what the configuration of SigLIP says of its image tower."""
+    return _described(_vision_part(configurations["config.json"]), arrays, _SIGLIP)
+
+
+def _described(config, arrays, assumed):
+    if "model_type" in config:
+        config = {**assumed, **config}
     obstacles, arguments = [], {}
     name = config.get("hidden_act", "gelu")
     if name not in ACTIVATIONS:
@@ -54,6 +86,11 @@ def described_vit(configurations, arrays) -> Description:
     if size is not None and patch is not None:
         grid = tuple(side // step for side, step in zip(_pair(size), _pair(patch), strict=True))
     return Description(arguments, grid, tuple(obstacles), tuple(head_obstacles), _PLACE)
+
+
+def _vision_part(config):
+    part = config.get("vision_config")
+    return part if isinstance(part, dict) else config
 
 
 def described_bit(configurations, arrays) -> Description:
@@ -102,6 +139,42 @@ def dinov2_configuration(arguments, grid) -> dict:
     ratio = arguments["mlp_dim"] // arguments["hidden_size"]
     config = _common(*kind, "ForImageClassification", arguments, grid)
     return {**config, "mlp_ratio": ratio, "layerscale_value": arguments["layer_scale"], **registers}
+
+
+def clip_configuration(arguments, grid) -> dict:
+    """Returns the configuration with which transformers' CLIP computes the same."""
+    config = _tower("clip", "CLIPVision", arguments, grid)
+    if arguments["classes"] is None:
+        return config
+    if arguments["classifier"] == "gap":
+        return _classifying("clip", "CLIP", config, arguments)
+    return {
+        **config,
+        "architectures": ["CLIPVisionModelWithProjection"],
+        "projection_dim": arguments["classes"],
+    }
+
+
+def siglip_configuration(arguments, grid) -> dict:
+    """Returns the configuration with which transformers' SigLIP computes the same."""
+    config = _tower("siglip", "SiglipVision", arguments, grid)
+    if arguments["classes"] is None:
+        return config
+    return _classifying("siglip", "Siglip", {**config, "vision_use_head": False}, arguments)
+
+
+def _tower(kind, name, arguments, grid):
+    config = _common(f"{kind}_vision_model", name, "", {**arguments, "classes": None}, grid)
+    for ours in ("qkv_bias", "hidden_dropout_prob", "attention_probs_dropout_prob"):
+        del config[ours]
+    rate = arguments["attention_dropout_rate"]
+    return {**config, "intermediate_size": arguments["mlp_dim"], "attention_dropout": rate}
+
+
+def _classifying(kind, name, tower, arguments):
+    architectures = [f"{name}ForImageClassification"]
+    labels = _labels(arguments["classes"])
+    return {"model_type": kind, "architectures": architectures, "vision_config": tower, **labels}
 
 
 def _vit_like(kind, name, head, arguments, grid):

@@ -1,6 +1,8 @@
 """Loading published weights into a model."""
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,12 +12,15 @@ from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
+from keras_vit.weights.adapting import fit_channels, tell
 from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
+    CLASS_TOKEN,
     DISTILLATION_HEAD,
     HEAD,
+    PATCH_KERNEL,
     POSITION,
     REPRESENTATION,
     Sizes,
@@ -37,6 +42,8 @@ def load_weights(
     interpolation: str = "bilinear",
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
+    adapt: bool = False,
+    skip: str | Iterable[str] | None = None,
 ) -> None:
     """Loads a checkpoint of the authors, timm, Hugging Face or keras-hub into a model.
 
@@ -59,6 +66,11 @@ def load_weights(
             square grid, or a square one and the model's too.
         allow_activation_mismatch: load although the model computes another activation than the
             weights were trained with.
+        adapt: load what does not fit exactly, and tell in a warning what was done: another number
+            of channels (summed for one, repeated for more), a class token that the model has not,
+            names below a prefix (`module.`, `backbone.`), a decoder left aside.
+        skip: regular expressions; arrays in whose names one is found are left aside, and the
+            model keeps the weights that it has there.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -77,8 +89,11 @@ def load_weights(
     """
     check_model(model, "load_weights")
     check_choice("head", head, HEADS)
-    checkpoint = read_checkpoint(path, source)
+    checkpoint = read_checkpoint(path, source, adapt, skip)
+    if adapt:
+        checkpoint = adapted(checkpoint, model)
     assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
+    tell(checkpoint.path, checkpoint.notes, stacklevel=2)
 
 
 def assign_checkpoint(
@@ -126,6 +141,29 @@ def assign_checkpoint(
         variables[ours].assign(np.ascontiguousarray(value))
 
 
+def adapted(checkpoint: Checkpoint, model) -> Checkpoint:
+    """Returns a checkpoint as the model takes it: without a class token, with other channels."""
+    arrays, notes, said = dict(checkpoint.arrays), list(checkpoint.notes), checkpoint.description
+    token = checkpoint.format.slot(CLASS_TOKEN)
+    if token is not None and token.name in arrays and not model.arguments.get("class_token", True):
+        del arrays[token.name]
+        notes.append("its class token left aside, which the model has not")
+        told = {name: value for name, value in said.arguments.items() if name != "classifier"}
+        said = replace(said, arguments=told, head_obstacles=())
+    kernel = checkpoint.format.slot(PATCH_KERNEL)
+    if kernel is not None and kernel.name in arrays and isinstance(model, VisionTransformer):
+        height, width, channels, _ = checkpoint.patch
+        wanted = model.get_layer("patch_embedding").projection.kernel.shape[0] // (height * width)
+        if channels != wanted and (height, width) == tuple(model.arguments["patch_size"]):
+            sizes = model_sizes(model.arguments)
+            ours = kernel.layout.to_ours(arrays[kernel.name], sizes)
+            ours = fit_channels(ours, (height, width), wanted)
+            arrays[kernel.name] = kernel.layout.to_theirs(ours, sizes)
+            how = "summed" if wanted == 1 else "repeated"
+            notes.append(f"its {channels} channels {how} to {wanted}")
+    return replace(checkpoint, arrays=arrays, notes=tuple(notes), description=said)
+
+
 def named_weights(model) -> dict:
     """Returns the model's weights by their name below the model."""
     return {weight_name(model, variable): variable for variable in model.weights}
@@ -160,6 +198,11 @@ def _places(model, variables, checkpoint, head) -> dict[str, Slot]:
     """Returns where each weight of the model lies in the file, or raises one error with all names."""
     sizes, arrays = model_sizes(model.arguments), checkpoint.arrays
     slots = {ours: checkpoint.format.slot(ours) for ours in variables}
+    slots = {
+        ours: slot
+        for ours, slot in slots.items()
+        if not checkpoint.skips(ours) and (slot is None or not checkpoint.skips(slot.name))
+    }
     nameless = [ours for ours, slot in slots.items() if slot is None]
     given = set(arrays)
     if head == "replace":

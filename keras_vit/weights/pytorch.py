@@ -25,3 +25,16 @@ def unit_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
         Rule(f"{ours}/projection", f"{theirs}.downsample.conv", "convolution"),
         Rule(f"{ours}/projection_norm", f"{theirs}.downsample.norm", "norm"),
     )
+
+
+def fold_class_position(found: dict, token: str, positions: str) -> None:
+    """Adds the first position embedding to the class token, where registers behind it have none.
+
+    Args:
+        found: `{name in the table: (name in the file, array)}`, which is changed.
+        token, positions: the names of the class token and of the position embeddings.
+    """
+    if token in found and positions in found:  # else an error will name what is missing
+        (token_name, class_token), (name, table) = found[token], found[positions]
+        found[token] = (token_name, class_token + table[:, :1])
+        found[positions] = (name, table[:, 1:])

@@ -18,6 +18,7 @@ from keras_vit.weights.description import Description
 HEAD = ("head/kernel", "head/bias")
 DISTILLATION_HEAD = ("distillation_head/kernel", "distillation_head/bias")
 REPRESENTATION = ("pre_logits/kernel", "pre_logits/bias")
+PATCH_KERNEL = "patch_embedding/projection/kernel"
 POSITION = "position_embedding/position_embedding"
 CLASS_TOKEN = "class_token/class_token"
 DISTILLATION_TOKEN = "distillation_token/class_token"
@@ -65,6 +66,7 @@ POINTWISE = Layout(lambda a, _: a[0, 0], lambda a, _: a[None, None])  # (1, 1, i
 POINTWISE_TRANSPOSED = Layout(  # (out, in, 1, 1) and (in, out)
     lambda a, _: a[:, :, 0, 0].T, lambda a, _: a.T[:, :, None, None]
 )
+TOKEN = Layout(lambda a, _: a[None, None], lambda a, _: a[0, 0])  # (D,) and (1, 1, D)
 WITHOUT_BATCH = Layout(lambda a, _: a[None], lambda a, _: a[0])  # (N, D) and (1, N, D)
 
 

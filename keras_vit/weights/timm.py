@@ -4,7 +4,7 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py,
 vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 """
 
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, unit_rules
+from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
 from keras_vit.weights.rules import POSITION, Format, Rule
 from keras_vit.weights.timm_configuration import (
     activation_name,
@@ -60,6 +60,15 @@ BIT_RULES = (
 )
 
 
+# DINOv2's and TIPS' own names for what timm calls otherwise
+_OWN_NAMES = {
+    "register_tokens": "reg_token",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
+}
+_UNUSED = ("mask_token",)  # of the pre-training
+
+
 def _canonical_vit(arrays):
     # A hybrid without stages has its stem directly below the backbone.
     root_only = (f"{_STEM}.conv.", f"{_STEM}.norm.")
@@ -68,7 +77,12 @@ def _canonical_vit(arrays):
         table_name = name
         if name.startswith(root_only):
             table_name = name.replace(f"{_STEM}.", f"{_STEM}.stem.")
-        result[table_name] = (name, arrays[name])
+        for theirs, ours in _OWN_NAMES.items():
+            table_name = table_name.replace(theirs, ours)
+        if name not in _UNUSED:
+            result[table_name] = (name, arrays[name])
+    if "register_tokens" in arrays:
+        fold_class_position(result, "cls_token", "pos_embed")
     return result
 
 

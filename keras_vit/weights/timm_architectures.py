@@ -29,7 +29,7 @@ _PATTERNS: tuple[tuple[str, dict], ...] = (
     (r"vit_{size}_patch\d+_(?:reg\d+_)?(?:dinov2|tipsv2)", {}),
     (r"deit3?_{size}(?:_distilled)?_patch\d+_\d+", {}),
     (r"flexivit_{size}", {}),
-    (r"eva_{size}_patch14_(?:196|336)", {}),
+    (r"eva_(?P<size>large)_patch14_(?:196|336)", {}),
 )
 # what the size does not tell
 _OTHERS: dict[str, dict] = {

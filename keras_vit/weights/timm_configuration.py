@@ -12,6 +12,7 @@ import re
 from keras_vit.layers.activations import GELU_EXACT, GELU_QUICK, GELU_TANH
 from keras_vit.models.variants import BIT_DEPTHS
 from keras_vit.weights.description import Description
+from keras_vit.weights.huggingface_configuration import described_dinov2
 from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
 
 ACTIVATIONS = {
@@ -53,6 +54,8 @@ _PLACE = "its config.json"
 def described_vit(configurations, arrays) -> Description:
     """Returns what a ViT's configuration says."""
     config = configurations["config.json"]
+    if "model_type" in config:  # transformers keeps some models' own names, which timm's are like
+        return described_dinov2(configurations, arrays)
     architecture = config.get("architecture") or ""
     args = config.get("model_args") or {}
     arguments = timm_arguments(architecture)

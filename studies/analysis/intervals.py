@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import t as student
-
 from studies.analysis.estimate import Estimate, check_level
-from studies.analysis.outcomes import Outcomes, right, right_minus_right
+from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right
 from studies.analysis.seed_intervals import difference_interval  # noqa: F401 (crossing asks here)
 from studies.analysis.variance import Variance, variance
 
@@ -30,9 +28,9 @@ def accuracy(
 ) -> Estimate:
     """A model's accuracy at one size, over its seeds, with a Wilson interval.
 
-    Wilson's score interval (1927) for a proportion of as many images as would have the variance
-    found, with Student's t for the normal quantile: it lies between 0 and 1, holds the mean, and
-    has a width where a model is right, or wrong, on every image.
+    Wilson's score interval (1927) for a proportion of as many images as would have the half width
+    found: it lies between 0 and 1, holds the mean, and has a width where a model is right, or
+    wrong, on every image.
 
     Args:
         outcomes: one entry a seed.
@@ -48,13 +46,7 @@ def accuracy(
         >>> found.low < found.mean < found.high
         True
     """
-    check_level(level)
-    parts = variance(right(outcomes), balanced, overlap)
-    number = parts.smooth * (1.0 - parts.smooth) / parts.total  # images with the same variance
-    share = float(student.ppf(0.5 + level / 2, parts.freedom)) ** 2 / number
-    middle = (parts.mean + share / 2) / (1.0 + share)
-    half = math.sqrt(parts.mean * (1.0 - parts.mean) * share + share**2 / 4) / (1.0 + share)
-    return _estimate(parts, middle - half, middle + half, level, overlap)
+    return accuracy_of(right(outcomes), balanced, overlap, level)
 
 
 def difference(
@@ -66,7 +58,7 @@ def difference(
 ) -> Estimate:
     """The difference a - b of two models' accuracies at one size, paired image by image.
 
-    A t interval; of the seeds, those that both models have.
+    Of the seeds, those that both models have.
 
     Args:
         a, b: one entry a seed.
@@ -80,15 +72,32 @@ def difference(
         >>> found = difference([vit_0, vit_1], [resnet_0, resnet_1])
         >>> ahead = found.low > 0
     """
-    check_level(level)
     scores = right_minus_right(a, b)
     if not scores:
         raise ValueError("the two models have no seed in common: they cannot be paired.")
+    return difference_of(scores, balanced, overlap, level)
+
+
+def accuracy_of(scores: Sequence[Scores], balanced: bool, overlap: float, level: float) -> Estimate:
+    """`accuracy` of what is already 0 or 1 an image."""
+    check_level(level)
+    parts = variance(scores, balanced, overlap)
+    # t^2 / n of the textbook: n independent images have the variance smooth (1 - smooth) / n.
+    share = parts.half_width(level) ** 2 / (parts.smooth * (1.0 - parts.smooth))
+    middle = (parts.mean + share / 2) / (1.0 + share)
+    half = math.sqrt(parts.mean * (1.0 - parts.mean) * share + share**2 / 4) / (1.0 + share)
+    return _estimate(parts, middle - half, middle + half, level, overlap)
+
+
+def difference_of(
+    scores: Sequence[Scores], balanced: bool, overlap: float, level: float
+) -> Estimate:
+    """`difference` of what is already -1, 0 or 1 an image."""
+    check_level(level)
     parts = variance(scores, balanced, overlap, lowest=-1.0)
-    half = float(student.ppf(0.5 + level / 2, parts.freedom)) * math.sqrt(parts.total)
-    return _estimate(
-        parts, max(-1.0, parts.mean - half), min(1.0, parts.mean + half), level, overlap, True
-    )
+    half = parts.half_width(level)
+    low, high = max(-1.0, parts.mean - half), min(1.0, parts.mean + half)
+    return _estimate(parts, low, high, level, overlap, paired=True)
 
 
 def overlap(size: int, pool: int) -> float:

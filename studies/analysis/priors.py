@@ -53,7 +53,12 @@ class Prior:
 
 
 @cache
-def published() -> Prior:
-    """The priors learned from the curves that the file beside this module names."""
+def published(without: str | None = None) -> Prior:
+    """The learned priors, with their source in the file beside this module.
+
+    Args:
+        without: a task whose curves are left out, to judge forecasts of them by.
+    """
     table = json.loads(FILE.read_text(encoding="utf-8"))
-    return Prior(**{name: Normal(*values) for name, values in table["priors"].items()})
+    found = table["priors"] if without is None else table["without"][without]
+    return Prior(**{name: Normal(*values) for name, values in found.items()})

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +53,7 @@ def fit_scaling_law(
     rng: np.random.Generator | None = None,
     chance_error: float = 1.0,
     common_error: ArrayLike | None = None,
+    beside: tuple[float, float] | None = None,
     prior: Prior | None = None,
     members: int = 1000,
 ) -> ScalingLaw:
@@ -70,6 +71,9 @@ def fit_scaling_law(
         common_error: standard error, in units of error, that all results share because they were
             tested on the same images: one number for the largest size, or one for every different
             size in ascending order.
+        beside: 90 % interval of the expected error at the largest size, by which forecasts stand in a
+            report: beyond that size none is narrower, relative to the error. None takes the one that
+            these results alone give there (Student's t, and `common_error`).
         prior: what is known of learning curves beforehand; None means `priors.published()`.
         members: number of members drawn. A fit takes time in proportion; a hundred are enough where
             only the average over many fits counts.
@@ -108,7 +112,8 @@ def fit_scaling_law(
     elif curve.scatter[1] < 1:
         fresh = np.exp(prior.fresh.mean + prior.fresh.sd * rng.standard_normal(members))
     normals = rng.standard_normal((4, members))
-    return ScalingLaw(curve, posterior, prior, common, shift, fresh, normals)
+    law = ScalingLaw(curve, posterior, prior, common, shift, fresh, normals)
+    return law if beside is None else replace(law, beside=_half_width(*beside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,8 @@ class ScalingLaw:
         shift: (M,) standard deviation of the seeds' shifts of their whole curves.
         fresh: (M,) how many times as noisy as the measured ones a new measurement is.
         normals: (4, M) standard normal numbers, for what is not in the posterior.
+        beside: half the width, in log error, of the 90 % interval that a report has at the largest
+            size; None for that of these results.
     """
 
     curve: Curve
@@ -132,6 +139,7 @@ class ScalingLaw:
     shift: np.ndarray
     fresh: np.ndarray
     normals: np.ndarray
+    beside: float | None = None
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -310,15 +318,18 @@ class ScalingLaw:
 
     def _floor(self, level: float) -> float:
         """Half the width of the interval that the results at the largest size alone would give."""
+        quantile = float(normal.ppf(0.5 + level / 2))
+        if self.beside is not None:
+            return self.beside * quantile / float(normal.ppf(0.95))
         count = int(self.curve.counts[-1])
         noise = np.exp(self.posterior.members[:, family.NOISE]) / math.sqrt(count)
         alone = self._level(self.curve.means[-1:, None], np.zeros(1))[:, 0]
         floor = float(np.quantile(np.abs(alone + noise * self.normals[3]), level))
+        if count == 1:
+            return floor
         last = self.curve.table[self.curve.present[:, -1], -1]
-        if count > 1:
-            own = student.ppf(0.5 + level / 2, count - 1) * last.std(ddof=1) / math.sqrt(count)
-            floor = max(floor, math.hypot(own, normal.ppf(0.5 + level / 2) * self.common[-1]))
-        return floor
+        own = student.ppf(0.5 + level / 2, count - 1) * last.std(ddof=1) / math.sqrt(count)
+        return max(floor, math.hypot(own, quantile * self.common[-1]))
 
     def _scaled(self, sizes: ArrayLike) -> np.ndarray:
         x = np.asarray(sizes, dtype=float).ravel()
@@ -411,6 +422,12 @@ def _relative(common_error: ArrayLike | None, curve: Curve) -> np.ndarray:
         part = np.sqrt(errors * np.maximum(1.0 - errors, 1e-3))
         common = common * part / part[-1]
     return common / errors
+
+
+def _half_width(low: float, high: float) -> float:
+    if not 0.0 < low <= high:
+        raise ValueError(f"beside must be an interval of positive errors; got {low} to {high}.")
+    return 0.5 * math.log(high / low)
 
 
 def _tail(level: float) -> float:

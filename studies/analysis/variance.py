@@ -17,14 +17,20 @@ mean of R seeds has not 1/R of the variance but 1/R + rho / (1 - rho) of the one
 seeds (Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003). Here
 rho = DRAW_SHARE x overlap: what two seeds have in common is the share of the training images that
 both drew, and that share counts for the part of a seed's variance that comes from the draw.
+
+Each part has its own degrees of freedom, hundreds of images but two to five seeds. Their half widths
+are squared and added, as for any sum of independent estimates (MOVER, Zou and Donner 2008).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2
+from scipy.stats import t as student
 
 from studies.analysis.outcomes import Scores
 
@@ -33,6 +39,9 @@ from studies.analysis.outcomes import Scores
 # share some can hardly: it is an assumption.
 DRAW_SHARE = 0.5
 
+# Groups that are added to each class, on either side (see `variance`).
+PSEUDO = 0.5
+
 
 @dataclass(frozen=True)
 class Variance:
@@ -40,7 +49,7 @@ class Variance:
 
     Attributes:
         mean: over seeds, each with the same weight.
-        smooth: the same after adding the two pseudo-groups (see `variance`).
+        smooth: the same with half a right and half a wrong group added (see `variance`).
         seeds: number of seeds R.
         groups: number of different groups of test images.
         between: variance of the seeds' values; NaN with one seed.
@@ -62,8 +71,15 @@ class Variance:
 
     @property
     def seed_effect(self) -> float:
-        """Variance between seeds beyond what their test images explain; 0 with one seed."""
-        return max(0.0, self.between - self.within) if self.seeds > 1 else 0.0
+        """Variance between seeds beyond what their test images explain; 0 with one seed.
+
+        The scatter that images alone would cause is skewed with few seeds: its median is subtracted,
+        not its mean, so that a seed effect is missed in half of the studies at most.
+        """
+        if self.seeds == 1:
+            return 0.0
+        median = float(chi2.median(self.seeds - 1)) / (self.seeds - 1)
+        return max(0.0, self.between - median * self.within)
 
     @property
     def common(self) -> float:
@@ -78,36 +94,33 @@ class Variance:
         """Variance of the mean."""
         return self.images + self._factor(self.seeds) * self.seed_effect
 
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of `total` (Satterthwaite), at least those of the part with fewest."""
-        return self._freedom(self.total, self.images, self.between, self.seeds)
-
-    def planned(self, seeds: int, images: float = 1.0) -> tuple[float, float]:
-        """Total variance and its degrees of freedom for another design.
+    def half_width(self, level: float) -> float:
+        """Half the width of the mean's interval.
 
         Args:
-            seeds: number of seeds; another than the present one can be judged from two seeds on.
+            level: confidence.
+        """
+        return self.planned(level, self.seeds)[1]
+
+    def planned(self, level: float, seeds: int, images: float = 1.0) -> tuple[float, float]:
+        """Variance of the mean and half the width of its interval, for another design.
+
+        Args:
+            level: confidence.
+            seeds: number of seeds. If there is only one now, nothing is known of others.
             images: size of the test set, as a multiple of the present one.
         """
-        if self.seeds == 1:
-            return self.images / images, self.images_freedom
-        common = max(0.0, self.images - self.within / self.seeds)  # what more seeds do not average
-        of_images = (common + self.within / seeds) / images
-        total = of_images + self._factor(seeds) * self.seed_effect
-        between = self.seed_effect + self.within / images
-        return total, self._freedom(total, of_images, between, seeds)
+        within = self.within / images if self.seeds > 1 else 0.0
+        # What the images of different seeds have in common, more seeds do not average out.
+        of_images = self.images / images - within / self.seeds + within / seeds
+        of_seeds = self._factor(seeds) * self.seed_effect
+        square = student.ppf(0.5 + level / 2, self.images_freedom) ** 2 * of_images
+        if seeds > 1:
+            square += student.ppf(0.5 + level / 2, seeds - 1) ** 2 * of_seeds
+        return of_images + of_seeds, math.sqrt(square)
 
     def _factor(self, seeds: int) -> float:
         return 1.0 / seeds + self.correlation / (1.0 - self.correlation)
-
-    def _freedom(self, total: float, images: float, between: float, seeds: int) -> float:
-        down = images**2 / self.images_freedom
-        fewest = self.images_freedom
-        if self.seed_effect > 0.0 and seeds > 1:
-            down += (self._factor(seeds) * between) ** 2 / (seeds - 1)
-            fewest = min(fewest, seeds - 1)
-        return max(fewest, total**2 / down)
 
 
 def variance(
@@ -115,10 +128,10 @@ def variance(
 ) -> Variance:
     """Mean over seeds and test images, and the parts of its variance.
 
-    In every class two pseudo-groups are added to the images' part, one with the lowest and one with
-    the highest value (each weighing 1 / classes): a model that makes no error on 150 images is not
-    known to make none. It is what Agresti and Coull (1998) do for a proportion, Bonett and Price
-    (2012) for a paired difference, and Price and Bonett (2004) for sums of proportions.
+    To the images' part half a group with the highest and half a group with the lowest value are
+    added, shared out among the classes: a model that makes no error on 150 images is not known to
+    make none. Agresti and Min (2005) do so for a paired difference, Price and Bonett (2004) share
+    such observations out for sums of proportions.
 
     Args:
         scores: one entry a seed.
@@ -152,10 +165,11 @@ def variance(
     weight = layout.weight.mean(axis=0)  # (K,)
     present = layout.weight > 0
     recall = np.sum(means.reshape(present.shape) * present, axis=0) / present.sum(axis=0)
-    pseudo = ((1.0 - recall) ** 2 + (recall - lowest) ** 2) / num_classes
+    added = PSEUDO / num_classes
+    pseudo = added * ((1.0 - recall) ** 2 + (recall - lowest) ** 2)
     pseudo = pseudo * (weight / layout.all_groups) ** 2
-    added = layout.all_groups * recall + (1.0 + lowest) / num_classes
-    smooth = np.sum(weight * added / (layout.all_groups + 2.0 / num_classes))
+    smoothed = layout.all_groups * recall + added * (1.0 + lowest)
+    smooth = np.sum(weight * smoothed / (layout.all_groups + 2.0 * added))
 
     by_class = np.bincount(layout.pair, deviation) / num_seeds
     by_class = np.bincount(layout.pair_stratum, by_class**2, num_classes) + pseudo

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import norm
-from scipy.stats import t as student
 
 from studies.analysis.estimate import Estimate
 
@@ -139,9 +138,8 @@ def what_would_tell(difference: Estimate, target: float | None = None) -> Need |
         return None
 
     def enough(seeds: int, images: float) -> bool:
-        total, freedom = parts.planned(seeds, images)
-        quantile = float(student.ppf(0.5 + difference.level / 2, freedom) + norm.ppf(POWER))
-        return quantile * math.sqrt(total) <= target
+        total, half = parts.planned(difference.level, seeds, images)
+        return half + float(norm.ppf(POWER)) * math.sqrt(total) <= target
 
     seeds = None
     if parts.seeds > 1:

@@ -232,6 +232,7 @@ def check_data(
     """Print what is known of a data set before anything is trained on it."""
     options = CheckOptions(
         dataset=dataset,
+        program=PROGRAM,
         image_size=image_size,
         fit=fit.value if fit else "crop",
         skip_broken=skip_broken,

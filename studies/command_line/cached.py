@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from studies.command_line.findings import in_bytes
 from studies.errors import UsageError
 
 DONE = 0
@@ -37,28 +38,15 @@ def cache(options: CacheOptions) -> int:
             )
     if options.remove is None and options.unused_days is None:
         total = sum(e.bytes for e in found)
-        print(f"{place}: {len(found)} entries, {_size(total)}; --remove takes a name, or all")
+        print(f"{place}: {len(found)} entries, {in_bytes(total)}; --remove takes a name, or all")
         for e in found:
-            print(f"  {e.title}  {_size(e.bytes)}  last used {_ago(e.used)}  {e.name}")
+            print(f"  {e.title}  {in_bytes(e.bytes)}  last used {_ago(e.used)}  {e.name}")
         return DONE
     for e in chosen:
         remove(place, e)
-        print(f"removed {e.title} ({_size(e.bytes)})")
-    print(f"{len(chosen)} removed, {_size(sum(e.bytes for e in chosen))} are free again")
+        print(f"removed {e.title} ({in_bytes(e.bytes)})")
+    print(f"{len(chosen)} removed, {in_bytes(sum(e.bytes for e in chosen))} are free again")
     return DONE
-
-
-def _size(number: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return (
-                f"{number:.0f} {unit}"
-                if unit == "bytes" or number >= 10
-                else f"{number:.1f} {unit}"
-            )
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def _ago(moment: float) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import shlex
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studies.command_line.findings import in_bytes, lines, span
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
-    from studies.data import Facts, Reading
-    from studies.data.checks import Some
     from studies.study.study import Study
 
 DONE, REFUSED = 0, 1
-LISTED = 20  # single images of a kind in a list
-NAMED = 12  # classes that are counted one by one
+STUDY = "data-scale"  # the one that is suggested
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class CheckOptions:
     """A data set, and how its images are read."""
 
     dataset: str
+    program: str = "python -m studies"  # as it was started
     image_size: int | None = None
     fit: str = "crop"
     skip_broken: bool = False
@@ -31,17 +33,17 @@ class CheckOptions:
 
 
 def check(options: CheckOptions) -> int:
-    """Print what is known of a data set; 1 where `run` would refuse it."""
+    """Print what is known of a data set and suggest a study of it; 1 where `run` would refuse it."""
     from studies import data
 
     try:
         size = options.image_size or data.default_image_size(options.dataset, options)
         facts = data.check(options.dataset, size, options)
+        print("\n".join(lines(options.dataset, facts, options)), flush=True)
+        data.describe(options.dataset, size, options)
+        print("\n".join(_suggestion(options)))
     except UsageError as error:
         print(f"{options.dataset}: run would refuse it. {error}")
-        return REFUSED
-    print("\n".join(lines(options.dataset, facts, options)))
-    if facts.broken.count and not options.skip_broken:
         return REFUSED
     return DONE
 
@@ -54,105 +56,57 @@ def head(study: Study) -> str:
     return "\n".join(lines(study.dataset, facts, study.reading, listed=0)) + "\n"
 
 
-def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> list[str]:
-    """The findings on a data set as text.
+def _suggestion(options: CheckOptions) -> list[str]:
+    """A study of the data as `run` would take it by itself, with what it costs.
 
-    Args:
-        name: the data set's.
-        facts: the findings.
-        reading: how its images were read.
-        listed: single images of a kind that are named; with 0 only what may need a look is told.
+    Raises:
+        UsageError: it would be refused.
     """
-    from studies.data.listing import in_words
+    from studies.executors.local import LocalExecutor
+    from studies.machine.backends import default_backend
+    from studies.running.estimate import Estimator, duration, records_of
+    from studies.running.models import model_bytes, number_kept
+    from studies.running.runner import make_plan
+    from studies.study import file as study_file
 
-    found = [f"{name}: {_number(facts.images, 'image')} in {_classes(facts, bool(listed))}"]
-    found += [_splits(facts)]
-    if facts.widths and facts.heights:
-        found.append(_sizes(facts, reading))
-    if facts.left_out:
-        found.append(f"left alone: {in_words(facts.left_out)}")
-    if facts.broken.count:
-        how = "left out" if reading.skip_broken else "refused; --skip-broken leaves them out"
-        found += _list(f"cannot be read ({how})", facts.broken, listed, "{}: {}")
-    if facts.twins:
-        height, width, _ = facts.image_shape
-        told = f"the same pixels as another image, at {width}x{height}"
-        found.append(f"{told}: {_number(facts.twins, 'image')}")
-    same = "{} = {}"
-    found += _list("the same pixels in two splits", facts.twins_in_two_splits, listed, same)
-    found += _list("the same pixels under two labels", facts.twins_of_two_labels, listed, same)
-    for split, classes in facts.lacking.items():
-        drawn = "" if split in facts.counts else ", as seed 0 draws them"
-        found.append(f"classes without {split} images{drawn}: {_some(classes)}")
-    if facts.groups:
-        found.append(_groups(facts))
-    found += facts.notes
-    return [found[0], *(f"  {line}" for line in found[1:])]
-
-
-def _classes(facts: Facts, each: bool) -> str:
-    totals = [sum(counts) for counts in zip(*facts.counts.values(), strict=True)]
-    number = _number(len(totals), "class", "classes")
-    if each and len(totals) <= NAMED:
-        return f"{number}: " + ", ".join(
-            f"{name} {count:,}" for name, count in zip(facts.class_names, totals, strict=True)
-        )
-    return f"{number} of {_range(min(totals), max(totals))}"
-
-
-def _splits(facts: Facts) -> str:
-    counts = {split: sum(counts) for split, counts in facts.counts.items()}
-    given = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    missing = [split for split in ("validation", "test") if split not in counts]
-    if len(missing) == 2:
-        return "no splits: each seed draws its own validation and test images"
-    return f"splits: {given}" + (
-        f"; each seed draws its own {missing[0]} images" if missing else ""
+    given = {
+        "dataset": options.dataset,
+        "image_size": options.image_size,
+        "fit": options.fit,
+        "skip_broken": options.skip_broken,
+        "groups": options.groups,
+        "imports": list(options.imports),
+        "backends": [default_backend()],
+    }
+    with tempfile.TemporaryDirectory() as nowhere:  # results that are there say nothing here
+        plan = make_plan(study_file.resolve(STUDY, given), Path(nowhere))
+    study, data = plan.study, plan.study.data
+    assert data is not None
+    threads = LocalExecutor().threads
+    left = Estimator(records_of(Path("runs")), threads, data.counts).total(
+        plan.trials, plan.costs, workers=1
     )
+    kept = number_kept(study, plan.trials)
+    models = sum(n * model_bytes(plan.costs[name].params) for name, n in kept.items())
+    images = math.prod(data.image_shape) * sum(data.official.values())
+    steps = sorted({trial.recipe.steps for trial in plan.trials})
+    height, width, _ = data.image_shape
+    return [
+        f"suggestion: images of {width}x{height}, sizes {', '.join(f'{n:,}' for n in study.sizes)}, "
+        f"{study.seeds} seeds, {span(steps[0], steps[-1])} steps: {len(plan.trials)} trials in about "
+        f"{duration(left)}; {in_bytes(images)} of images and {in_bytes(models)} of models on disk",
+        f"  {_command(options)}",
+    ]
 
 
-def _sizes(facts: Facts, reading: Reading) -> str:
-    assert facts.widths and facts.heights
-    told = "pixels: " + ", ".join(
-        f"{what} {_range(low, high)}" + (f" (median {middle:,})" if low < high else "")
-        for what, (low, middle, high) in (("width", facts.widths), ("height", facts.heights))
-    )
-    if reading.fit == "crop" and facts.cut >= 0.005:
-        told += f"; crop cuts {100 * facts.cut:.0f} % of the median image away, --fit pad keeps all"
-    return told
-
-
-def _groups(facts: Facts) -> str:
-    assert facts.groups
-    number, least, most = facts.groups
-    told = f"images that belong together: {_number(number, 'group')}"
-    if number:
-        told += f" of {_range(least, most)}"
-    if facts.groups_in_two_splits:
-        told += f"; {_number(facts.groups_in_two_splits, 'group')} in two splits"
-    if facts.ungrouped:
-        told += f"; {_number(facts.ungrouped, 'image')} in no group"
-    return told
-
-
-def _list(what: str, some: Some, listed: int, form: str) -> list[str]:
-    if not some.count:
-        return []
-    shown = [f"  {form.format(*pair)}" for pair in some.first[:listed]]
-    more = some.count - len(shown)
-    rest = [f"  and {more:,} more"] if shown and more else []
-    return [f"{what}: {_number(some.count, 'image')}", *shown, *rest]
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _range(low: int, high: int) -> str:
-    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
-
-
-def _number(number: int, thing: str, things: str | None = None) -> str:
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+def _command(options: CheckOptions) -> str:
+    words = [*options.program.split(), "run", STUDY, "--dataset", options.dataset]
+    if options.image_size:
+        words += ["--image-size", str(options.image_size)]
+    if options.fit != "crop":
+        words += ["--fit", options.fit]
+    if options.groups:
+        words += ["--groups", options.groups]
+    for module in options.imports:
+        words += ["--import", module]
+    return shlex.join([*words, *(["--skip-broken"] if options.skip_broken else [])])

@@ -11,6 +11,8 @@ from studies.report.tables import markdown_table
 from studies.report.words import POINTS
 from studies.running.estimate import duration
 
+_MOST_MODELS = 12  # that are named
+
 
 def what_was_trained(results: Results, evidence: Evidence) -> str:
     """Data, recipe and models."""
@@ -118,7 +120,10 @@ def kept_models(results: Results) -> str:
     """Where the trained models lie, and what they are good for."""
     if not results.models:
         return ""
-    files = ", ".join(f"`models/{name}`" for name in results.models)
+    shown = results.models[:_MOST_MODELS]
+    files = ", ".join(f"`models/{name}`" for name in shown)
+    if len(results.models) > len(shown):
+        files += f" and {len(results.models) - len(shown)} more"
     return (
         f"## Trained models\n\n{files}. `python -m studies predict MODEL FOLDER --csv FILE` classifies "
         f"new images with one of them."

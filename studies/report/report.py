@@ -76,10 +76,12 @@ def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
         if recall is not None
     ]
     columns = ["model", "size", "class", "test_images", "recall", "recall_low", "recall_high"]
-    found = {"classes.csv": pd.DataFrame(rows, columns=columns)} if rows else {}
-    if len(evidence.suspects):
-        found["suspects.csv"] = evidence.suspects.round(6)
-    return found
+    if not rows:  # no outcomes, so that nothing is known of single images
+        return {}
+    return {
+        "classes.csv": pd.DataFrame(rows, columns=columns),
+        "suspects.csv": evidence.suspects.round(6),
+    }
 
 
 def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:

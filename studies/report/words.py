@@ -147,19 +147,11 @@ def notes(answer: Answer) -> list[str]:
         )
     if answer.lost:
         found.append(
-            f"The outcomes of {answer.lost} trials are missing or damaged: where they are, intervals "
+            f"The outcomes of {answer.lost} trial{'' if answer.lost == 1 else 's'} are missing or "
+            f"damaged: where they are, intervals "
             f"come from the accuracies, over seeds alone, with the test set not in them."
         )
     return found
-
-
-def shortly(duel: Duel) -> str:
-    """Who is ahead at each size, in a few words a size."""
-    told = []
-    for size, leader in duel.leaders.items():
-        barred = duel.verdicts[size].barred
-        told.append("no verdict" if barred else f"{leader} ahead" if leader else "not told apart")
-    return "; ".join(f"{size:,}: {text}" for size, text in zip(duel.leaders, told, strict=True))
 
 
 def crossing_sentence(duel: Duel) -> str:

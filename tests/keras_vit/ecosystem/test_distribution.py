@@ -1,4 +1,4 @@
-"""keras.distribution: on JAX over simulated devices as on one; elsewhere refused."""
+"""Several devices as one: keras.distribution on JAX, refused elsewhere; replicas on TensorFlow."""
 
 import os
 import subprocess
@@ -60,20 +60,65 @@ print("as one device")
 """
 
 
-def test_jax_trains_over_devices_as_on_one(backend):
-    if backend != "jax":
-        return  # the other backends refuse, see below
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+REPLICATE = """
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+import numpy as np
+
+import keras_vit
+from tests.contracts import numpy
+from tests.keras_vit.ecosystem.models import images, make
+
+MAKE = {
+    "vit": lambda: make("vit"),
+    # Every patch is predicted from every patch, so that chance has no part in it.
+    "masked": lambda: keras_vit.pretraining.MaskedPatchModel(make("vit"), 1.0, 0.0, 0.0),
+}
+for kind, build in MAKE.items():
+    found = {}
+    for replicas in (1, 2):
+        keras.utils.set_random_seed(0)
+        strategy = tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(replicas)])
+        with strategy.scope():
+            model = build()
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.SGD(0.1), loss if kind == "vit" else None)
+        data = (images(8), np.arange(8) % 3)
+        history = model.fit(*data, batch_size=8, epochs=2, verbose=0).history["loss"]
+        loss = model.evaluate(*data, batch_size=8, verbose=0, return_dict=True)["loss"]
+        weights = [numpy(w) for w in model.weights if "seed" not in w.path]
+        found[replicas] = [np.array(history), np.array(loss), *weights]
+    for one, two in zip(found[1], found[2], strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5, err_msg=kind)
+print("as one device")
+"""
+
+
+def train_in_a_process(code: str, **environment: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", TRAIN],
+        [sys.executable, "-W", "ignore", "-c", code],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert result.returncode == 0, result.stderr[-4000:]
     assert result.stdout.strip().endswith("as one device")
+
+
+def test_jax_trains_over_devices_as_on_one(backend):
+    if backend == "jax":  # the other backends refuse, see below
+        train_in_a_process(TRAIN, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+
+
+def test_tensorflow_trains_on_replicas_as_on_one(backend):
+    """Losses and updates do not grow with the number of replicas."""
+    if backend == "tensorflow":  # the others have no tf.distribute
+        train_in_a_process(REPLICATE)
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])

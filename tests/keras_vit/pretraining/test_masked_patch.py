@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.pretraining import CorruptPatches, MaskedPatchModel, mean_colour_classes
+from keras_vit.pretraining import (
+    CorruptPatches,
+    MaskedPatchModel,
+    mean_colour_classes,
+    mean_colour_levels,
+)
 from tests.contracts import numpy, randomise
 
 VIT = dict(
@@ -94,6 +99,47 @@ def test_targets_by_hand():
     np.testing.assert_array_equal(numpy(mean_colour_classes(grey, 4)), [[5]])
 
 
+def test_levels_and_classes_of_many_channels():
+    """A colour is a number in base 8, as long as 32 bits hold it."""
+    image = np.linspace(-1, 1, 10, dtype="float32")[None, None, None]  # one pixel of ten channels
+    levels = [0, 0, 1, 2, 3, 4, 5, 6, 7, 7]  # floor(4 * (m + 1)), at most 7
+    np.testing.assert_array_equal(numpy(mean_colour_levels(image, np.int64(1))), [[levels]])
+    number = int("".join(map(str, levels)), 8)
+    np.testing.assert_array_equal(numpy(mean_colour_classes(image, 1)), [[number]])
+    with pytest.raises(ValueError, match="11 channels are 8"):
+        mean_colour_classes(np.zeros((1, 1, 1, 11), "float32"), 1)
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, (8,)), (4, (4096,)), (5, (5, 8)), (8, (8, 8))])
+def test_many_channels_are_predicted_one_by_one(channels, shape, rng):
+    """The loss is the sum of their cross-entropies, the accuracy the mean over the channels."""
+    arguments = {**VIT, "input_shape": (8, 12, channels)}
+    model = MaskedPatchModel(keras_vit.VisionTransformer(**arguments), seed=0)
+    assert model.prediction.units == np.prod(shape)
+    images = rng.uniform(-1, 1, size=(4, 8, 12, channels)).astype("float32")
+    assert model(images)["logits"].shape == (4, 6, *shape)
+    if len(shape) == 1:
+        return
+    logits = rng.normal(size=(4, 6, *shape)).astype("float32")
+    chosen = rng.uniform(size=(4, 6)) < 0.5
+    targets = numpy(mean_colour_levels(images, 4))
+    log_p = logits - np.log(np.exp(logits.astype("float64")).sum(axis=-1, keepdims=True))
+    entropy = -np.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0].sum(axis=-1)
+    y_pred = {
+        "logits": keras.ops.convert_to_tensor(logits),
+        "corrupted": keras.ops.convert_to_tensor(chosen),
+    }
+    loss = numpy(model.compute_loss(x=images, y_pred=y_pred))
+    np.testing.assert_allclose(loss, entropy[chosen].mean(), rtol=1e-5)
+    accuracy = model.compute_metrics(images, None, y_pred)["accuracy"]
+    right = (logits.argmax(axis=-1) == targets)[chosen].mean()
+    np.testing.assert_allclose(numpy(accuracy), right, rtol=1e-5)
+    model.accuracy.reset_state()
+    model.compile("adam", run_eagerly=not COMPILED, jit_compile=COMPILED)
+    history = model.fit(images, verbose=0).history
+    assert abs(history["loss"][0] - channels * np.log(8)) < 1 * channels
+
+
 def test_loss_is_the_cross_entropy_of_the_corrupted_patches_alone(rng):
     model = MaskedPatchModel(keras_vit.VisionTransformer(**VIT))
     images = rng.uniform(-1, 1, size=(2, 8, 12, 3)).astype("float32")
@@ -108,6 +154,9 @@ def test_loss_is_the_cross_entropy_of_the_corrupted_patches_alone(rng):
     }
     loss = numpy(model.compute_loss(x=images, y_pred=y_pred))
     np.testing.assert_allclose(loss, entropy[chosen].mean(), rtol=1e-5)
+    weighted = model.compute_loss(x=images, y_pred=y_pred, sample_weight=np.array([3.0, 1.0]))
+    expected = (3 * entropy[0][chosen[0]].sum() + entropy[1][chosen[1]].sum()) / (3 * 3 + 3)
+    np.testing.assert_allclose(numpy(weighted), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("classifier", ["token", "gap"])

@@ -4,13 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import transformers as hf
 from safetensors.numpy import load_file
 
 import keras_vit
 from tests.keras_vit.weights import files, oracles
 
-DINOV2 = oracles.sizes(intermediate_size=None, image_size=12)  # they have square grids only
+SQUARE = oracles.sizes(image_size=12)  # all that CLIP and SigLIP take
+DINOV2 = oracles.sizes(intermediate_size=None, image_size=12)
+TEXT = dict(
+    hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9
+)
 # model class, configuration, the output that ours is
 FAMILIES = {
     "vit": (hf.ViTForImageClassification, hf.ViTConfig(**oracles.SIZES), "logits"),
@@ -26,6 +31,23 @@ FAMILIES = {
         "logits",
     ),
     "i-jepa": (hf.IJepaForImageClassification, hf.IJepaConfig(**oracles.SIZES), "logits"),
+    "siglip": (hf.SiglipVisionModel, hf.SiglipVisionConfig(**SQUARE), "pooler_output"),
+    "siglip with a head": (
+        hf.SiglipForImageClassification,
+        hf.SiglipConfig(vision_config=SQUARE, text_config=TEXT),
+        "logits",
+    ),
+    "clip": (hf.CLIPVisionModel, hf.CLIPVisionConfig(**SQUARE), "pooler_output"),
+    "clip with a projection": (
+        hf.CLIPVisionModelWithProjection,
+        hf.CLIPVisionConfig(**SQUARE, projection_dim=6, hidden_act="gelu"),
+        "image_embeds",
+    ),
+    "clip with a head": (
+        hf.CLIPForImageClassification,
+        hf.CLIPConfig(vision_config=SQUARE, text_config=TEXT),
+        "logits",
+    ),
     "dinov2": (hf.Dinov2Model, hf.Dinov2Config(**DINOV2), "pooler_output"),
     "dinov2 with a head": (hf.Dinov2ForImageClassification, hf.Dinov2Config(**DINOV2), "logits"),
     "dinov2 with registers": (
@@ -52,6 +74,8 @@ def test_transformers_both_ways(rng, tmp_path, family):
     oracles.assert_close(files.outputs(model, images), expected)
     # and back: the same names, and a configuration, which their own class reads
     keras_vit.export_weights(model, tmp_path / "ours", target="huggingface")
+    if family == "siglip with a head":  # a mean of patches is written as I-JEPA's
+        kind = hf.IJepaForImageClassification
     again, report = kind.from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     oracles.assert_close(oracles.outputs(again.eval(), images, field), expected, 1e-6)
@@ -76,12 +100,41 @@ def test_masked_siamese_networks(rng, tmp_path):
     oracles.assert_close(files.outputs(model, images), expected)
 
 
+def test_tips(rng, tmp_path):
+    """transformers writes TIPS under its own names, which are like timm's."""
+    config = hf.Tipsv2VisionConfig(**DINOV2, num_register_tokens=1)
+    theirs = oracles.saved(hf.Tipsv2VisionModel(config), tmp_path)
+    assert "blocks.0.mlp.c_fc.weight" in load_file(tmp_path / "model.safetensors")
+    images = oracles.images(rng, 2, 12, 12, 3)
+    with pytest.warns(UserWarning):
+        model = keras_vit.from_checkpoint(tmp_path)
+    expected = oracles.outputs(theirs, images, "last_hidden_state")[:, 0]
+    oracles.assert_close(files.outputs(model, images), expected)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "metaclip"])
+def test_the_image_tower_of_a_model_for_images_and_text(rng, tmp_path, kind):
+    made = {
+        "clip": (hf.CLIPModel, hf.CLIPConfig, {"projection_dim": 6}),
+        "metaclip": (hf.MetaClip2Model, hf.MetaClip2Config, {"projection_dim": 6}),
+        "siglip": (hf.SiglipModel, hf.SiglipConfig, {}),
+    }[kind]
+    config = made[1](vision_config=SQUARE, text_config=TEXT, **made[2])
+    theirs = oracles.saved(made[0](config), tmp_path)
+    images = oracles.images(rng, 2, 12, 12, 3)
+    with torch.no_grad():
+        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
+        expected = theirs.get_image_features(pixels)
+    expected = getattr(expected, "pooler_output", expected).numpy()
+    with pytest.warns(UserWarning, match="how its images were prepared"):
+        model = keras_vit.from_checkpoint(tmp_path)
+    oracles.assert_close(files.outputs(model, images), expected)
+
+
 def test_mae_encoder(rng, tmp_path):
     config = hf.ViTMAEConfig(**oracles.sizes(image_size=12), mask_ratio=0.0)
     theirs = oracles.saved(hf.ViTMAEModel(config), tmp_path)
     images = oracles.images(rng, 2, 12, 12, 3)
-    import torch
-
     order = torch.arange(9).repeat(2, 1) / 9.0  # nothing is masked, nothing shuffled
     expected = oracles.outputs(theirs, images, "last_hidden_state", noise=order)[:, 0]
     with pytest.warns(UserWarning):

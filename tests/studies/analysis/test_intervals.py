@@ -39,8 +39,8 @@ def test_models_with_equal_predictions_still_have_a_width():
     found = difference(seeds([hits] * 3), seeds([hits] * 3))
     assert found.mean == 0.0 and found.paired and found.images == 150
     assert found.low == pytest.approx(-found.high)
-    # Two pseudo-images of 150 that differ: 1.655 sqrt(2) / 150.
-    assert found.high == pytest.approx(1.655 * math.sqrt(2) / 150, rel=1e-3)
+    # Half an image more on either side: t(149; 95 %) sqrt(0.5 + 0.5) / 150.
+    assert found.high == pytest.approx(1.6551 / 150, rel=1e-3)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
@@ -85,14 +85,14 @@ def test_one_seed_decides_as_mcnemars_exact_test_does():
     assert apart < 0.05 * total
 
 
-def test_the_width_of_a_difference_is_bonett_and_prices():
-    # 12 images only a has right, 4 only b, of 100: (12 - 4) / 100 -+ z sqrt(...): with one image
-    # added to either side the discordant 18 give sqrt(18 - 0.64) / 100 = 0.041665.
+def test_the_width_of_a_difference_by_hand():
+    # 12 images only a has right, 4 only b, of 100: (12 - 4) / 100 -+ z sqrt(...): with half an
+    # image added to either side the discordant 17 give sqrt(17 - 0.64) / 100 = 0.040447.
     value = np.zeros((2, 100), dtype=bool)
     value[0, :12] = value[1, 12:16] = True
     found = difference([outcomes(value[0])], [outcomes(value[1])])
     assert found.mean == pytest.approx(0.08)
-    assert found.high - found.mean == pytest.approx(norm.ppf(0.95) * 0.041665, rel=0.02)
+    assert found.high - found.mean == pytest.approx(norm.ppf(0.95) * 0.040447, rel=0.02)
 
 
 def test_seeds_that_scatter_widen_the_interval():

@@ -146,6 +146,18 @@ def test_a_forecast_is_never_surer_than_the_data_beside_it(rng):
         assert np.all(np.log(law.predict(ahead) / low) >= half - 1e-9)
 
 
+def test_a_forecast_is_never_surer_than_the_interval_that_stands_beside_it(rng):
+    x, errors, seeds = tiled(limited, 0.003, rng)
+    law = fit_scaling_law(x, errors, seeds, rng, chance_error=0.9, beside=(0.09, 0.13))
+    ahead = SIZES[-1] * np.array([1.0, 1.5, 10.0])
+    for low, high in (law.mean_interval(ahead), law.interval(ahead)):
+        assert np.all(high / low >= 0.13 / 0.09 - 1e-9)
+    low, high = law.mean_interval(ahead, level=0.5)
+    assert np.all(high / low < 0.13 / 0.09)
+    with pytest.raises(ValueError, match="beside"):
+        fit_scaling_law(x, errors, seeds, rng, beside=(0.13, 0.09))
+
+
 def test_a_forecast_starts_at_the_fitted_value(rng):
     x, errors, seeds = tiled(limited, 0.05, rng)
     law = fit_scaling_law(x, errors, seeds, rng, chance_error=0.9)

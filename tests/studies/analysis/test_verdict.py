@@ -6,6 +6,8 @@ import pytest
 from studies.analysis import Estimate, difference
 from studies.analysis.verdict import (
     MOST_SEEDS,
+    POINT,
+    Need,
     baseline,
     decide,
     is_uneven,
@@ -63,19 +65,30 @@ def test_a_model_must_be_above_the_baseline():
     assert not learned_nothing(estimate(0.12, 0.0, 1.0), math.nan)  # a baseline that is not known
 
 
-def test_what_would_tell_is_told_in_seeds_and_images(rng):
+def test_a_test_set_large_enough_by_hand():
+    # 20 of 200 images only a has right, 10 only b: difference 0.05, variance (30 / 200 - 0.0025) /
+    # 199 and, of half an image on either side, 0.5 (0.95^2 + 1.05^2) / 200^2: 0.0007663. To be seen
+    # in four of five studies it must be t(199; 95 %) + z(80 %) = 1.6525 + 0.8416 standard errors:
+    # 200 x 2.4941^2 x 0.0007663 / 0.05^2 = 382 images, and 25 times as many for 0.01.
+    a, b = np.zeros(200), np.zeros(200)
+    a[:20] = b[20:30] = 1
+    seen = difference([outcomes(a)], [outcomes(b)])
+    need = what_would_tell(seen)
+    assert need.target == pytest.approx(0.05) and need.seeds is None
+    assert 382 <= need.images <= 382 * 1.05
+    assert 25 * 382 <= what_would_tell(seen, POINT).images <= 25 * 382 * 1.05
+
+
+def test_more_seeds_and_more_images_both_help(rng):
     difficulty = rng.random(200)
-    a = [outcomes(rng.random(200) < 0.3 + 0.6 * difficulty, s) for s in range(3)]
-    b = [outcomes(rng.random(200) < 0.35 + 0.6 * difficulty, s) for s in range(3)]
+    a, b = (
+        [outcomes(rng.random(200) < low + 0.6 * difficulty, s) for s in range(3)]
+        for low in (0.30, 0.35)
+    )
     seen = difference(a, b)
-    need = what_would_tell(seen, 0.05)
-    # By hand, images alone: (1.645 + 0.842)^2 variance / 0.05^2 as many, a little more for t.
-    share = (1.645 + 0.842) ** 2 * seen.variance.images / 0.05**2
-    if seen.variance.seed_effect == 0.0:
-        assert need.images == pytest.approx(200 * max(share, 1.0), rel=0.1)
-    assert need.target == 0.05 and need.seeds is not None and 3 <= need.seeds <= MOST_SEEDS
-    harder = what_would_tell(seen, 0.02)
-    assert harder.images > need.images and (harder.seeds or MOST_SEEDS + 1) >= need.seeds
+    need, harder = (what_would_tell(seen, target) for target in (0.05, 0.04))
+    assert 3 < need.seeds < harder.seeds <= MOST_SEEDS and 200 < need.images < harder.images
+    assert what_would_tell(seen, 0.9) == Need(0.9, seeds=3, images=200)
 
 
 def test_more_seeds_do_not_make_up_for_a_small_shared_test_set():

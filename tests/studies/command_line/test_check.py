@@ -1,6 +1,8 @@
 """`check` and the head of `plan` and `run`, on folders as people have them."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +10,23 @@ from pathlib import Path
 import pytest
 
 from studies.command_line import app as cli
+from studies.running import runner
+from studies.running.costs import Cost
 from tests.studies.data.test_folder import add
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[3]
 
 
+def measure(entries, image_shape, num_classes, backend):
+    """Counting FLOPs builds models, which takes longer than all of these tests."""
+    return {entry.name: Cost(flops=15_000_000, params=250_000) for entry in entries}
+
+
 @pytest.fixture
 def studies(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -44,6 +54,29 @@ def test_a_folder_in_order(studies, photos):
         "  pixels: width 30 to 40 (median 40), height 20 to 30 (median 20); crop cuts 50 % of the median "
         "image away, --fit pad keeps all",
     ]
+
+
+def test_a_study_is_suggested_that_run_takes(studies, photos):
+    given = ("--fit", "pad", "--groups", "(cats|dogs)/00", "--image-size", "16")
+    code, out, _ = studies("check", "folder:photos", *given)
+    told, command = out.splitlines()[-2:]
+    assert code == 0
+    assert re.match(
+        r"suggestion: images of 16x16, sizes [\d, ]+, \d seeds, [\d,]+( to [\d,]+)? steps: \d+ trials "
+        r"in about .+; 38 kB of images and [\d.]+ MB of models on disk$",  # 50 x 16 x 16 x 3 bytes
+        told,
+    )
+    assert command == (
+        "  python -m studies run data-scale --dataset folder:photos --image-size 16 --fit pad "
+        "--groups '(cats|dogs)/00'"
+    )
+    sizes = [
+        int(n.replace(",", "")) for n in re.findall(r"(\d[\d,]*)(?=, )", told.split("seeds")[0])
+    ]
+    assert len(sizes) >= 4
+    code, out, _ = studies("plan", *shlex.split(command)[4:])
+    for size in sizes[1:]:  # the first number is that of the pixels
+        assert re.search(rf"vit-s +{size} ", out)
 
 
 def test_everything_that_is_odd_is_told_at_once(studies, photos):

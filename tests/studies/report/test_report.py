@@ -273,8 +273,8 @@ def test_without_outcomes_the_accuracies_are_taken_and_it_is_said(tmp_path):
     assert summary["vit-s", 5000] == "seeds alone"
     assert (summary.drop(("vit-s", 5000)) == "seeds and test images").all()
     evidence = gather(results)
-    assert "The outcomes of 1 trials are missing or damaged" in markdown(results, evidence, {})
-    assert "The outcomes of 1 trials" in table_text(results, evidence).replace("\n", " ")
+    assert "The outcomes of 1 trial are missing or damaged" in markdown(results, evidence, {})
+    assert "The outcomes of 1 trial" in table_text(results, evidence).replace("\n", " ")
     outcomes_path(folder, lost["trial_id"]).parent.rename(folder / "gone")
     results = read_results(folder)
     text = markdown(results, gather(results), {})
@@ -286,6 +286,14 @@ def test_outcomes_of_two_models_at_most_are_held(full):
     for size in SIZES:
         read("vit-s", "tensorflow", size)
     assert read.cache_info().currsize == 2
+
+
+def test_kept_models_are_named_with_what_to_do_with_them(tmp_path):
+    study = make_study(["vit-s"], [500], 1)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "vit-s-500-seed0-tensorflow.keras").touch()
+    told = section(report_of(tmp_path, study, make_records(study)), "Trained models")
+    assert "`models/vit-s-500-seed0-tensorflow.keras`" in told and "studies predict" in told
 
 
 def test_a_name_is_not_taken_for_mathematics_and_a_long_path_is_shortened(tmp_path, monkeypatch):
@@ -379,7 +387,8 @@ def test_a_study_that_still_runs(tmp_path):
     folder = write_folder(tmp_path, study, records)
     with open(folder / "trials.jsonl", "a", encoding="utf-8") as file:
         file.write('{"trial_id": "torn", "metr')
-    text = write_report(folder).path.read_text()
+    results = read_results(folder)
+    text = markdown(results, gather(results), {})
     assert "Preliminary: 7 of 63 trials are finished" in text
     assert "vit-s, size 500, seed 0, tensorflow: the loss is NaN at step 40" in text
     assert "7 of 63 trials finished, 1 failed, 55 to come" in text
