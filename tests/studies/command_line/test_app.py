@@ -102,7 +102,7 @@ def test_run_plan_and_status_agree(project):
     assert {line["status"] for line in project.lines()} == {"done"}
     assert all(line["flops"] > 0 and line["params"] > 0 for line in project.lines())
     assert (project.folder / "study.toml").exists()
-    assert len(list((project.folder / "logs").glob("*.log"))) == 2
+    assert len(list((project.folder / "logs").glob("done-*.log"))) == 2
     assert project("status")[1].startswith("mine: 2 of 2 trials done")
     assert "2 trials, 2 done" in project("plan")[1]
 
@@ -442,10 +442,9 @@ def test_list_names_every_built_in_study(capsys):
 def test_what_init_writes_is_planned(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", "mine"]) == 0
-    assert (
-        cli.main(["plan", "mine.toml", "--dataset", "shapes:1000"]) == 2
-    )  # 2,000 images are asked
-    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:2000"]) == 0
+    # As many images as it asks for, where it would have all of them drawn.
+    options = ["--dataset", "shapes:2000", "--sizes", "250,500,1000,2000"]
+    assert cli.main(["plan", "mine.toml", *options]) == 0
     out = capsys.readouterr().out
     assert "24 trials, 0 done" in out and "vit  " in out and "resnet  " in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
