@@ -238,7 +238,8 @@ def check_sizes(
                 f"choose sizes from {low} to {high}."
             )
         if size > high:
-            hint = f", or name the data set shapes:{size}" if info.name.startswith("shapes") else ""
+            drawn = info.name.partition(":")[0]
+            hint = f", or name the data set {drawn}:{size}" if drawn.endswith("shapes") else ""
             raise UsageError(
                 f"The size {size} is larger than the training data ({info.name} has {high} images "
                 f"for training): choose sizes from {low} to {high}{hint}."
