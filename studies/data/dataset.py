@@ -238,8 +238,7 @@ def check_sizes(
                 f"choose sizes from {low} to {high}."
             )
         if size > high:
-            drawn = info.name.partition(":")[0]
-            hint = f", or name the data set {drawn}:{size}" if drawn.endswith("shapes") else ""
+            hint = f", or name the data set shapes:{size}" if info.name.startswith("shapes") else ""
             raise UsageError(
                 f"The size {size} is larger than the training data ({info.name} has {high} images "
                 f"for training): choose sizes from {low} to {high}{hint}."

@@ -1,4 +1,4 @@
-"""``shapes`` and ``plain_shapes``: ten kinds of figures, drawn with NumPy: images that never run out.
+"""``shapes``: ten kinds of figures, drawn with NumPy, whose images cost nothing and never run out.
 
 Every image shows one figure of random place, size, turn, stretch, colour and style on a patterned
 ground among bars and arcs, some of which lie over it. Turning and clutter make the task one of
@@ -11,16 +11,12 @@ Images are drawn in blocks of `BLOCK`, each from a random stream of its own that
 but the split and the block's number: image i is the same whatever number is drawn. Within each ten
 images every class comes once, so the first n images are a stratified subset. Other sizes than 32
 are drawn, not resized: the same figures at another resolution.
-
-Plain shapes have neither clutter nor blobs, and their figures lie and turn less: some hundred images are
-enough to learn much, and some thousand to learn nearly all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,54 +26,25 @@ from studies.data.images import ImageSize
 from studies.errors import UsageError
 
 CLASS_NAMES = list(figures.FIGURES)
+COUNTS = {"train": 100_000, "validation": 2_000, "test": 5_000}
 BLOCK = 100  # images a random stream
 
 # What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
 RADIUS = (0.25, 0.45)  # of the figure
+PLACE = 0.5  # how far from the middle a figure may lie, in parts of the room that there is
 STRETCH = 1.4  # the longest ratio of the figure's two axes
+TURN = 0.6  # the largest turn to either side
 OUTLINED = 0.2  # the part of figures drawn as outlines
 STROKE = (0.16, 0.26)  # an outline's width, in parts of the radius
 GROUND = 0.6  # the brightest colour of the ground; figures are lighter, clutter is of any colour
 CONTRAST = 0.35  # how much lighter than the ground a figure is, at least
 PATTERN = 0.12  # the strongest stripes of ground and figure
+BEHIND, BEFORE = 3, 1  # pieces of clutter behind the figure and over it
 PIECE_LENGTH, PIECE_WIDTH = (0.08, 0.30), (0.015, 0.045)
+NOISE = 0.07  # half the range of each pixel's noise
+SELDOM = 0.15  # the part of figures that are blobs
 BLOBS = 300  # of each class
 WAVES, SWING = 5, 0.10  # of a blob's edge: frequencies, from 2 a turn on, and each one's scale
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What differs between the two data sets.
-
-    Args:
-        train, validation, test: numbers of images.
-        place: how far from the middle a figure may lie, in parts of the room that there is.
-        turn: the largest turn to either side.
-        behind, before: pieces of clutter behind the figure and over it.
-        noise: half the range of each pixel's noise.
-        seldom: the part of figures that are blobs.
-        number: keeps the random streams of the kinds apart.
-    """
-
-    train: int
-    validation: int
-    test: int
-    place: float
-    turn: float
-    behind: int
-    before: int
-    noise: float
-    seldom: float
-    number: tuple[int, ...] = ()
-
-
-SHAPES = Kind(
-    100_000, 2_000, 5_000, place=0.5, turn=0.6, behind=3, before=1, noise=0.07, seldom=0.15
-)
-PLAIN = Kind(
-    *(20_000, 500, 2_000), place=0.3, turn=0.3, behind=0, before=0, noise=0.15, seldom=0.0, number=(1,)
-)  # fmt: skip
-KINDS = {"shapes": SHAPES, "plain_shapes": PLAIN}
 
 _SEED = 32
 _SPLITS = ("train", "validation", "test")
@@ -93,7 +60,7 @@ class Shapes:
     """The source of the images.
 
     Args:
-        name: "shapes" or "plain_shapes", with ":N" for N training images.
+        name: "shapes", or "shapes:N" for N training images.
         size: (H, W) in pixels.
 
     Raises:
@@ -101,27 +68,22 @@ class Shapes:
     """
 
     def __init__(self, name: str = "shapes", size: ImageSize | None = None) -> None:
-        match = re.fullmatch(rf"({'|'.join(KINDS)})(?::([1-9]\d*))?", name)
-        self._kind = KINDS[match[1]] if match else SHAPES
-        number = int(match[2] or self._kind.train) if match else 0
+        match = re.fullmatch(r"shapes(?::([1-9]\d*))?", name)
+        number = int(match[1] or COUNTS["train"]) if match else 0
         if number < 1000:
-            word = name.partition(":")[0]
             raise UsageError(
-                f"The data set {name!r} is unknown: choose {word}, or {word}:N for N training "
+                f"The data set {name!r} is unknown: choose shapes, or shapes:N for N training "
                 f"images, at least 1000."
             )
         self.name = name
         self.class_names = CLASS_NAMES
         self.size = size or (32, 32)
         self.image_shape = (*self.size, 3)
-        numbers = {"train": number, "validation": self._kind.validation, "test": self._kind.test}
-        self.labels = {split: labels(split, n, self._kind) for split, n in numbers.items()}
+        self.labels = {s: labels(s, n) for s, n in {**COUNTS, "train": number}.items()}
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         blocks = np.unique(indices // BLOCK)
-        drawn = np.concatenate(
-            [draw(split, int(block), self.size, self._kind)[0] for block in blocks]
-        )
+        drawn = np.concatenate([draw(split, int(block), self.size)[0] for block in blocks])
         return drawn[np.searchsorted(blocks, indices // BLOCK) * BLOCK + indices % BLOCK]
 
 
@@ -132,43 +94,40 @@ def version() -> str:
     return hashlib.sha256(code).hexdigest()[:16]
 
 
-def labels(split: str, number: int, kind: Kind = SHAPES) -> np.ndarray:
+def labels(split: str, number: int) -> np.ndarray:
     """The labels of a split's first images: (number,) int64."""
     blocks = -(-number // BLOCK)
-    parts = [_labels(_stream(split, block, kind)) for block in range(blocks)]
+    parts = [_labels(_stream(split, block)) for block in range(blocks)]
     return np.concatenate(parts)[:number]
 
 
-def draw(
-    split: str, block: int, size: ImageSize = (32, 32), kind: Kind = SHAPES
-) -> tuple[np.ndarray, np.ndarray]:
+def draw(split: str, block: int, size: ImageSize = (32, 32)) -> tuple[np.ndarray, np.ndarray]:
     """Draws one block of images.
 
     Args:
         split: "train", "validation" or "test".
         block: its number, from 0.
         size: (H, W) in pixels.
-        kind: shapes or plain ones.
 
     Returns:
         images (BLOCK, H, W, 3) uint8, labels (BLOCK,) int64.
     """
-    rng = _stream(split, block, kind)
+    rng = _stream(split, block)
     classes = _labels(rng)
-    canvas = _Canvas(size, kind)
+    canvas = _Canvas(size)
     ground = rng.random((BLOCK, 3), np.float32) * np.float32(GROUND)
     canvas.fill(ground)
     canvas.pattern(rng, None)
-    for _ in range(kind.behind):
+    for _ in range(BEHIND):
         canvas.piece(rng)
     canvas.figure(rng, classes, ground)
-    for _ in range(kind.before):
+    for _ in range(BEFORE):
         canvas.piece(rng)
     return canvas.developed(rng), classes
 
 
-def _stream(split: str, block: int, kind: Kind) -> np.random.Generator:
-    return np.random.default_rng([_SEED, _SPLITS.index(split), block, *kind.number])
+def _stream(split: str, block: int) -> np.random.Generator:
+    return np.random.default_rng([_SEED, _SPLITS.index(split), block])
 
 
 def _labels(rng: np.random.Generator) -> np.ndarray:
@@ -187,8 +146,7 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
 class _Canvas:
     """A block of images, on which layers are laid one over the other."""
 
-    def __init__(self, size: ImageSize, kind: Kind) -> None:
-        self.kind = kind
+    def __init__(self, size: ImageSize) -> None:
         height, width = size
         self.side = np.float32(min(size))
         self.planes = np.empty((3, BLOCK, height, width), np.float32)  # colours first: one add each
@@ -239,10 +197,10 @@ class _Canvas:
         """Lays the figure that gives each image its class."""
         radius = _uniform(rng, *RADIUS)
         room = np.float32(0.5) - radius * np.float32(0.8)  # a corner may leave the image
-        reach = room * np.float32(self.kind.place)
+        reach = room * np.float32(PLACE)
         x, y = (self.side * _uniform(rng, -1, 1) * reach for _ in range(2))
         radius *= self.side
-        u, v = self._turned(x, y, _uniform(rng, -self.kind.turn, self.kind.turn))
+        u, v = self._turned(x, y, _uniform(rng, -TURN, TURN))
         stretch = figures.exactly(np.exp, _uniform(rng, -0.5, 0.5) * np.float32(np.log(STRETCH)))
         u /= radius * stretch
         v /= radius / stretch
@@ -250,7 +208,7 @@ class _Canvas:
         for label, figure in enumerate(figures.FIGURES.values()):
             chosen = classes == label
             distance[chosen] = figure(u[chosen], v[chosen])
-        seldom = rng.random(BLOCK) < self.kind.seldom
+        seldom = rng.random(BLOCK) < SELDOM
         edges = _EDGES[classes, np.searchsorted(_UP_TO, rng.random(BLOCK), side="right")]
         distance[seldom] = figures.blob(u[seldom], v[seldom], edges[seldom])
         stroke = _uniform(rng, *STROKE) / 2
@@ -266,8 +224,8 @@ class _Canvas:
         for channel, plane in enumerate(self.planes):
             noise = rng.integers(0, 256, plane.shape, np.uint8)
             plane *= np.float32(255)
-            plane += noise * np.float32(2 * self.kind.noise)
-            plane -= np.float32(255 * self.kind.noise)
+            plane += noise * np.float32(2 * NOISE)
+            plane -= np.float32(255 * NOISE)
             images[..., channel] = np.clip(plane, 0, 255, out=plane)
         return images
 

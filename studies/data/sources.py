@@ -63,7 +63,7 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
             notes=listed.notes,
         )
     _refuse_groups(name, options)
-    if name.partition(":")[0] in ("shapes", "plain_shapes"):
+    if name == "shapes" or name.startswith("shapes:"):
         from studies.data.shapes import Shapes, version
 
         shapes = Shapes(name, size)

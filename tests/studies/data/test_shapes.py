@@ -9,7 +9,7 @@ import pytest
 
 from studies.data import describe, load, shapes
 from studies.data.figures import FIGURES, blob
-from studies.data.shapes import BLOCK, PLAIN, SHAPES, Shapes, draw, labels
+from studies.data.shapes import BLOCK, Shapes, draw, labels
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
@@ -60,25 +60,6 @@ def test_neither_colour_nor_a_template_tells_the_class():
     assert nearest_mean(a.mean((1, 2)), b.mean((1, 2))) < 0.15
     flat = (images.reshape(len(images), -1).astype(float) for images in (a, b))
     assert nearest_mean(*flat) < 0.3
-
-
-def test_plain_shapes_are_other_and_easier_images(tmp_path):
-    """The nearest mean brightness, pixel by pixel, is right twice as often as on the cluttered ones."""
-    info = describe("plain_shapes:1000", 8, cache=tmp_path)
-    assert info.counts == {"train": 1000, "validation": 500, "test": 2000}
-    assert info.class_names == tuple(FIGURES)
-    right = {}
-    for kind in (SHAPES, PLAIN):
-        train = [draw("train", block, (16, 16), kind) for block in range(20)]
-        test = [draw("test", block, (16, 16), kind) for block in range(10)]
-        (a, x), (b, y) = ([np.concatenate(p) for p in zip(*part)] for part in (train, test))
-        # Grey, and each image's own mean taken off.
-        grey = [i.mean(-1) - i.mean((1, 2, 3))[:, None, None] for i in (a, b)]
-        flat, others = (i.reshape(len(i), -1) for i in grey)
-        means = np.stack([flat[x == label].mean(0) for label in range(10)])
-        right[kind] = ((others @ means.T - (means**2).sum(1) / 2).argmax(1) == y).mean()
-    assert right[PLAIN] > 0.65 and right[SHAPES] < 0.45
-    assert not (draw("train", 0)[0] == draw("train", 0, kind=PLAIN)[0]).all((1, 2, 3)).any()
 
 
 def test_another_size_is_drawn_at_that_size():
@@ -151,7 +132,7 @@ def test_more_images_go_on_meeting_more_of_the_blobs():
     part = np.diff(np.concatenate([[0], shapes._UP_TO]))
     assert part.sum() == pytest.approx(1) and len(part) == shapes.BLOBS
     np.testing.assert_allclose(part[0] / part, np.arange(1, shapes.BLOBS + 1))
-    chance = shapes.SHAPES.seldom * part / 10  # of each blob of a class, in one image of any class
+    chance = shapes.SELDOM * part / 10  # of each blob of a class, in one image of any class
     unmet = [float((part * (1 - chance) ** n).sum()) for n in (500, 5000, 50_000)]
     assert unmet[0] > 0.7 and 0.3 < unmet[1] < 0.5 and unmet[2] < 0.15
 
