@@ -92,7 +92,11 @@ def test_all_means_every_other_extra():
 
 
 def test_the_studies_import_what_their_extra_asks_for():
-    modules = {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
+    modules = {
+        "pillow": "PIL",
+        "scikit-learn": "sklearn",
+        "tensorflow-datasets": "tensorflow_datasets",
+    }
     indirect = {"importlib_resources"}  # imported, but not declared, by TensorFlow Datasets
     source = "\n".join(file.read_text() for file in (ROOT / "studies").rglob("*.py"))
     for requirement in PROJECT["optional-dependencies"]["studies"]:
