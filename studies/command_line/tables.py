@@ -66,8 +66,8 @@ def _disk(plan: Plan) -> str:
     # Each trial leaves its model and its weights among the checkpoints, where a kept one is linked from.
     all_of_them = 2 * sum(sizes[trial.model.name] for trial in plan.trials)
     return (
-        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; checkpoints "
-        f"of all trials {in_bytes(all_of_them)}"
+        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; "
+        f"checkpoints of all trials {in_bytes(all_of_them)}"
     )
 
 
