@@ -6,11 +6,9 @@ All of it must stand before the process starts, because the libraries read it wh
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from studies.machine.processes import child_environment
-from studies.machine.threads import ONE_THREAD, with_flag
 from studies.study.study import Trial
 
 
@@ -39,8 +37,6 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
     }
-    if threads == 1:  # as `settle_threads` would, but before anything has been loaded
-        variables["XLA_FLAGS"] = with_flag(os.environ.get("XLA_FLAGS", ""), ONE_THREAD)
     if shared:
         variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

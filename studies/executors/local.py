@@ -1,8 +1,7 @@
-"""Trials as processes of this machine, some at a time.
+"""Trials as processes of this machine, each started fresh, some at a time.
 
-Each has a process of its own, forked from a nursery where that is possible and started anew elsewhere. It
-lives no longer than the driver: it holds the reading end of a pipe whose other end only the driver has,
-and asks the kernel for a signal at its parent's death besides.
+A trial's process lives no longer than the driver: it holds the reading end of a pipe whose other
+end only the driver has, and asks the kernel for a signal at its parent's death besides.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from typing import IO, Any
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.environment import environment, threads_and_cores
-from studies.executors.nursery import Forked, Nursery, possible
 from studies.machine.threads import bind, cores
 from studies.study.study import Trial
 
@@ -67,14 +65,13 @@ class LocalExecutor:
         waiting = list(trials)
         running: dict[int, _Process] = {}  # by slot
         events: queue.Queue[tuple[int, Event | None]] = queue.Queue()
-        starter = _Starter(self.command, logs)
         try:
             while waiting or running:
                 for slot in range(self.workers):
                     if slot not in running:
                         trial = _next(waiting, running.values())
                         if trial is not None:
-                            running[slot] = self._start(trial, slot, results, starter, events)
+                            running[slot] = self._start(trial, slot, results, logs, events)
                 slot, event = _get(events)
                 process = running[slot]
                 if event is None:
@@ -89,77 +86,21 @@ class LocalExecutor:
                     on_event(process.trial, event)
         finally:
             _stop(running.values())
-            starter.close()
 
     def _start(
-        self, trial: Trial, slot: int, results: Path, starter: _Starter, events: queue.Queue[Any]
+        self, trial: Trial, slot: int, results: Path, logs: Path, events: queue.Queue[Any]
     ) -> _Process:
         threads, bound = threads_and_cores(trial, results, self.threads)
-        log = starter.logs / log_name(trial)
-        specification = log.with_suffix(".json")
-        specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
-        started = starter.start(
-            [str(specification), "--results", str(results)],
-            environment(trial, threads, shared=self.workers > 1),
-            _cores(slot * self.threads, bound),
-            log,
-        )
-        return _Process(trial, log, started, slot, events)
-
-
-class _Starter:
-    """Starts processes: forks them from a nursery of their environment, or runs the command anew."""
-
-    def __init__(self, command: Sequence[str], logs: Path) -> None:
-        self.logs = logs
-        self._command = command
-        module = command[2] if tuple(command[:2]) == (sys.executable, "-m") else None
-        self._module = module if possible() else None
-        self._nurseries: dict[frozenset[tuple[str, str]], Nursery] = {}
-
-    def start(
-        self, arguments: Sequence[str], variables: dict[str, str], bound: list[int], log: Path
-    ) -> subprocess.Popen[bytes] | Forked:
-        """Start a process on some cores, with pipes to its stdin, the life line, and from its stdout."""
-        try:
-            if self._module is None:
-                return self._start_anew(arguments, variables, bound, log)
-            try:
-                return self._nursery(variables).start(arguments, bound, log)
-            except ConnectionError:  # it was killed: another one may do
-                self._nurseries.pop(_key(variables)).close()
-                return self._nursery(variables).start(arguments, bound, log)
-        except OSError as error:  # of memory or processes, not of the disk
-            raise UsageError(
-                f"cannot start a trial's process ({error.strerror or error}): choose fewer "
-                f"--workers, or end other programs; finished trials are kept"
-            ) from error
-
-    def close(self) -> None:
-        """End the nurseries."""
-        for nursery in self._nurseries.values():
-            nursery.close()
-
-    def _nursery(self, variables: dict[str, str]) -> Nursery:
-        key = _key(variables)
-        if key not in self._nurseries:
-            assert self._module is not None
-            log = self.logs / f"start-{variables['KERAS_BACKEND']}.log"
-            self._nurseries[key] = Nursery(self._module, variables, log)
-        return self._nurseries[key]
-
-    def _start_anew(
-        self, arguments: Sequence[str], variables: dict[str, str], bound: list[int], log: Path
-    ) -> subprocess.Popen[bytes]:
-        with open(log, "ab") as stderr, _affinity(bound):
-            return subprocess.Popen(
-                [*self._command, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=variables,
-                start_new_session=True,  # Ctrl-C is the driver's business
+        with _affinity(slot * self.threads, bound):
+            process = _Process(
+                trial,
+                self.command,
+                results,
+                logs / log_name(trial),
+                environment(trial, threads, shared=self.workers > 1),
             )
+        threading.Thread(target=process.read, args=(slot, events), daemon=True).start()
+        return process
 
 
 class _Process:
@@ -168,20 +109,34 @@ class _Process:
     def __init__(
         self,
         trial: Trial,
+        command: Sequence[str],
+        results: Path,
         log: Path,
-        popen: subprocess.Popen[bytes] | Forked,
-        slot: int,
-        events: queue.Queue[Any],
+        variables: dict[str, str],
     ) -> None:
         self.trial = trial
         self.log = log
-        self.popen = popen
         self.recorded = False
-        self.reader = threading.Thread(target=self._read, args=(slot, events), daemon=True)
-        self.reader.start()
+        specification = log.with_suffix(".json")
+        specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
+        with open(log, "ab") as stderr:
+            try:
+                self.popen = subprocess.Popen(
+                    [*command, str(specification), "--results", str(results)],
+                    stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    start_new_session=True,  # Ctrl-C is the driver's business
+                )
+            except OSError as error:  # of memory or processes, not of the disk
+                raise UsageError(
+                    f"cannot start a trial's process ({error.strerror or error}): choose fewer "
+                    f"--workers, or end other programs; finished trials are kept"
+                ) from error
 
-    def _read(self, slot: int, events: queue.Queue[Any]) -> None:
-        """Hand events on, then None once the process has ended."""
+    def read(self, slot: int, events: queue.Queue[Any]) -> None:
+        """Hand events on, then None once the process has ended (runs in its own thread)."""
         stdout: IO[bytes] = self.popen.stdout  # type: ignore[assignment]
         for line in stdout:
             event = _parse(line)
@@ -202,7 +157,7 @@ class _Process:
 
     def why_it_died(self) -> str:
         """One sentence about a process that ended without a record."""
-        code = self.popen.wait()
+        code = self.popen.returncode
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             memory = " (often because the machine ran out of memory)" if name == "SIGKILL" else ""
@@ -211,10 +166,6 @@ class _Process:
         return (
             f"the trial's process ended with exit code {code}: {lines[-1]}; its log is {self.log}"
         )
-
-
-def _key(variables: dict[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(variables.items())
 
 
 def _next(waiting: list[Trial], running: Any) -> Trial | None:
@@ -241,18 +192,15 @@ def _parse(line: bytes) -> Event | None:
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
-def _cores(first: int, count: int) -> list[int]:
-    """Some cores; the slots' differ, and several drivers on a machine begin at different ones."""
+@contextlib.contextmanager
+def _affinity(first: int, count: int) -> Any:
+    """Bind the process started inside to some cores; JAX counts those and nothing else.
+
+    The slots' cores differ, and several drivers on a machine start at different ones.
+    """
     available = cores()
     start = os.getpid() + first
-    return sorted({available[(start + index) % len(available)] for index in range(count)})
-
-
-@contextlib.contextmanager
-def _affinity(bound: list[int]) -> Any:
-    """Bind the process started inside to some cores; JAX counts those and nothing else."""
-    available = cores()
-    bind(bound)
+    bind({available[(start + index) % len(available)] for index in range(count)})
     try:
         yield
     finally:
@@ -267,7 +215,8 @@ def _stop(processes: Any) -> None:
             process.popen.stdin.close()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
-        process.reader.join(max(0.0, deadline - time.monotonic()))  # it waits for the process
-        if process.reader.is_alive():
+        try:
+            process.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
             process.popen.kill()
-            process.reader.join(GRACE_SECONDS)
+            process.popen.wait()

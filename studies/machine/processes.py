@@ -109,14 +109,9 @@ def die_with_parent() -> None:
         return
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
-    be_killed_with_parent()
-    threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
-
-
-def be_killed_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, where it can."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
 
 
 def reserve_stdout() -> Callable[[dict[str, Any]], None]:

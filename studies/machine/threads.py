@@ -18,7 +18,6 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
 )
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"  # for XLA on a CPU
 
 
 class Threads(NamedTuple):
@@ -63,18 +62,15 @@ def settle_threads(path: Path) -> Threads:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(wanted.threads)
     if wanted.threads == 1:
-        add_xla_flag(ONE_THREAD)
+        add_xla_flag("--xla_cpu_multi_thread_eigen=false")
     return Threads(wanted.threads, _limit_cores(wanted.cores))
 
 
 def add_xla_flag(flag: str) -> None:
     """Add a flag to XLA_FLAGS unless it is set there already; before JAX or TensorFlow is loaded."""
-    os.environ["XLA_FLAGS"] = with_flag(os.environ.get("XLA_FLAGS", ""), flag)
-
-
-def with_flag(flags: str, flag: str) -> str:
-    """Flags for XLA with one more, unless it is set there already."""
-    return flags if flag.split("=")[0] in flags else f"{flags} {flag}".strip()
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flag.split("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def _noted(path: Path) -> Threads | None:

@@ -99,15 +99,6 @@ def reason(error: Exception, trial: Trial) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def prepare() -> None:
-    """Load what every trial needs and compute nothing: a nursery calls this before it forks."""
-    import keras_vit
-    from studies.evaluation import accuracy, fewshot  # noqa: F401
-    from studies.training import inference, loop, recipe  # noqa: F401
-
-    keras_vit.create_model  # noqa: B018 - its modules load where they are named first
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the trial of a JSON file as this process: 0 it is done, 1 it failed, 2 wrong use."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the log is for people

@@ -16,16 +16,15 @@ from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.records.store import new_record
 from studies.study.study import Trial
 
-COMMAND = (sys.executable, "-m", "tests.studies.fake_trial")
-COLD = (sys.executable, os.path.abspath(__file__))  # started anew each time, not forked
+COMMAND = (sys.executable, os.path.abspath(__file__))
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     die_with_parent()
     parser = argparse.ArgumentParser()
     parser.add_argument("spec", type=Path)
     parser.add_argument("--results", type=Path, required=True)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     emit = reserve_stdout()
     trial = Trial.model_validate_json(options.spec.read_text())
     behaviour = trial.model.name

@@ -82,11 +82,9 @@ def test_parallel_laws_do_not_cross(rng):
 
 def test_well_separated_laws_exclude_a_crossing_in_the_measured_sizes(rng):
     found = crossing(law(lambda x: 1.5 * resnet(x), rng), law(resnet, rng))
-    assert found.kind != "measured" and found.better_below == "b"
-    assert found.size is None or not 500 <= found.size <= 50_000
-    # What is left open lies outside: below, above, or both, and then there is no number at all.
-    both = found.size is None and found.low == 0 and found.high == np.inf
-    assert found.low is None or both or found.low > 50_000 or found.high < 500
+    assert found.size is None
+    if found.low is not None:  # what is left open lies outside
+        assert found.low > 50_000 or found.high < 500
 
 
 def test_equal_laws_do_not_cross(rng):

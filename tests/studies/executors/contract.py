@@ -1,5 +1,6 @@
 """What every executor must do.  A new executor's test subclasses `ExecutorContract`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,20 +8,21 @@ import pytest
 from studies.executors import Executor, log_name
 from studies.study.study import Evaluation, Trial
 from tests.studies.descriptions import trial
+from tests.studies.fake_trial import COMMAND
 
 
 class ExecutorContract:
     """Trials in, one record each out, whatever becomes of their processes."""
 
-    def make(self, workers: int, threads: int) -> Executor:
-        """The executor under test, running `tests.studies.fake_trial`."""
+    def make(self, workers: int, threads: int, command: Sequence[str]) -> Executor:
+        """The executor under test."""
         raise AssertionError("a subclass makes its executor here")
 
     @pytest.fixture
     def run(self, tmp_path: Path):
         def run(trials: list[Trial], workers: int = 2) -> list[tuple[Trial, dict]]:
             events = []
-            executor = self.make(workers, 1)
+            executor = self.make(workers, 1, COMMAND)
             executor.run(trials, tmp_path, tmp_path / "logs", lambda t, e: events.append((t, e)))
             return events
 

@@ -17,21 +17,14 @@ from studies.executors.local import LocalExecutor
 from studies.machine.threads import cores
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import ExecutorContract
-from tests.studies.fake_trial import COLD, COMMAND
+from tests.studies.fake_trial import COMMAND
 
 pytestmark = pytest.mark.once
 
 
-class TestForkedFromANursery(ExecutorContract):
-    def make(self, workers, threads):
-        return LocalExecutor(workers, threads, COMMAND)
-
-
-class TestStartedAnew(ExecutorContract):
-    """As on macOS, on Windows and where a GPU is at work."""
-
-    def make(self, workers, threads):
-        return LocalExecutor(workers, threads, COLD)
+class TestLocalExecutor(ExecutorContract):
+    def make(self, workers, threads, command):
+        return LocalExecutor(workers, threads, command)
 
 
 def test_the_cores_are_shared_out_by_default():
@@ -66,7 +59,7 @@ def test_a_system_that_binds_no_processes_runs_trials_on_all_cores(tmp_path, mon
         monkeypatch.delattr(os, name)
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
     records = []
-    LocalExecutor(2, command=COLD).run(
+    LocalExecutor(2, command=COMMAND).run(
         [trial()], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
     )
     assert records[-1]["environment"]["OMP_NUM_THREADS"] == "2"
@@ -99,7 +92,7 @@ def test_a_process_that_cannot_start_is_no_trouble_with_the_disk(tmp_path, monke
     monkeypatch.setattr(subprocess, "Popen", popen)
     trials = [trial("hangs", seed=seed) for seed in range(2)]
     with pytest.raises(UsageError, match=r"\(Resource temporarily .*\): choose fewer --workers"):
-        LocalExecutor(2, 1, COLD).run(trials, tmp_path, tmp_path / "logs", lambda t, e: None)
+        LocalExecutor(2, 1, COMMAND).run(trials, tmp_path, tmp_path / "logs", lambda t, e: None)
     assert started[0].returncode is not None
 
 
@@ -130,7 +123,7 @@ import sys
 from pathlib import Path
 from studies.executors.local import LocalExecutor
 from tests.studies.descriptions import trial
-from tests.studies.fake_trial import COLD, COMMAND
+from tests.studies.fake_trial import COMMAND
 
 results = Path(sys.argv[1])
 trials = [trial("hangs", seed=seed) for seed in range(2)]
