@@ -31,7 +31,8 @@ def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
     tracked = ["pyproject.toml", "README.md", "LICENSE"]
     for package in ("keras_vit", "studies"):
         tracked += [str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")]
-    data = [str(p.relative_to(ROOT)) for p in (ROOT / "studies").rglob("*.toml")]
+    files = [p for p in (ROOT / "studies").rglob("*") if p.suffix in (".toml", ".json", ".csv")]
+    data = [str(p.relative_to(ROOT)) for p in files]
     tracked += data
     for name in tracked:
         target = source / name
@@ -49,7 +50,7 @@ def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
         names = archive.namelist()
         entry_points = next(archive.read(n) for n in names if n.endswith("/entry_points.txt"))
     assert {n for n in names if ".dist-info/" not in n} == {n for n in tracked if "/" in n}
-    assert len(data) >= 3  # the built-in studies
+    assert len(data) >= 6  # the built-in studies, the priors of forecasts, real curves
     assert b"vit-studies = studies.command_line.app:main" in entry_points
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
 
@@ -92,7 +93,11 @@ def test_all_means_every_other_extra():
 
 
 def test_the_studies_import_what_their_extra_asks_for():
-    modules = {"pillow": "PIL", "tensorflow-datasets": "tensorflow_datasets"}
+    modules = {
+        "pillow": "PIL",
+        "scikit-learn": "sklearn",
+        "tensorflow-datasets": "tensorflow_datasets",
+    }
     indirect = {"importlib_resources"}  # imported, but not declared, by TensorFlow Datasets
     source = "\n".join(file.read_text() for file in (ROOT / "studies").rglob("*.py"))
     for requirement in PROJECT["optional-dependencies"]["studies"]:

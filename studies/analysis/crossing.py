@@ -287,11 +287,13 @@ def _possible(
 def _run(
     logs: np.ndarray, unclear: np.ndarray, around: float | None
 ) -> tuple[float | None, float | None]:
-    """The ends of the unclear stretch around a point (or of all of it), 0 or inf where it is open."""
+    """The ends of the unclear stretch around a point (or of the last one), 0 or inf where open."""
     points = np.flatnonzero(unclear)
     if len(points) == 0:
         return None, None
-    first, last = int(points[0]), int(points[-1])
+    last = int(points[-1])
+    clear = np.flatnonzero(~unclear[:last])
+    first = int(clear[-1]) + 1 if len(clear) else 0
     if around is not None:
         middle = int(np.argmin(np.abs(logs - around)))
         clear_before = np.flatnonzero(~unclear[:middle])

@@ -40,7 +40,7 @@ def log_error(members: np.ndarray, log_x: np.ndarray, chance_error: float) -> np
 
     Args:
         members: (M, 6) coordinates.
-        log_x: (N,) natural logs of size / x_L.
+        log_x: (N,) natural logs of size / x_L, or (M, N), other sizes for every member.
         chance_error: e_0.
 
     Returns:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logit
@@ -55,9 +56,17 @@ class Posterior:
     evidence: float
 
     def log_error(self, log_x: np.ndarray) -> np.ndarray:
-        """Mean log errors (M, N) at N log sizes, in units of the largest size, at most 0."""
-        value = family.log_error(self.members, log_x, self.chance_error)
-        return np.minimum(value + self._misfit_at(log_x), 0.0)
+        """Mean log errors (M, N) at N log sizes, in units of the largest size, at most 0.
+
+        Beyond the largest size none rises: more images are not expected to harm.
+        """
+        value = self._wandering(log_x)
+        ahead = self.knots[self.knots >= 0.0]
+        passed = np.searchsorted(ahead, log_x, side="right")  # knots at or below each size
+        value[:, passed > 0] = np.minimum(
+            value[:, passed > 0], self._lowest_so_far[:, passed[passed > 0] - 1]
+        )
+        return np.minimum(value, 0.0)
 
     def log_centre(self, log_x: np.ndarray) -> np.ndarray:
         """Mean over members (N,) of their log errors; beyond the largest size without misfits.
@@ -67,6 +76,16 @@ class Posterior:
         value = family.log_error(self.members, log_x, self.chance_error).mean(axis=0)
         inside = np.interp(log_x, self.knots, np.where(self.knots < 0, self.misfit.mean(axis=0), 0))
         return np.minimum(value + inside, 0.0)
+
+    def _wandering(self, log_x: np.ndarray) -> np.ndarray:
+        value = family.log_error(self.members, log_x, self.chance_error)
+        return value + self._misfit_at(log_x)
+
+    @cached_property
+    def _lowest_so_far(self) -> np.ndarray:
+        """(M, K) the lowest log error from the largest size up to each knot beyond it."""
+        ahead = self._wandering(self.knots[self.knots >= 0.0])
+        return np.minimum.accumulate(ahead, axis=1)
 
     def _misfit_at(self, log_x: np.ndarray) -> np.ndarray:
         right = np.clip(np.searchsorted(self.knots, log_x), 1, len(self.knots) - 1)

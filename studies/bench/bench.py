@@ -28,6 +28,7 @@ from studies.machine.threads import bind, cores
 INPUTS = {
     "shapes": (32, 3),
     "fashion_mnist": (28, 1),
+    "digits": (8, 1),
 }  # pixels and channels of the built-in studies
 COLUMNS = (
     "backend",

@@ -90,6 +90,9 @@ class Coverage:
     miss_at_twice: float
 
 
+_MEASURED = tuple(field.name for field in fields(Coverage))[5:]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Judges forecasts and writes tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -279,13 +282,13 @@ def _one_study(
     rng: np.random.Generator,
     prior: Prior,
 ) -> list[float] | None:
-    """What a drawn study's intervals hold, in the order of `Coverage`; None without a law."""
+    """What a drawn study's intervals hold, in the order of `_MEASURED`; None without a law."""
     shift = rng.normal(0, COMMON**0.5, (seeds, 1))
     own = rng.normal(0, (1 - COMMON) ** 0.5, (seeds, len(sizes)))
     # On the logit scale, where noise leads nowhere below 0 or above 1.
     slope = 1.0 / (1.0 - np.minimum(truth(sizes), 0.95))
     errors = expit(logit(truth(sizes)) + slope * scatter(sizes) * (shift + own))
-    labels = np.repeat(np.arange(seeds), len(sizes))
+    labels = np.repeat(np.arange(seeds), len(sizes)).tolist()
     try:
         law = fit_scaling_law(
             np.tile(sizes, seeds),
@@ -316,8 +319,9 @@ def _one_study(
 def _coverage(truth: str, sizes: int, seeds: int, rows: Sequence[list[float] | None]) -> Coverage:
     held = [row for row in rows if row is not None]
     means = np.mean(held, axis=0) if held else np.full(6, np.nan)
-    shares, miss = map(float, means[:5]), float(means[5]) ** 0.5
-    return Coverage(truth, sizes, seeds, len(rows), len(rows) - len(held), *shares, miss)
+    found = dict(zip(_MEASURED, means.tolist(), strict=True))
+    found["miss_at_twice"] **= 0.5
+    return Coverage(truth, sizes, seeds, len(rows), len(rows) - len(held), **found)
 
 
 def report(misses: Sequence[Miss], coverages: Sequence[Coverage]) -> str:
@@ -395,13 +399,13 @@ def _write_csv(path: Path, rows: Sequence[Miss] | Sequence[Coverage]) -> None:
 
 
 def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None:
-    """Each published curve, what was fitted, the forecast and its band; a row a setting."""
+    """Each published curve, what was fitted, the forecast and its band; two rows a setting."""
     from matplotlib.figure import Figure
 
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = len(every) // len(SETTINGS)
-    figure = Figure(figsize=(2.6 * columns, 5.6), layout="constrained")
-    axes = figure.subplots(len(SETTINGS), columns, squeeze=False).ravel()
+    figure = Figure(figsize=(1.9 * columns / 2, 9.0), layout="constrained")
+    axes = figure.subplots(2 * len(SETTINGS), columns // 2, squeeze=False).ravel()
     for ax, case, law in zip(axes, every, laws, strict=True):
         curve = case.curve
         x = np.geomspace(case.sizes[0], curve.sizes[-1] * 1.1, 80)

@@ -5,7 +5,8 @@
 It writes `studies/analysis/priors.json`. Empirical Bayes: every known curve is fitted with the priors at
 hand, the priors become the normal distributions of what the fits found, and so on. Curves count alike,
 except that those of classical learners count as five together: the priors are for neural networks. A wide
-prior set by hand counts as two curves, so that no spread collapses.
+prior set by hand counts as two curves, so that no spread collapses. Studies end earlier than these curves do:
+the limit's share in the error is learned at sizes between a quarter of the largest and the largest.
 
 `without` in the file holds the priors learned without each task, by which forecasts of that task's curves
 are judged fairly.
@@ -20,6 +21,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+from scipy.special import logit
 
 from studies.analysis import family
 from studies.analysis.curve import Curve, make_curve
@@ -32,6 +34,7 @@ from studies.bench.known_curves import KnownCurve
 ROUNDS = 8
 ROUNDS_WITHOUT = 3  # they start from the priors of all
 MEMBERS = 200
+EARLIEST_END = 4.0  # how many times smaller a study's largest size may be than a known curve's
 LEARNERS_TOGETHER = 5.0
 BY_HAND, BY_HAND_COUNTS = (
     Prior(
@@ -110,9 +113,12 @@ def _values(known: KnownCurve, curve: Curve, prior: Prior, number: int) -> dict[
     rng = np.random.default_rng(number)
     members = draw(curve, known.chance_error, prior, rng, MEMBERS).members
     noise = members[:, family.NOISE]
+    # A study may end anywhere: its limit's share is that at a size drawn below the curve's largest.
+    ends = -np.log(EARLIEST_END) * rng.random(len(members))
+    last = family.log_error(members, ends[:, None], known.chance_error)[:, 0]
     values = {
         "exponent": family.log_exponent(members),
-        "limit": members[:, family.LIMIT],
+        "limit": logit(family.parameters(members, known.chance_error)["e_inf"] / np.exp(last)),
         "bend": members[:, family.BEND],
         "noise": noise,
         "misfit": members[:, family.MISFIT],

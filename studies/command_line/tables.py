@@ -11,6 +11,7 @@ from studies.errors import UsageError
 from studies.records.store import ResultsStore
 from studies.running import now
 from studies.running.estimate import Estimator, duration
+from studies.running.models import model_bytes, number_kept
 from studies.running.runner import Plan
 from studies.study.file import read_resolved
 
@@ -51,8 +52,35 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
         f"{len(rows)} trials, {done} done, {failed} failed, {len(missing)} to run; "
         f"about {duration(left)} with {workers} at a time. "
         + estimator.basis(plan.trials, plan.costs),
+        _disk(plan),
     ]
     return "\n".join(lines)
+
+
+def _disk(plan: Plan) -> str:
+    """What the trained models take on the disk, those that are kept and those among the checkpoints."""
+    kept = number_kept(plan.study, plan.trials)
+    sizes = {name: model_bytes(cost.params) for name, cost in plan.costs.items()}
+    models = sum(number * sizes[name] for name, number in kept.items())
+    # Each trial leaves its model and its weights among the checkpoints, where a kept one is linked from.
+    all_of_them = 2 * sum(sizes[trial.model.name] for trial in plan.trials)
+    return (
+        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {size(models)}; checkpoints "
+        f"of all trials {size(all_of_them)}"
+    )
+
+
+def size(number: float) -> str:
+    """Bytes as people say them.
+
+    Example:
+        >>> size(900), size(12_345_678), size(3e10)
+        ('1 kB', '12 MB', '30.0 GB')
+    """
+    for unit, word in ((1e9, "GB"), (1e6, "MB")):
+        if number >= unit:
+            return f"{number / unit:.{1 if unit > 1e6 else 0}f} {word}"
+    return f"{number / 1e3:.0f} kB"
 
 
 def status_text(folder: Path) -> str:

@@ -74,6 +74,10 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
         return Found(
             options.fit, lambda folder: build(folder, FashionMnist(cache, size, options.fit))
         )
+    if name == "digits":
+        from studies.data.digits import Digits
+
+        return Found(options.fit, lambda folder: build(folder, Digits(size, options.fit)))
     _refuse_path(name)
     from studies.data.tfds import module_files, write_tfds
 

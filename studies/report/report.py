@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from studies.plots.style import DPI
 from studies.records.frames import read_results, summary_frame
 from studies.report.evidence import Evidence, gather
-from studies.report.figures import draw
+from studies.report.figures import CAPTIONS, draw
 from studies.report.terminal import table_text
 from studies.report.text import markdown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+
+LISTS = {"classes.csv", "suspects.csv"}  # written where there are outcomes
 
 
 class Report(NamedTuple):
@@ -54,6 +57,8 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     try:
         for name, table in tables.items():
             _write(folder / name, table.to_csv(index=False).encode())
+        for name in LISTS - tables.keys():
+            (folder / name).unlink(missing_ok=True)
         figures = _save(folder, draw(results, evidence))
         path = folder / "report.md"
         _write(path, markdown(results, evidence, figures).encode())
@@ -88,6 +93,8 @@ def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:
     """Writes figures; their paths relative to the folder, by name."""
     if figures:
         (folder / "figures").mkdir(exist_ok=True)
+    for name in CAPTIONS.keys() - figures.keys():  # of an earlier report, on other records
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
     for name, figure in figures.items():
         # Without the program's version in it, equal records give equal files.
         buffer = io.BytesIO()

@@ -3,8 +3,9 @@
 The truth is known, the noise is that of log error: part of it shifts a seed's whole curve, part is
 each trial's own. The quick tests are sized so that wrong intervals fail: a percentile bootstrap of
 three seeds covers 63 %. Bounds of a share of n studies leave two standard deviations of a
-binomial, 2 sqrt(0.9 * 0.1 / n). Forecasts are average over what learning curves look like: of one
-curve they may hold more than their level, hence no upper bound.
+binomial, 2 sqrt(0.9 * 0.1 / n), and three where the least of several shares is held to them. Forecasts
+are average over what learning curves look like: of one curve they may hold more than their level, hence
+no upper bound.
 """
 
 import numpy as np
@@ -112,7 +113,7 @@ def crossing_of(a, b):
 )
 def test_intervals_of_laws_cover(curve, sizes, seeds, common):
     found = law_coverage(curve, sizes, seeds, 0.03, common, 60, np.random.default_rng(1))
-    lowest = 0.9 - 2 * np.sqrt(0.9 * 0.1 / 60)
+    lowest = 0.9 - 3 * np.sqrt(0.9 * 0.1 / 60)
     assert min(found.values()) >= lowest, found
     assert found["measured sizes"] <= 0.97, found
 

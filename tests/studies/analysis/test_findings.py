@@ -102,3 +102,19 @@ def test_vits_are_compared_with_resnets_matched_ones_first():
     families = {"vit-m": "vit", "vit-s": "vit", "bit-s": "resnet"}
     flops = {"vit-m": 30.0, "vit-s": 20.0, "bit-s": 21.0}
     assert compared_pairs(families, flops) == [("vit-s", "bit-s"), ("vit-m", "bit-s")]
+
+
+def test_a_law_is_no_surer_than_the_test_set_lets_it_be(rng):
+    """Seeds that agree on 100 shared images still leave the test set's own error of 4 points."""
+    sizes, label = (100, 200, 400, 800), np.repeat(np.arange(4), 25)
+    kept, rows = {}, []
+    for size, p in zip(sizes, (0.5, 0.6, 0.7, 0.8), strict=True):
+        right_ones = np.arange(100) % 25 < 25 * p
+        kept["vit", "jax", size] = [outcomes(right_ones, s, label=label) for s in range(3)]
+        rows += [("vit", "jax", size, s, right_ones.mean()) for s in range(3)]
+    frame = pd.DataFrame(rows, columns=["model", "backend", "size", "seed", "test_top1"])
+    source = Source(lambda *key: kept.get(key, ()), 10_000)
+    found = find(frame, ["vit"], [], "s", 4, source=source)
+    low, high = found.laws["vit"].mean_interval([800], 0.9)
+    measured = found.estimates["vit", 800]
+    assert high[0] - low[0] > 0.9 * (measured.high - measured.low) > 0.1

@@ -127,3 +127,15 @@ def test_a_difference_has_half_an_image_added_on_both_sides():
     found = variance(right_minus_right(a, b), lowest=-1.0)
     # No discordant image at all: 0.5 + 0.5 over 4^2.
     assert found.mean == 0.0 and found.images == pytest.approx(1 / 16)
+
+
+def test_what_seeds_have_in_common_is_what_more_of_them_leave(rng):
+    hits = np.tile(rng.random(400) < 0.8, (3, 1))  # the same images, and every seed says the same
+    shared = variance(right([outcomes(row, seed) for seed, row in enumerate(hits)]))
+    assert shared.common == pytest.approx(shared.total) and shared.common > 0
+    # By hand, from the two seeds above: 0.0572917 - 0.0416667 / 2 of the images, and of the seeds'
+    # 0.1060443 the part 0.4 / 0.6 that a correlation of 0.4 makes.
+    scores = right([outcomes([1, 1, 0, 1]), outcomes([0, 0, 0, 1], seed=1)])
+    assert variance(scores).common == pytest.approx(0.0364583, abs=1e-6)
+    found = variance(scores, overlap=0.4 / DRAW_SHARE)
+    assert found.common == pytest.approx(0.0364583 + 0.0706962, abs=1e-6)

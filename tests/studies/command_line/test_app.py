@@ -442,10 +442,8 @@ def test_list_names_every_built_in_study(capsys):
 def test_what_init_writes_is_planned(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", "mine"]) == 0
-    assert (
-        cli.main(["plan", "mine.toml", "--dataset", "shapes:1000"]) == 2
-    )  # 2,000 images are asked
-    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:2000"]) == 0
+    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:1000", "--sizes", "2000"]) == 2
+    assert cli.main(["plan", "mine.toml", "--dataset", "shapes:1000"]) == 0
     out = capsys.readouterr().out
     assert "24 trials, 0 done" in out and "vit  " in out and "resnet  " in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]

@@ -228,6 +228,7 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [(20_000, 10_000), (15_000, 10_000), (2**31 - 1, 2**31 - 1)])
 def test_too_many_pixels_are_refused(size):
     with pytest.raises(

@@ -379,6 +379,18 @@ def test_a_folder_without_records(tmp_path):
     assert "No trial has finished yet" in written.table
 
 
+def test_what_an_earlier_report_left_is_taken_away(tmp_path):
+    study = make_study(["vit-s"], [500], 1)
+    folder = write_folder(tmp_path, study, make_records(study), outcomes=False)
+    (folder / "figures").mkdir()
+    old = [folder / "classes.csv", folder / "suspects.csv", folder / "figures" / "laws.png"]
+    mine = folder / "figures" / "mine.png"
+    for path in (*old, mine):
+        path.touch()
+    write_report(folder)
+    assert not any(path.exists() for path in old) and mine.exists()
+
+
 def test_a_study_that_still_runs(tmp_path):
     study = make_study()
     records = make_records(study)[:8]  # two sizes of one seed, and one more size of two models

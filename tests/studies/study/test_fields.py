@@ -68,3 +68,7 @@ def test_the_template_is_the_example_and_comments():
     for field in fields():
         assert f"#   {field.name.rpartition('.')[2]}" in text
     study_file.validate({"name": "x", **tomllib.loads(text)}, "a test")
+
+
+def test_the_readme_has_the_example_as_it_is():
+    assert f"```toml\n{EXAMPLE.strip()}\n```" in README.read_text()
