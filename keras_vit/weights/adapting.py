@@ -27,7 +27,7 @@ def find_prefix(names: Iterable[str], recognised: Callable[[list[str]], bool]) -
     names = list(names)
     if recognised(names):
         return ""
-    found = set()
+    found: set[str] = set()
     for name in names:
         ends = [match.end() for match in re.finditer(r"[./]", name)][:_DEPTH]
         found.update(name[:end] for end in ends)

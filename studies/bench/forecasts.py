@@ -42,7 +42,6 @@ SETTINGS = ("all", "seven")
 LEVEL = 0.9
 SEVEN = 7
 NOISE = 0.03  # of one result's log error, in part 3
-FEWEST_LAWS = 20  # shares of fewer say nothing
 COMMON = 0.5  # share of its variance that a seed has at all sizes
 
 
@@ -319,7 +318,7 @@ def _one_study(
 
 def _coverage(truth: str, sizes: int, seeds: int, rows: Sequence[list[float] | None]) -> Coverage:
     held = [row for row in rows if row is not None]
-    means = np.mean(held, axis=0) if len(held) >= FEWEST_LAWS else np.full(6, np.nan)
+    means = np.mean(held, axis=0) if held else np.full(6, np.nan)
     found = dict(zip(_MEASURED, means.tolist(), strict=True))
     found["miss_at_twice"] **= 0.5
     return Coverage(truth, sizes, seeds, len(rows), len(rows) - len(held), **found)
@@ -415,14 +414,10 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
         ax.plot(x / 1e6, 100 * law.predict(x), color="C0", linewidth=1.2)
         ax.plot(curve.sizes / 1e6, 100 * curve.errors, ".", color="0.6", markersize=4)
         ax.plot(case.sizes / 1e6, 100 * case.errors, ".", color="k", markersize=5)
-        ax.set(xscale="log", yscale="log", title=f"{curve}, {case.setting}")
+        ax.set(xscale="log", yscale="log", title=str(curve))
         ax.title.set_fontsize(8)
         ax.tick_params(labelsize=7, which="both")
-        ticks = [
-            t
-            for t in (5, 7, 10, 15, 20, 30, 40, 50, 70, 100)
-            if 0.7 < t / (100 * curve.errors.min()) < 20
-        ]
+        ticks = [t for t in (2, 5, 10, 20, 50, 100) if 0.7 < t / (100 * curve.errors.min()) < 20]
         ax.set_yticks(ticks, [f"{t} %" for t in ticks])
         ax.minorticks_off()
     figure.supxlabel("million examples seen; black: fitted, grey: all points", fontsize=9)

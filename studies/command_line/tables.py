@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from studies.command_line.findings import in_bytes
 from studies.command_line.progress import outcome, step
 from studies.errors import UsageError
 from studies.records.store import ResultsStore
@@ -65,22 +66,9 @@ def _disk(plan: Plan) -> str:
     # Each trial leaves its model and its weights among the checkpoints, where a kept one is linked from.
     all_of_them = 2 * sum(sizes[trial.model.name] for trial in plan.trials)
     return (
-        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {size(models)}; checkpoints "
-        f"of all trials {size(all_of_them)}"
+        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; "
+        f"checkpoints of all trials {in_bytes(all_of_them)}"
     )
-
-
-def size(number: float) -> str:
-    """Bytes as people say them.
-
-    Example:
-        >>> size(900), size(12_345_678), size(3e10)
-        ('1 kB', '12 MB', '30.0 GB')
-    """
-    for unit, word in ((1e9, "GB"), (1e6, "MB")):
-        if number >= unit:
-            return f"{number / unit:.{1 if unit > 1e6 else 0}f} {word}"
-    return f"{number / 1e3:.0f} kB"
 
 
 def status_text(folder: Path) -> str:

@@ -70,9 +70,9 @@ def stratified_cut(
         rng = np.random.default_rng([*entropy, label])
         members = rng.permutation(members)[: len(members) - 1]  # one group stays
         total = np.cumsum(weight[members])
-        # As many groups as come nearest; of two equally near numbers the smaller.
+        # As many groups as come nearest; of two equally near numbers the larger, lest nothing is cut.
         miss = np.abs(np.concatenate([[0], total]) - wanted)
-        chosen[members[: int(np.argmin(miss))]] = True
+        chosen[members[: len(total) - int(np.argmin(miss[::-1]))]] = True
     cut = chosen[group]
     return np.flatnonzero(~cut), np.flatnonzero(cut)
 

@@ -3,9 +3,9 @@
 The truth is known, the noise is that of log error: part of it shifts a seed's whole curve, part is
 each trial's own. The quick tests are sized so that wrong intervals fail: a percentile bootstrap of
 three seeds covers 63 %. Bounds of a share of n studies leave two standard deviations of a
-binomial, 2 sqrt(0.9 * 0.1 / n), and three where the least of several shares is held to them.
-Forecasts are average over what learning curves look like: of one curve they may hold more than
-their level, hence no upper bound.
+binomial, 2 sqrt(0.9 * 0.1 / n), and three where the least of several shares is held to them. Forecasts
+are average over what learning curves look like: of one curve they may hold more than their level, hence
+no upper bound.
 """
 
 import numpy as np

@@ -95,6 +95,8 @@ def test_run_plan_and_status_agree(project):
     header, row = out.partition("results: ")[2].splitlines()[2:4]
     assert header.split()[4:] == ["steps", "MFLOPs", "parameters", "time", "state"]
     assert row.split()[:4] == ["done", "3", "0", "tensorflow"] and row.endswith("10 s  -")
+    # A model has some hundred weights: what counts is the rest of its file, a tenth of a megabyte.
+    assert f"disk: 1 models kept in {project.folder / 'models'}, 10" in out
     assert not project.results.exists(), "a plan writes nothing"
     code, out, err = project("run")
     assert code == 0, err

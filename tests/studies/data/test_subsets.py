@@ -80,6 +80,12 @@ def test_a_group_counts_for_its_commonest_class():
     assert sorted(set(groups[cut]))[0] in (0, 1) and sorted(set(groups[cut]))[1] in (2, 3)
 
 
+def test_groups_larger_than_their_share_are_still_cut():
+    groups = np.repeat(np.arange(6), 2)
+    _, cut = stratified_cut(np.repeat([0, 1], 6), 2, [0], groups)
+    assert len(cut) == 4  # a pair of each class, where a single image is the share
+
+
 def planned(**sizes):
     labels = {split: np.arange(n) % 5 for split, n in sizes.items()}
     plan = plan_splits("things", labels, [0])

@@ -11,18 +11,22 @@ from tests.studies.descriptions import TINY
 pytestmark = pytest.mark.once
 
 
-SHAPES = {"shapes": (32, 32, 3), "fashion_mnist": (28, 28, 1)}
+SHAPES = {"shapes": (32, 32, 3), "fashion_mnist": (28, 28, 1), "digits": (8, 8, 1)}
 
 
 @pytest.fixture(scope="module")
 def built_in() -> dict[str, dict[str, costs.Cost]]:
-    studies = {name: study_file.resolve(name, {}) for name in study_file.built_in()}
-    return {
-        name: costs.measure(
-            study.models.values(), SHAPES[study.dataset.partition(":")[0]], 10, "tensorflow"
-        )
-        for name, study in studies.items()
-    }
+    """Costs of the models at the size of the study's own images, and of larger ones that it knows."""
+    found = {}
+    for name in study_file.built_in():
+        models = study_file.resolve(name, {}).models.values()
+        own = SHAPES[study_file.resolve(name, {}).dataset.partition(":")[0]]
+        larger = {(side, side, 3) for entry in models for side in entry.at}
+        for shape in {own, *larger}:
+            entries = [entry.for_images(*shape[:2]) for entry in models]
+            found[f"{name} at {shape[0]}"] = costs.measure(entries, shape, 10, "tensorflow")
+    assert "data-scale at 64" in found
+    return found
 
 
 def test_built_in_models_cost_at_most_40_mflops(built_in):
@@ -46,6 +50,11 @@ def test_built_in_resnets_have_the_small_stem():
         for entry in study_file.resolve(name, {}).models.values():
             if entry.base.startswith("BiT"):
                 assert entry.overrides["stem"] == "small"
+                for (
+                    side,
+                    other,
+                ) in entry.at.items():  # below 64 pixels the other stem leaves too little
+                    assert side >= 64 or other.overrides["stem"] == "small"
 
 
 def test_known_costs_need_no_process_and_errors_are_not_kept(monkeypatch, tmp_path):

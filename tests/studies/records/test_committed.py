@@ -1,0 +1,56 @@
+"""Committed records keep their ids: what was trained once is found again by every later version."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.study.file import read_resolved
+
+RESULTS = Path(__file__).parents[3] / "results"
+FOLDERS = [path.parent for path in sorted(RESULTS.glob("*/trials.jsonl"))]
+
+pytestmark = pytest.mark.once
+
+
+def records(folder: Path, schema: int) -> list[dict]:
+    lines = (folder / "trials.jsonl").read_text().splitlines()
+    return [record for line in lines if (record := json.loads(line))["schema"] == schema]
+
+
+def test_there_are_records_of_every_schema():
+    assert any(records(folder, 1) for folder in FOLDERS)
+    assert any(records(folder, 2) for folder in FOLDERS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_record_is_of_a_trial_of_its_study(folder):
+    study = read_resolved(folder)
+    known = {trial.trial_id: trial for trial in study.trials(study.data)}
+    for record in records(folder, 2):
+        trial = known[record["trial_id"]]
+        assert record["pretrain_id"] == trial.pretrain_id
+        assert (record["model"], record["size"], record["seed"], record["backend"]) == (
+            *(trial.model.name, trial.size, trial.seed),
+            trial.backend,
+        )
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_outcomes_are_those_of_the_record(folder):
+    for record in records(folder, 2):
+        if record["status"] == "done":
+            said = load_outcomes(outcomes_path(folder, record["trial_id"]))
+            assert said.correct.mean() == pytest.approx(record["metrics"]["test_top1"])
+
+
+def test_ids_of_the_first_committed_study_stay():
+    """Copied from its first record, so that not even both sides can change together."""
+    golden = tomllib.loads((Path(__file__).parent / "golden_ids.toml").read_text())
+    for name, ids in golden.items():
+        found = {record["trial_id"]: record["pretrain_id"] for record in records(RESULTS / name, 2)}
+        assert ids.items() <= found.items()
+        study = read_resolved(RESULTS / name)
+        assert ids.keys() <= {trial.trial_id for trial in study.trials(study.data)}
