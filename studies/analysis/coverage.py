@@ -69,7 +69,7 @@ def worlds() -> dict[str, World]:
     found["official, classes 7 : 2 : 1, bursts of 4, 1000"] = World(
         1000, 4000, 3600, 1.4, 0.7, True, 32, shares=(0.7, 0.2, 0.1), group=4
     )
-    found["anew, early, random features, 1000"] = World(1000, 5000, 200, 0.9, 0.7, False, 32)
+    found["anew, early, random features, 1000"] = World(1000, 5000, 100, 0.9, 0.7, False, 32)
     found["official, whole, data alone, 1000"] = World(1000, 4000, 4000, 0.9, 0.85, True)
     found["official, whole, random features, 1000"] = World(1000, 4000, 4000, 0.9, 0.85, True, 32)
     return found
