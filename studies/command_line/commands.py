@@ -85,13 +85,13 @@ def plan(options: StudyOptions) -> int:
     """Print the trials of a study, what they cost and which are done."""
     from studies.command_line.check import head
     from studies.command_line.tables import plan_table
-    from studies.running.matching import advice
+    from studies.running import epochs, matching
 
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
     print(head(checked.study))
     print(plan_table(checked, estimator, options.workers, options.retry_failed))
-    if told := advice(checked):
+    for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
         print(f"note: {told}")
     return DONE
 
