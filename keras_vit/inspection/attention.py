@@ -86,8 +86,8 @@ def attention_map(model, images, batch_size=32):
     """
     scores, read = _run(model, images, batch_size)
     attended = np.einsum("bn,bnm->bm", read, attention_rollout(scores))  # (B, N)
-    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid, 1)
     sides = np.shape(images)[1:3] if _channels_last(model) else np.shape(images)[2:4]
+    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid_of(sides), 1)
     heat = ops.image.resize(
         patches, tuple(sides), interpolation="bilinear", data_format="channels_last"
     )
@@ -103,8 +103,9 @@ def _run(model, images, batch_size):
             f"Attention can be seen in a VisionTransformer of keras_vit, not in a "
             f"{type(model).__name__}{inner}."
         )
-    expected = tuple(model.input_shape[1:])
-    if len(np.shape(images)) != 4 or tuple(np.shape(images)[1:]) != expected or not len(images):
+    expected, shape = tuple(model.input_shape[1:]), np.shape(images)
+    fits = len(shape) == 4 and len(images)
+    if not fits or any(n not in (None, m) for n, m in zip(expected, shape[1:], strict=True)):
         raise ValueError(
             f"The images have the shape {np.shape(images)}; the model takes (B, "
             f"{', '.join(map(str, expected))})."
@@ -128,22 +129,29 @@ class _Watched(keras.Model):
         self.built = True
 
     def call(self, images):
-        x, scores = images, []
+        x, patches, scores = images, None, []
         for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
             if isinstance(layer, TransformerBlock):
                 x, weights = layer(x, return_attention_scores=True)
                 scores.append(ops.cast(weights, "float32"))
             elif layer.name == "pooling":
                 break
+            elif layer.name == "patch_embedding":
+                x = patches = layer(x)
+            elif layer.name == "position_embedding":
+                # It also looks at the patches' grid, where the images are of any size.
+                x = layer(x, *[patches] * (len(patches.shape) == 4))
             else:
                 x = layer(x)
-        read = _read_by(self.vit, x)
+        sides = images.shape[1:3] if _channels_last(self.vit) else images.shape[2:4]
+        rows, columns = self.vit.grid_of(sides)
+        read = _read_by(self.vit, x, self.vit.num_prefix_tokens + rows * columns)
         return {"scores": ops.stack(scores, axis=1), "read": read}  # (B, L, heads, N, N), (B, N)
 
 
-def _read_by(vit, tokens):
-    """How much of each token the classifier reads: `(B, N)`, one in all for each image."""
-    batch, number = ops.shape(tokens)[0], tokens.shape[1]
+def _read_by(vit, tokens, number):
+    """How much of each of `number` tokens the classifier reads: `(B, N)`, one in all an image."""
+    batch = ops.shape(tokens)[0]
     prefix, classifier = vit.num_prefix_tokens, vit.arguments["classifier"]
     if classifier == "map":
         _, weights = vit.get_layer("pooling").attend(tokens)

@@ -14,7 +14,7 @@ from keras_vit.models.resnet import ResNet
 from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
-from keras_vit.weights.loading import check_model, model_sizes
+from keras_vit.weights.loading import check_model, model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
@@ -50,7 +50,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     check_model(model, "export_weights")
     check_choice("target", target, tuple(TARGETS))
     file = _file_to_write(Path(path), target)
-    config = model.arguments
+    config = plain_arguments(model)
     family = "resnet" if isinstance(model, ResNet) else "vit"
     try:
         known = format_for(target, family, config)
@@ -59,7 +59,8 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     values = weight_values(model)
     check_finite(values, model.name)
     arrays = _renamed(model, values, known, config)
-    configuration = known.configuration(config, getattr(model, "grid", None))
+    grid = getattr(model, "grid", None)
+    configuration = known.configuration(config, grid)
     if configuration is not None:
         _check_free(file)
     warn_of_zero_head(values, model.name, stacklevel=2)
@@ -73,7 +74,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
             f"{target} would compute something else with {file.name}: {'; '.join(found)}.",
             stacklevel=2,
         )
-    metadata = {"format": "pt", **metadata_of(model, family)}  # transformers wants "pt"
+    metadata = {"format": "pt", **metadata_of(config, family, grid)}  # transformers wants "pt"
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:

@@ -115,7 +115,7 @@ def assign_checkpoint(
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     if grid is not None:
         grid = as_pair(grid, "grid")
-    config = model.arguments
+    config = plain_arguments(model)
     check_agreement(config, checkpoint, head, allow_activation_mismatch)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
@@ -167,6 +167,14 @@ def adapted(checkpoint: Checkpoint, model) -> Checkpoint:
 def named_weights(model) -> dict:
     """Returns the model's weights by their name below the model."""
     return {weight_name(model, variable): variable for variable in model.weights}
+
+
+def plain_arguments(model) -> dict:
+    """Returns the arguments of a model's constructor, of its position embeddings the kind alone."""
+    arguments = model.arguments
+    if isinstance(model, VisionTransformer):
+        arguments["position_embedding"] = model.positions.kind
+    return arguments
 
 
 def model_sizes(config: dict) -> Sizes:
