@@ -97,6 +97,28 @@ def test_every_activation_as_onnx(backend, tmp_path):
     assert_runs(model, tmp_path / "all.onnx", "onnx", values)
 
 
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_images_of_any_size_run_exported(kind, backend, tmp_path):
+    """Positions are interpolated in the file; as a SavedModel, from PyTorch as ONNX."""
+    form, path = "onnx" if backend == "torch" else "tf_saved_model", tmp_path / "exported"
+    positions = keras_vit.Positions(grid=(2, 3), interpolation="bicubic")
+    arguments = {"position_embedding": positions} if kind == "vit" else {}
+    model = make(kind, input_shape=(None, None, 3), **arguments)
+    model.export(path, format=form, verbose=False)
+    for size in ((8, 12), (16, 8)):
+        values = np.random.default_rng(0).normal(size=(3, *size, 3)).astype("float32")
+        assert_runs(model, path, form, values)
+
+
+def test_images_of_any_size_as_onnx_from_tensorflow(backend, tmp_path):
+    if backend != "tensorflow":
+        return  # see above
+    model, path = make("vit", input_shape=(None, None, 3)), tmp_path / "vit.onnx"
+    model.export(path, format="onnx", verbose=False)
+    values = np.random.default_rng(0).normal(size=(3, 16, 8, 3)).astype("float32")
+    assert_runs(model, path, "onnx", values)
+
+
 def test_a_fixed_batch_is_kept_fixed(backend, tmp_path):
     if backend == "jax":
         return  # refused, see above
