@@ -225,7 +225,7 @@ def _baseline(ax: Axes, line: Line, axis: str = "y") -> None:
         place = low - 0.06 * room
         ticks = [t for t in MaxNLocator(6, steps=STEPS).tick_values(low, high) if low <= t <= high]
         the_axis = ax.yaxis if axis == "y" else ax.xaxis
-        labels = [f"{100 * tick:.4g}" for tick in (line.value, *ticks)]
+        labels = [f"{100 * line.value:.3g}", *(f"{100 * tick:.4g}" for tick in ticks)]
         the_axis.set_ticks([place, *ticks], labels)
         set_limits(low - 0.11 * room, high)
         _break(ax, (place + low) / 2, axis)
