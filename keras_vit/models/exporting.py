@@ -78,27 +78,32 @@ def _torch_to_onnx(model, filepath, input_signature, opset_version=None):
         _example(model, spec.shape), keras.backend.standardize_dtype(spec.dtype)
     )
     model.eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (sample,),
-            dynamo=True,
-            verbose=False,
-            opset_version=opset_version,
-            input_names=[spec.name or "images"],
-            dynamic_shapes=((open_axes,),),
-        )
-        program.optimize()
-        program.save(str(filepath))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model,
+                (sample,),
+                dynamo=True,
+                verbose=False,
+                opset_version=opset_version,
+                input_names=[spec.name or "images"],
+                dynamic_shapes=((open_axes,),),
+            )
+            program.optimize()
+            program.save(str(filepath))
+    except torch.onnx.errors.OnnxExporterError as error:
+        one = "; give an input_signature of one size of images, or"
+        raise ValueError(
+            f"torch's exporter cannot write this model{one if len(open_axes) > 1 else ':'} "
+            f"{OTHER_BACKEND.format('tensorflow')}."
+        ) from error
 
 
 def _example(model, shape):
     """A shape with numbers for the open axes: two images (one would be taken for fixed) that fit."""
-    sides = {
-        0: 2,
-        **{axis: step * (96 if step == 1 else 3) for axis, step in _steps(model).items()},
-    }
+    steps = _steps(model) if None in shape[1:] else {}
+    sides = {0: 2, **{axis: step * (96 if step == 1 else 3) for axis, step in steps.items()}}
     return [sides[axis] if side is None else side for axis, side in enumerate(shape)]
 
 
