@@ -14,7 +14,7 @@ class TokenGrid(keras.layers.Layer):
 
     Call arguments:
         tokens: `(B, N, D)`, patches row by row.
-        patches: any tensor `(B, rows, columns, ...)` with the grid; None for the layer's.
+        patches: any tensor `(B, rows, columns, ...)` with the grid, where the layer has none.
 
     Output shape:
         `(B, rows, columns, D)`.
@@ -34,13 +34,13 @@ class TokenGrid(keras.layers.Layer):
             raise ValueError("TokenGrid has no grid; give grid=(rows, columns).")
 
     def call(self, tokens, patches=None):
-        rows, columns = self.grid if patches is None else ops.shape(patches)[1:3]
+        rows, columns = ops.shape(patches)[1:3] if self.grid is None else self.grid
         return ops.reshape(
             tokens[:, self.num_prefix_tokens :], (-1, rows, columns, tokens.shape[-1])
         )
 
     def compute_output_shape(self, tokens_shape, patches_shape=None):
-        sides = self.grid if patches_shape is None else tuple(patches_shape[1:3])
+        sides = tuple(patches_shape[1:3]) if self.grid is None else self.grid
         return (tokens_shape[0], *sides, tokens_shape[-1])
 
     def get_config(self):

@@ -9,8 +9,8 @@ from keras_vit.layers.arguments import check_choice, check_input_shape, check_po
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
+from keras_vit.models.inside import own_model
 from keras_vit.models.positions import Positions
-from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_name, weight_values
 
@@ -29,7 +29,8 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
     All other weights are copied.
 
     Args:
-        model: a `VisionTransformer` (hybrids too) or `ResNet`, with or without a head.
+        model: a `VisionTransformer` (hybrids too) or `ResNet`, with or without a head; of one
+            inside another model, give that one.
         classes: number of outputs of the new head; None for a model without one.
         input_shape: `(H, W, C)` (`(C, H, W)` with channels first) in pixels; None keeps the
             model's. The patch size stays, so that a larger image has more patches. None for H and
@@ -54,12 +55,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
     Reference:
         arXiv 2010.11929, sections 3.2 and B.1.1.
     """
-    if not isinstance(model, VisionTransformer | ResNet):
-        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
-        raise ValueError(
-            f"for_finetuning takes a VisionTransformer or a ResNet of keras_vit, not "
-            f"{type(model).__name__}{inner}."
-        )
+    own_model(model, "for_finetuning")
     values = weight_values(model)
     config = model.arguments
     input_shape = config["input_shape"] if input_shape is None else input_shape

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.layers.arguments import check_choice
+from keras_vit.models.inside import own_model
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
-from keras_vit.weights.loading import check_model, model_sizes, plain_arguments
+from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
@@ -47,7 +48,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
         >>> keras_vit.export_weights(model, "vit.safetensors", target="timm")
         >>> keras_vit.export_weights(model, "flowers", target="huggingface")  # a folder
     """
-    check_model(model, "export_weights")
+    own_model(model, "export_weights")
     check_choice("target", target, tuple(TARGETS))
     file = _file_to_write(Path(path), target)
     config = plain_arguments(model)

@@ -9,6 +9,7 @@ import numpy as np
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
 from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.inside import own_model
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
@@ -87,7 +88,7 @@ def load_weights(
     Reference:
         `keras_vit.weights` has one table of names for each format.
     """
-    check_model(model, "load_weights")
+    own_model(model, "load_weights")
     check_choice("head", head, HEADS)
     checkpoint = read_checkpoint(path, source, adapt, skip)
     if adapt:
@@ -183,14 +184,6 @@ def model_sizes(config: dict) -> Sizes:
 
 
 _FAMILY_NAMES = {"vit": "VisionTransformer", "resnet": "ResNet (BiT)"}
-
-
-def check_model(model, function):
-    if not isinstance(model, VisionTransformer | ResNet):
-        raise ValueError(
-            f"{function} takes a VisionTransformer or ResNet of keras_vit, not a "
-            f"{type(model).__name__}."
-        )
 
 
 def _check_model_is_plain(model):
