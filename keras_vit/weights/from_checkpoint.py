@@ -20,9 +20,6 @@ from keras_vit.weights.loading import adapted, assign_checkpoint
 from keras_vit.weights.rules import POSITION
 from keras_vit.weights.timm_architectures import timm_arguments
 
-# each project's own; else bilinear
-INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
-
 
 def from_checkpoint(
     path: str | os.PathLike,
@@ -47,7 +44,7 @@ def from_checkpoint(
             (zeros) in its place; None leaves it out.
         input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's, and None
             for H and W for images of any size. Position embeddings of another grid are
-            interpolated as the checkpoint's project does it.
+            interpolated as the checkpoint's project does it for these weights.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -104,7 +101,7 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
-    interpolation = INTERPOLATION.get(checkpoint.format.source, "bilinear")
+    interpolation = checkpoint.format.interpolation
     if None in arguments["input_shape"]:
         kind = arguments.get("position_embedding", "learned")
         arguments["position_embedding"] = Positions(kind, grid, interpolation)

@@ -1,16 +1,14 @@
 """Models for images of any size compute what a model of that size does."""
 
-import logging
-
 import keras
 import numpy as np
 import pytest
-import torch
-from transformers import ViTConfig, ViTForImageClassification
+import transformers as hf
 
 import keras_vit
 from keras_vit.layers.resample import INTERPOLATIONS
 from tests.contracts import forward, numpy, randomise
+from tests.keras_vit.weights import oracles
 
 VIT = dict(
     input_shape=(12, 16, 3),
@@ -76,31 +74,31 @@ def test_a_resnet_takes_any_size(rng):
     np.testing.assert_allclose(numpy(forward(any_size, images)), expected, atol=1e-5)
 
 
-def test_transformers_interpolates_alike(rng, tmp_path):
-    """`interpolate_pos_encoding=True` is Hugging Face's own way to other sizes."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    source = ViTForImageClassification(
-        ViTConfig(
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=24,
-            image_size=12,
-            patch_size=4,
-            num_labels=5,
-        )
-    ).eval()
-    with torch.no_grad():
-        for weight in source.parameters():
-            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
-    source.save_pretrained(tmp_path)
+ONE_BLOCK = oracles.sizes(image_size=12, num_hidden_layers=1)
+# model class, configuration, the output that ours is, whether the sizes need a word
+TRANSFORMERS = {
+    "vit": (hf.ViTForImageClassification, hf.ViTConfig(**ONE_BLOCK), "logits", True),
+    "siglip": (hf.SiglipVisionModel, hf.SiglipVisionConfig(**ONE_BLOCK), "pooler_output", True),
+    "dinov2 with registers": (
+        hf.Dinov2WithRegistersModel,
+        hf.Dinov2WithRegistersConfig(**{**ONE_BLOCK, "intermediate_size": None}),
+        "pooler_output",
+        False,
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Nothing beside")
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers_interpolates_alike(rng, tmp_path, name):
+    """`interpolate_pos_encoding=True` is Hugging Face's own way to other sizes, and DINOv2's always."""
+    made, config, field, asked = TRANSFORMERS[name]
+    theirs = oracles.saved(made(config), tmp_path)
     model = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
-    images = rng.normal(size=(2, 24, 32, 3)).astype("float32")
-    with torch.no_grad():
-        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
-        expected = source(pixels, interpolate_pos_encoding=True).logits.numpy()
-    assert np.abs(expected).max() > 0.3
-    np.testing.assert_allclose(numpy(forward(model, images)), expected, atol=2e-5)
+    images = oracles.images(rng, 2, 28, 8, 3)  # more rows and fewer columns than theirs
+    how = {"interpolate_pos_encoding": True} if asked else {}
+    expected = oracles.outputs(theirs, images, field, **how)
+    oracles.assert_close(numpy(forward(model, images)), expected)
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -171,6 +169,9 @@ def test_attention_maps_are_those_of_the_size(rng):
     randomise(model)
     images = rng.normal(size=(2, 20, 24, 3)).astype("float32")
     any_size = of_size(model, (None, None, 3), "bicubic")
+    for size in ((8, 8), (16, 12)):  # after two, TensorFlow's graph does not know the size
+        small = rng.normal(size=(1, *size, 3)).astype("float32")
+        assert keras_vit.inspection.attention_map(any_size, small).shape == (1, *size)
     expected = keras_vit.inspection.attention_map(of_size(model, (20, 24, 3), "bicubic"), images)
     result = keras_vit.inspection.attention_map(any_size, images)
     np.testing.assert_allclose(result, expected, atol=1e-5)
