@@ -1,5 +1,6 @@
 """What a model computes on the way: the tokens of its blocks, the maps of its stages."""
 
+from collections.abc import Iterable
 from numbers import Integral
 
 import keras
@@ -17,9 +18,9 @@ def features(model, layers=None, as_grid=True):
     there trains here.
 
     Args:
-        model: a `VisionTransformer` or `ResNet`, fine-tuned, quantised or with LoRA as it may be;
-            or a functional or `Sequential` model of your own with one of them, or its layers,
-            inside. What stands before it there is kept.
+        model: a `VisionTransformer` or `ResNet`, fine-tuned or with LoRA as it may be; or a
+            functional or `Sequential` model of your own with one of them, or its layers, inside.
+            What stands before it there is kept.
         layers: which blocks or stages, counted from 0, from the end where negative; or names of
             layers, such as `"encoder_norm"` (tokens after the final norm), `"stem_stage1_unit3"`
             (a unit of a hybrid's stem) or `"pooling"`. A list of them gives a list of outputs, one
@@ -33,8 +34,8 @@ def features(model, layers=None, as_grid=True):
     before the final norm; they are channels last, whatever the images are.
 
     Returns:
-        A `keras.Model` on the inputs of `model`, which can be called, trained on, saved and
-        exported like any other.
+        A `keras.Model` on the inputs of `model`, which can be called, trained on and saved like any
+        other. Of a quantised model, save that one, and ask for its features when it is loaded.
 
     Raises:
         ValueError: for a model with none or several of these inside, or a layer that there is not;
@@ -49,15 +50,19 @@ def features(model, layers=None, as_grid=True):
         As `get_intermediate_layers` of DINO and timm, and `output_hidden_states` of transformers.
     """
     inner = model_inside(model, "features", apart=True)
-    single = isinstance(layers, Integral | str)
+    single = not isinstance(layers, Iterable | None) or isinstance(layers, str)
     names = _names(inner, [layers] if single else layers)
-    outputs = [_output(inner, name, as_grid) for name in names]
+    made = {name: _output(inner, name, as_grid) for name in dict.fromkeys(names)}
+    outputs = [made[name] for name in names]
     inputs = inner.inputs
     if inner is not model:
         inputs, images = given(model, inner, "features")
         outputs = keras.Model(inner.inputs[0], outputs)(images)
-    made = [inputs[0] if len(inputs) == 1 else inputs, outputs[0] if single else outputs]
-    return keras.Model(*made, name=f"{model.name}_features")
+    return keras.Model(
+        inputs[0] if len(inputs) == 1 else inputs,
+        outputs[0] if single else outputs,
+        name=f"{model.name}_features",
+    )
 
 
 def _names(inner, chosen):
@@ -71,9 +76,10 @@ def _names(inner, chosen):
         blocks, kind = list(last.values()), "stages"
     if chosen is None:
         return blocks
-    names = []
+    names: list[str] = []
     for layer in chosen:
-        if isinstance(layer, Integral) and -len(blocks) <= int(layer) < len(blocks):
+        number = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if number and -len(blocks) <= int(layer) < len(blocks):
             names.append(blocks[int(layer)])
         elif layer in known:
             names.append(layer)
@@ -82,18 +88,22 @@ def _names(inner, chosen):
                 f"{inner.name} has no layer {layer!r}; it has {len(blocks)} {kind}, and the layers "
                 f"{', '.join(known)}."
             )
+    if not names:
+        raise ValueError("layers is empty; name at least one, or None for all.")
     return names
 
 
 def _output(inner, name, as_grid):
     """The symbolic output of a layer, tokens and maps in the wanted form."""
-    output = inner.get_layer(name).output
+    layer = inner.get_layer(name)
+    output, policy = layer.output, layer.dtype_policy
     if len(output.shape) == 4 and not as_grid:
-        return keras.layers.Reshape((-1, output.shape[-1]), name=f"{name}_tokens")(output)
+        shape = (-1, output.shape[-1])
+        return keras.layers.Reshape(shape, dtype=policy, name=f"{name}_tokens")(output)
     if len(output.shape) != 3 or not as_grid:
         return output
     prefix, embedding = tokens_before_patches(inner, name), inner.get_layer("patch_embedding")
-    if embedding.as_grid:  # its sides are open
-        return TokenGrid(None, prefix, name=f"{name}_grid")(output, embedding.output)
     grid = embedding.patches.grid_of(embedding.input.shape)
-    return TokenGrid(grid, prefix, name=f"{name}_grid")(output)
+    known = not embedding.as_grid  # else its sides are open, and it tells them itself
+    to_grid = TokenGrid(grid if known else None, prefix, dtype=policy, name=f"{name}_grid")
+    return to_grid(output) if known else to_grid(output, embedding.output)

@@ -22,8 +22,8 @@ class Positions:
     Args:
         kind: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"` (fixed sizes
             only).
-        grid: `(rows, columns)` of the tables; None for the image's, and where its size is open for
-            that of 224 pixels.
+        grid: `(rows, columns)` of the tables, where the size of the images is open; None for that
+            of 224 pixels.
         interpolation: to another grid: `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or
             `"bicubic_antialias"` (timm's).
 

@@ -143,25 +143,31 @@ class VisionTransformer(ImageModel):
             x = hybrid_stem(x, stem_block_counts, data_format, policy)  # (B, H/r, W/r, C')
             stem_format = "channels_last"
         grid = _token_grid(x.shape, patch_size, input_shape, stem_format, data_format)
+        any_size = None in grid
         table_grid = positions.grid or _usual_grid(grid, patch_size, stem_block_counts)
-        other_grid = grid != table_grid  # or none that is known
-        if other_grid and positions.kind == "relative":
+        if any_size and positions.kind == "relative":
             raise ValueError(
                 f"position_embedding='relative' needs images of one size, not input_shape="
-                f"{input_shape} with a table for {table_grid}; give the size (for_finetuning makes a "
-                "model of another), or another kind."
+                f"{input_shape}; give the size (for_finetuning makes a model of another), or another "
+                "kind."
+            )
+        if not any_size and table_grid != grid:
+            raise ValueError(
+                f"The positions' grid is {table_grid} and that of images of input_shape={input_shape} "
+                f"{grid}; leave it out (for_finetuning interpolates positions to another), or give "
+                "None for H and W, for images of any size."
             )
         x = PatchEmbedding(
             hidden_size,
             patch_size,
             stem_format,
             block.patch_bias,
-            as_grid=other_grid,
+            as_grid=any_size,
             dtype=policy,
             name="patch_embedding",
         )(x)  # (B, N, D)
-        embedded = [x] if other_grid else []  # (B, rows, columns, D)
-        if other_grid:
+        embedded = [x] if any_size else []  # (B, rows, columns, D)
+        if any_size:
             x = keras.layers.Reshape((-1, hidden_size), dtype=policy, name="flat_patches")(x)
         slots = prefix if tokens.class_slot else 0
         add_positions = AddPositionEmbs(

@@ -12,6 +12,7 @@ import numpy as np
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.inside import own_model
 from keras_vit.models.resnet import ResNet
+from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
 from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
@@ -65,7 +66,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     if configuration is not None:
         _check_free(file)
     warn_of_zero_head(values, model.name, stacklevel=2)
-    found = known.differences(config)
+    found = [*known.differences(config), *_other_sizes(model, known)]
     if configuration is None and file.suffix == ".safetensors":
         found.append(
             f"{target} has no architecture of these sizes, so that no config.json is written"
@@ -110,6 +111,19 @@ def _check_free(path):
         raise ValueError(
             f"{beside} describes another model than {path.name}; export to a folder of its own."
         )
+
+
+def _other_sizes(model, known):
+    """Where the project interpolates positions otherwise than a model for images of any size."""
+    if None not in model.input_shape[1:] or not isinstance(model, VisionTransformer):
+        return []
+    positions = model.positions
+    if not positions.kind.startswith("learned") or positions.interpolation == known.interpolation:
+        return []
+    return [
+        f"images of other sizes get positions interpolated by {known.interpolation!r}, not "
+        f"{positions.interpolation!r}"
+    ]
 
 
 def _renamed(model, values, known, config):

@@ -1,14 +1,19 @@
 """Models for images of any size compute what a model of that size does."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+import torch
 import transformers as hf
+from safetensors.numpy import save_file
 
 import keras_vit
 from keras_vit.layers.resample import INTERPOLATIONS
 from tests.contracts import forward, numpy, randomise
 from tests.keras_vit.weights import oracles
+from tests.keras_vit.weights import timm_reference as timm
 
 VIT = dict(
     input_shape=(12, 16, 3),
@@ -101,6 +106,26 @@ def test_transformers_interpolates_alike(rng, tmp_path, name):
     oracles.assert_close(numpy(forward(model, images)), expected)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing beside")
+@pytest.mark.parametrize("slots", [True, False])
+def test_timm_interpolates_alike(rng, tmp_path, slots):
+    """`dynamic_img_size=True` there: PyTorch's bicubic with antialias, tokens' own rows as they are."""
+    arrays = timm.draw(rng, registers=2, slots=slots, depth=1)
+    save_file(arrays, str(tmp_path / "model.safetensors"))
+    args = {"img_size": [12, 8], "num_heads": timm.HEADS, "no_embed_class": not slots}
+    config = {"architecture": "vit_tiny_patch16_224", "model_args": args}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    table = arrays["pos_embed"]
+    prefix, patches = table[:, : 3 * slots], torch.from_numpy(table[:, 3 * slots :])
+    patches = patches.reshape(1, 3, 2, -1).permute(0, 3, 1, 2)
+    patches = torch.nn.functional.interpolate(patches, (2, 5), mode="bicubic", antialias=True)
+    patches = patches.permute(0, 2, 3, 1).reshape(1, 10, -1).numpy()
+    images = rng.normal(size=(2, 8, 20, 3)).astype("float32")
+    expected = timm.forward({**arrays, "pos_embed": np.concatenate([prefix, patches], 1)}, images)
+    oracles.assert_close(numpy(forward(model, images)), expected)
+
+
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_weights_keep_their_own_grid(rng, tmp_path, interpolation):
     """No image is interpolated twice: the file's table is the model's."""
@@ -182,6 +207,10 @@ def test_attention_maps_are_those_of_the_size(rng):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"input_shape": (12, 16, 3), "position_embedding": {"grid": (3, 3)}},
+            r"grid is \(3, 3\) and that of images of input_shape=\(12, 16, 3\) \(3, 4\)",
+        ),
         ({"position_embedding": "relative"}, "needs images of one size.*for_finetuning"),
         ({"input_shape": (None, None, None)}, "or None for H or W that may be any"),
         ({"input_shape": (None, None, 3), "data_format": "channels_first"}, "None for H or W"),
@@ -193,6 +222,14 @@ def test_attention_maps_are_those_of_the_size(rng):
 def test_what_cannot_be_is_said(arguments, message):
     with pytest.raises(ValueError, match=message):
         keras_vit.VisionTransformer(**{**VIT, "input_shape": (None, None, 3), **arguments})
+
+
+def test_it_is_said_where_others_interpolate_otherwise(tmp_path):
+    positions = keras_vit.Positions(grid=(3, 4), interpolation="bicubic_antialias")
+    arguments = {**VIT, "input_shape": (None, None, 3), "position_embedding": positions}
+    model = keras_vit.VisionTransformer(**arguments)
+    with pytest.warns(UserWarning, match="positions interpolated by 'bicubic', not 'bicubic_anti"):
+        keras_vit.export_weights(model, tmp_path / "theirs", target="huggingface")
 
 
 def test_images_that_the_patches_do_not_fill_and_masked_patches_are_refused():

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 import torch
-from transformers import BitConfig, BitModel, ViTConfig, ViTModel
+import transformers as hf
 
 import keras_vit
 from tests.contracts import forward, numpy, randomise
+from tests.keras_vit.weights import oracles
 
 VIT = dict(
     input_shape=(8, 12, 3),
@@ -40,35 +41,49 @@ def outputs(model, images):
     return [numpy(t) for t in result] if isinstance(result, list | tuple) else numpy(result)
 
 
-def test_tokens_are_transformers_hidden_states(rng, tmp_path):
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=24,
-        image_size=(12, 8),
-        patch_size=4,
-    )
-    source = ViTModel(config, add_pooling_layer=False).eval()
-    source.save_pretrained(tmp_path)
+SIZES = oracles.sizes(image_size=12)
+TRANSFORMERS = {
+    "vit": hf.ViTModel(hf.ViTConfig(**oracles.sizes()), add_pooling_layer=False),
+    "clip": hf.CLIPVisionModel(hf.CLIPVisionConfig(**SIZES)),
+    "siglip": hf.SiglipVisionModel(hf.SiglipVisionConfig(**SIZES)),
+    "dinov2 with registers": hf.Dinov2WithRegistersModel(
+        hf.Dinov2WithRegistersConfig(**{**SIZES, "intermediate_size": None})
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Nothing beside")
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_tokens_are_transformers_hidden_states(rng, tmp_path, name):
+    """Before any norm; the last ones after the final norm are theirs, too, and any after theirs."""
+    theirs = oracles.saved(TRANSFORMERS[name], tmp_path)
     model = keras_vit.from_checkpoint(tmp_path, classes=None)
-    images = rng.normal(size=(2, 12, 8, 3)).astype("float32")
+    images = oracles.images(rng, 2, *model.input_shape[1:])
     with torch.no_grad():
         pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
-        result = source(pixels, output_hidden_states=True)
-    tokens = outputs(keras_vit.features(model, as_grid=False), images)
-    assert len(tokens) == 3
-    for ours, theirs in zip(tokens, result.hidden_states[1:]):
-        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
-    last = outputs(keras_vit.features(model, "encoder_norm", as_grid=False), images)
-    np.testing.assert_allclose(last, result.last_hidden_state.numpy(), atol=1e-5)
+        result = theirs(pixels, output_hidden_states=True)
+    normed = name != "clip"  # whose norm is of the class token alone
+    wanted = [0, 1, *(["encoder_norm"] if normed else [])]
+    found = outputs(keras_vit.features(model, wanted, as_grid=False), images)
+    for ours, expected in zip(found, result.hidden_states[1:], strict=False):
+        oracles.assert_close(ours, expected.numpy())
+    if normed:
+        oracles.assert_close(found[2], result.last_hidden_state.numpy())
+
+
+def test_the_final_norm_on_any_block(model, images):
+    """As with timm's `norm=True`, on grids as on tokens: by hand, of the first block."""
+    norm, tokens = model.get_layer("encoder_norm"), keras_vit.features(model, 0)(images)
+    x = numpy(tokens).astype("float64")
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+    expected = x * numpy(norm.gamma) + numpy(norm.beta)
+    np.testing.assert_allclose(numpy(norm(tokens)), expected, atol=1e-4)
 
 
 def test_maps_are_transformers_stages(rng, tmp_path):
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    source = BitModel(
-        BitConfig(embedding_size=16, hidden_sizes=[64, 128], depths=[2, 1], num_groups=4)
+    source = hf.BitModel(
+        hf.BitConfig(embedding_size=16, hidden_sizes=[64, 128], depths=[2, 1], num_groups=4)
     ).eval()
     for part in source.modules():
         if type(part).__name__ == "WeightStandardizedConv2d":
@@ -103,7 +118,7 @@ def test_a_grid_is_the_patches_in_their_places(images, options, prefix):
     randomise(model)
     rows, columns = model.grid
     tokens = outputs(keras_vit.features(model, [0, -1], as_grid=False), images)
-    grids = outputs(keras_vit.features(model, (0, 2)), images)
+    grids = outputs(keras_vit.features(model, (0, np.int64(2))), images)
     for flat, grid in zip(tokens, grids, strict=True):
         assert flat.shape == (2, prefix + rows * columns, 8)
         np.testing.assert_array_equal(grid, flat[:, prefix:].reshape(2, rows, columns, 8))
@@ -125,9 +140,29 @@ def test_nested_models_keep_what_stands_before(model, images):
     inner = keras.Model(inputs, keras.layers.Dense(2)(model(keras.layers.Rescaling(4.0)(inputs))))
     sequential = keras.Sequential([keras.Input((8, 12, 3)), keras.layers.Rescaling(2.0), model])
     twice = keras.Sequential([keras.Input((8, 12, 3)), keras.layers.Rescaling(0.5), inner])
+    text = keras.Input((2,))
+    two = keras.Model([text, inputs], keras.layers.Concatenate()([text, inner.output]))
     for outer in (sequential, twice):
         result = outputs(keras_vit.features(outer, 1), images)
         np.testing.assert_allclose(result, expected, atol=1e-5)
+    result = outputs(keras_vit.features(two, 1), images / 2)  # from the images alone
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_the_layers_of_a_model_without_the_model(model, images, tmp_path):
+    """As transfer learning is often written; a file of it has no ViT inside."""
+    outer = keras.Model(model.input, keras.layers.Dense(2)(model.get_layer("pooling").output))
+    expected = outputs(keras_vit.features(model, [0, 1]), images)
+    outer.save(tmp_path / "outer.keras")
+    for made in (outer, keras.saving.load_model(tmp_path / "outer.keras")):
+        found = outputs(keras_vit.features(made, [0, 1]), images)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_features_are_of_the_precision_of_their_layer():
+    model = keras_vit.VisionTransformer(**VIT, dtype="mixed_bfloat16")
+    for as_grid in (True, False):
+        assert keras_vit.features(model, 0, as_grid).output.dtype == "bfloat16"
 
 
 def test_fine_tuned_saved_and_of_any_size(model, images, tmp_path):
@@ -155,8 +190,11 @@ def test_weights_are_shared(model, images):
 def test_what_cannot_be_followed_is_said(model):
     with pytest.raises(ValueError, match="has no layer 3; it has 3 blocks, and the layers patch_"):
         keras_vit.features(model, 3)
-    with pytest.raises(ValueError, match="has no layer 'block_7'"):
-        keras_vit.features(model, ["block_7"])
+    for unknown in (["block_7"], True, 1.0):
+        with pytest.raises(ValueError, match=r"has no layer ('block_7'|True|1\.0); it has"):
+            keras_vit.features(model, unknown)
+    with pytest.raises(ValueError, match="layers is empty"):
+        keras_vit.features(model, [])
     inputs = keras.Input((3,))
     with pytest.raises(ValueError, match="this Functional has none inside"):
         keras_vit.features(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
