@@ -66,6 +66,10 @@ def test_sizes_that_the_graph_does_not_know(rng):
         images = rng.normal(size=(1, *size, 3)).astype("float32")
         expected = of_size(model, (*size, 3), "bicubic").predict(images, verbose=0)
         np.testing.assert_allclose(any_size.predict(images, verbose=0), expected, atol=2e-6)
+    with pytest.raises(
+        Exception, match=r"image width\W+13\W+is not a multiple of the patch width 4"
+    ):
+        any_size.predict(np.zeros((1, 8, 13, 3), "float32"), verbose=0)
 
 
 def test_a_resnet_takes_any_size(rng):
