@@ -26,7 +26,7 @@ VIT = dict(
 )
 KINDS = {
     "bilinear": ({}, "bilinear"),
-    "bicubic": ({"tokens": {"registers": 2}}, "bicubic"),
+    "bicubic": ({"registers": 2, "distilled": True, "classifier": "distilled"}, "bicubic"),
     "antialias": ({"registers": 2, "class_slot": False}, "bicubic_antialias"),
     "2d": ({"position_embedding": "learned_2d", "classifier": "gap"}, "bicubic"),
     "sincos": ({"position_embedding": "sincos2d", "classifier": "map"}, "bilinear"),
@@ -36,9 +36,11 @@ KINDS = {
 
 
 def of_size(model: keras.Model, shape: tuple, interpolation: str | None = None) -> keras.Model:
-    """The same model for another size, with its own head."""
+    """The same model for another size, with its own heads."""
     new = keras_vit.for_finetuning(model, 3, shape, interpolation=interpolation)
-    new.get_layer("head").set_weights(model.get_layer("head").get_weights())
+    for layer in model.layers:
+        if layer.name.endswith("head"):
+            new.get_layer(layer.name).set_weights(layer.get_weights())
     return new
 
 
