@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from dataclasses import replace
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.resample import INTERPOLATIONS
@@ -26,7 +27,7 @@ def create_model(
     classifier_activation=None,
     weights=None,
     seed=None,
-    interpolation="bilinear",
+    interpolation=None,
     **overrides,
 ):
     """Creates a model by the name that the paper gives it.
@@ -48,7 +49,8 @@ def create_model(
             ones.
         interpolation: of the weights' position embeddings where `input_shape` gives another grid,
             and in the graph where it is open: `"bilinear"` (the authors'), `"bicubic"` (Hugging
-            Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`.
+            Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is
+            that of `position_embedding`, which is bilinear unless it is a `Positions` with another.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
             single fields of `tokens` and `block` among them.
 
@@ -66,7 +68,7 @@ def create_model(
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
     variant = get_variant(name)
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    check_choice("interpolation", interpolation, (*INTERPOLATIONS, None))
     model_class = FAMILIES[variant.family]
     allowed = _arguments_of(model_class)
     for override in overrides:
@@ -85,10 +87,11 @@ def create_model(
     # All published ones were trained on square images.
     square = str(weights) in PUBLISHED_WEIGHTS
     grid = None if checkpoint is None else checkpoint.position_grid(square)
+    positions = Positions.of(arguments.get("position_embedding", "learned"))
+    interpolation = interpolation or positions.interpolation
     if variant.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
-        positions = Positions.of(arguments.get("position_embedding", "learned"))
-        arguments["position_embedding"] = Positions(
-            positions.kind, positions.grid or grid, interpolation
+        arguments["position_embedding"] = replace(
+            positions, grid=positions.grid or grid, interpolation=interpolation
         )
     model = model_class(
         input_shape=input_shape,

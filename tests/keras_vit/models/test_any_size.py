@@ -163,7 +163,19 @@ def test_weights_keep_their_own_grid(rng, tmp_path, interpolation):
 def test_without_weights_the_grid_is_that_of_224_pixels():
     sizes = {key: VIT[key] for key in ("num_layers", "hidden_size", "mlp_dim", "num_heads")}
     model = keras_vit.create_model("ViT-S/16", (None, None, 3), 3, **sizes)
-    assert model.grid == (14, 14)
+    assert model.positions == keras_vit.Positions(grid=None) and model.grid == (14, 14)
+    own = keras_vit.Positions(grid=(2, 3), interpolation="bicubic")
+    for interpolation in (None, "bicubic_antialias"):
+        model = keras_vit.create_model(
+            "ViT-S/16",
+            (None, None, 3),
+            3,
+            position_embedding=own,
+            interpolation=interpolation,
+            **sizes,
+        )
+        assert model.positions.interpolation == (interpolation or "bicubic")
+        assert model.grid == (2, 3)
     positions = keras_vit.Positions(grid=(2, 5))
     model = keras_vit.VisionTransformer(
         **{**VIT, "input_shape": (None, 32, 3)}, position_embedding=positions
