@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.finetuning import FREE_ARGUMENTS
+from keras_vit.models.positions import Positions
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.adapting import fit_means, tell
@@ -18,9 +19,6 @@ from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.loading import adapted, assign_checkpoint
 from keras_vit.weights.rules import POSITION
 from keras_vit.weights.timm_architectures import timm_arguments
-
-# each project's own; else bilinear
-INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
 
 
 def from_checkpoint(
@@ -44,8 +42,9 @@ def from_checkpoint(
             Face's hub.
         classes: `"checkpoint"` takes the head that the checkpoint has; an int puts a new one
             (zeros) in its place; None leaves it out.
-        input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's. Position
-            embeddings of another grid are interpolated as the checkpoint's project does it.
+        input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's, and None
+            for H and W for images of any size. Position embeddings of another grid are
+            interpolated as the checkpoint's project does it for these weights.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -102,16 +101,14 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
+    interpolation = checkpoint.format.interpolation
+    if None in arguments["input_shape"]:
+        kind = arguments.get("position_embedding", "learned")
+        arguments["position_embedding"] = Positions(kind, grid, interpolation)
     model = VisionTransformer(data_format="channels_last", **{**arguments, **overrides})
     if adapt:
         checkpoint = adapted(checkpoint, model)
-    assign_checkpoint(
-        model,
-        checkpoint,
-        head,
-        INTERPOLATION.get(checkpoint.format.source, "bilinear"),
-        grid,
-    )
+    assign_checkpoint(model, checkpoint, head, interpolation, grid)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
     model.preprocessing = _preprocessing(path, checkpoint, model)
     return model

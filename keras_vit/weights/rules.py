@@ -113,6 +113,7 @@ class Format:
     exported: Callable[[str, dict], str] = lambda name, config: name
     separator: str = "."
     activation: str | None = None
+    interpolation: str = "bilinear"  # of position embeddings to another grid
     epsilon: float | None = None
     obstacle: Callable[[dict], str | None] = lambda config: None  # why a model cannot be exported
     # where the project computes something else with what is written, the configuration included

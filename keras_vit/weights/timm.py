@@ -147,6 +147,7 @@ TIMM_VIT = Format(
     canonical=_canonical_vit,
     exported=_exported_vit,
     activation="gelu",
+    interpolation="bicubic_antialias",
     epsilon=1e-6,
     obstacle=_vit_obstacle,
     differences=_vit_differences,
