@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.vit import VisionTransformer
 
 
@@ -130,7 +130,7 @@ class _Watched(keras.Model):
     def call(self, images):
         x, scores = images, []
         for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
-            if isinstance(layer, TransformerBlock):
+            if isinstance(layer, PreNormBlock):
                 x, weights = layer(x, return_attention_scores=True)
                 scores.append(ops.cast(weights, "float32"))
             elif layer.name == "pooling":

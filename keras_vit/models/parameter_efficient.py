@@ -3,7 +3,7 @@
 import keras
 
 from keras_vit.layers.arguments import check_positive
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 
@@ -41,7 +41,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         raise ValueError(
             f"enable_lora takes a VisionTransformer of keras_vit, not {type(model).__name__}{hint}."
         )
-    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+    blocks = [layer for layer in model.layers if isinstance(layer, PreNormBlock)]
     dense = [
         layer
         for block in blocks

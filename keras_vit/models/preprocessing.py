@@ -64,7 +64,7 @@ def preprocessing_of(model):
         ValueError: for another kind of model.
 
     Example:
-        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> keras_vit.preprocessing_of(model).interpolation
         'bicubic'
     """
@@ -99,7 +99,7 @@ def preprocess_input(images, model=None):
     Example:
         >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
         array([-1.,  1.], dtype=float32)
-        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     cast = _cast_of(images)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vit.layers.arguments import ATTENTION_PARTS, check_biased
 from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
 from keras_vit.weights.description import (
     Description,
@@ -161,12 +162,13 @@ class Checkpoint:
     def _block(self):
         after, before = self.has("pooling_norm/gamma"), self.has("encoder_norm/gamma")
         scale = self.has("block_0/attention_scale/scale")
+        biased = [part for part in ATTENTION_PARTS if self.has(f"block_0/attention/{part}/bias")]
         return {
             "layer_scale": START_OF_LAYER_SCALE if scale else None,
             "pre_norm": self.has("pre_norm/gamma"),
             "final_norm": "after" if after else "before" if before else "none",
             "patch_bias": self.has("patch_embedding/projection/bias"),
-            "qkv_bias": self.has("block_0/attention/query/bias"),
+            "qkv_bias": check_biased("qkv_bias", biased or False),
         }
 
 

@@ -19,8 +19,8 @@ DECIDING = {
     ),
     "resnet": ("groups", "epsilon", "stem", "bottleneck"),
 }
-OPENCLIP_CONFIGURATION = "open_clip_config.json"
-CONFIGURATIONS = ("config.json", "task.json", OPENCLIP_CONFIGURATION)  # the second of keras-hub
+CONFIG, OPENCLIP_CONFIG = "config.json", "open_clip_config.json"
+CONFIGURATIONS = (CONFIG, "task.json", OPENCLIP_CONFIG)  # the second of keras-hub
 WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
 
 

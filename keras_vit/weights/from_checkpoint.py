@@ -4,18 +4,17 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
 
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.finetuning import FREE_ARGUMENTS
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
-from keras_vit.weights.adapting import fit_means, tell
+from keras_vit.weights.adapting import tell
 from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.loading import adapted, assign_checkpoint
+from keras_vit.weights.published import published, weights_path
 from keras_vit.weights.rules import POSITION
 from keras_vit.weights.timm_architectures import timm_arguments
 
@@ -41,7 +40,8 @@ def from_checkpoint(
     Args:
         path: an .npz, .safetensors or .weights.h5 file, or a folder with `config.json` and one or
             several (sharded) .safetensors files, such as a snapshot of a repository of Hugging
-            Face's hub.
+            Face's hub; or the name of published weights, such as `"dinov2"`, of the model that
+            `like` names.
         classes: `"checkpoint"` takes the head that the checkpoint has; an int puts a new one
             (zeros) in its place; None leaves it out.
         input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's. Position
@@ -69,7 +69,7 @@ def from_checkpoint(
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
-        >>> model = keras_vit.from_checkpoint("dinov2-base", classes=None)
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     allowed = (*FREE_ARGUMENTS, *(("classifier",) if adapt else ()))
@@ -78,6 +78,8 @@ def from_checkpoint(
             raise ValueError(
                 f"{name!r} cannot differ from the checkpoint's; what can is {', '.join(allowed)}."
             )
+    if isinstance(path, str) and published(path) and not os.path.exists(path):
+        path, like = weights_path(path, str(like)), None
     checkpoint = read_checkpoint(path, source, adapt, skip)
     head = "load" if classes == "checkpoint" else "replace"
     check_obstacles(checkpoint, head)
@@ -113,7 +115,12 @@ def from_checkpoint(
         grid,
     )
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
-    model.preprocessing = _preprocessing(path, checkpoint, model)
+    if preprocessing_beside(checkpoint, model.input_shape[-1]) is None:
+        warnings.warn(
+            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
+            "to [-1, 1].",
+            stacklevel=2,
+        )
     return model
 
 
@@ -225,24 +232,3 @@ def _count_blocks(checkpoint):
     while checkpoint.has(f"block_{count}/mlp/hidden/kernel"):
         count += 1
     return count
-
-
-def _preprocessing(path, checkpoint, model):
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    config = checkpoint.configurations["config.json"]
-    found = preprocessing_beside(folder, config, checkpoint.format.source)
-    if found is None:
-        warnings.warn(
-            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
-            "to [-1, 1].",
-            stacklevel=3,
-        )
-        return None
-    channels = model.input_shape[-1]
-    if len(found.mean) == channels:
-        return found
-    return replace(
-        found,
-        mean=fit_means(found.mean, channels),
-        deviation=fit_means(found.deviation, channels),
-    )

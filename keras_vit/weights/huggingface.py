@@ -147,6 +147,10 @@ _PLAIN = (
         "it has no representation layer below a head",
     ),
     (lambda c: c["pre_norm"], "it has no norm before the blocks"),
+    (
+        lambda c: not isinstance(c["qkv_bias"], bool),
+        "its queries, keys and values all have a bias, or none has",
+    ),
     (lambda c: not c["patch_bias"], "its patches have a bias"),
     (lambda c: c["final_norm"] != "before", "its last norm stands before the pooling"),
 )

@@ -103,6 +103,8 @@ def _vit_obstacle(config):
         return "with a distillation token it has two heads"
     if config["distilled"] and config["stem_block_counts"] is not None:
         return "its hybrids have no distillation token"
+    if not isinstance(config["qkv_bias"], bool):
+        return "its queries, keys and values all have a bias, or none has"
     if config["patch_bias"] == config["pre_norm"]:
         return "its patches have a bias just where no norm stands before the blocks"
     return None

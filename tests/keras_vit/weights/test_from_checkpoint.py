@@ -153,6 +153,32 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
     oracles.assert_close(files.outputs(model, images), expected)
 
 
+@pytest.mark.parametrize("kind", ["squashed", "cropped"])
+def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
+    """Within the rounding to whole pixel values that Pillow does on the way."""
+    theirs = {
+        "squashed": hf.ViTImageProcessor(
+            size={"height": 12, "width": 8}, resample=3, image_std=[0.2, 0.3, 0.4]
+        ),
+        "cropped": hf.CLIPImageProcessor(
+            size={"shortest_edge": 14}, crop_size={"height": 12, "width": 8}
+        ),
+    }[kind]
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = hf.ViTForImageClassification(hf.ViTConfig(**oracles.SIZES))
+    oracles.saved(model, tmp_path / "theirs")
+    ours = keras_vit.from_checkpoint(tmp_path / "theirs")
+    images = rng.integers(0, 256, size=(2, 30, 24, 3)).astype("uint8")
+    expected = theirs(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    step = 1 / 255 / min(theirs.image_std)
+    result = keras_vit.preprocess_input(images, ours)
+    np.testing.assert_allclose(result, expected, atol=step)
+    keras_vit.export_weights(ours, tmp_path / "ours", target="huggingface")
+    again = type(theirs).from_pretrained(tmp_path / "ours")
+    back = again(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(back, expected, atol=1e-6)
+
+
 def test_shards_and_heads(rng, tmp_path):
     theirs = hf.ViTForImageClassification(hf.ViTConfig(**oracles.SIZES, num_labels=5))
     oracles.saved(theirs, tmp_path, max_shard_size="4KB")
