@@ -33,6 +33,8 @@ _HOMES = {
     "VisionTransformer": "models.vit",
     "TokenOptions": "models.options",
     "BlockOptions": "models.options",
+    "RotaryVisionTransformer": "models.rotary_vit",
+    "RotaryBlockOptions": "models.rotary_vit",
     "ResNet": "models.resnet",
     "create_model": "models.registry",
     "preprocess_input": "models.preprocessing",

@@ -10,7 +10,7 @@ import sys
 
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding"),
-    *("layers.pooling", "models.vit", "models.resnet", "pretraining.masked_patch"),
+    *("layers.pooling", "models.rotary_vit", "models.resnet", "pretraining.masked_patch"),
 )
 
 

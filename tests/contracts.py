@@ -148,7 +148,7 @@ def cases() -> list[Case]:
                 "grid": (2, 3),
                 "rotary": keras_vit.RotaryOptions("grid", 10.0, "neighbours", (4, 4)),
                 "gated": True,
-                "inner_norm": True,
+                "inner_norms": ("attention", "mlp"),
                 "qkv_bias": ("query", "value"),
                 "layer_scale": 0.1,
             },
@@ -222,6 +222,32 @@ def cases() -> list[Case]:
                 "classifier": "map",
                 "tokens": keras_vit.TokenOptions(class_token=False, registers=1),
                 "block": keras_vit.BlockOptions(final_norm="none"),
+            },
+        ),
+        Case(
+            "RotaryVisionTransformer",
+            image,
+            {
+                **rest,
+                "tokens": keras_vit.TokenOptions(class_token=True, registers=2),
+                "block": keras_vit.RotaryBlockOptions(
+                    layer_scale=0.1, qkv_bias=("query", "value"), dropout_rate=0.1
+                ),
+            },
+        ),
+        Case(
+            "RotaryVisionTransformer",
+            image,
+            {
+                **rest,
+                "classifier": "gap",
+                "position_embedding": "learned",
+                "block": keras_vit.RotaryBlockOptions(
+                    rotary=keras_vit.RotaryOptions("grid", 1e4, "neighbours", (4, 4)),
+                    gated=True,
+                    activation="silu",
+                    inner_norms=("mlp",),
+                ),
             },
         ),
         Case(

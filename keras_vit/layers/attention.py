@@ -131,7 +131,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             flash = False if device_kind() == "tpu" else None
             x = ops.dot_product_attention(q, k, v, mask=mask, flash_attention=flash)
         width = self.num_heads * self.head_dim
-        x = self.output_dense(ops.reshape(x, (-1, width)))
+        x = self.output_dense(self._joined(ops.reshape(x, (-1, width))))
         x = self.dropout(x, training=training)
         x = ops.reshape(x, (-1, ops.shape(query)[1], width))
         return (x, scores) if return_attention_scores else x
@@ -172,6 +172,10 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     def _positioned(self, q, k):
         """Queries and keys, for a subclass to turn by their positions."""
         return q, k
+
+    def _joined(self, x):
+        """What the heads give, side by side `(B * N, D)`, for a subclass to norm."""
+        return x
 
     def _products(self, q, k, v, mask, training):
         q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)

@@ -1,6 +1,6 @@
 """Rotary positions: queries and keys are turned by angles that grow with their patch's position."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
@@ -56,6 +56,9 @@ class RotaryOptions:
             object.__setattr__(self, "reference_grid", grid)
 
 
+UNTURNED = RotaryOptions(coordinates="none")
+
+
 @keras.saving.register_keras_serializable(package="keras_vit")
 class RotaryAttention(MultiHeadAttention):
     """Multi-head self-attention whose patches have rotary positions; tokens before them do not.
@@ -64,7 +67,10 @@ class RotaryAttention(MultiHeadAttention):
         num_heads: number of heads; four times it must divide the width D.
         grid: `(rows, columns)` of the patches.
         rotary: a `RotaryOptions` or a dictionary of its fields.
-        dropout_rate, attention_dropout_rate, fused, qkv_bias: as in `MultiHeadAttention`.
+        inner_norm: whether a LayerNorm stands before the output projection.
+        epsilon: of this norm.
+        **kwargs: `dropout_rate`, `attention_dropout_rate`, `fused`, `qkv_bias` and the like, as of
+            `MultiHeadAttention`.
 
     Call arguments:
         As of `MultiHeadAttention`, without a `value` of its own.
@@ -86,14 +92,25 @@ class RotaryAttention(MultiHeadAttention):
         num_heads,
         grid,
         rotary=None,
+        inner_norm=False,
+        epsilon=1e-6,
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
         self.grid = as_pair(grid, "grid")
         self.rotary = rotary_options(rotary)
+        self.inner_norm = inner_norm
+        self.epsilon = epsilon
+        self.norm = None
+        if inner_norm:
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name="norm"
+            )
 
     def build(self, query_shape):
         super().build(query_shape)
+        if self.norm is not None:
+            self.norm.build((None, query_shape[-1]))
         if self.rotary.coordinates == "none":
             return
         patches = self.grid[0] * self.grid[1]
@@ -111,6 +128,9 @@ class RotaryAttention(MultiHeadAttention):
         cosine, sine = (ops.convert_to_tensor(table, q.dtype) for table in self._turns)
         return tuple(x * cosine + self._partners(x) * sine for x in (q, k))
 
+    def _joined(self, x):
+        return x if self.norm is None else self.norm(x)
+
     def _partners(self, x):
         """What each value is turned with: the other one of its two, negative for the first."""
         if self.rotary.layout == "halves":
@@ -121,7 +141,13 @@ class RotaryAttention(MultiHeadAttention):
         return ops.reshape(ops.stack([-pairs[..., 1], pairs[..., 0]], axis=-1), shape)
 
     def get_config(self):
-        return {**super().get_config(), "grid": self.grid, "rotary": {**vars(self.rotary)}}
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "rotary": asdict(self.rotary),
+            "inner_norm": self.inner_norm,
+            "epsilon": self.epsilon,
+        }
 
 
 def rotary_table(grid, head_dim, rotary, num_prefix_tokens=0):

@@ -1,12 +1,16 @@
 """A pre-norm encoder block with rotary positions and, where asked for, a gated MLP."""
 
+from dataclasses import asdict
+
 import keras
 
-from keras_vit.layers.arguments import check_biased
+from keras_vit.layers.arguments import check_biased, check_choice
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.rotary import RotaryAttention, rotary_options
 from keras_vit.layers.transformer_block import PreNormBlock
+
+BRANCHES = ("attention", "mlp")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -19,7 +23,8 @@ class RotaryBlock(PreNormBlock):
         grid: `(rows, columns)` of the patches.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         gated: whether the MLP is a `GatedMlp`.
-        inner_norm: whether a LayerNorm stands in the gated MLP.
+        inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
+            the latter if it is gated.
         dropout_rate, attention_dropout_rate, stochastic_depth_rate: as in `TransformerBlock`.
         activation: of the MLP, or of its gate.
         epsilon: of the LayerNorms.
@@ -47,7 +52,7 @@ class RotaryBlock(PreNormBlock):
         grid,
         rotary=None,
         gated=False,
-        inner_norm=False,
+        inner_norms=(),
         dropout_rate=0.0,
         attention_dropout_rate=0.0,
         stochastic_depth_rate=0.0,
@@ -65,7 +70,7 @@ class RotaryBlock(PreNormBlock):
         self.grid = tuple(grid)
         self.rotary = rotary_options(rotary)
         self.gated = gated
-        self.inner_norm = inner_norm
+        self.inner_norms = check_inner_norms(inner_norms, gated)
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
         self.stochastic_depth_rate = stochastic_depth_rate
@@ -82,6 +87,8 @@ class RotaryBlock(PreNormBlock):
             self.num_heads,
             self.grid,
             self.rotary,
+            "attention" in self.inner_norms,
+            self.epsilon,
             dropout_rate=self.dropout_rate,
             attention_dropout_rate=self.attention_dropout_rate,
             fused=self.fused_attention,
@@ -95,14 +102,31 @@ class RotaryBlock(PreNormBlock):
         if not self.gated:
             return MlpBlock(*arguments, dtype=self.dtype_policy, name="mlp")
         return GatedMlp(
-            *arguments, self.inner_norm, self.epsilon, dtype=self.dtype_policy, name="mlp"
+            *arguments,
+            "mlp" in self.inner_norms,
+            self.epsilon,
+            dtype=self.dtype_policy,
+            name="mlp",
         )
 
     def get_config(self):
         return {
             **super().get_config(),
             "grid": self.grid,
-            "rotary": {**vars(self.rotary)},
+            "rotary": asdict(self.rotary),
             "gated": self.gated,
-            "inner_norm": self.inner_norm,
+            "inner_norms": self.inner_norms,
         }
+
+
+def check_inner_norms(names, gated):
+    """Returns where norms stand inside a block's branches, as a tuple.
+
+    Raises:
+        ValueError: for another place, or a norm in an MLP that is not gated.
+    """
+    for name in names:
+        check_choice("inner_norms", name, BRANCHES)
+    if "mlp" in names and not gated:
+        raise ValueError("inner_norms has 'mlp', which is for gated MLPs; give gated=True.")
+    return tuple(name for name in BRANCHES if name in names)

@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_vit.layers.arguments import ATTENTION_PARTS, check_biased
+from keras_vit.layers.rotary import UNTURNED
+from keras_vit.layers.rotary_block import BRANCHES
 from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
 from keras_vit.weights.description import (
     Description,
@@ -24,12 +26,14 @@ from keras_vit.weights.rules import (
     HEAD,
     PATCH_KERNEL,
     PATCHES,
+    PLAIN,
     POSITION,
     PREFIX_TOKENS,
     REGISTERS,
     REPRESENTATION,
     Format,
     Sizes,
+    blocks_of,
     take_part,
 )
 
@@ -131,10 +135,13 @@ class Checkpoint:
             "representation_size": self.representation_size,
             **self._tokens(),
             **self._block(),
+            **self._inside(),
         }
         if "position_embedding" in said:
             implied["position_embedding"] = said["position_embedding"]
-        elif not self.has(POSITION):
+        elif self.has(POSITION):
+            implied["position_embedding"] = "learned"
+        else:
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
         return implied
@@ -170,6 +177,17 @@ class Checkpoint:
             "patch_bias": self.has("patch_embedding/projection/bias"),
             "qkv_bias": check_biased("qkv_bias", biased or False),
         }
+
+    def _inside(self):
+        """What only the blocks of a RotaryVisionTransformer have; nothing where they have none."""
+        found = {
+            "gated": self.has("block_0/mlp/gate/kernel"),
+            "inner_norms": tuple(
+                branch for branch in BRANCHES if self.has(f"block_0/{branch}/norm/gamma")
+            ),
+            "rotary": self.description.arguments.get("rotary", asdict(UNTURNED)),
+        }
+        return {} if blocks_of(found) == PLAIN else found
 
 
 def read_checkpoint(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.finetuning import FREE_ARGUMENTS
+from keras_vit.models.rotary_vit import RotaryVisionTransformer
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.adapting import tell
@@ -15,8 +16,8 @@ from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.loading import adapted, assign_checkpoint
 from keras_vit.weights.published import published, weights_path
-from keras_vit.weights.rules import POSITION
-from keras_vit.weights.timm_architectures import timm_arguments
+from keras_vit.weights.rules import PLAIN, POSITION, ROTARY, blocks_of
+from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
 
 # each project's own; else bilinear
 INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
@@ -60,7 +61,8 @@ def from_checkpoint(
             also `classifier`.
 
     Returns:
-        A `VisionTransformer`; `preprocessing_of` tells how to prepare its images.
+        A `VisionTransformer`, or for rotary positions and gated MLPs a `RotaryVisionTransformer`;
+        `preprocessing_of` tells how to prepare its images.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -104,7 +106,8 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
-    model = VisionTransformer(data_format="channels_last", **{**arguments, **overrides})
+    kind = VisionTransformer if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
+    model = kind(data_format="channels_last", **{**arguments, **overrides})
     if adapt:
         checkpoint = adapted(checkpoint, model)
     assign_checkpoint(
@@ -149,7 +152,7 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
     slots, grid = _grid(checkpoint)
     stem, reduction = _stem(checkpoint)
     size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)
-    return {
+    arguments = {
         "input_shape": None if size is None else (*size, 3 if stem is not None else channels),
         "patch_size": (height, width),
         "stem_block_counts": stem,
@@ -162,18 +165,33 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
         **heads,
         "grid": grid,
     }
+    if blocks_of(arguments) == PLAIN:  # what is said of the others' blocks says that there is none
+        said = {name: arguments.pop(name, None) for name in ("rotary", "gated", "inner_norms")}
+        unsaid = "rotary" not in checkpoint.description.arguments and said["rotary"] is None
+        if ROTARY in checkpoint.format.blocks and unsaid:
+            raise ValueError(
+                f"{checkpoint.path} does not tell its rotary positions; name what it is with timm's "
+                "name, such as like='eva02_base_patch14_448', or put its config.json beside it."
+            )
+    return arguments
 
 
 def _heads(checkpoint, like, hidden_size):
-    """Returns the number of heads, and what else `like` decides."""
+    """Returns the number of heads, and what else `like` decides.
+
+    A timm architecture that is not known here may compute something else under the same names.
+    """
     known = checkpoint.description.arguments.get("num_heads")
     query = checkpoint.array("block_0/attention/query/kernel")
     if query is not None and query.ndim == 3:  # (D, heads, d)
         known = query.shape[1]
     if like is None:
-        if known is None:
+        name = checkpoint.configurations["config.json"].get("architecture")
+        if known is None or (name and not timm_arguments(name)):
             raise ValueError(_unknown(checkpoint))
         return {"num_heads": known}
+    if obstacle := timm_obstacle(like):
+        raise ValueError(f"like says {obstacle}, which no model here computes.")
     found = timm_arguments(like)
     if not found:
         config = get_variant(like).config

@@ -73,7 +73,7 @@ def preprocessor(settings: Preprocessing) -> dict:
     return {
         "image_processor_type": "CLIPImageProcessor",
         **told,
-        "size": {"shortest_edge": math.floor(min(height, width) / settings.crop)},
+        "size": {"shortest_edge": math.floor(min(height, width) / settings.crop + 1e-6)},
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},
     }
