@@ -152,7 +152,7 @@ def _turned(rotary, args):
     """What an architecture turns by, with single arguments replaced."""
     if not args.get("use_rot_pos_emb", rotary != UNTURNED):
         return UNTURNED
-    changed = {}
+    changed: dict = {}
     if "rope_type" in args:
         changed["coordinates"] = _COORDINATES[args["rope_type"]]
     elif rotary == UNTURNED:

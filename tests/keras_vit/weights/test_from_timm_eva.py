@@ -146,7 +146,7 @@ def test_a_file_alone_says_too_little_and_like_says_it(rng, tmp_path):
         hidden_size=24,
         mlp_dim=16,
         num_heads=3,
-        classes=2,
+        classes=None,
         classifier="gap",
         class_token=True,
         position_embedding="learned",
