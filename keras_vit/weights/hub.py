@@ -1,6 +1,7 @@
 """Published weights on Hugging Face's hub whose licence allows any use, by name.
 
-References: the repositories' model cards, which state the licences.
+References: the repositories' model cards, which state the licences, and for those of timm also
+huggingface/pytorch-image-models, timm/models/vision_transformer.py and deit.py.
 """
 
 from dataclasses import dataclass
@@ -26,44 +27,49 @@ class HubWeights:
     files: tuple[str, ...] = _TRANSFORMERS
 
 
-_DINOV2 = {"ViT-S/14": "small", "ViT-B/14": "base", "ViT-L/14": "large"}
+_SIZES = {"S": "small", "B": "base", "L": "large"}
 _DEIT = {"ViT-Ti/16": "tiny", "ViT-S/16": "small", "ViT-B/16": "base"}
 
+
+def _timm(licence, names):
+    repositories = {name: f"timm/{repository}" for name, repository in names.items()}
+    return HubWeights(licence, repositories, _TIMM)
+
+
 HUB_WEIGHTS: dict[str, HubWeights] = {
-    "dinov2": HubWeights(
-        "Apache-2.0", {name: f"facebook/dinov2-{size}" for name, size in _DINOV2.items()}
-    ),
-    "dinov2-registers": HubWeights(
+    "dinov2": _timm(
         "Apache-2.0",
-        {name: f"facebook/dinov2-with-registers-{size}" for name, size in _DINOV2.items()},
+        {f"ViT-{key}/14": f"vit_{size}_patch14_dinov2.lvd142m" for key, size in _SIZES.items()},
     ),
-    "deit-imagenet2012": HubWeights(
-        "Apache-2.0", {name: f"facebook/deit-{size}-patch16-224" for name, size in _DEIT.items()}
-    ),
-    "deit-distilled-imagenet2012": HubWeights(
-        "Apache-2.0",
-        {name: f"facebook/deit-{size}-distilled-patch16-224" for name, size in _DEIT.items()},
-    ),
-    "deit3-imagenet21k+imagenet2012": HubWeights(
+    "dinov2-registers": _timm(
         "Apache-2.0",
         {
-            "ViT-S/16": "timm/deit3_small_patch16_224.fb_in22k_ft_in1k",
-            "ViT-M/16": "timm/deit3_medium_patch16_224.fb_in22k_ft_in1k",
-            "ViT-B/16": "timm/deit3_base_patch16_224.fb_in22k_ft_in1k",
-            "ViT-L/16": "timm/deit3_large_patch16_224.fb_in22k_ft_in1k",
-            "ViT-H/14": "timm/deit3_huge_patch14_224.fb_in22k_ft_in1k",
+            f"ViT-{key}/14": f"vit_{size}_patch14_reg4_dinov2.lvd142m"
+            for key, size in _SIZES.items()
         },
-        _TIMM,
     ),
-    "flexivit-imagenet2012": HubWeights(
+    "deit-imagenet2012": _timm(
+        "Apache-2.0", {name: f"deit_{size}_patch16_224.fb_in1k" for name, size in _DEIT.items()}
+    ),
+    "deit-distilled-imagenet2012": _timm(
+        "Apache-2.0",
+        {name: f"deit_{size}_distilled_patch16_224.fb_in1k" for name, size in _DEIT.items()},
+    ),
+    "deit3-imagenet21k+imagenet2012": _timm(
         "Apache-2.0",
         {
-            "ViT-S/16": "timm/flexivit_small.1200ep_in1k",
-            "ViT-B/16": "timm/flexivit_base.1200ep_in1k",
-            "ViT-L/16": "timm/flexivit_large.1200ep_in1k",
+            "ViT-S/16": "deit3_small_patch16_224.fb_in22k_ft_in1k",
+            "ViT-M/16": "deit3_medium_patch16_224.fb_in22k_ft_in1k",
+            "ViT-B/16": "deit3_base_patch16_224.fb_in22k_ft_in1k",
+            "ViT-L/16": "deit3_large_patch16_224.fb_in22k_ft_in1k",
+            "ViT-H/14": "deit3_huge_patch14_224.fb_in22k_ft_in1k",
         },
-        _TIMM,
     ),
+    "flexivit-imagenet2012": _timm(
+        "Apache-2.0",
+        {f"ViT-{key}/16": f"flexivit_{size}.1200ep_in1k" for key, size in _SIZES.items()},
+    ),
+    # Google's own, whose configuration has the GELU that they were trained with
     "siglip": HubWeights(
         "Apache-2.0",
         {
@@ -80,12 +86,12 @@ HUB_WEIGHTS: dict[str, HubWeights] = {
             "ViT-So400m/14": "google/siglip2-so400m-patch14-224",
         },
     ),
-    "clip-laion2b": HubWeights(
+    "clip-laion2b": _timm(  # the image towers alone, of LAION's repositories
         "MIT",
         {
-            "ViT-B/32": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-            "ViT-L/14": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-            "ViT-H/14": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+            "ViT-B/32": "vit_base_patch32_clip_224.laion2b",
+            "ViT-L/14": "vit_large_patch14_clip_224.laion2b",
+            "ViT-H/14": "vit_huge_patch14_clip_224.laion2b",
         },
     ),
 }

@@ -156,27 +156,27 @@ def test_an_interrupted_download_is_deleted(rng, server):
 
 
 def test_a_repository_of_the_hub(rng, server):
-    """A folder of three files, which a DINOv2 of another size than its name's lies in."""
-    folder = server / HUB_WEIGHTS["dinov2"].repositories["ViT-B/14"] / "resolve" / "main"
+    """A folder of three files, which a SigLIP of another size than its name's lies in."""
+    folder = server / HUB_WEIGHTS["siglip"].repositories["ViT-B/16"] / "resolve" / "main"
     folder.mkdir(parents=True)
-    config = hf.Dinov2Config(**oracles.sizes(intermediate_size=None, image_size=12))
-    theirs = oracles.saved(hf.Dinov2Model(config), folder)
+    config = hf.SiglipVisionConfig(**oracles.sizes(image_size=12))
+    theirs = oracles.saved(hf.SiglipVisionModel(config), folder)
     settings = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     images = oracles.images(rng, 2, 12, 12, 3)
     expected = oracles.outputs(theirs, images, "pooler_output")
-    model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
+    model = keras_vit.from_checkpoint("siglip", like="ViT-B/16")
     oracles.assert_close(files.outputs(model, images), expected)
     assert keras_vit.preprocessing_of(model).mean == (0.485, 0.456, 0.406)
-    sizes = dict(num_layers=2, hidden_size=16, mlp_dim=64, num_heads=4, patch_size=4)
-    named = keras_vit.create_model("ViT-B/14", (12, 12, 3), None, weights="dinov2", **sizes)
+    sizes = dict(num_layers=2, hidden_size=16, mlp_dim=24, num_heads=4, patch_size=4)
+    named = keras_vit.create_model("ViT-B/16", (12, 12, 3), None, weights="siglip", **sizes)
     np.testing.assert_array_equal(files.outputs(named, images), files.outputs(model, images))
     assert keras_vit.preprocessing_of(named).mean == (0.485, 0.456, 0.406)
     assert len(Handler.requests) == 3
-    with pytest.raises(OSError, match=r"Fetch config\.json.* of facebook/dinov2-large by hand"):
-        keras_vit.from_checkpoint("dinov2", like="ViT-L/14")
-    with pytest.raises(ValueError, match="no weights 'dinov2' of None, only of ViT-S/14"):
-        keras_vit.from_checkpoint("dinov2")
+    with pytest.raises(OSError, match=r"Fetch config\.json.* of google/siglip-large-.* by hand"):
+        keras_vit.from_checkpoint("siglip", like="ViT-L/16")
+    with pytest.raises(ValueError, match="no weights 'siglip' of None, only of ViT-B/16"):
+        keras_vit.from_checkpoint("siglip")
 
 
 def test_interrupted_safetensors_are_deleted(rng, server):
