@@ -99,6 +99,13 @@ class Checkpoint:
         return shape if slot.layout is PATCHES else (shape[2], shape[3], shape[1], shape[0])
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """What timm's configuration says of the images' size; None where it says nothing."""
+        told = self.configurations["config.json"].get("pretrained_cfg") or {}
+        size = told.get("input_size")
+        return None if size is None else (size[-2], size[-1])
+
+    @property
     def classes(self) -> int | None:
         """The number of outputs; None without a head."""
         bias = self.array(HEAD[1])
