@@ -209,13 +209,3 @@ def test_rotary_weights_do_not_load_into_a_model_that_does_not_turn(rng, tmp_pat
         with pytest.raises(ValueError, match="it has no rotary positions"):
             ending = "npz" if target == "google" else "safetensors"
             keras_vit.export_weights(turning, tmp_path / f"x.{ending}", target=target)
-
-
-def test_full_depth(rng, tmp_path):
-    """Errors do not pile up over the twelve blocks of EVA-02."""
-    name = "eva02_base_patch14_448"
-    made, run = eva.FAMILIES[name]
-    arrays = eva.draw(rng, **made, depth=12)
-    model = keras_vit.from_checkpoint(write(tmp_path, arrays, name))
-    images = oracles.images(rng, 2, 12, 8, 3)
-    oracles.assert_close(files.outputs(model, images), eva.forward(arrays, images, **run), 1e-4)
