@@ -10,7 +10,13 @@ import sys
 
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding"),
-    *("layers.pooling", "models.rotary_vit", "models.resnet", "pretraining.masked_patch"),
+    *(
+        "layers.pooling",
+        "layers.token_grid",
+        "models.rotary_vit",
+        "models.resnet",
+        "pretraining.masked_patch",
+    ),
 )
 
 

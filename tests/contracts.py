@@ -54,7 +54,7 @@ SHOWN = {
     "data_format",
     "classes",
 }
-SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding"}
+SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding", "as_grid"}
 
 
 def exported_classes() -> set[str]:
@@ -133,6 +133,7 @@ def cases() -> list[Case]:
         ),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4}),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "use_bias": False}),
+        Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "as_grid": True}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "relative_position_grid": (2, 3)}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "qkv_bias": False}),
@@ -160,6 +161,7 @@ def cases() -> list[Case]:
         Case("TokenPooling", tokens, {"kind": "token"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "gap"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "token_gap", "num_prefix_tokens": 2}, trains=False),
+        Case("TokenGrid", tokens, {"grid": (2, 3)}, trains=False),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16}),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16, "num_prefix_tokens": 2}),
         Case("StandardizedConv2D", image, {"filters": 4, "kernel_size": 3, "strides": 2}),

@@ -1,10 +1,14 @@
 """Attention weights, and what of the image reaches the output through them (paper, section 4.5)."""
 
+import weakref
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.pooling import AttentionPooling
 from keras_vit.layers.transformer_block import PreNormBlock
+from keras_vit.models.inside import call, given, model_inside, tokens_before_patches
 from keras_vit.models.vit import VisionTransformer
 
 
@@ -12,8 +16,9 @@ def attention_scores(model, images, batch_size=32):
     """Returns the attention weights of all blocks, for any kind of classifier.
 
     Args:
-        model: a `VisionTransformer`; it is neither changed nor compiled.
-        images: `(B, H, W, C)` (or `(B, C, H, W)`), values in [-1, 1], of the model's input shape.
+        model: a `VisionTransformer`, or a functional or `Sequential` model with one, or its
+            layers, inside; it is neither changed nor compiled.
+        images: `(B, H, W, C)` (or `(B, C, H, W)`), as the model takes them.
         batch_size: how many images the model sees at once.
 
     Returns:
@@ -28,7 +33,8 @@ def attention_scores(model, images, batch_size=32):
         >>> scores.shape
         (12, 8, 3, 197, 197)
     """
-    return _run(model, images, batch_size)[0]
+    outputs, _ = _run(model, images, batch_size, "attention_scores")
+    return outputs["scores"].transpose(1, 0, 2, 3, 4)
 
 
 def attention_rollout(scores):
@@ -67,12 +73,13 @@ def attention_map(model, images, batch_size=32):
     patches' part of it is interpolated bilinearly to the image size.
 
     Args:
-        model: a `VisionTransformer`, hybrids included, square or not.
+        model: as in `attention_scores`; hybrids included, square or not.
         images: as in `attention_scores`.
         batch_size: how many images the model sees at once.
 
     Returns:
-        float32 array `(B, H, W)`, at least 0, with a maximum of 1 in each image.
+        float32 array `(B, H, W)`, at least 0, with a maximum of 1 in each image; of the size of
+        the images as the ViT is given them.
 
     Raises:
         ValueError: for another kind of model or images of another shape.
@@ -84,79 +91,122 @@ def attention_map(model, images, batch_size=32):
     Reference:
         arXiv 2010.11929, figures 6 and 14, and section D.7.
     """
-    scores, read = _run(model, images, batch_size)
-    attended = np.einsum("bn,bnm->bm", read, attention_rollout(scores))  # (B, N)
-    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid, 1)
-    sides = np.shape(images)[1:3] if _channels_last(model) else np.shape(images)[2:4]
+    outputs, watched = _run(model, images, batch_size, "attention_map")
+    if watched.pooling is None:
+        raise ValueError(
+            f"{model.name!r} does not have the layer 'pooling' of a ViT, which says what its output "
+            "reads; take the rows that do of attention_rollout(attention_scores(model, images))."
+        )
+    scores = outputs["scores"].transpose(1, 0, 2, 3, 4)
+    attended = np.einsum("bn,bnm->bm", watched.read(outputs), attention_rollout(scores))  # (B, N)
+    *grid, height, width = map(int, outputs["sides"][0])
+    patches = attended[:, watched.prefix :].reshape(-1, *grid, 1)
     heat = ops.image.resize(
-        patches, tuple(sides), interpolation="bilinear", data_format="channels_last"
+        patches, (height, width), interpolation="bilinear", data_format="channels_last"
     )
     heat = np.maximum(ops.convert_to_numpy(heat)[..., 0], 0)
     return heat / heat.max(axis=(1, 2), keepdims=True)
 
 
-def _run(model, images, batch_size):
-    """The attention weights (L, B, heads, N, N) and how much of each token the head reads (B, N)."""
-    if not isinstance(model, VisionTransformer):
-        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
+def _run(model, images, batch_size, function):
+    """What a `_Watched` gives for images, as arrays, and itself."""
+    vit = model_inside(model, function, (VisionTransformer,), apart=True)
+    watched = _watched(model, vit, function)
+    expected, shape = watched.image_shape, np.shape(images)
+    fits = len(shape) == 4 and len(images)
+    if not fits or any(n not in (None, m) for n, m in zip(expected, shape[1:], strict=True)):
         raise ValueError(
-            f"Attention can be seen in a VisionTransformer of keras_vit, not in a "
-            f"{type(model).__name__}{inner}."
-        )
-    expected = tuple(model.input_shape[1:])
-    if len(np.shape(images)) != 4 or tuple(np.shape(images)[1:]) != expected or not len(images):
-        raise ValueError(
-            f"The images have the shape {np.shape(images)}; the model takes (B, "
+            f"The images have the shape {shape}; the model takes (B, "
             f"{', '.join(map(str, expected))})."
         )
-    outputs = _Watched(model).predict(
-        ops.convert_to_numpy(images), batch_size=batch_size, verbose=0
-    )
-    return outputs["scores"].transpose(1, 0, 2, 3, 4), outputs["read"]
+    images = ops.convert_to_numpy(images)
+    return watched.predict(images, batch_size=batch_size, verbose=0), watched
+
+
+# A model's is compiled once, and goes when the model goes: it holds the layers, not the model.
+_KNOWN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _watched(model, vit, function):
+    """The `_Watched` of a model: a new one where the model has changed since."""
+    state = [(id(weight), weight.path, weight.dtype) for weight in model.weights]
+    state += [layer.dtype_policy.name for layer in model._flatten_layers()]
+    known, watched = _KNOWN.get(model, (None, None))
+    if known != state:
+        watched = _Watched(model, vit, function)
+        _KNOWN[model] = state, watched
+    return watched
 
 
 class _Watched(keras.Model):
-    """A ViT that says what its blocks attend to and what its classifier reads.
+    """What the blocks of a ViT attend to, and what a probe in its pooling does.
 
     A model of its own, since `predict` compiles on JAX and TensorFlow, and records no gradients
     on PyTorch; the layers are called, and otherwise left alone.
     """
 
-    def __init__(self, vit):
+    def __init__(self, model, vit, function):
         super().__init__(name="watched")  # TensorFlow refuses the default "__watched"
-        self.vit = vit
+        inputs, images = given(model, vit, function)
+        if len(inputs) != 1:
+            raise ValueError(
+                f"The images of {vit.name} come from {len(inputs)} inputs of {model.name!r}; ask for "
+                f"what is inside: {call(function, model, vit)}."
+            )
+        self.image_shape = tuple(inputs[0].shape[1:])
+        self.before = None if model is vit else keras.Model(inputs[0], images)
+        self.blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
+        layers = {layer.name: layer for layer in vit.layers}
+        patches = layers["patch_embedding"]
+        self.embed = keras.Model(vit.inputs[0], [self.blocks[0].input, patches.output])
+        self.grid = None if patches.as_grid else patches.patches.grid_of(patches.input.shape)
+        self.prefix = tokens_before_patches(vit)
+        first = patches.data_format == "channels_first" or "channels_last" in layers
+        self.axes = slice(2, 4) if first else slice(1, 3)
+        self.pooling, self.norm = layers.get("pooling"), None
+        self.kind = (
+            "distilled"
+            if "distillation_pooling" in layers
+            else getattr(self.pooling, "kind", "map")
+        )
+        if isinstance(self.pooling, AttentionPooling):
+            ends = self.blocks[-1].output, self.pooling.input
+            self.norm = None if ends[0] is ends[1] else keras.Model(*ends)
         self.built = True
 
     def call(self, images):
-        x, scores = images, []
-        for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
-            if isinstance(layer, PreNormBlock):
-                x, weights = layer(x, return_attention_scores=True)
-                scores.append(ops.cast(weights, "float32"))
-            elif layer.name == "pooling":
-                break
-            else:
-                x = layer(x)
-        read = _read_by(self.vit, x)
-        return {"scores": ops.stack(scores, axis=1), "read": read}  # (B, L, heads, N, N), (B, N)
+        if self.before is not None:
+            images = self.before(images)
+        x, patches = self.embed(images)
+        scores = []
+        for block in self.blocks:
+            x, weights = block(x, return_attention_scores=True)
+            scores.append(ops.cast(weights, "float32"))
+        grid = ops.shape(patches)[1:3] if self.grid is None else self.grid
+        sides = ops.stack([*grid, *ops.shape(images)[self.axes]])
+        batch = ops.shape(images)[0]
+        outputs = {
+            "scores": ops.stack(scores, axis=1),  # (B, L, heads, N, N)
+            "sides": ops.tile(ops.cast(sides, "int32")[None], (batch, 1)),  # (B, 4)
+        }
+        if isinstance(self.pooling, AttentionPooling):
+            _, weights = self.pooling.attend(x if self.norm is None else self.norm(x))
+            outputs["probe"] = ops.cast(weights, "float32")  # (B, heads, 1, patches)
+        return outputs
 
-
-def _read_by(vit, tokens):
-    """How much of each token the classifier reads: `(B, N)`, one in all for each image."""
-    batch, number = ops.shape(tokens)[0], tokens.shape[1]
-    prefix, classifier = vit.num_prefix_tokens, vit.arguments["classifier"]
-    if classifier == "map":
-        _, weights = vit.get_layer("pooling").attend(tokens)
-        weights = ops.mean(ops.cast(weights, "float32")[:, :, 0], axis=1)  # from (B, heads, 1, N)
-        return ops.pad(weights, ((0, 0), (prefix, 0)))
-    first, patches = np.eye(number)[0], (np.arange(number) >= prefix) / (number - prefix)
-    read = {
-        "token": first,
-        "gap": patches,
-        "token_gap": (first + patches) / 2,
-        "distilled": (first + np.eye(number)[1]) / 2,
-    }[classifier]
-    return ops.tile(ops.convert_to_tensor(read[None], "float32"), (batch, 1))
+    def read(self, outputs):
+        """How much of each token the classifier reads: array `(B, N)`, one in all an image."""
+        (batch, *_, number), prefix = outputs["scores"].shape, self.prefix
+        if "probe" in outputs:
+            return np.pad(outputs["probe"][:, :, 0].mean(axis=1), ((0, 0), (prefix, 0)))
+        first, patches = np.eye(number)[0], (np.arange(number) >= prefix) / (number - prefix)
+        read = {
+            "token": first,
+            "gap": patches,
+            "token_gap": (first + patches) / 2,
+            "distilled": (first + np.eye(number)[1]) / 2,
+        }[self.kind]
+        return np.tile(read[None], (batch, 1)).astype("float32")
 
 
 def check_scores(scores):
@@ -167,7 +217,3 @@ def check_scores(scores):
             f"scores have the shape {shape}; give (L, B, heads, N, N), as attention_scores returns."
         )
     return np.asarray(scores, "float32")
-
-
-def _channels_last(model):
-    return model.arguments["data_format"] == "channels_last"

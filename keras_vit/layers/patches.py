@@ -45,7 +45,7 @@ class Patches(keras.layers.Layer):
 
     def call(self, images):
         (ph, pw), (_, channels) = self.patch_size, self._grid_and_channels(images.shape)
-        batch, (rows, columns) = ops.shape(images)[0], self._grid(images)
+        batch, (rows, columns) = ops.shape(images)[0], self.grid(images)
         if self.data_format == "channels_first":
             x = ops.reshape(images, (batch, channels, rows, ph, columns, pw))
             x = ops.transpose(x, (0, 2, 4, 3, 5, 1))
@@ -66,7 +66,12 @@ class Patches(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _grid(self, images):
+    def grid_of(self, input_shape):
+        """Returns rows and columns of the patches; None for those of an unknown side."""
+        return self._grid_and_channels(input_shape)[0]
+
+    def grid(self, images):
+        """Returns rows and columns of the patches as they are when it runs, ints or tensors."""
         shape, axes = ops.shape(images), (2, 3) if self.data_format == "channels_first" else (1, 2)
         return tuple(shape[axis] // size for axis, size in zip(axes, self.patch_size, strict=True))
 

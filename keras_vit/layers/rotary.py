@@ -65,7 +65,7 @@ class RotaryAttention(MultiHeadAttention):
 
     Args:
         num_heads: number of heads; four times it must divide the width D.
-        grid: `(rows, columns)` of the patches.
+        grid: `(rows, columns)` of the patches; None where nothing is turned.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         inner_norm: whether a LayerNorm stands before the output projection.
         epsilon: of this norm.
@@ -97,8 +97,8 @@ class RotaryAttention(MultiHeadAttention):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        self.grid = as_pair(grid, "grid")
         self.rotary = rotary_options(rotary)
+        self.grid = check_grid(grid, self.rotary)
         self.inner_norm = inner_norm
         self.epsilon = epsilon
         self.norm = None
@@ -179,6 +179,17 @@ def rotary_table(grid, head_dim, rotary, num_prefix_tokens=0):
     angles = np.tile(angles, 2) if halves else np.repeat(angles, 2, axis=1)
     angles = np.concatenate([np.zeros((num_prefix_tokens, head_dim)), angles])[:, None]
     return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
+
+
+def check_grid(grid, rotary):
+    """Returns the grid as a pair, or None where nothing is turned and none is given.
+
+    Raises:
+        ValueError: if there is none, and positions are turned by.
+    """
+    if grid is None and rotary.coordinates == "none":
+        return None
+    return as_pair(grid, "grid")
 
 
 def rotary_options(value):

@@ -7,7 +7,7 @@ import keras
 from keras_vit.layers.arguments import check_biased, check_choice
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
-from keras_vit.layers.rotary import RotaryAttention, rotary_options
+from keras_vit.layers.rotary import RotaryAttention, check_grid, rotary_options
 from keras_vit.layers.transformer_block import PreNormBlock
 
 BRANCHES = ("attention", "mlp")
@@ -20,7 +20,7 @@ class RotaryBlock(PreNormBlock):
     Args:
         num_heads: number of attention heads; four times it must divide the width D.
         mlp_dim: width of the MLP's hidden layer.
-        grid: `(rows, columns)` of the patches.
+        grid: `(rows, columns)` of the patches; None where nothing is turned.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         gated: whether the MLP is a `GatedMlp`.
         inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
@@ -67,8 +67,8 @@ class RotaryBlock(PreNormBlock):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
-        self.grid = tuple(grid)
         self.rotary = rotary_options(rotary)
+        self.grid = check_grid(grid, self.rotary)
         self.gated = gated
         self.inner_norms = check_inner_norms(inner_norms, gated)
         self.dropout_rate = dropout_rate

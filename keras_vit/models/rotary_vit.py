@@ -89,8 +89,14 @@ class RotaryVisionTransformer(VisionTransformer):
                 "position_embedding='relative' is for a VisionTransformer; a "
                 "RotaryVisionTransformer has rotary positions in its blocks already."
             )
+        turning = options.rotary.coordinates != "none"
+        if turning and None in grid:
+            raise ValueError(
+                "Rotary positions need images of one size: give H and W in input_shape "
+                "(for_finetuning makes a model of another size, with the same weights)."
+            )
         return RotaryBlock(
-            grid=grid,
+            grid=grid if turning else None,
             rotary=options.rotary,
             gated=options.gated,
             inner_norms=options.inner_norms,

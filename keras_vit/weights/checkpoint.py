@@ -19,6 +19,7 @@ from keras_vit.weights.description import (
     described_by_metadata,
 )
 from keras_vit.weights.formats import FORMATS, recognise
+from keras_vit.weights.position import square_grid
 from keras_vit.weights.readers import LazyArrays, open_file
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
@@ -70,6 +71,18 @@ class Checkpoint:
         if grid is None or positions is None:
             return grid
         return grid if positions.shape[-2] - grid[0] * grid[1] in self.slots else None
+
+    def position_grid(self, square: bool = False) -> tuple[int, int] | None:
+        """Returns the grid of the position embeddings: what is said, or else a square one.
+
+        Args:
+            square: take a square one, whatever is said.
+        """
+        positions = self.array(POSITION)
+        if positions is None:
+            return None
+        said = None if square else self.grid
+        return square_grid(positions.shape[-2], self.slots) if said is None else said
 
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""

@@ -46,17 +46,18 @@ class Description:
     place: str = "its metadata"
 
 
-def metadata_of(model, family: str) -> dict[str, str]:
+def metadata_of(
+    arguments: Mapping[str, Any], family: str, grid: tuple[int, int] | None
+) -> dict[str, str]:
     """Returns what a file's metadata says of a model: strings by name."""
-    arguments = model.arguments
     said = {name: _plain(arguments[name]) for name in DECIDING[family] if name in arguments}
     if isinstance(said.get("activation"), dict):
         del said["activation"]  # a function of the user's own
     metadata = {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()
     }
-    if family == "vit":
-        metadata["grid"] = "{}x{}".format(*model.grid)
+    if grid is not None:
+        metadata["grid"] = "{}x{}".format(*grid)
     return metadata
 
 

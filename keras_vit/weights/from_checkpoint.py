@@ -8,6 +8,7 @@ from inspect import signature
 
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.finetuning import FREE_ARGUMENTS
+from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.rotary_vit import RotaryVisionTransformer
 from keras_vit.models.variants import get_variant
@@ -21,9 +22,6 @@ from keras_vit.weights.published import published, weights_path
 from keras_vit.weights.resnet_arguments import resnet_arguments
 from keras_vit.weights.rules import PLAIN, POSITION, ROTARY, blocks_of
 from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
-
-# each project's own; else bilinear
-INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
 
 
 def from_checkpoint(
@@ -49,8 +47,9 @@ def from_checkpoint(
         classes: `"checkpoint"` takes the head that the checkpoint has; an int puts a new one
             (zeros) in its place; None leaves it out.
         input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's (224 for a
-            BiT that does not say it). Position embeddings of another grid are interpolated as the
-            checkpoint's project does it.
+            BiT that does not say it), and None for H and W for images of any size. Position
+            embeddings of another grid are interpolated as the checkpoint's project does it for
+            these weights.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -108,18 +107,16 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
+    interpolation = checkpoint.format.interpolation
+    if None in arguments["input_shape"] and not is_resnet:
+        kind = arguments.get("position_embedding", "learned")
+        arguments["position_embedding"] = Positions(kind, grid, interpolation)
     plain = ResNet if is_resnet else VisionTransformer
     kind = plain if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
     model = kind(data_format="channels_last", **{**arguments, **overrides})
     if adapt:
         checkpoint = adapted(checkpoint, model)
-    assign_checkpoint(
-        model,
-        checkpoint,
-        head,
-        INTERPOLATION.get(checkpoint.format.source, "bilinear"),
-        grid,
-    )
+    assign_checkpoint(model, checkpoint, head, interpolation, grid)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
     if preprocessing_beside(checkpoint, model.input_shape[-1]) is None:
         warnings.warn(

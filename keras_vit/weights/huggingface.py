@@ -300,6 +300,7 @@ HUGGINGFACE_VIT = Format(
     canonical=_canonical(_LIVE_ATTENTION | _LIVE_MLP),
     exported=_with_prefix("vit"),
     activation="gelu",
+    interpolation="bicubic",
     epsilon=1e-12,
     obstacle=_VIT_OBSTACLE,
     differences=activation_differences,
@@ -346,6 +347,7 @@ HUGGINGFACE_DINOV2_WITH_REGISTERS = replace(
     recognises=_recognises(("embeddings.register_tokens",)),
     canonical=_canonical_with_registers,
     exported=_with_prefix("dinov2_with_registers"),
+    interpolation="bicubic_antialias",
     obstacle=first_reason(
         (lambda c: c["registers"] == 0, "it has registers"),
         (lambda c: c["class_slot"], "its registers have no position embeddings"),

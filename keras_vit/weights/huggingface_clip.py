@@ -164,6 +164,7 @@ HUGGINGFACE_CLIP = Format(
     recognises=_recognises(class_token=True),
     canonical=_canonical_clip,
     exported=_exported,
+    interpolation="bicubic",
     epsilon=1e-5,
     obstacle=_CLIP_OBSTACLE,
     differences=activation_differences,

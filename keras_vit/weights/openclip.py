@@ -80,6 +80,7 @@ OPENCLIP = Format(
     layouts={**LAYOUTS, "whole": {"class_token": TOKEN, "position_embedding": WITHOUT_BATCH}},
     recognises=lambda names: {"visual.conv1.weight", "visual.class_embedding"} <= set(names),
     canonical=_canonical,
+    interpolation="bicubic_antialias",
     epsilon=1e-5,
     obstacle=lambda config: "weights are not written in OpenCLIP's layout",
     described=_described,

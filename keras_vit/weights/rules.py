@@ -118,6 +118,7 @@ class Format:
     separator: str = "."
     blocks: tuple[str, ...] = (PLAIN,)  # the kinds of encoder blocks that it has
     activation: str | None = None
+    interpolation: str = "bilinear"  # of position embeddings to another grid
     epsilon: float | None = None
     obstacle: Callable[[dict], str | None] = lambda config: None  # why a model cannot be exported
     # where the project computes something else with what is written, the configuration included

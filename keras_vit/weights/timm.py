@@ -186,6 +186,7 @@ TIMM_VIT = Format(
     canonical=_canonical_vit,
     exported=_exported_vit,
     activation="gelu",
+    interpolation="bicubic_antialias",
     epsilon=1e-6,
     blocks=(PLAIN, GATED),
     obstacle=_vit_obstacle,

@@ -107,7 +107,7 @@ def vit_configuration(arguments, grid) -> dict | None:
     stem, width = arguments["stem_block_counts"], arguments["hidden_size"]
     if stem is not None and stem not in _HYBRIDS:
         return None
-    size, channels = size_and_channels(arguments)
+    size, channels = size_and_channels(arguments, grid)
     classifier, gated = arguments["classifier"], arguments.get("gated", False)
     pooling = "token" if classifier == "distilled" else POOLING_OF[classifier]
     args = {
@@ -122,6 +122,7 @@ def vit_configuration(arguments, grid) -> dict | None:
         "global_pool": pooling,
         "class_token": arguments["class_token"],
         "fc_norm": arguments["final_norm"] == "after",
+        **({"dynamic_img_size": True} if None in arguments["input_shape"] else {}),
         "pos_embed": "none" if arguments["position_embedding"] == "none" else "learn",
     }
     options = {
@@ -155,11 +156,11 @@ def bit_configuration(arguments, grid) -> dict | None:
     name = f"{depth}x{arguments['width_factor']}"
     if name not in _BITS or arguments["groups"] != 32:
         return None
-    size, channels = size_and_channels(arguments)
+    size, channels = size_and_channels(arguments, grid)
     args = {"in_chans": channels, "num_classes": arguments["classes"] or 0}
-    shape = (channels, *(side or 224 for side in size))
     features = 2048 * arguments["width_factor"]
     architecture = f"resnetv2_{name}_bit"
+    shape = (channels, *size)
     return configuration_of(architecture, args, "avg", features, shape, "stem.conv", "head.fc")
 
 
@@ -204,11 +205,16 @@ def grid_of(config, args, arrays):
     return tuple(side // p for side, p in zip(pair(size), patches.shape[-2:], strict=True))
 
 
-def size_and_channels(arguments):
+def size_and_channels(arguments, grid):
+    """The size of the images, where it is open that which fills the position embeddings' grid."""
     *size, channels = arguments["input_shape"]
     if arguments["data_format"] == "channels_first":
         channels, *size = arguments["input_shape"]
-    return tuple(size), channels
+    stem = arguments.get("stem_block_counts")
+    step = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
+    if grid is not None and None in size:
+        size = [rows * p * step for rows, p in zip(grid, arguments["patch_size"], strict=True)]
+    return tuple(side or 224 for side in size), channels
 
 
 def pair(value):

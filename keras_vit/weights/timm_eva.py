@@ -90,7 +90,7 @@ def described_eva(configurations, arrays) -> Description:
 
 def eva_configuration(arguments, grid) -> dict:
     """Returns the configuration with which timm computes the same."""
-    (size, channels), width = size_and_channels(arguments), arguments["hidden_size"]
+    (size, channels), width = size_and_channels(arguments, grid), arguments["hidden_size"]
     gated, norms = arguments.get("gated", False), arguments.get("inner_norms", ())
     rotary = RotaryOptions(**arguments.get("rotary", asdict(UNTURNED)))
     pooling = POOLING_OF[arguments["classifier"]]
@@ -249,6 +249,7 @@ TIMM_EVA = Format(
     layouts=LAYOUTS,
     recognises=_recognises,
     canonical=_canonical,
+    interpolation="bicubic_antialias",
     blocks=(PLAIN, GATED, ROTARY),
     epsilon=1e-6,
     obstacle=_obstacle,

@@ -97,3 +97,21 @@ def test_operations_by_hand():
 def test_relative_positions_are_refused():
     with pytest.raises(ValueError, match="'relative' is for a VisionTransformer"):
         make(position_embedding="relative")
+
+
+def test_images_of_any_size():
+    """Gates alone do not ask where a patch is; rotary positions must know before."""
+    still = {**vars(GATED), "rotary": {"coordinates": "none"}}
+    fixed, free = (make(block=still, input_shape=shape) for shape in ((8, 12, 3), (None, None, 3)))
+    free.set_weights(fixed.get_weights())
+    expected = numpy(forward(fixed, images()))
+    np.testing.assert_allclose(numpy(forward(free, images())), expected, atol=1e-5)
+    assert forward(free, images()[:, :, :8]).shape == (3, 3)
+    with pytest.raises(ValueError, match="Rotary positions need images of one size"):
+        make(input_shape=(None, None, 3))
+
+
+def test_the_tokens_of_its_blocks():
+    model = make()
+    grids = keras_vit.features(model, layers=[0, 1])(images(2))
+    assert [tuple(grid.shape) for grid in grids] == [(2, 2, 3, 8)] * 2
