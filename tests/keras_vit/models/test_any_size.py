@@ -26,7 +26,7 @@ VIT = dict(
 )
 KINDS = {
     "bilinear": ({}, "bilinear"),
-    "bicubic": ({"tokens": {"registers": 2}}, "bicubic"),
+    "bicubic": ({"registers": 2, "distilled": True, "classifier": "distilled"}, "bicubic"),
     "antialias": ({"registers": 2, "class_slot": False}, "bicubic_antialias"),
     "2d": ({"position_embedding": "learned_2d", "classifier": "gap"}, "bicubic"),
     "sincos": ({"position_embedding": "sincos2d", "classifier": "map"}, "bilinear"),
@@ -36,9 +36,11 @@ KINDS = {
 
 
 def of_size(model: keras.Model, shape: tuple, interpolation: str | None = None) -> keras.Model:
-    """The same model for another size, with its own head."""
+    """The same model for another size, with its own heads."""
     new = keras_vit.for_finetuning(model, 3, shape, interpolation=interpolation)
-    new.get_layer("head").set_weights(model.get_layer("head").get_weights())
+    for layer in model.layers:
+        if layer.name.endswith("head"):
+            new.get_layer(layer.name).set_weights(layer.get_weights())
     return new
 
 
@@ -66,6 +68,10 @@ def test_sizes_that_the_graph_does_not_know(rng):
         images = rng.normal(size=(1, *size, 3)).astype("float32")
         expected = of_size(model, (*size, 3), "bicubic").predict(images, verbose=0)
         np.testing.assert_allclose(any_size.predict(images, verbose=0), expected, atol=2e-6)
+    with pytest.raises(
+        Exception, match=r"image width\W+13\W+is not a multiple of the patch width 4"
+    ):
+        any_size.predict(np.zeros((1, 8, 13, 3), "float32"), verbose=0)
 
 
 def test_a_resnet_takes_any_size(rng):
