@@ -13,7 +13,7 @@ MODULES = (
     *(
         "layers.pooling",
         "layers.token_grid",
-        "models.vit",
+        "models.rotary_vit",
         "models.resnet",
         "pretraining.masked_patch",
     ),

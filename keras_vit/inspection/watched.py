@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.layers.pooling import AttentionPooling
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.inside import call, given, model_inside, tokens_before_patches
 from keras_vit.models.vit import VisionTransformer
 
@@ -55,7 +55,7 @@ class Watched(keras.Model):
             )
         self.image_shape = tuple(inputs[0].shape[1:])
         self.before = None if model is vit else keras.Model(inputs[0], images)
-        self.blocks = [layer for layer in vit.layers if isinstance(layer, TransformerBlock)]
+        self.blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
         layers = {layer.name: layer for layer in vit.layers}
         patches = layers["patch_embedding"]
         self.embed = keras.Model(vit.inputs[0], [self.blocks[0].input, patches.output])

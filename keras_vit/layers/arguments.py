@@ -5,6 +5,8 @@ Integers may be NumPy's. What keeps them stores plain ints, so that configuratio
 
 from numbers import Integral, Real
 
+ATTENTION_PARTS = ("query", "key", "value")
+
 
 def is_positive(value):
     """Returns whether `value` is a positive int, also one of NumPy's."""
@@ -43,6 +45,23 @@ def check_number(**values):
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError(f"{name} is {value!r}; give a number.")
+
+
+def check_biased(name, value):
+    """Returns which of query, key and value have a bias, as True, False or a tuple of their names.
+
+    Raises:
+        ValueError: for another value.
+    """
+    if isinstance(value, bool):
+        return value
+    parts = (value,) if isinstance(value, str) else tuple(value) if value else ()
+    if not parts or not set(parts) <= set(ATTENTION_PARTS):
+        raise ValueError(
+            f"{name} is {value!r}; use True, False or some of {', '.join(ATTENTION_PARTS)}."
+        )
+    kept = tuple(part for part in ATTENTION_PARTS if part in parts)
+    return True if kept == ATTENTION_PARTS else kept
 
 
 def check_epsilon(**values):

@@ -7,7 +7,7 @@ import keras
 
 from keras_vit.layers.residual_unit import PreActivationUnit
 from keras_vit.layers.token_grid import TokenGrid
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.inside import given, model_inside, tokens_before_patches
 
 
@@ -69,7 +69,7 @@ def _names(inner, chosen):
     """The names of the layers whose outputs are wanted."""
     layers = [layer for layer in inner.layers if not isinstance(layer, keras.layers.InputLayer)]
     known = [layer.name for layer in layers]
-    blocks, kind = [layer.name for layer in layers if isinstance(layer, TransformerBlock)], "blocks"
+    blocks, kind = [layer.name for layer in layers if isinstance(layer, PreNormBlock)], "blocks"
     if not blocks:
         units = [layer.name for layer in layers if isinstance(layer, PreActivationUnit)]
         last = {name.partition("_")[0]: name for name in units}  # the last unit of each stage

@@ -5,12 +5,12 @@ import keras
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.residual_unit import PreActivationUnit
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 
 FAMILIES = (VisionTransformer, ResNet)
-SINGLE_LAYERS = (TransformerBlock, PreActivationUnit)
+SINGLE_LAYERS = (PreNormBlock, PreActivationUnit)
 
 
 def model_inside(model, function, families=FAMILIES, apart=False):

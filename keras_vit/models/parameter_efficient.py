@@ -3,7 +3,7 @@
 import keras
 
 from keras_vit.layers.arguments import check_positive
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.inside import model_inside
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
@@ -43,7 +43,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
             "enable_lora takes a VisionTransformer; for a ResNet use train_only_head_and_norms."
         )
     vit = _to_train(model, "enable_lora", (VisionTransformer,))
-    blocks = [layer for layer in vit.layers if isinstance(layer, TransformerBlock)]
+    blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
     dense = [
         layer
         for block in blocks

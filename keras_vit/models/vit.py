@@ -196,18 +196,14 @@ class VisionTransformer(ImageModel):
         if block.pre_norm:
             x = norm("pre_norm")(x)
         for index in range(num_layers):
-            x = TransformerBlock(
-                num_heads,
-                mlp_dim,
-                block.dropout_rate,
-                block.attention_dropout_rate,
-                block.stochastic_depth_rate * index / max(num_layers - 1, 1),
-                block.activation,
-                block.epsilon,
-                grid if positions.kind == "relative" else None,
+            x = self._encoder_block(
+                block,
+                grid,
+                positions.kind == "relative",
+                num_heads=num_heads,
+                mlp_dim=mlp_dim,
+                stochastic_depth_rate=block.stochastic_depth_rate * index / max(num_layers - 1, 1),
                 rematerialize=rematerialize,
-                layer_scale=block.layer_scale,
-                qkv_bias=block.qkv_bias,
                 dtype=policy,
                 name=f"block_{index}",
             )(x)
@@ -271,6 +267,20 @@ class VisionTransformer(ImageModel):
         self.num_prefix_tokens = prefix
         self.num_slots = slots
         self._keep(arguments, dtype)
+
+    @staticmethod
+    def _encoder_block(options, grid, relative, **sizes):
+        """Makes a block as the group `block` says; a subclass makes others."""
+        return TransformerBlock(
+            dropout_rate=options.dropout_rate,
+            attention_dropout_rate=options.attention_dropout_rate,
+            activation=options.activation,
+            epsilon=options.epsilon,
+            relative_position_grid=grid if relative else None,
+            layer_scale=options.layer_scale,
+            qkv_bias=options.qkv_bias,
+            **sizes,
+        )
 
     def grid_of(self, image_size):
         """Returns `(rows, columns)` of the patches of images of `(height, width)` pixels."""

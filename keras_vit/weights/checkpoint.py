@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_vit.layers.arguments import ATTENTION_PARTS, check_biased
+from keras_vit.layers.rotary import UNTURNED
+from keras_vit.layers.rotary_block import BRANCHES
 from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
 from keras_vit.weights.description import (
     Description,
@@ -24,12 +27,14 @@ from keras_vit.weights.rules import (
     HEAD,
     PATCH_KERNEL,
     PATCHES,
+    PLAIN,
     POSITION,
     PREFIX_TOKENS,
     REGISTERS,
     REPRESENTATION,
     Format,
     Sizes,
+    blocks_of,
     take_part,
 )
 
@@ -107,6 +112,13 @@ class Checkpoint:
         return shape if slot.layout is PATCHES else (shape[2], shape[3], shape[1], shape[0])
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """What timm's configuration says of the images' size; None where it says nothing."""
+        told = self.configurations["config.json"].get("pretrained_cfg") or {}
+        size = told.get("input_size")
+        return None if size is None else (size[-2], size[-1])
+
+    @property
     def classes(self) -> int | None:
         """The number of outputs; None without a head."""
         bias = self.array(HEAD[1])
@@ -143,10 +155,13 @@ class Checkpoint:
             "representation_size": self.representation_size,
             **self._tokens(),
             **self._block(),
+            **self._inside(),
         }
         if "position_embedding" in said:
             implied["position_embedding"] = said["position_embedding"]
-        elif not self.has(POSITION):
+        elif self.has(POSITION):
+            implied["position_embedding"] = "learned"
+        else:
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
         return implied
@@ -174,13 +189,25 @@ class Checkpoint:
     def _block(self):
         after, before = self.has("pooling_norm/gamma"), self.has("encoder_norm/gamma")
         scale = self.has("block_0/attention_scale/scale")
+        biased = [part for part in ATTENTION_PARTS if self.has(f"block_0/attention/{part}/bias")]
         return {
             "layer_scale": START_OF_LAYER_SCALE if scale else None,
             "pre_norm": self.has("pre_norm/gamma"),
             "final_norm": "after" if after else "before" if before else "none",
             "patch_bias": self.has("patch_embedding/projection/bias"),
-            "qkv_bias": self.has("block_0/attention/query/bias"),
+            "qkv_bias": check_biased("qkv_bias", biased or False),
         }
+
+    def _inside(self):
+        """What only the blocks of a RotaryVisionTransformer have; nothing where they have none."""
+        found = {
+            "gated": self.has("block_0/mlp/gate/kernel"),
+            "inner_norms": tuple(
+                branch for branch in BRANCHES if self.has(f"block_0/{branch}/norm/gamma")
+            ),
+            "rotary": self.description.arguments.get("rotary", asdict(UNTURNED)),
+        }
+        return {} if blocks_of(found) == PLAIN else found
 
 
 def read_checkpoint(

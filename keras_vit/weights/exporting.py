@@ -11,11 +11,13 @@ import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.inside import own_model
+from keras_vit.models.preprocessing import preprocessing_of
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
-from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
+from keras_vit.weights.description import CONFIG, WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
+from keras_vit.weights.image_settings import PREPROCESSOR, preprocessor, with_preprocessing
 from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
@@ -80,10 +82,16 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
-        text = json.dumps({**configuration, WEIGHTS_FILE: file.name}, indent=2) + "\n"
-        _replace_atomically(
-            file.with_name("config.json"), lambda temporary: temporary.write_text(text)
-        )
+        settings = preprocessing_of(model)
+        configuration = with_preprocessing(configuration, settings)
+        _write_json(file.with_name(CONFIG), {**configuration, WEIGHTS_FILE: file.name})
+        if target == "huggingface" and file.name == "model.safetensors" and settings.size:
+            _write_json(file.with_name(PREPROCESSOR), preprocessor(settings))
+
+
+def _write_json(path, content):
+    text = json.dumps(content, indent=2) + "\n"
+    _replace_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def _file_to_write(path, target):

@@ -16,6 +16,7 @@ from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.adapting import fit_channels, tell
 from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
+from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
@@ -140,6 +141,8 @@ def assign_checkpoint(
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variables[ours].assign(np.ascontiguousarray(value))
+    axis = -1 if config["data_format"] == "channels_last" else 0
+    model.preprocessing = preprocessing_beside(checkpoint, config["input_shape"][axis])
 
 
 def adapted(checkpoint: Checkpoint, model) -> Checkpoint:
