@@ -10,7 +10,8 @@ import sys
 
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding"),
-    *("layers.pooling", "models.vit", "models.resnet", "pretraining.masked_patch"),
+    *("layers.pooling", "models.vit", "models.resnet", "models.grouped_optimizer"),
+    "pretraining.masked_patch",
 )
 
 

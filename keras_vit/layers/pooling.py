@@ -71,8 +71,10 @@ class TokenPooling(keras.layers.Layer):
         patches = tokens[:, self.num_prefix_tokens :]
         if mask is None:
             return ops.mean(patches, axis=1)
-        weight = ops.cast(mask[:, self.num_prefix_tokens :], patches.dtype)[..., None]
-        return ops.sum(patches * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1)
+        # Summed in float32, as `ops.mean` does: a sum in half precision overflows or loses tokens.
+        weight = ops.cast(mask[:, self.num_prefix_tokens :], "float32")[..., None]
+        total = ops.sum(ops.cast(patches, "float32") * weight, axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(weight, axis=1), 1), patches.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
