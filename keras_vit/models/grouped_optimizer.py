@@ -8,8 +8,6 @@ import keras
 
 from keras_vit.layers.arguments import is_number
 
-# What no recipe pulls towards zero although it is no vector: learned tokens and positions.
-TOKENS_AND_POSITIONS = re.compile(r"(_tokens?|_embedding|/probe|/bias_table)$")
 WRAPPERS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
 
 
@@ -28,8 +26,9 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             gradients together.
         rates: `{pattern: factor}`: a weight's factor belongs to the first regular expression that
             is found in its path, such as `vit/block_0/attention/query/kernel`; 1 if none is.
-        no_decay: the weights without weight decay. True for vectors (biases, the scales of norms),
-            tokens and position embeddings; False for none; or regular expressions for their paths.
+        no_decay: the weights without weight decay. True for all but kernels: biases, the scales of
+            norms and of layers, tokens, position embeddings; False for none; or regular expressions
+            that are looked for in their paths.
 
     Raises:
         ValueError: for an optimizer that is built or wraps another, a factor that is no number or
@@ -134,6 +133,15 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         )
         return cls(**{**config, "optimizer": optimizer})
 
+    @property
+    def _model_variables_moving_average(self):
+        """In the order of the weights, where `keras.callbacks.SwapEMAWeights` looks for them."""
+        averages: dict = {}
+        for _, part, members, _ in self._groups(self._trainable_variables):
+            own = part._model_variables_moving_average  # AttributeError where none are kept
+            averages |= zip(map(id, members), own, strict=True)
+        return [averages[id(variable)] for variable in self._trainable_variables]
+
     def _rate_times(self, factor):
         return self.learning_rate * factor
 
@@ -153,8 +161,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
 
     def _decays(self, variable):
         if self.no_decay is True:
-            vector = len(variable.shape) < 2
-            return not vector and not TOKENS_AND_POSITIONS.search(variable.path)
+            return "kernel" in variable.name  # those of low-rank updates, too
         return not any(re.search(pattern, variable.path) for pattern in self.no_decay or ())
 
 
