@@ -9,9 +9,11 @@ import numpy as np
 
 
 def plain_numbers(value):
-    """Returns NumPy's scalars as Python's numbers, in tuples too, and all else as it is."""
+    """Returns NumPy's scalars as Python's numbers, in tuples and dictionaries too."""
     if isinstance(value, tuple):
         return tuple(map(plain_numbers, value))
+    if isinstance(value, dict):
+        return {key: plain_numbers(item) for key, item in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

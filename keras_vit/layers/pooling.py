@@ -42,8 +42,8 @@ class TokenPooling(keras.layers.Layer):
         check_choice("kind", kind, KINDS)
         check_count(index=index, num_prefix_tokens=num_prefix_tokens)
         self.kind = kind
-        self.index = index
-        self.num_prefix_tokens = num_prefix_tokens
+        self.index = int(index)
+        self.num_prefix_tokens = int(num_prefix_tokens)
         self.supports_masking = True
 
     def call(self, tokens, mask=None):

@@ -7,9 +7,9 @@ import keras
 import keras_vit
 
 
-def abstract_model(name: str, **arguments) -> keras.Model:
+def abstract_model(variant: str, **arguments) -> keras.Model:
     """What `create_model` builds, its weights known by their shapes alone."""
-    return abstract(lambda: keras_vit.create_model(name, **arguments))
+    return abstract(lambda: keras_vit.create_model(variant, **arguments))
 
 
 def abstract(build: Callable[[], keras.Model]) -> keras.Model:
