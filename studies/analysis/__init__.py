@@ -5,7 +5,7 @@ the `numpy.random.Generator` that is passed in.
 """
 
 from studies.analysis.by_size import Source, differences_by_size, means_by_size
-from studies.analysis.crossing import Crossing, crossing, measured_crossing
+from studies.analysis.crossing import Crossing, crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.intervals import accuracy, difference, overlap
 from studies.analysis.outcomes import Outcomes
@@ -29,6 +29,5 @@ __all__ = [
     "fit_scaling_law",
     "mean_interval",
     "means_by_size",
-    "measured_crossing",
     "overlap",
 ]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from studies.analysis.family import NOISE
-from studies.analysis.intervals import difference_interval
 from studies.analysis.scaling_law import ScalingLaw, draw_shift
 
 # How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
@@ -112,68 +109,6 @@ def crossing(
         return Crossing(None, low, high, "none", leader, (), level, note)
     others = tuple(root for root in inside if root != size)
     return Crossing(size, low, high, kind, below, others, level)
-
-
-def measured_crossing(
-    sizes_a: Sequence[float],
-    errors_a: Sequence[float],
-    seeds_a: Sequence[Hashable],
-    sizes_b: Sequence[float],
-    errors_b: Sequence[float],
-    seeds_b: Sequence[Hashable],
-    level: float = 0.9,
-) -> Crossing:
-    """Finds where the measured mean curves cross, without any law.
-
-    Means are interpolated linearly in log size between the sizes measured for both models. The
-    interval holds the sizes at which the difference of the two, a t interval over seeds, includes
-    zero; differences are paired where both models have the same seeds.
-
-    Args:
-        sizes_a, errors_a, seeds_a: one entry a result of model a; equally long.
-        sizes_b, errors_b, seeds_b: of model b.
-        level: confidence.
-
-    Returns:
-        A `Crossing` of kind "measured" or "none". With several crossings the last is taken.
-
-    Raises:
-        ValueError: the models share no size.
-    """
-    common, difference = _differences(
-        (sizes_a, errors_a, seeds_a), (sizes_b, errors_b, seeds_b), level
-    )
-    if len(common) == 0:
-        raise ValueError("The two models have no size in common: nothing can be compared.")
-    logs = np.log(common)
-    fine = np.unique(np.concatenate([np.linspace(logs[0], logs[-1], 400), logs]))
-    gap, half = difference(fine)
-    roots = []
-    for left, right in _sign_changes(fine, gap):
-        at = np.interp([left, right], fine, gap)
-        roots.append(math.exp(left + (right - left) * at[0] / (at[0] - at[1])))
-    leader = _leader(float(gap[-1]))
-    if np.isnan(half).all():
-        return Crossing(None, None, None, "none", leader, (), level, _ONE_SEED)
-    note = ""
-    if np.isnan(half).any():
-        note = "some sizes have one seed only: there the order is not clear"
-    unclear = ~((gap - half > 0) | (gap + half < 0))  # also where there is no interval
-    if not roots:
-        low, high = _run(fine, unclear, None)
-        return Crossing(None, low, high, "none", leader, (), level, note)
-    size = roots[-1]
-    # With hardly any scatter the unclear stretch is shorter than a step of the grid: the crossing
-    # itself always belongs to it.
-    at = int(np.searchsorted(fine, math.log(size)))
-    fine, unclear = np.insert(fine, at, math.log(size)), np.insert(unclear, at, True)
-    gap = np.insert(gap, at, 0.0)
-    low, high = _run(fine, unclear, math.log(size))
-    if low == 0.0 and high == math.inf:
-        note = note or "the seeds cannot tell the two apart"
-        return Crossing(None, low, high, "none", leader, (), level, note)
-    leader = _leader(float(gap[fine < math.log(size)][-1])) if size > common[0] else None
-    return Crossing(size, low, high, "measured", leader, tuple(roots[:-1]), level, note)
 
 
 def _gap(law_a: ScalingLaw, law_b: ScalingLaw, sizes: np.ndarray) -> np.ndarray:
@@ -281,62 +216,17 @@ def _possible(
     """Without a crossing: the sizes at which the data do not exclude the opposite order."""
     tail = (1.0 - level) / 2.0
     opposite = np.where(gap > 0, 1.0 - ahead, ahead)
-    return _run(np.log(grid), opposite > tail, None)
+    return _run(np.log(grid), opposite > tail)
 
 
-def _run(
-    logs: np.ndarray, unclear: np.ndarray, around: float | None
-) -> tuple[float | None, float | None]:
-    """The ends of the unclear stretch around a point (or of the last one), 0 or inf where open."""
+def _run(logs: np.ndarray, unclear: np.ndarray) -> tuple[float | None, float | None]:
+    """The ends of the last unclear stretch, 0 or inf where open; None where there is none."""
     points = np.flatnonzero(unclear)
     if len(points) == 0:
         return None, None
     last = int(points[-1])
     clear = np.flatnonzero(~unclear[:last])
     first = int(clear[-1]) + 1 if len(clear) else 0
-    if around is not None:
-        middle = int(np.argmin(np.abs(logs - around)))
-        clear_before = np.flatnonzero(~unclear[:middle])
-        clear_after = np.flatnonzero(~unclear[middle + 1 :])
-        first = int(clear_before[-1]) + 1 if len(clear_before) else 0
-        last = middle + int(clear_after[0]) if len(clear_after) else len(logs) - 1
     low = 0.0 if first == 0 else math.exp(logs[first])
     high = math.inf if last == len(logs) - 1 else math.exp(logs[last])
     return low, high
-
-
-def _differences(a, b, level):  # type: ignore[no-untyped-def]
-    """Common sizes, and a function of log size: difference of error a - b and half its interval."""
-    tables = [_by_seed(*part) for part in (a, b)]
-    common = np.array(sorted(set(tables[0]) & set(tables[1])))
-    pairs = [(tables[0][size], tables[1][size]) for size in common]
-    logs = np.log(common) if len(common) else common
-    seeds = sorted(pairs[0][0], key=str) if pairs else []
-    whole = len(seeds) >= 2 and all(set(each) == set(seeds) for pair in pairs for each in pair)
-
-    def whole_curves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        curves = np.array(
-            [np.interp(x, logs, [one[s] - two[s] for one, two in pairs]) for s in seeds]
-        )
-        error = curves.std(axis=0, ddof=1) / math.sqrt(len(seeds))
-        return curves.mean(axis=0), student.ppf(0.5 + level / 2, len(seeds) - 1) * error
-
-    def size_by_size(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # Interpolating the half widths is a little wide between sizes, never too narrow.
-        found = [difference_interval(one, two, level) for one, two in pairs]
-        means, halves = [e.mean for e in found], [e.high - e.mean for e in found]
-        return np.interp(x, logs, means), np.interp(x, logs, halves)
-
-    # Seeds that are missing at some size would drop out of whole curves: the crossing would then
-    # belong to other means than the table and the figure beside it.
-    return common, (whole_curves if whole else size_by_size)
-
-
-def _by_seed(
-    sizes: Sequence[float], errors: Sequence[float], seeds: Sequence[Hashable]
-) -> dict[float, dict[Hashable, float]]:
-    table: dict[float, dict[Hashable, float]] = {}
-    for size, error, seed in zip(sizes, errors, seeds, strict=True):
-        if np.isfinite(error):
-            table.setdefault(float(size), {})[seed] = float(error)
-    return table

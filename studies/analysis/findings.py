@@ -20,7 +20,7 @@ from studies.analysis.by_size import (
     means_table,
 )
 from studies.analysis.confusion import balanced_accuracy
-from studies.analysis.crossing import Crossing, crossing, measured_crossing
+from studies.analysis.crossing import Crossing, crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
 from studies.analysis.undertrained import Training
@@ -45,7 +45,6 @@ class Pair:
     Attributes:
         a, b: names; where there is a choice, a is the ViT and b the ResNet.
         differences: a - b by size, as `differences_by_size` gives them.
-        measured: where the measured means cross; None when the models share no size.
         laws: where the fitted laws cross; None when one of them has no law.
         verdicts: by size, ascending.
     """
@@ -53,7 +52,6 @@ class Pair:
     a: str
     b: str
     differences: pd.DataFrame
-    measured: Crossing | None
     laws: Crossing | None
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
 
@@ -169,9 +167,6 @@ def find(
     for a, b in pairs:
         if a not in columns or b not in columns:
             continue
-        measured = None
-        if set(columns[a][0]) & set(columns[b][0]):
-            measured = measured_crossing(*columns[a], *columns[b], level=level)
         differences = difference_estimates(mine, a, b, metric, level, source, images)
         laws = None
         if a in found.laws and b in found.laws:
@@ -183,7 +178,7 @@ def find(
             )
             for size, each in differences.items()
         }
-        found.pairs.append(Pair(a, b, differences_table(differences), measured, laws, verdicts))
+        found.pairs.append(Pair(a, b, differences_table(differences), laws, verdicts))
     return found
 
 

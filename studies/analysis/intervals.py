@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from studies.analysis.estimate import Estimate, check_level
 from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right
-from studies.analysis.seed_intervals import difference_interval  # noqa: F401 (crossing asks here)
 from studies.analysis.variance import Variance, variance
 
 ONE_SEED = "one seed: the test set's error alone"

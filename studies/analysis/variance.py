@@ -54,7 +54,7 @@ class Variance:
         seeds: number of seeds R.
         groups: number of different groups of test images.
         between: variance of the seeds' values; NaN with one seed.
-        images: variance of the mean that comes from the test images.
+        images: variance of the mean that comes from the test images, at least within / R.
         within: the variance between seeds that test images alone would cause; NaN with one seed.
         images_freedom: degrees of freedom of `images`.
         correlation: rho, of two seeds' effects.
@@ -88,7 +88,7 @@ class Variance:
         if self.seeds == 1:
             return self.images
         shared = self.correlation / (1.0 - self.correlation) * self.seed_effect
-        return max(0.0, self.images - self.within / self.seeds) + shared
+        return self.images - self.within / self.seeds + shared
 
     @property
     def total(self) -> float:
@@ -176,14 +176,17 @@ def variance(
     by_class = np.bincount(layout.pair_stratum, by_class**2, num_classes) + pseudo
     freedom = by_class.sum() ** 2 / np.sum(by_class**2 / np.maximum(layout.all_groups - 1, 1))
     several = num_seeds > 1
+    within = float(table.var(axis=0, ddof=1).sum()) if several else np.nan
+    images = float(np.sum(table.mean(axis=0) ** 2) + pseudo.sum())
     return Variance(
         mean=float(by_seed.mean()),
         smooth=float(smooth),
         seeds=num_seeds,
         groups=width,
         between=float(by_seed.var(ddof=1)) if several else np.nan,
-        images=float(np.sum(table.mean(axis=0) ** 2) + pseudo.sum()),
-        within=float(table.var(axis=0, ddof=1).sum()) if several else np.nan,
+        # Less would mean that what is hard under one seed is easy under another: that is noise.
+        images=max(images, within / num_seeds) if several else images,
+        within=within,
         images_freedom=float(freedom),
         correlation=DRAW_SHARE * overlap,
     )

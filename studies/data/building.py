@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from studies.data.checks import Facts, facts
 from studies.data.decoded import Chosen, image_name
 from studies.data.images import Advance
-from studies.data.prepare import write
+from studies.data.prepare import images_file, write
 from studies.data.progress import progress
 from studies.errors import UsageError
 
@@ -42,8 +43,8 @@ def build(folder: Path, source: Any, shown: Shown = progress) -> dict[str, Any]:
     """
     try:
         return _written(folder, source, shown)
-    except _Broken:
-        pass  # How many images there are must be known before they are written.
+    except _Broken as end:  # how many images there are must be known before they are written
+        last = end
     reasons = [
         (image_name(source, split, index), reason)
         for split, of_split in source.broken.items()
@@ -53,12 +54,10 @@ def build(folder: Path, source: Any, shown: Shown = progress) -> dict[str, Any]:
         split: np.array([i for i in range(len(labels)) if i not in source.broken[split]], np.int64)
         for split, labels in source.labels.items()
     }
-    rest = Chosen(source, kept)
-    _check_left(rest, min(reasons))
-    for path in folder.iterdir():
-        path.unlink()
-    source.forget()
-    return _written(folder, rest, shown, reasons)
+    _check_left(Chosen(source, kept), min(reasons))
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        decoded = _Decoded(source, folder, Path(aside), last)
+        return _written(folder, Chosen(decoded, kept), _silent, reasons)
 
 
 def facts_of(description: dict[str, Any]) -> Facts:
@@ -67,7 +66,37 @@ def facts_of(description: dict[str, Any]) -> Facts:
 
 
 class _Broken(Exception):
-    """All images have been asked for, and some cannot be read."""
+    """All images have been decoded, and some cannot be read; it holds those that are not written yet."""
+
+    def __init__(self, split: str, images: np.ndarray) -> None:
+        super().__init__()
+        self.split, self.images = split, images
+
+
+class _Decoded:
+    """A source whose images were decoded and written before: they are read back from there.
+
+    Args:
+        source: all else that it has.
+        folder: where they were written.
+        aside: an empty folder, where they are kept while other files are written.
+        last: the images that were not written.
+    """
+
+    def __init__(self, source: Any, folder: Path, aside: Path, last: _Broken) -> None:
+        self._source = source
+        with open(folder / images_file(last.split), "ab") as file:
+            file.write(np.ascontiguousarray(last.images).data)
+        self._pixels = {}
+        for split in source.labels:
+            path = (folder / images_file(split)).rename(aside / images_file(split))
+            self._pixels[split] = np.load(path, mmap_mode="r")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
+        return self._pixels[split][indices]
 
 
 class _Watched:
@@ -91,7 +120,7 @@ class _Watched:
         self._advance(len(indices))
         self._left -= len(indices)
         if not self._left and any(getattr(self._source, "broken", {}).values()):
-            raise _Broken
+            raise _Broken(split, images)
         return images
 
 
@@ -103,6 +132,11 @@ def _written(
         written = write(folder, watched)
     found = facts(source, watched.hashes, written["class_counts"], broken)
     return {**written, FACTS: found.to_dict()}
+
+
+@contextmanager
+def _silent(what: str, total: int) -> Iterator[Advance]:
+    yield lambda number: None
 
 
 def _count(source: Any) -> int:

@@ -30,10 +30,6 @@ class DecodedSource(ABC):
     labels: dict[str, np.ndarray]
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Begins anew with what is noted of the images."""
         self.broken: dict[str, dict[int, str]] = defaultdict(dict)
         self.sizes: list[ImageSize] = []
 

@@ -60,7 +60,7 @@ def write(folder: Path, source: Source) -> dict[str, Any]:
     pixels = []
     for split in offered:
         labels[split] = np.asarray(source.labels[split], np.int64)
-        pixels.append(_write_images(folder / f"{split}_images.npy", source, split, digest))
+        pixels.append(_write_images(folder / images_file(split), source, split, digest))
         np.save(folder / f"{split}_labels.npy", labels[split])
         digest.update(split.encode() + labels[split].tobytes())
     given = getattr(source, "groups", None)
@@ -84,6 +84,11 @@ def write(folder: Path, source: Source) -> dict[str, Any]:
         official={split: len(labels[split]) for split in offered},
     )
     return {**info.to_dict(), "class_counts": _class_counts(read(folder, info))}
+
+
+def images_file(split: str) -> str:
+    """The name of the file with a split's images."""
+    return f"{split}_images.npy"
 
 
 def join_groups(pixels: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
@@ -153,7 +158,7 @@ def read(folder: Path, info: DatasetInfo) -> Dataset:
     pools = {}
     start = 0
     for split in (s for s in SPLITS if s in info.official):
-        images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
+        images = np.load(folder / images_file(split), mmap_mode="r")
         labels = np.load(folder / f"{split}_labels.npy")
         ids = np.arange(start, start + len(labels))
         groups = np.load(folder / f"{split}_groups.npy")

@@ -69,10 +69,10 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
         shapes = Shapes(name, size)
         return Found(version(), lambda folder: build(folder, shapes))
     if name == "fashion_mnist":
-        from studies.data.fashion_mnist import FashionMnist
+        from studies.data.fashion_mnist import write_fashion_mnist
 
         return Found(
-            options.fit, lambda folder: build(folder, FashionMnist(cache, size, options.fit))
+            options.fit, lambda folder: write_fashion_mnist(folder, cache, size, options.fit)
         )
     if name == "digits":
         from studies.data.digits import Digits

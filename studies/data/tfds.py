@@ -46,9 +46,14 @@ def write_tfds(
     Raises:
         UsageError: the name is unknown, it holds no labelled images, or the download failed.
     """
-    order: dict[str, Any] = {"do": "write", "name": name, "size": size, "folder": str(folder)}
-    order |= {"fit": options.fit, "imports": list(options.imports)}
-    return _ask(name, order, cache)["info"]
+    return _write(folder, name, cache, size, options.fit, options.imports)
+
+
+def write_prepared(
+    folder: Path, name: str, cache: Path, size: ImageSize | None, fit: str
+) -> dict[str, Any] | None:
+    """As `write_tfds`, but only what is prepared in $TFDS_DATA_DIR or ~/tensorflow_datasets; else None."""
+    return _write(folder, name, cache, size, fit, prepared=True)
 
 
 def download(
@@ -100,6 +105,20 @@ def _code(spec: ModuleSpec) -> str:
         files = [f for p in spec.submodule_search_locations for f in sorted(Path(p).rglob("*.py"))]
         return " ".join(file_digest(file) for file in files)
     return file_digest(spec.origin) if spec.origin and Path(spec.origin).is_file() else ""
+
+
+def _write(
+    folder: Path,
+    name: str,
+    cache: Path,
+    size: ImageSize | None,
+    fit: str,
+    imports: Sequence[str] = (),
+    prepared: bool = False,
+) -> Any:
+    order: dict[str, Any] = {"do": "write", "name": name, "size": size, "folder": str(folder)}
+    order |= {"fit": fit, "imports": list(imports), "prepared": prepared}
+    return _ask(name, order, cache)["info"]
 
 
 def _ask(name: str, order: dict[str, Any], cache: Path) -> dict[str, Any]:

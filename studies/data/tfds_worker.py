@@ -146,10 +146,13 @@ def _download(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Writes a data set; with "prepared" only one that is prepared in the user's own folders."""
     import tensorflow_datasets as tfds
 
     _import(order["imports"])
-    builder = _builder(order)
+    builder = _prepared_elsewhere(tfds, order["name"]) if order["prepared"] else _builder(order)
+    if builder is None:
+        return {"info": None}
     size = tuple(order["size"]) if order["size"] else None
     source = TfdsSource(builder, size, order["fit"])
     if not builder.is_prepared():

@@ -19,7 +19,8 @@ from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
 
 if TYPE_CHECKING:
-    from studies.study.study import ResolvedData, Study
+    from studies.study.described import ResolvedData
+    from studies.study.study import Study
 
 Record = dict[str, Any]
 

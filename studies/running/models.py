@@ -17,7 +17,8 @@ from typing import Any
 
 from studies.executors import file_stem
 from studies.records.store import Record
-from studies.study.study import ResolvedData, Study, Trial
+from studies.study.described import ResolvedData
+from studies.study.study import Study, Trial
 from studies.training.trial import checkpoint_folder
 
 FOLDER = "models"

@@ -18,8 +18,9 @@ from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost, measure
 from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
+from studies.study.described import ResolvedData
 from studies.study.file import read_resolved
-from studies.study.study import ResolvedData, Study, Trial
+from studies.study.study import Study, Trial
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "models.NAME.": ModelEntry,
     "models.NAME.at.SIDE.": Architecture,
 }
-NOT_WRITTEN = {(Study, "data"), (ModelEntry, "name"), (ModelEntry, "files")}
+_DERIVED = {(Study, "data"), (ModelEntry, "name"), (ModelEntry, "files")}
 WIDTH = 100  # columns of a comment
 
 EXAMPLE = """\
@@ -56,13 +56,18 @@ def fields() -> Iterator[FieldOfStudy]:
     for prefix, table in TABLES.items():
         meanings = _meanings(table)
         for name, field in table.model_fields.items():
-            if (table, name) in NOT_WRITTEN or _is_table(field.annotation):
+            if name not in written(table) or _is_table(field.annotation):
                 continue
             choices = _choices(field.annotation)
             meaning = meanings[name]
             if choices:
                 meaning = f"{meaning} One of {', '.join(choices)}."
             yield FieldOfStudy(f"{prefix}{name}", _default(field), meaning)
+
+
+def written(table: type[BaseModel]) -> list[str]:
+    """The fields of a table that people may write; others are found or derived."""
+    return [name for name in table.model_fields if (table, name) not in _DERIVED]
 
 
 def markdown() -> str:

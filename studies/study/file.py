@@ -6,7 +6,6 @@ that names the field and what it may be.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,20 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from studies.errors import UsageError
-from studies.machine.backends import BACKENDS
-from studies.study.study import (
-    Architecture,
-    Evaluation,
-    ModelEntry,
-    Reading,
-    Recipe,
-    ResolvedData,
-    Study,
-)
+from studies.study.mistakes import sentence, suggestion
+from studies.study.study import ModelEntry, Reading, Study
 
 _OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -128,7 +118,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Study:
     try:
         return Study.model_validate(dict(raw))
     except ValidationError as error:
-        raise UsageError(f"{source}: {_sentence(error.errors())}") from None
+        raise UsageError(f"{source}: {sentence(error.errors())}") from None
 
 
 def check_base(entry: ModelEntry) -> None:
@@ -150,12 +140,6 @@ def to_toml(study: Study) -> str:
         del entry["name"]  # it is the table's key
         entry["at"] = {str(side): other for side, other in entry["at"].items()}
     return tomli_w.dumps(content)
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)' where a known word is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _drop_unasked(raw: dict[str, Any], file: Mapping[str, Any]) -> None:
@@ -211,85 +195,3 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> No
         if not isinstance(table, dict):
             raise UsageError(f"{source}: {'.'.join(path[: depth + 1])} is a value, not a table")
     table[path[-1]] = value
-
-
-_TABLES: dict[str, type[BaseModel]] = {
-    "recipe": Recipe,
-    "evaluation": Evaluation,
-    "reading": Reading,
-    "models": ModelEntry,
-    "data": ResolvedData,
-}
-
-
-def _sentence(errors: Sequence[ErrorDetails]) -> str:
-    error = errors[0]
-    # Of a value that may also be "auto", pydantic names the alternative that it tried.
-    location = [part for part in error["loc"] if not re.search(r"^constrained-|\[", str(part))]
-    place = ".".join(part for part in location if isinstance(part, str)) or "the study"
-    if error["type"] == "extra_forbidden":
-        return _unknown_field([str(part) for part in location])
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if location[0] == "backends" and error["type"] == "literal_error":
-        hint = suggestion(str(error["input"]), BACKENDS)
-        return f"unknown backend {error['input']!r}{hint}; allowed: {', '.join(BACKENDS)}"
-    if error["type"] == "too_short":
-        return f"{place} is empty; give at least one"
-    if isinstance(location[-1], int):  # a place in a list tells nobody anything
-        place += ": each"
-    kind = _KINDS.get(error["type"].rsplit("_", 1)[0])
-    if kind:
-        whole = not isinstance(location[-1], int)
-        auto = whole and any(_is_auto(e) and e["loc"][0] == location[0] for e in errors)
-        return f"{place} must be {kind}{' or auto' if auto else ''}, not {error['input']!r}"
-    if place == "name":
-        return (
-            f"name {error['input']!r} cannot be a folder's: use letters, digits and . _ + -, "
-            f"beginning with a letter or digit"
-        )
-    message = error["msg"].replace("Input should be", "must be")
-    return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
-
-
-def _is_auto(error: ErrorDetails) -> bool:
-    return error["type"] == "literal_error" and error["ctx"]["expected"] == "'auto'"
-
-
-def _unknown_field(location: list[str]) -> str:
-    """The sentence on a field that is not there; a field of another table may be meant."""
-    name = location[-1]
-    if "at" in location[2:-1]:
-        fields = list(Architecture.model_fields)
-    else:
-        fields = _fields(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
-    elsewhere = {
-        f"{table}.{f}": f
-        for table in ("recipe", "evaluation", "reading")
-        for f in _fields(_TABLES[table])
-    }
-    elsewhere |= {f: f for f in _fields(Study)}
-    same = [dotted for dotted, field in elsewhere.items() if field == name]
-    hint = suggestion(name, fields)
-    if same or not hint:
-        close = difflib.get_close_matches(name, elsewhere.values(), n=1, cutoff=0.75)
-        same = same or [dotted for dotted, field in elsewhere.items() if field in close]
-        hint = f" (did you mean {same[0]!r}?)" if same else hint
-    return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
-
-
-def _fields(table: type[BaseModel]) -> list[str]:
-    return [name for name in table.model_fields if (table, name) not in _DERIVED]
-
-
-# By the beginning of pydantic's error types, such as float_parsing and float_type.
-_KINDS = {
-    "float": "a number",
-    "int": "a whole number",
-    "int_from": "a whole number",
-    "model": "a table",
-    "dict": "a table",
-    "string": "text",
-    "tuple": "a list",
-}
-_DERIVED = {(ModelEntry, "name"), (ModelEntry, "files"), (Study, "data")}

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from studies.study.defaults import default_seeds, default_sizes
+from studies.study.described import DataDescription, ResolvedData
+from studies.study.strict import Neutral, Strict
 
 # Raise it when the training code changes what the same description trains: old records then no
 # longer count. 2: a seed decides the draw of the training images and of splits that the data lack.
@@ -29,33 +29,7 @@ Positive = Annotated[int, Field(ge=1)]
 Auto = Literal["auto"]
 
 
-@dataclass(frozen=True)
-class Neutral:
-    """The value at which a field has no effect; ids leave the field out there.
-
-    A field that is added later must have one, and it must be the field's default: then no id of
-    what was trained before changes. It stays what it is when the field's default changes.
-    """
-
-    value: Any
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def deciding(self) -> dict[str, Any]:
-        """The fields that have an effect, as JSON's types: what an id is made of."""
-        neutral = {
-            name: mark.value
-            for name, field in type(self).model_fields.items()
-            for mark in field.metadata
-            if isinstance(mark, Neutral)
-        }
-        everything = self.model_dump(mode="json")
-        return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
-
-
-class Recipe(_Strict):
+class Recipe(Strict):
     """How every model of a study is trained, the same for every size (after the paper's B.1).
 
     Args:
@@ -104,7 +78,7 @@ class Recipe(_Strict):
         return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
 
 
-class Evaluation(_Strict):
+class Evaluation(Strict):
     """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
 
     Args:
@@ -123,7 +97,7 @@ class Evaluation(_Strict):
         return tuple(sorted(set(shots)))
 
 
-class Reading(_Strict):
+class Reading(Strict):
     """How the images of the data set are read; see `studies.data.Options`.
 
     Args:
@@ -140,7 +114,7 @@ class Reading(_Strict):
     imports: tuple[str, ...] = ()
 
 
-class Architecture(_Strict):
+class Architecture(Strict):
     """What `keras_vit.create_model` builds.
 
     Args:
@@ -152,7 +126,7 @@ class Architecture(_Strict):
     overrides: dict[str, Any] = Field(default_factory=dict)
 
 
-class ModelEntry(_Strict):
+class ModelEntry(Strict):
     """A model of a study: its name in the figures, the published base, and what differs from it.
 
     Args:
@@ -182,58 +156,7 @@ class ModelEntry(_Strict):
         return self.model_copy(update={**chosen, "at": {}})
 
 
-class ResolvedData(_Strict):
-    """What a results folder remembers of its data, so that `status` and `report` need no data.
-
-    Args:
-        name, fingerprint, image_shape, num_classes: as in `studies.data.DatasetInfo`.
-        counts: images in each split that a trial has at least, whatever its seed.
-        official: images in each split that the data has of its own; the others are cut by seed.
-        class_names: one name a label.
-    """
-
-    name: str
-    fingerprint: str
-    image_shape: tuple[int, int, int]  # (H, W, C)
-    num_classes: Positive
-    counts: dict[str, int] = Field(default_factory=dict)
-    official: dict[str, int] = Field(default_factory=dict)
-    class_names: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, info: DataDescription) -> ResolvedData:
-        """Keep what matters of a `studies.data.DatasetInfo`."""
-        return cls(
-            name=info.name,
-            fingerprint=info.fingerprint,
-            image_shape=info.image_shape,
-            num_classes=info.num_classes,
-            counts=dict(info.counts),
-            official=dict(info.official),
-            class_names=tuple(info.class_names),
-        )
-
-
-class DataDescription(Protocol):
-    """What `Study.trials` needs to know of prepared data; `studies.data.DatasetInfo` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def image_shape(self) -> tuple[int, int, int]: ...
-    @property
-    def num_classes(self) -> int: ...
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-    @property
-    def official(self) -> Mapping[str, int]: ...
-    @property
-    def class_names(self) -> Sequence[str]: ...
-
-
-class Trial(_Strict):
+class Trial(Strict):
     """One training run and its evaluation, complete in itself; JSON carries it to its process."""
 
     study: str
@@ -283,7 +206,7 @@ class Trial(_Strict):
         }
 
 
-class Study(_Strict):
+class Study(Strict):
     """A question, and the grid of trials (models x sizes x seeds x backends) that answers it.
 
     Args:

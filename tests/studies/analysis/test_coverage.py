@@ -11,7 +11,7 @@ no upper bound.
 import numpy as np
 import pytest
 
-from studies.analysis import accuracy_interval, crossing, fit_scaling_law, measured_crossing
+from studies.analysis import accuracy_interval, crossing, fit_scaling_law
 
 pytestmark = pytest.mark.once
 
@@ -82,16 +82,12 @@ def law_coverage(curve, sizes, seeds, noise, common, repetitions, rng):
     return {name: float(np.mean(shares)) for name, shares in held.items()}
 
 
-def crossing_coverage(curves, truth, noise, common, repetitions, rng, find="laws", seeds=3):
+def crossing_coverage(curves, truth, noise, common, repetitions, rng, seeds=3):
     """Share of crossing intervals that hold the true size."""
     held = 0
     for _ in range(repetitions):
         tables = [simulate(curve, SIZES, seeds, rng, noise, common) for curve in curves]
-        if find == "laws":
-            laws = [fit_scaling_law(*t, rng, 0.9, members=300) for t in tables]
-            found = crossing(*laws)
-        else:
-            found = measured_crossing(*tables[0], *tables[1])
+        found = crossing(*(fit_scaling_law(*t, rng, 0.9, members=300) for t in tables))
         held += found.low is not None and found.low <= truth <= found.high
     return held / repetitions
 
@@ -123,14 +119,6 @@ def test_intervals_of_crossings_cover():
     truth = crossing_of(limited_vit, limited_resnet)
     covered = crossing_coverage((limited_vit, limited_resnet), truth, 0.03, 0.3, 60, rng)
     assert covered >= 0.9 - 2 * np.sqrt(0.9 * 0.1 / 60)
-
-
-def test_intervals_of_measured_crossings_cover():
-    rng = np.random.default_rng(3)
-    truth = crossing_of(vit, resnet)
-    covered = crossing_coverage((vit, resnet), truth, 0.03, 0.3, 400, rng, find="means")
-    # Linear interpolation between two measured means is not quite the curve: hence a wider range.
-    assert 0.84 <= covered <= 0.96
 
 
 @pytest.mark.parametrize(("mean", "sd"), [(0.1, 0.03), (0.5, 0.2), (0.9, 0.02), (0.99, 0.006)])

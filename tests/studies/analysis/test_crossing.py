@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from studies.analysis import crossing, fit_scaling_law, measured_crossing
+from studies.analysis import crossing, fit_scaling_law
 from studies.analysis.crossing import _sign_changes
 
 pytestmark = pytest.mark.once
@@ -172,88 +172,3 @@ def test_sizes_without_overlap_can_only_be_extrapolated(rng):
     assert found.kind in ("extrapolated", "none")
     if found.size is not None:
         assert found.low < 7651 < found.high
-
-
-def test_measured_means_cross_where_their_interpolation_does():
-    # Hand computation: differences 0.1 and -0.1 at 1,000 and 4,000; zero halfway in log size.
-    found = measured_crossing(
-        [1000, 1000, 4000, 4000], [0.51, 0.53, 0.19, 0.21], [0, 1, 0, 1],
-        [1000, 1000, 4000, 4000], [0.41, 0.43, 0.29, 0.31], [0, 1, 0, 1],
-    )  # fmt: skip
-    assert found.kind == "measured" and found.better_below == "b"
-    assert found.size == pytest.approx(2000, rel=1e-6)
-    # Paired differences have no scatter at all here, so the interval is that point.
-    assert found.low == pytest.approx(2000, rel=0.01)
-    assert found.high == pytest.approx(2000, rel=0.01)
-
-
-def test_measured_interval_against_a_hand_computation():
-    # Differences by seed: 0.1 + d at 1,000 and -0.1 + d at 4,000 with d = -0.01, 0, 0.01.
-    # sd 0.01, t(2, 95 %) = 2.9200, half width 0.016859: the mean is within it for an eighth of
-    # the way, 0.016859 / 0.2 * log(4), on each side of 2,000.
-    d = np.array([-0.01, 0.0, 0.01])
-    seeds = [0, 1, 2] * 2
-    sizes = [1000] * 3 + [4000] * 3
-    a = np.concatenate([0.5 + d, 0.2 + d])
-    b = np.concatenate([np.full(3, 0.4), np.full(3, 0.3)])
-    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
-    reach = math.exp(0.016859 / 0.2 * math.log(4))
-    assert found.low == pytest.approx(2000 / reach, rel=0.01)
-    assert found.high == pytest.approx(2000 * reach, rel=0.01)
-
-
-def test_no_measured_crossing_is_an_answer(rng):
-    worse = flat(lambda x: 1.3 * resnet(x), rng, 0.005)
-    found = measured_crossing(*worse, *flat(resnet, rng, 0.005))
-    assert found.kind == "none" and found.size is None and found.better_below == "b"
-    assert found.low is None  # clear at every size
-
-
-def test_open_on_both_sides_there_is_no_measured_crossing():
-    # Differences by seed: 0.03, -0.02 at 1,000 and 0.02, -0.03 at 4,000; t(1; 95 %) is 6.3.
-    seeds, sizes = [0, 1] * 2, [1000] * 2 + [4000] * 2
-    found = measured_crossing(
-        sizes, [0.53, 0.48, 0.32, 0.27], seeds, sizes, [0.5, 0.5, 0.3, 0.3], seeds
-    )
-    assert found.kind == "none" and found.size is None
-    assert found.low == 0 and found.high == math.inf
-    assert "cannot tell" in found.note
-
-
-def test_measured_crossing_with_one_seed_or_other_seeds():
-    one = measured_crossing([1000, 4000], [0.5, 0.2], [0, 0], [1000, 4000], [0.4, 0.3], [0, 0])
-    assert one.size is None and one.kind == "none" and "one seed only" in one.note
-    sizes, seeds = [1000, 1000, 4000, 4000], [0, 1, 0, 1]
-    other = measured_crossing(
-        sizes, [0.51, 0.49, 0.21, 0.19], seeds, sizes, [0.41, 0.39, 0.31, 0.29], [5, 6, 5, 6]
-    )
-    assert other.size == pytest.approx(2000) and other.low < 2000 < other.high
-
-
-def test_where_one_seed_is_done_nothing_is_clear():
-    # As in the middle of a run: seed 0 has all sizes, seed 1 the two small ones only.
-    sizes, seeds = [500, 1000, 2000, 4000, 500, 1000], [0, 0, 0, 0, 1, 1]
-    a = np.array([0.40, 0.35, 0.31, 0.20, 0.41, 0.34])
-    b = np.array([0.30, 0.29, 0.28, 0.25, 0.30, 0.29])
-    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
-    assert found.kind == "measured" and 2000 < found.size < 4000
-    assert 1000 < found.low < 1010  # it is clear where there are two seeds, and nowhere else
-    assert found.high == math.inf
-    assert "one seed" in found.note
-
-
-def test_the_crossing_belongs_to_the_means_of_all_seeds():
-    # Seed 2 is missing at the largest size. Of seeds 0 and 1 alone, a leads everywhere; the means
-    # of all seeds, those of the table and the figure, have b ahead at 1,000.
-    sizes, seeds = [1000, 1000, 1000, 4000, 4000], [0, 1, 2, 0, 1]
-    a = [0.39, 0.38, 0.55, 0.18, 0.19]
-    b = [0.40, 0.40, 0.40, 0.30, 0.30]
-    found = measured_crossing(sizes, a, seeds, sizes, b, seeds)
-    # Differences of means: 0.04 and -0.115, zero at 0.04 / 0.155 of the way in log size.
-    assert found.kind == "measured" and found.better_below == "b"
-    assert found.size == pytest.approx(1000 * 4 ** (0.04 / 0.155), rel=1e-3)
-
-
-def test_models_without_a_common_size_cannot_be_compared():
-    with pytest.raises(ValueError, match="no size in common"):
-        measured_crossing([1000], [0.5], [0], [2000], [0.4], [0])

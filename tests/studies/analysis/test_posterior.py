@@ -63,10 +63,11 @@ def test_misfits_have_the_moments_of_the_conditional_gaussian(curve, broken, rng
 
 
 def test_importance_sampling_finds_what_a_random_walk_finds():
-    sizes = np.geomspace(100, 50000, 6)
-    curve = make_curve(sizes, 3 * sizes**-0.3 + 0.02, None)
-    found = posterior.draw(curve, 0.9, published(), np.random.default_rng(0), 4000)
     rng = np.random.default_rng(1)
+    sizes = np.geomspace(100, 50000, 7)
+    errors = (3 * sizes**-0.3 + 0.02) * np.exp(rng.normal(0, 0.02, 7))
+    curve = make_curve(sizes, errors, None)
+    found = posterior.draw(curve, 0.9, published(), np.random.default_rng(0), 4000)
     walkers = np.repeat(found.mode[None], 300, 0)  # Metropolis, with steps of its own kind
     log_p = posterior._log_posterior(walkers, curve, 0.9, published())
     kept = []

@@ -62,6 +62,15 @@ def test_disjoint_test_sets_are_one_large_one(rng):
     assert found.within == pytest.approx(np.mean(p * (1 - p)) / 500, rel=0.01)
 
 
+def test_seeds_that_err_on_each_others_images_prove_nothing():
+    # The two differ on every image, so that their mean is the same everywhere: chance. By hand:
+    # deviations -0.5 and 0.5, times sqrt(4 / 3) / 4; half their squared differences sum to
+    # 4 x 0.5 / 12 = 0.1666667, of which each seed brings half to the mean.
+    found = variance(right([outcomes([1, 0, 1, 0]), outcomes([0, 1, 0, 1], seed=1)]))
+    assert found.within == pytest.approx(0.1666667) and found.images == pytest.approx(0.0833333)
+    assert found.common == pytest.approx(0.0) and found.planned(0.9, 100)[0] > 0.0
+
+
 def test_copies_in_a_group_add_nothing(rng):
     hits = rng.random((2, 40)) < 0.6
     single = variance(right([outcomes(row, s) for s, row in enumerate(hits)]))

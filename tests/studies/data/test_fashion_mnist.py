@@ -1,6 +1,7 @@
 """Fashion-MNIST from Debian's files and through TensorFlow Datasets' download: the same arrays."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,34 @@ def test_the_download_gives_the_same_arrays(tmp_path):
         mine, theirs = other.pools[split], direct.pools[split]
         np.testing.assert_array_equal(mine.images, theirs.images)
         np.testing.assert_array_equal(mine.labels, theirs.labels)
+
+
+@pytest.mark.slow
+def test_what_is_prepared_already_is_not_downloaded(tmp_path):
+    """Records of TensorFlow Datasets, which are in an order of its own: the same images."""
+    prepare = (
+        "import sys, tensorflow_datasets as tfds;"
+        "b = tfds.builder('fashion_mnist', data_dir=sys.argv[1], file_format='array_record');"
+        "b.URL = 'file:///usr/share/datasets/fashion-mnist/';"
+        "b.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))"
+    )
+    load_it = (
+        "import sys; from pathlib import Path; from studies.data import fashion_mnist as f, load;"
+        "f.DEBIAN = Path('/nowhere'); f.URL = 'file:///nowhere/'; load('fashion_mnist', cache=sys.argv[1])"
+    )
+    place = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "tfds")}
+    for code, to in ((prepare, "tfds"), (load_it, "cache")):
+        command = [sys.executable, "-c", code, str(tmp_path / to)]
+        subprocess.run(command, check=True, cwd=ROOT, env=place, capture_output=True)
+    assert not (tmp_path / "cache" / "tfds").exists()
+    direct, other = (load("fashion_mnist", cache=tmp_path / name) for name in ("direct", "cache"))
+    assert other.info.class_names == direct.info.class_names
+    for split in ("train", "test"):
+        rows = [
+            np.c_[np.asarray(d.pools[split].images).reshape(-1, 784), d.pools[split].labels]
+            for d in (direct, other)
+        ]
+        assert sorted(map(bytes, rows[0])) == sorted(map(bytes, rows[1]))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.data import Options, check, describe, load
+from studies.data import Options, check, describe, image_files, load, prepare
 from studies.data.folder import list_folder
+from studies.data.images import decode
 from studies.data.listing import in_words
 from studies.errors import UsageError
 
@@ -219,6 +220,21 @@ def test_unreadable_images_are_named_together_and_left_out_on_demand(tmp_path, o
     assert opened().info.fingerprint == data.info.fingerprint  # as if they had never been there
     facts = check(f"folder:{tmp_path / 'images'}", 8, cache=tmp_path / "cache")
     assert facts.broken.count == 0 and facts.images == 76
+
+
+def test_each_file_is_decoded_once_whether_some_are_broken_or_not(tmp_path, opened, monkeypatch):
+    for number, place in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        add(tmp_path / "images" / place, 30, first=30 * number)
+    asked = []
+    monkeypatch.setattr(prepare, "_AT_ONCE", 8 * 8 * 3 * 7)  # the last part is not a whole one
+    monkeypatch.setattr(
+        image_files, "decode", lambda f, *a, **k: asked.append(f) or decode(f, *a, **k)
+    )
+    for broken in ("train/a/003.png", "test/b/119.png"):
+        (tmp_path / "images" / broken).write_bytes(b"nothing")
+    data = opened(options=Options(skip_broken=True))
+    assert len(asked) == len(set(asked)) == 120
+    assert values(data.pools["test"]) == [(v, v // 90) for v in range(60, 119)]
 
 
 def test_a_class_of_unreadable_images_alone_is_refused(tmp_path, opened):

@@ -77,7 +77,7 @@ def _simulated(rng):
                 for size in sizes
                 if {(a, size), (b, size)} <= set(found.estimates)
             }  # fmt: skip
-            found.pairs.append(Pair(a, b, pd.DataFrame(), None, _crossing(rng), verdicts))
+            found.pairs.append(Pair(a, b, pd.DataFrame(), _crossing(rng), verdicts))
     setting = Setting(
         done=5,
         planned=int(rng.choice([5, 9])),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 
 def duel(sizes, means, half, laws=None, known=("a", "b")):
-    pair = Pair("a", "b", pd.DataFrame(), None, laws, rises(sizes, means, half))
+    pair = Pair("a", "b", pd.DataFrame(), laws, rises(sizes, means, half))
     return compare(pair, dict.fromkeys(known))
 
 

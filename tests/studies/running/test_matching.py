@@ -6,7 +6,8 @@ import pytest
 
 from studies.running import matching
 from studies.running.costs import Cost
-from studies.study.study import ModelEntry, ResolvedData
+from studies.study.described import ResolvedData
+from studies.study.study import ModelEntry
 
 pytestmark = pytest.mark.once
 

@@ -7,7 +7,7 @@ import pytest
 
 from studies.running.models import keep_models, number_kept
 from studies.study import file as study_file
-from studies.study.study import ResolvedData
+from studies.study.described import ResolvedData
 from studies.training.trial import checkpoint_folder
 from tests.studies.descriptions import study_file as write
 

@@ -1,0 +1,100 @@
+"""What is wrong in a study's content, in one sentence that names the field and what it may be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from studies.machine.backends import BACKENDS
+from studies.study.described import ResolvedData
+from studies.study.fields import written
+from studies.study.study import (
+    Architecture,
+    Evaluation,
+    ModelEntry,
+    Reading,
+    Recipe,
+    Study,
+)
+
+_SINGLE = ("recipe", "evaluation", "reading")  # tables of which there is one
+_TABLES: dict[str, type[BaseModel]] = {
+    "recipe": Recipe,
+    "evaluation": Evaluation,
+    "reading": Reading,
+    "models": ModelEntry,
+    "data": ResolvedData,
+}
+# By the beginning of pydantic's error types, such as float_parsing and float_type.
+_KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "int_from": "a whole number",
+    "model": "a table",
+    "dict": "a table",
+    "string": "text",
+    "tuple": "a list",
+}
+
+
+def sentence(errors: Sequence[ErrorDetails]) -> str:
+    """The first of pydantic's errors in one sentence: which field, what it may be, what it is."""
+    error = errors[0]
+    # Of a value that may also be "auto", pydantic names the alternative that it tried.
+    location = [part for part in error["loc"] if not re.search(r"^constrained-|\[", str(part))]
+    place = ".".join(part for part in location if isinstance(part, str)) or "the study"
+    if error["type"] == "extra_forbidden":
+        return _unknown_field([str(part) for part in location])
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if location[0] == "backends" and error["type"] == "literal_error":
+        hint = suggestion(str(error["input"]), BACKENDS)
+        return f"unknown backend {error['input']!r}{hint}; allowed: {', '.join(BACKENDS)}"
+    if error["type"] == "too_short":
+        return f"{place} is empty; give at least one"
+    if isinstance(location[-1], int):  # a place in a list tells nobody anything
+        place += ": each"
+    kind = _KINDS.get(error["type"].rsplit("_", 1)[0])
+    if kind:
+        whole = not isinstance(location[-1], int)
+        auto = whole and any(_is_auto(e) and e["loc"][0] == location[0] for e in errors)
+        return f"{place} must be {kind}{' or auto' if auto else ''}, not {error['input']!r}"
+    if place == "name":
+        return (
+            f"name {error['input']!r} cannot be a folder's: use letters, digits and . _ + -, "
+            f"beginning with a letter or digit"
+        )
+    message = error["msg"].replace("Input should be", "must be")
+    return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
+
+
+def _is_auto(error: ErrorDetails) -> bool:
+    return error["type"] == "literal_error" and error["ctx"]["expected"] == "'auto'"
+
+
+def _unknown_field(location: list[str]) -> str:
+    """The sentence on a field that is not there; a field of another table may be meant."""
+    name = location[-1]
+    if "at" in location[2:-1]:
+        fields = written(Architecture)
+    else:
+        fields = written(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
+    elsewhere = {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table])}
+    elsewhere |= {f: f for f in written(Study)}
+    same = [dotted for dotted, field in elsewhere.items() if field == name]
+    hint = suggestion(name, fields)
+    if same or not hint:
+        close = difflib.get_close_matches(name, elsewhere.values(), n=1, cutoff=0.75)
+        same = same or [dotted for dotted, field in elsewhere.items() if field in close]
+        hint = f" (did you mean {same[0]!r}?)" if same else hint
+    return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' where a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

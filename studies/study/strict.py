@@ -1,0 +1,36 @@
+"""What all parts of a study share: nothing is let through, and ids are made of what has an effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """The value at which a field has no effect; ids leave the field out there.
+
+    A field that is added later must have one, and it must be the field's default: then no id of
+    what was trained before changes. It stays what it is when the field's default changes.
+    """
+
+    value: Any
+
+
+class Strict(BaseModel):
+    """A part of a study: unknown fields are refused, and what is there does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that have an effect, as JSON's types: what an id is made of."""
+        neutral = {
+            name: mark.value
+            for name, field in type(self).model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Neutral)
+        }
+        everything = self.model_dump(mode="json")
+        return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
