@@ -5,6 +5,7 @@ Loading this module loads neither a backend nor anything large, so that `--help`
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from studies.bench import bench as bench_room
 from studies.command_line import commands
@@ -125,14 +127,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line by default.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    typed = f"{PROGRAM} {shlex.join(given)}"
     try:
-        app(args=given, prog_name=PROGRAM, obj=f"{PROGRAM} {shlex.join(given)}")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else DONE
+        code = app(args=given, prog_name=PROGRAM, obj=typed, standalone_mode=False)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    return DONE
+    except TyperException as error:
+        print(f"error: {_told(error)}", file=sys.stderr)
+        return USAGE
+    return code if isinstance(code, int) else DONE
+
+
+def _told(error: Any) -> str:
+    """An error of typer in one sentence, without the words of the library that it checks values with."""
+    message = error.format_message().rstrip(".")
+    message = re.sub("^Invalid value for '(.+?)':", r"\1:", message)
+    message = message.replace("Value error, ", "").replace("Input should be", "must be")
+    message = message.replace("greater than or equal to", "at least").replace("a valid", "a")
+    message = message.replace(" integer", " whole number").partition(", unable to parse")[0]
+    path = error.ctx.command_path if error.ctx else PROGRAM
+    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
 
 
 @app.command("list", epilog=EXIT_CODES)
@@ -148,7 +163,7 @@ def init(
     ],
 ) -> None:
     """Write a study file to begin with, in the folder one is in."""
-    _end(commands.init, name)
+    _end(commands.init, name, PROGRAM)
 
 
 # One list of options for both: a planned command line runs by changing one word.

@@ -64,6 +64,7 @@ def _suggestion(options: CheckOptions) -> list[str]:
     """
     from studies.executors.local import LocalExecutor
     from studies.machine.backends import default_backend
+    from studies.running import epochs
     from studies.running.estimate import Estimator, duration, records_of
     from studies.running.models import model_bytes, number_kept
     from studies.running.runner import make_plan
@@ -91,11 +92,13 @@ def _suggestion(options: CheckOptions) -> list[str]:
     images = math.prod(data.image_shape) * sum(data.official.values())
     steps = sorted({trial.recipe.steps for trial in plan.trials})
     height, width, _ = data.image_shape
+    few = epochs.advice(plan)
     return [
         f"suggestion: images of {width}x{height}, sizes {', '.join(f'{n:,}' for n in study.sizes)}, "
         f"{study.seeds} seeds, {span(steps[0], steps[-1])} steps: {len(plan.trials)} trials in about "
         f"{duration(left)}; {in_bytes(images)} of images and {in_bytes(models)} of models on disk",
         f"  {_command(options)}",
+        *([f"note: {few}"] if few else []),
     ]
 
 

@@ -61,7 +61,7 @@ def list_studies() -> int:
     return DONE
 
 
-def init(name: str) -> int:
+def init(name: str, program: str = "python -m studies") -> int:
     """Write a study file to begin with; refuse to replace one."""
     from studies.study import file as study_file
     from studies.study.fields import EXAMPLE, template
@@ -77,7 +77,7 @@ def init(name: str) -> int:
         raise UsageError(f"{path} is there already: choose another name, or remove it") from None
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}): choose another place") from error
-    print(f"{path}: edit it, then see what it would run with plan {path}")
+    print(f"{path} is written: edit it, then see what it would run with {program} plan {path}")
     return DONE
 
 
@@ -85,13 +85,13 @@ def plan(options: StudyOptions) -> int:
     """Print the trials of a study, what they cost and which are done."""
     from studies.command_line.check import head
     from studies.command_line.tables import plan_table
-    from studies.running.matching import advice
+    from studies.running import epochs, matching
 
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
     print(head(checked.study))
     print(plan_table(checked, estimator, options.workers, options.retry_failed))
-    if told := advice(checked):
+    for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
         print(f"note: {told}")
     return DONE
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from studies.data import Facts, Reading
     from studies.data.checks import Some
 
-LISTED = 20  # single images of a kind in a list
+LISTED = 20  # pairs of images of a kind in a list
 NAMED = 12  # classes that are counted one by one
 
 
@@ -20,7 +20,8 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
         name: the data set's.
         facts: the findings.
         reading: how its images were read.
-        listed: single images of a kind that are named; with 0 only what may need a look is told.
+        listed: pairs of images of a kind that are named, beside all images that cannot be read; with 0
+            none are, and only what may need a look is told.
     """
     from studies.data.listing import in_words
 
@@ -32,7 +33,8 @@ def lines(name: str, facts: Facts, reading: Reading, listed: int = LISTED) -> li
         found.append(f"left alone: {in_words(facts.left_out)}")
     if facts.broken.count:
         how = "left out" if reading.skip_broken else "refused; --skip-broken leaves them out"
-        found += _list(f"cannot be read ({how})", facts.broken, listed, "{}: {}")
+        every = facts.broken.count if listed else 0
+        found += _list(f"cannot be read ({how})", facts.broken, every, "{}: {}")
     if facts.twins:
         height, width, _ = facts.image_shape
         told = f"the same pixels as another image, at {width}x{height}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from studies.data.decoded import image_name
 
-SHOWN = 200  # of a list of single images; their number is kept besides
+SHOWN = 200  # of a list of pairs of images; their number is kept besides
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def facts(
         heights=_spread(across[:, 0]),
         widths=_spread(across[:, 1]),
         cut=_cut_away(across, source.image_shape),
-        broken=Some.of(sorted(broken)),
+        broken=Some(len(broken), sorted(broken)),  # all of them: they are to be mended
         twins=twins,
         twins_in_two_splits=Some.of(in_two_splits),
         twins_of_two_labels=Some.of(of_two_labels),

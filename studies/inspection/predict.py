@@ -76,8 +76,9 @@ def read_card(model: Path) -> dict[str, Any]:
         UsageError: there is no such model, or nothing beside it.
     """
     if not model.is_file() or model.suffix != ".keras":
+        what = f"There is no model {model}" if not model.exists() else f"{model} is no model"
         raise UsageError(
-            f"There is no model {model}: give a .keras file, such as those that run leaves in the "
+            f"{what}: give a .keras file, such as those that run leaves in the "
             f"folder models of its results."
         )
     path = model.with_suffix(".json")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
+from math import ceil, sqrt
+from typing import Any, NamedTuple
 
 from studies.analysis.findings import compared_pairs
 from studies.errors import UsageError
-from studies.running.costs import Cost, measure
+from studies.running.costs import measure
 from studies.running.runner import Plan
 from studies.study.study import ModelEntry
 
 MATCHED = 1.1  # within so many times the FLOPs of each other
 UNIT = 64  # channels of the first stage at width_factor 1
+LEAST_MLP = 0.25  # of its width: with less a ViT is another kind of model
 
 
 def advice(plan: Plan) -> str:
     """One sentence where the main pair's forward FLOPs differ by more than a tenth, else nothing.
 
-    The ResNet's width is what is changed: FLOPs go with its square, and no shape depends on it.
+    The ResNet's width is what is changed first: FLOPs go with its square, and no shape depends on it.
+    It moves in steps of the groups, though; the ViT's MLP moves one by one, and FLOPs go with it.
     """
     from keras_vit.models.variants import get_variant
 
@@ -29,41 +32,65 @@ def advice(plan: Plan) -> str:
         return ""
     a, b = pairs[0]
     ratio = costs[a].flops / costs[b].flops
-    if 1 / MATCHED <= ratio <= MATCHED:
+    if _off(ratio) <= MATCHED:
         return ""
     told = f"{a} has {ratio:.2f} times the forward FLOPs of {b}: whichever is ahead has that to do with it"
-    if families[b] != "resnet":
+    if families[b] != "resnet" or families[a] == "resnet":
         return f"{told}."
-    entry = study.models[b]
-    config = {**get_variant(entry.base).config, **entry.overrides}
-    found = _matched(entry, config, ratio, costs[a], plan)
+    found = _nearest(plan, a, b)
     if found is None:
         return f"{told}."
-    width, after = found
-    return f"{told}; --set models.{_quoted(b)}.overrides.width_factor={width:g} makes it {after:.2f} times."
+    return f"{told}; --set models.{found.setting} makes it {found.ratio:.2f} times."
 
 
-def _matched(
-    entry: ModelEntry, config: Mapping[str, float], ratio: float, wanted: Cost, plan: Plan
-) -> tuple[float, float] | None:
-    """The width factor nearest to the wanted cost, and the ratio that is left; None: none is nearer."""
+class _Change(NamedTuple):
+    """What could be set, and the ratio of the FLOPs that is left."""
+
+    setting: str
+    ratio: float
+
+
+def _nearest(plan: Plan, a: str, b: str) -> _Change | None:
+    """The change that brings a ViT and a ResNet together; None where none brings them nearer."""
+    vit, resnet = plan.study.models[a], plan.study.models[b]
+    of_vit, of_resnet = plan.costs[a].flops, plan.costs[b].flops
+    ratio, config = of_vit / of_resnet, _config(resnet)
     groups = int(config.get("groups", 32))  # they must divide every width
     near = round(UNIT * config["width_factor"] * sqrt(ratio) / groups)
-    entries = [
-        entry.model_copy(
-            update={"name": str(width), "overrides": {**entry.overrides, "width_factor": width}}
-        )
-        for width in (step * groups / UNIT for step in range(max(1, near - 1), near + 2))
-    ]
+    widths = [step * groups / UNIT for step in range(max(1, near - 1), near + 2)]
+    mlp = int(_config(vit)["mlp_dim"])
+    narrow = max(1, mlp // 2)
+    entries = [_with(resnet, {"width_factor": width}, f"{width:g}") for width in widths]
+    entries.append(_with(vit, {"mlp_dim": narrow}, "narrow"))
     data = plan.study.data
     assert data is not None
     try:
         costs = measure(entries, data.image_shape, data.num_classes, plan.study.backends[0])
     except UsageError:  # not every override goes with every width
         return None
-    left = {float(name): wanted.flops / cost.flops for name, cost in costs.items()}
-    best = min(left, key=lambda width: _off(left[width]))
-    return (best, left[best]) if _off(left[best]) < _off(ratio) else None
+    place = f"{_quoted(resnet.name)}.overrides.width_factor"
+    changes = [
+        _Change(f"{place}={width:g}", of_vit / costs[f"{width:g}"].flops) for width in widths
+    ]
+    best = min(changes, key=lambda change: _off(change.ratio))
+    if _off(best.ratio) > MATCHED and mlp > narrow:
+        slope = (of_vit - costs["narrow"].flops) / (mlp - narrow)  # FLOPs of one unit
+        wanted = max(round(mlp + (of_resnet - of_vit) / slope), ceil(LEAST_MLP * mlp))
+        after = (of_vit + slope * (wanted - mlp)) / of_resnet
+        changes.append(_Change(f"{_quoted(vit.name)}.overrides.mlp_dim={wanted}", after))
+        best = min(changes, key=lambda change: _off(change.ratio))
+    return best if _off(best.ratio) < _off(ratio) else None
+
+
+def _config(entry: ModelEntry) -> dict[str, Any]:
+    from keras_vit.models.variants import get_variant
+
+    return {**get_variant(entry.base).config, **entry.overrides}
+
+
+def _with(entry: ModelEntry, overrides: Mapping[str, Any], name: str) -> ModelEntry:
+    changed = {"overrides": {**entry.overrides, **overrides}, "name": name}
+    return entry.model_copy(update=changed)
 
 
 def _off(ratio: float) -> float:

@@ -26,14 +26,10 @@ _DERIVED = {(Study, "data"), (ModelEntry, "name"), (ModelEntry, "files")}
 WIDTH = 100  # columns of a comment
 
 EXAMPLE = """\
-question = "At how many images does a Vision Transformer catch up with a ResNet?"
 dataset = "shapes"  # or "folder:PATH", "csv:FILE", a name of TensorFlow Datasets
-image_size = 32
 sizes = [250, 500, 1000, 2000]  # or "auto"
 [recipe]
-steps = 2000
-batch_size = 64
-learning_rate = 2e-3
+steps = 1000
 [models.vit]
 base = "ViT-Ti/4"
 overrides = {hidden_size = 64, num_layers = 2, mlp_dim = 256, num_heads = 2}

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from studies.errors import UsageError
 from studies.study.mistakes import sentence, suggestion
-from studies.study.study import ModelEntry, Reading, Study
+from studies.study.study import Architecture, ModelEntry, Reading, Study
 
 _OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -61,7 +61,8 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
             backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
             reading) and models (names); None and missing ones leave the file's value, but for its
             sizes, which another data set does not have.
-        settings: `key=value` with dotted keys and TOML values, applied last.
+        settings: `key=value` with dotted keys and TOML values, applied last. What is set of a model
+            holds for images of every size, but for `models.NAME.at.SIDE`.
 
     Raises:
         UsageError: anything is wrong; the sentence names the field and the allowed values.
@@ -85,7 +86,8 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
                 f"--set {setting}: {key[1]!r} is not among the models of this run "
                 f"({', '.join(raw['models'])})"
             )
-        _assign(raw, key, value, f"--set {setting}")
+        for place in _places(raw, key):
+            _assign(raw, place, value, f"--set {setting}")
     _drop_unasked(raw, file)
     sized = options.get("sizes") is not None or ["sizes"] in [
         _parse_setting(s)[0] for s in settings
@@ -186,6 +188,16 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is text: recipe.schedule=linear
     return path, value
+
+
+def _places(raw: Mapping[str, Any], key: list[str]) -> list[list[str]]:
+    """Where a setting goes: that of a model's base or overrides to its forms for larger images too."""
+    if key[0] != "models" or len(key) < 3 or key[2] not in Architecture.model_fields:
+        return [key]
+    entry = raw["models"][key[1]]
+    forms = entry.get("at") if isinstance(entry, dict) else None
+    sides = list(forms) if isinstance(forms, dict) else []
+    return [key, *([*key[:2], "at", side, *key[2:]] for side in sides)]
 
 
 def _assign(raw: dict[str, Any], path: list[str], value: Any, source: str) -> None:

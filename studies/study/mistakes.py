@@ -69,6 +69,7 @@ def sentence(errors: Sequence[ErrorDetails]) -> str:
             f"beginning with a letter or digit"
         )
     message = error["msg"].replace("Input should be", "must be")
+    message = message.replace("greater than or equal to", "at least")
     return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
 
 

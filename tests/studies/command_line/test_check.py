@@ -93,16 +93,14 @@ def test_everything_that_is_odd_is_told_at_once(studies, photos):
     for line in (
         "  left alone: 248 .svg, 1 __MACOSX, 1 linked folder",
         "  cannot be read (refused; --skip-broken leaves them out): 25 images",
-        "    dogs/broken00.jpg: it is not an image that Pillow knows",
-        "    dogs/broken19.jpg: it is not an image that Pillow knows",
-        "    and 5 more",
+        *(f"    dogs/broken{n:02}.jpg: it is not an image that Pillow knows" for n in range(25)),
         "  the same pixels as another image, at 32x32: 1 image",
         "  the same pixels under two labels: 1 image",
         "    cats/005.png (cats) = dogs/005.png (dogs)",
         "  images that belong together: 1 group of 2; 49 images in no group",
     ):
         assert line in out.splitlines(), line
-    assert "broken20" not in out and str(photos) not in out.replace("folder:photos", "")
+    assert str(photos) not in out.replace("folder:photos", "")
     code, out, _ = studies("check", "folder:photos", "--skip-broken")
     assert code == 0 and "cannot be read (left out): 25 images" in out
 

@@ -111,7 +111,7 @@ def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
     ("arguments", "words"),
     [
         (["no.keras", "photos"], "There is no model no.keras"),
-        (["photos", "photos"], "There is no model photos"),
+        (["photos", "photos"], "photos is no model"),
         (["bare.keras", "photos"], "there is no bare.json"),
         (["broken.keras", "photos"], "there is no broken.json"),
         (["a.keras", "nowhere"], "There is no folder nowhere"),

@@ -27,14 +27,18 @@ def plan(flops, overrides=None, bases=("ViT-Ti/4", "BiT-R50x1")):
 
 @pytest.fixture
 def square_law(monkeypatch):
-    """FLOPs that go with the width's square: 12 channels cost a million."""
+    """FLOPs that go with a ResNet's width squared, 12 channels cost a million, and with a ViT's MLP."""
     asked = []
 
     def measure(entries, shape, classes, backend):
         assert (shape, classes, backend) == ((48, 48, 3), 3, "jax")
         asked.extend(entries)
-        widths = {entry.name: 64 * entry.overrides["width_factor"] for entry in entries}
-        return {name: Cost(round(1e6 * (width / 12) ** 2), 1) for name, width in widths.items()}
+        return {entry.name: Cost(round(cost(entry)), 1) for entry in entries}
+
+    def cost(entry):
+        if "mlp_dim" in entry.overrides:  # of ViT-Ti 768, here at 1,000 FLOPs each, and the rest
+            return 1_000_000 + 1000 * (entry.overrides["mlp_dim"] - 768)
+        return 1e6 * (64 * entry.overrides["width_factor"] / 12) ** 2
 
     monkeypatch.setattr(matching, "measure", measure)
     return asked
@@ -50,16 +54,23 @@ def test_the_width_is_advised_that_brings_them_together(square_law):
     # 12 channels times the root of 1.8 are 16.1: 16 channels, 1.78 million.
     assert told.startswith("vit has 1.80 times the forward FLOPs of res.net: ")
     assert 'models."res.net".overrides.width_factor=0.25 makes it 1.01 times.' in told
-    assert all(64 * e.overrides["width_factor"] % 4 == 0 for e in square_law), (
-        "groups divide widths"
-    )
-    assert all(entry.overrides["groups"] == 4 for entry in square_law)
+    widened = [entry.overrides for entry in square_law if entry.name != "narrow"]
+    assert len(widened) == 3 and all(each["groups"] == 4 for each in widened)
+    assert all(64 * each["width_factor"] % 4 == 0 for each in widened), "groups divide widths"
 
 
-def test_a_width_that_is_no_better_is_not_advised(square_law):
-    """Of 32 groups, 64 channels go to 32 or 96."""
+def test_where_no_width_is_near_the_mlp_is_advised(square_law):
+    """Of 32 groups, 64 channels go to 32 or 96. 200,000 FLOPs less are 200 units of 768 less."""
     told = matching.advice(plan((1_000_000, 800_000), {"width_factor": 1.0}))
-    assert "1.25 times" in told and "--set" not in told
+    assert "1.25 times" in told and told.endswith(
+        "--set models.vit.overrides.mlp_dim=568 makes it 1.00 times."
+    )
+
+
+def test_an_mlp_does_not_shrink_away(square_law):
+    """700,000 FLOPs less would leave 68 of 768 units: a quarter is the least."""
+    told = matching.advice(plan((1_000_000, 300_000), {"width_factor": 1.0}))
+    assert told.endswith("mlp_dim=192 makes it 1.41 times.")  # 424,000 / 300,000
 
 
 def test_models_of_one_family_are_told_apart_and_no_more(square_law):

@@ -159,6 +159,16 @@ def test_options_and_settings_change_the_study(path):
     assert study.models["one"].overrides["extra"] == [1]
 
 
+def test_what_is_set_of_a_model_holds_for_images_of_every_size():
+    setting = "models.vit-s.overrides.mlp_dim=100"
+    study = study_file.resolve("data-scale", {}, [setting, "models.vit-s.at.64.base=ViT-Ti/16"])
+    entry = study.models["vit-s"]
+    small, large = (entry.for_images(side, side) for side in (32, 64))
+    assert small.overrides["mlp_dim"] == large.overrides["mlp_dim"] == 100
+    assert (small.base, large.base) == ("ViT-Ti/4", "ViT-Ti/16")
+    assert large.overrides["hidden_size"] == 64  # what is not set stays
+
+
 @pytest.mark.parametrize(
     ("options", "settings", "sizes"),
     [
@@ -274,7 +284,7 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("models.one.at.64={base='b'}", ["models.one.base", "'b'"]),
         ("recipe.stepz=4", ["recipe.stepz", "did you mean 'steps'", "batch_size"]),
         ("sizess=[4]", ["sizess", "did you mean 'sizes'"]),
-        ("recipe.steps=0", ["recipe.steps", "greater than or equal to 1", "not 0"]),
+        ("recipe.steps=0", ["recipe.steps", "at least 1", "not 0"]),
         ("recipe.steps=four", ["recipe.steps must be a whole number, not 'four'"]),
         ("recipe.learning_rate=high", ["recipe.learning_rate must be a number, not 'high'"]),
         ("recipe=4", ["recipe must be a table, not 4"]),
@@ -288,12 +298,12 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("models.one.bse=1", ["models.one.bse", "did you mean 'base'", "overrides"]),
         ("models.three.base=1", ["'three'", "one, two"]),
         ("models.one.base=ViT-Q/4", ["models.one.base", "ViT-Q/4"]),
-        ("seeds=0", ["seeds", "greater than or equal to 1"]),
+        ("seeds=0", ["seeds", "at least 1"]),
         ("sizes=[]", ["sizes", "empty"]),
         ("recipe.steps", ["key=value"]),
         ("question.x=1", ["question is a value"]),
         ("models=4", ["models", "not 4"]),
-        ("evaluation.shots=[0]", ["evaluation.shots: each must be ", "greater than or equal to 1"]),
+        ("evaluation.shots=[0]", ["evaluation.shots: each must be ", "at least 1"]),
         ("name=../x", ["name '../x'", "letters, digits"]),
     ],
 )
@@ -308,8 +318,8 @@ def test_a_wrong_setting_names_itself_and_what_is_allowed(path, setting, words):
         ({"models": ["onee"]}, ["'onee'", "did you mean 'one'", "one, two", "create_model"]),
         ({"models": []}, ["models", "empty"]),
         ({"backends": ["jx"]}, ["backend 'jx'", "did you mean 'jax'", "tensorflow, jax, torch"]),
-        ({"sizes": [-1]}, ["sizes: each must be", "greater than or equal to 1"]),
-        ({"image_size": 0}, ["image_size", "greater than or equal to 1"]),
+        ({"sizes": [-1]}, ["sizes: each must be", "at least 1"]),
+        ({"image_size": 0}, ["image_size", "at least 1"]),
     ],
 )
 def test_a_wrong_option_names_itself_and_what_is_allowed(path, options, words):

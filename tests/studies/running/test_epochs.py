@@ -1,0 +1,25 @@
+"""The advice that `plan` gives where there are too few steps for a verdict."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from studies.analysis.undertrained import judge_training
+from studies.running import epochs
+
+pytestmark = pytest.mark.once
+
+
+def plan(steps, *sizes):
+    recipe = SimpleNamespace(steps=steps, batch_size=64)
+    return SimpleNamespace(trials=[SimpleNamespace(size=size, recipe=recipe) for size in sizes])
+
+
+def test_steps_are_told_that_would_be_too_few():
+    told = epochs.advice(plan(12_000, 1_000_000, 500))
+    # 12,000 batches of 64 are 0.768 of a million images; 78,125 are five times all of them.
+    assert told.startswith("12,000 steps go 0.8 times through 1,000,000 images")
+    assert "--steps 78125, or" in told
+    assert epochs.advice(plan(78_125, 1_000_000)) == ""
+    assert judge_training([], 1_000_000, 78_124, 64).undertrained
+    assert not judge_training([], 1_000_000, 78_125, 64).undertrained
