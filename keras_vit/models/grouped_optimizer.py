@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+import warnings
 
 import keras
 
@@ -25,7 +26,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             the weights and gradient accumulation work as always; a global norm is that of all
             gradients together.
         rates: `{pattern: factor}`: a weight's factor belongs to the first regular expression that
-            is found in its path, such as `vit/block_0/attention/query/kernel`; 1 if none is.
+            is found in its path, such as `block_0/attention/query/kernel`; 1 if none is.
         no_decay: the weights without weight decay. True for all but kernels: biases, the scales of
             norms and of layers, tokens, position embeddings; False for none; or regular expressions
             that are looked for in their paths.
@@ -36,7 +37,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             already, and a global norm of accumulated gradients.
 
     Example:
-        >>> optimizer = keras_vit.GroupedOptimizer("adamw", rates={"/head/": 10})
+        >>> optimizer = keras_vit.GroupedOptimizer("adamw", rates={"^head/": 10})
         >>> model.compile(optimizer, "mse")
         >>> optimizer.learning_rate = 1e-4  # of the weights with factor 1, as callbacks set it
     """
@@ -70,6 +71,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._factors = [self._factor_of(variable.path) for variable in variables]
+        self._warn_of_patterns_without_weights(variables)
         for _, part, members, _ in self._groups(variables):
             spared = [variable for variable in members if not self._decays(variable)]
             part.exclude_from_weight_decay(var_list=spared)
@@ -158,6 +160,16 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
     def _factor_of(self, path):
         found = (factor for pattern, factor in self.rates.items() if re.search(pattern, path))
         return next(found, 1.0)
+
+    def _warn_of_patterns_without_weights(self, variables):
+        patterns = [*self.rates, *(() if isinstance(self.no_decay, bool) else self.no_decay)]
+        unused = [p for p in patterns if not any(re.search(p, v.path) for v in variables)]
+        if unused:
+            warnings.warn(
+                f"No weight that trains has a path with {', '.join(map(repr, unused))}; a path is "
+                f"such as {variables[-1].path!r}.",
+                stacklevel=2,
+            )
 
     def _decays(self, variable):
         if self.no_decay is True:

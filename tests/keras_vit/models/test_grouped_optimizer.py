@@ -221,6 +221,12 @@ def test_a_vit_moves_as_under_the_parameter_groups_of_pytorch():
         np.testing.assert_allclose(numpy(weight), expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_patterns_that_no_weight_has_are_said():
+    optimizer = GroupedOptimizer("sgd", {"^low/": 0.5, "/low/": 2}, no_decay=["bias", "gamma"])
+    with pytest.warns(UserWarning, match=r"a path with '/low/', 'gamma'; .* 'top/class_token'"):
+        optimizer.build(list(variables().values()))
+
+
 def factors(model: keras.Model, **arguments) -> dict[str, float]:
     """The factor of each layer of a model, by the first two parts of its weights' paths."""
     optimizer = layerwise_learning_rates("sgd", model, **arguments)
