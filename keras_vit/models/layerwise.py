@@ -56,7 +56,7 @@ def layerwise_learning_rates(optimizer, model, decay=0.75, no_decay=True):
     last, depth, rates = layers.index(blocks[-1]), 0, {}
     for layer in layers[: last + 1]:
         depth += layer in blocks
-        if layer.trainable_weights:
+        if any(weight.trainable for weight in layer.weights):
             name = weight_name(model, layer)
             rates[f"(^|/){re.escape(name)}/"] = float(decay) ** (len(blocks) + 1 - depth)
     return GroupedOptimizer(optimizer, rates, no_decay, name="layerwise")
