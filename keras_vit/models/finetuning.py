@@ -94,12 +94,14 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
     global norm, no weight decay. The paper's other choices, with a batch of 512 images at 384
     pixels; it takes the learning rate that is best on a held-out part of the training images:
 
-    | data set | steps | learning rates tried |
-    |---|---|---|
-    | ImageNet | 20,000 | 0.003, 0.01, 0.03, 0.06 |
-    | CIFAR-10, CIFAR-100 | 10,000 | 0.001, 0.003, 0.01, 0.03 |
-    | Oxford-IIIT Pets, Oxford Flowers-102 | 500 | 0.001, 0.003, 0.01, 0.03 |
-    | VTAB (19 tasks) | 2,500 | 0.01 |
+    ====================================  ======  =======================
+    data set                              steps   learning rates tried
+    ====================================  ======  =======================
+    ImageNet                              20,000  0.003, 0.01, 0.03, 0.06
+    CIFAR-10, CIFAR-100                   10,000  0.001, 0.003, 0.01, 0.03
+    Oxford-IIIT Pets, Oxford Flowers-102  500     0.001, 0.003, 0.01, 0.03
+    VTAB (19 tasks)                       2,500   0.01
+    ====================================  ======  =======================
 
     Args:
         steps: number of training steps.
