@@ -83,4 +83,4 @@ constraints: $(VENV)/.test
 	@mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist docs/_build docs/api *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

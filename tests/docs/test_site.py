@@ -1,7 +1,6 @@
 """The documentation builds without a warning, its links lead somewhere, and it leaves no name out."""
 
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,8 +13,6 @@ import keras_vit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-DIRECTIVE = re.compile(r"^\.\. auto(?:class|function):: (\w+)$", re.MULTILINE)
-CURRENT = re.compile(r"^\.\. currentmodule:: (\S+)$", re.MULTILINE)
 
 pytestmark = pytest.mark.once
 
@@ -44,11 +41,19 @@ class Page(HTMLParser):
         self.links |= {given[name] for name in ("href", "src") if given.get(name)}
 
 
+def public_names() -> set[str]:
+    names = {f"keras_vit.{name}" for name in keras_vit.__all__}
+    for package in ("inspection", "pretraining"):
+        names.remove(f"keras_vit.{package}")
+        names |= {f"keras_vit.{package}.{name}" for name in getattr(keras_vit, package).__all__}
+    return names
+
+
 def test_it_builds_and_its_links_lead_somewhere(tmp_path):
     result = build(DOCS, tmp_path)
     assert result.returncode == 0, result.stderr
     pages = {file: Page(file) for file in tmp_path.rglob("*.html")}
-    assert tmp_path / "api" / "layers.html" in pages
+    assert public_names() <= set().union(*(page.places for page in pages.values()))
     for file, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)
@@ -64,21 +69,7 @@ def test_it_builds_and_its_links_lead_somewhere(tmp_path):
 def test_a_broken_link_fails(tmp_path):
     source = tmp_path / "docs"
     source.mkdir()
-    shutil.copy(DOCS / "conf.py", source)
+    (source / "conf.py").write_text('extensions = ["myst_parser"]')
     (source / "index.md").write_text("# Page\n\n[there](nowhere.md)\n")
     result = build(source, tmp_path / "site")
     assert result.returncode != 0 and "nowhere.md" in result.stderr
-
-
-def test_every_public_name_has_its_place_once():
-    named: list[str] = []
-    for page in (DOCS / "api").glob("*.md"):
-        for block in re.split(r"(?=^\.\. currentmodule::)", page.read_text(), flags=re.MULTILINE):
-            if home := CURRENT.search(block):
-                named += [f"{home[1]}.{name}" for name in DIRECTIVE.findall(block)]
-    public = {f"keras_vit.{name}" for name in keras_vit.__all__}
-    for package in ("inspection", "pretraining"):
-        public.remove(f"keras_vit.{package}")
-        names = getattr(keras_vit, package).__all__
-        public |= {f"keras_vit.{package}.{name}" for name in names}
-    assert sorted(named) == sorted(public)
