@@ -91,7 +91,7 @@ def studies(folder: Path) -> list[KnownCurve]:
             sizes = np.array([r["size"] for r in mine], dtype=float)
             if len(np.unique(sizes)) < FEWEST_SIZES:
                 continue
-            # Of uneven classes top-1 does not start from the error of guessing; older records are of even ones.
+            # Top-1 of uneven classes does not start from the error of guessing; old records are of even ones.
             right = [r["metrics"].get("test_balanced", r["metrics"]["test_top1"]) for r in mine]
             errors = 1.0 - np.array(right)
             seeds = np.array([r["seed"] for r in mine])
