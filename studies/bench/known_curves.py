@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.analysis.scaling_law import FEWEST_SIZES
+from studies.analysis.trend import FEWEST_SIZES
 from studies.records.store import ResultsStore
 
 CURVES = Path(__file__).with_name("curves")

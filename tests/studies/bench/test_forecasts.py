@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from studies.analysis.priors import published
-from studies.bench import forecasts, known_curves
+from studies.bench import forecasts, forms, known_curves
 
 pytestmark = pytest.mark.once
 
@@ -48,11 +48,11 @@ def test_the_committed_forms_are_scipys(committed):
     for case in forecasts.cases("seven") + forecasts.cases("all")[:1]:
         row = committed[case.curve.task, case.curve.model, case.setting]
         ahead = case.curve.sizes[case.ahead], case.curve.errors[case.ahead]
-        fitted = forecasts.fit_form("M2", case.sizes, case.errors, case.curve.chance_error)
+        fitted = forms.fit_form("M2", case.sizes, case.errors, case.curve.chance_error)
         assert forecasts.rms(fitted(ahead[0]), ahead[1]) == pytest.approx(
             float(row["M2"]), abs=2e-3
         )
-    fitted = forecasts.fit_form("M4", case.sizes, case.errors, case.curve.chance_error)
+    fitted = forms.fit_form("M4", case.sizes, case.errors, case.curve.chance_error)
     assert forecasts.rms(fitted(ahead[0]), ahead[1]) == pytest.approx(float(row["M4"]), abs=2e-3)
 
 
@@ -94,7 +94,7 @@ def test_forms_recover_their_own_curves():
         "M4": (0.05 + 0.9 * 40 * SIZES**-0.6) / (1 + 40 * SIZES**-0.6),  # with a = 1
     }
     for name, errors in truths.items():
-        fitted = forecasts.fit_form(name, SIZES, errors, 0.9)
+        fitted = forms.fit_form(name, SIZES, errors, 0.9)
         np.testing.assert_allclose(fitted(SIZES), errors, rtol=1e-3)
 
 
@@ -105,7 +105,7 @@ def test_a_noisy_fit_of_m2_is_as_good_as_curve_fits(rng):
         return np.log(np.exp(log_b) * x**-c + e_inf)
 
     p, _ = curve_fit(log_m2, SIZES, np.log(errors), p0=(1.0, 0.4, 0.05))
-    fitted = forecasts.fit_form("M2", SIZES, errors, 0.9)
+    fitted = forms.fit_form("M2", SIZES, errors, 0.9)
     ahead = SIZES * 10
     np.testing.assert_allclose(fitted(ahead), np.exp(log_m2(ahead, *p)), rtol=1e-3)
 
