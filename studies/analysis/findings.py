@@ -186,6 +186,19 @@ def find(
     return found
 
 
+def leading(frame: pd.DataFrame, source: Source | None) -> tuple[str, pd.DataFrame]:
+    """The number that leads, balanced accuracy where classes are uneven, else top-1, and the frame with it.
+
+    Args:
+        frame: one row a finished trial of one backend.
+        source: outcomes of single test images.
+    """
+    labels = _test_labels(frame, source)
+    if labels is not None and is_uneven(labels):
+        return BALANCED, _with_balanced(frame, source)
+    return TOP1, frame
+
+
 def main_backend(frame: pd.DataFrame, metric: str = TOP1) -> str:
     """The backend with most results; of equals, the first in the records."""
     if not len(frame) or metric not in frame:

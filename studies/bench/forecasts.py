@@ -356,6 +356,8 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
     """Each published curve, what was fitted, the forecast and its band; two rows a setting."""
     from matplotlib.figure import Figure
 
+    from studies.plots.laws import percent_log_axis
+
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = len(every) // len(SETTINGS)
     figure = Figure(figsize=(1.9 * columns / 2, 9.0), layout="constrained")
@@ -364,18 +366,17 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
         curve = case.curve
         x = np.geomspace(case.sizes[0], curve.sizes[-1] * 1.1, 80)
         low, high = law.interval(x, LEVEL)
-        ax.fill_between(x / 1e6, 100 * low, 100 * high, color="C0", alpha=0.2, linewidth=0)
-        ax.plot(x / 1e6, 100 * law.predict(x), color="C0", linewidth=1.2)
-        ax.plot(curve.sizes / 1e6, 100 * curve.errors, ".", color="0.6", markersize=4)
-        ax.plot(case.sizes / 1e6, 100 * case.errors, ".", color="k", markersize=5)
-        ax.set(xscale="log", yscale="log", title=str(curve))
+        ax.fill_between(x / 1e6, low, high, color="C0", alpha=0.2, linewidth=0)
+        ax.plot(x / 1e6, law.predict(x), color="C0", linewidth=1.2)
+        ax.plot(curve.sizes / 1e6, curve.errors, ".", color="0.6", markersize=4)
+        ax.plot(case.sizes / 1e6, case.errors, ".", color="k", markersize=5)
+        ax.set(xscale="log", title=str(curve))
         ax.title.set_fontsize(8)
         ax.tick_params(labelsize=7, which="both")
-        ticks = [t for t in (2, 5, 10, 20, 50, 100) if 0.7 < t / (100 * curve.errors.min()) < 20]
-        ax.set_yticks(ticks, [f"{t} %" for t in ticks])
-        ax.minorticks_off()
+        ax.minorticks_off()  # their labels would cover each other
+        percent_log_axis(ax, np.concatenate([low, high, curve.errors]))
     figure.supxlabel("million examples seen; black: fitted, grey: all points", fontsize=9)
-    figure.supylabel("error", fontsize=9)
+    figure.supylabel("error (%)", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
