@@ -171,7 +171,8 @@ def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     for key in before:
         if before[key] != after[key]:
-            _refuse(what, f"{key} {before[key]}", after[key], folder)
+            was, now = ("none" if value == "" else value for value in (before[key], after[key]))
+            _refuse(what, f"{key} {was}", now, folder)
 
 
 def _refuse_other_model(old: ModelEntry, new: ModelEntry, folder: Path) -> None:
@@ -182,8 +183,10 @@ def _refuse_other_model(old: ModelEntry, new: ModelEntry, folder: Path) -> None:
                 f"the results in {folder} are of other {argument} of model {new.name!r} than "
                 f"{new.overrides[argument]} holds now; {_ADVICE}"
             )
-    pair = (e.model_copy(update={"overrides": {**e.overrides, **e.files}}) for e in (old, new))
-    _refuse_difference(f"model {new.name!r}", *pair, folder)
+    before, after = (
+        e.model_copy(update={"overrides": {**e.overrides, **e.files}}) for e in (old, new)
+    )
+    _refuse_difference(f"model {new.name!r}", before, after, folder)
 
 
 def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:
