@@ -2,6 +2,7 @@
 #   make study   the quick data-scale study on the built-in data: a table and a picture
 #   make test    the tests on TensorFlow, JAX and PyTorch
 #   make check   lint, format and types
+#   make docs    the documentation, in docs/_build/html; a broken link is an error
 # Variables: VENV=.venv  PYTHON=python3.11  PIP_FLAGS=  BACKENDS="tensorflow jax torch"
 #   WORKERS=2 (processes of tests and trials)  STUDY=quick  RESULTS=runs  PYTEST_FLAGS=
 
@@ -19,9 +20,9 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 FASHION_MNIST := /usr/share/datasets/fashion-mnist
 
-.PHONY: help study test check format venv constraints fashion-mnist clean
+.PHONY: help study test check docs format venv constraints fashion-mnist clean
 help:
-	@sed -n '2,6s/^# //p' Makefile
+	@sed -n '2,7s/^# //p' Makefile
 
 # --- set-up: stamps lie in the environment, so deleting it deletes them ----------------------
 $(VENV)/.created:
@@ -61,6 +62,10 @@ check: $(VENV)/.test
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+docs: $(VENV)/.test
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 format: $(VENV)/.test
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -78,4 +83,4 @@ constraints: $(VENV)/.test
 	@mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist docs/_build docs/api *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

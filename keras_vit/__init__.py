@@ -50,6 +50,8 @@ _HOMES = {
     "features": "models.features",
     "for_finetuning": "models.finetuning",
     "finetuning_recipe": "models.finetuning",
+    "layerwise_learning_rates": "models.layerwise",
+    "GroupedOptimizer": "models.grouped_optimizer",
     "layout_map": "models.distribution",
     "enable_lora": "models.parameter_efficient",
     "train_only_head_and_norms": "models.parameter_efficient",

@@ -15,6 +15,7 @@ MODULES = (
         "layers.token_grid",
         "models.rotary_vit",
         "models.resnet",
+        "models.grouped_optimizer",
         "pretraining.masked_patch",
     ),
 )

@@ -111,3 +111,16 @@ def rng() -> np.random.Generator:
 def backend() -> str:
     """The name of the backend of this pass."""
     return os.environ["KERAS_BACKEND"]
+
+
+@pytest.fixture
+def quick_compilation(backend: str):
+    """For programs that run once: JAX compiles them fast instead of making them fast."""
+    if backend != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -7,7 +7,7 @@ needs one line in `cases()` and nothing else.
 
 import inspect
 import json
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 import keras
@@ -311,6 +311,32 @@ def constructor_arguments(cls: type) -> set[str]:
     parameters = inspect.signature(cls.__init__).parameters.values()
     named = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     return named - {"self"} - KERAS_ARGUMENTS
+
+
+def numpy_numbers_are_numbers(case: Case) -> None:
+    """NumPy's scalars do as arguments, and the config holds plain numbers all the same."""
+    cls = getattr(keras_vit, case.cls)
+    layer = cls(**as_numpy(case.arguments))
+    ours, expected = (
+        json.loads(json.dumps(each.get_config()), parse_float=lambda text: round(float(text), 6))
+        for each in (layer, case.make(name=layer.name))
+    )
+    assert ours == expected
+
+
+def as_numpy(value):
+    """Numbers as NumPy's scalars, in tuples, dictionaries and groups of arguments too."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return np.int32(value) if isinstance(value, int) else np.float32(value)
+    if isinstance(value, tuple):
+        return tuple(map(as_numpy, value))
+    if isinstance(value, dict):
+        return {key: as_numpy(item) for key, item in value.items()}
+    if is_dataclass(value):
+        return replace(value, **as_numpy({f.name: getattr(value, f.name) for f in fields(value)}))
+    return value
 
 
 def file_round_trip(case: Case, folder: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 from tests import contracts
 from tests.contracts import Case
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ALL = contracts.cases()
 each = pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
 FIRST = list({case.cls: case for case in reversed(ALL)}.values())
@@ -13,19 +15,6 @@ each_class = pytest.mark.parametrize("case", FIRST, ids=lambda case: case.cls)
 each_trained = pytest.mark.parametrize(
     "case", [case for case in ALL if case.trains], ids=lambda case: case.id
 )
-
-
-@pytest.fixture(autouse=True)
-def _quick_compilation(backend: str):
-    """Each program here runs once: JAX should compile it fast, not make it fast."""
-    if backend != "jax":
-        yield
-        return
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_every_exported_class_has_a_case():
@@ -45,6 +34,11 @@ def test_config_round_trip(case: Case):
 @each
 def test_config_holds_constructor_arguments(case: Case):
     contracts.config_holds_constructor_arguments(case)
+
+
+@each
+def test_numpy_numbers_are_numbers(case: Case):
+    contracts.numpy_numbers_are_numbers(case)
 
 
 @each

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.arguments import is_positive
 from keras_vit.models.inside import model_inside
 from keras_vit.models.vit import VisionTransformer
 
@@ -70,7 +71,7 @@ def patch_filters(model, num_components=28):
     if embedding.projection.quantization_mode is not None:
         raise ValueError("The model is quantised; look at its filters before quantize().")
     kernel = _numpy(embedding.projection.kernel)  # (ph * pw * C, D)
-    if not isinstance(num_components, int) or not 1 <= num_components <= min(kernel.shape):
+    if not is_positive(num_components) or num_components > min(kernel.shape):
         raise ValueError(
             f"num_components is {num_components}; this model has {kernel.shape[1]} filters of "
             f"{kernel.shape[0]} values, so give 1 to {min(kernel.shape)}."

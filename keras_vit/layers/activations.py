@@ -1,5 +1,6 @@
 """Activations by name, with both forms of GELU that published ViTs were trained with."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -8,6 +9,14 @@ from keras import ops
 GELU_TANH = "gelu_tanh"
 GELU_EXACT = "gelu"
 GELU_QUICK = "quick_gelu"
+HALF = ("float16", "bfloat16")
+SATURATED = 7.0
+# Their squares and sums leave float16's range.
+SQUARING = (
+    keras.activations.squareplus,
+    keras.activations.sparse_plus,
+    keras.activations.sparsemax,
+)
 
 
 def get_activation(identifier: str | Callable) -> Callable:
@@ -33,7 +42,8 @@ def get_activation(identifier: str | Callable) -> Callable:
         return _gelu_exact
     if identifier == GELU_QUICK:
         return _gelu_quick
-    return keras.activations.get(identifier)
+    function = keras.activations.get(identifier)
+    return _wide(function) if function in SQUARING else function
 
 
 def activation_name(identifier: str | Callable):
@@ -47,7 +57,14 @@ def activation_name(identifier: str | Callable):
 
 
 def _gelu_tanh(x):
-    return keras.activations.gelu(x, approximate=True)
+    if keras.backend.backend() == "torch" or _dtype(x) not in HALF:
+        return keras.activations.gelu(x, approximate=True)
+    # The cube leaves float16's range from |x| = 40 on, where the gradient would be infinity times
+    # zero; the tanh is 1 long before. As a sigmoid it keeps the digits of the negative side, too.
+    inner = ops.clip(x, -SATURATED - 1, SATURATED + 1)  # its slope at the very ends is another's
+    cubic = inner * (1.0 + 0.044715 * inner * inner)
+    inner = inner * ops.sigmoid(2.0 * (2.0 / math.pi) ** 0.5 * cubic)
+    return ops.where(x > SATURATED, x, inner)
 
 
 def _gelu_quick(x):
@@ -58,7 +75,21 @@ def _gelu_exact(x):
     # JAX and TensorFlow compute it from erfc, which costs XLA's CPU code twice as much as erf does,
     # and which ONNX does not have. Only in half precision is erfc needed: there 1 + erf(x) would
     # lose the negative side.
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if keras.backend.backend() != "torch" and dtype == "float32":
+    if keras.backend.backend() != "torch" and _dtype(x) == "float32":
         return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
     return keras.activations.gelu(x, approximate=False)
+
+
+def _wide(function):
+    def computed_in_float32(x):
+        return (
+            ops.cast(function(ops.cast(x, "float32")), x.dtype)
+            if _dtype(x) in HALF
+            else function(x)
+        )
+
+    return computed_in_float32
+
+
+def _dtype(x):
+    return keras.backend.standardize_dtype(x.dtype)

@@ -1,11 +1,27 @@
 """Checks of constructor arguments that several layers and models share.
 
-Integers may be NumPy's. What keeps them stores plain ints, so that configurations are JSON.
+Numbers may be NumPy's. What keeps them stores plain ones, so that configurations are JSON.
 """
 
 from numbers import Integral, Real
 
+import numpy as np
+
 ATTENTION_PARTS = ("query", "key", "value")
+
+
+def plain_numbers(value):
+    """Returns NumPy's scalars as Python's numbers, in tuples and dictionaries too."""
+    if isinstance(value, tuple):
+        return tuple(map(plain_numbers, value))
+    if isinstance(value, dict):
+        return {key: plain_numbers(item) for key, item in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def is_number(value):
+    """Returns whether `value` is a real number, also one of NumPy's."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_positive(value):
@@ -29,7 +45,7 @@ def check_positive(**values):
 def check_rate(**values):
     """Raises ValueError unless every value is a number in [0, 1)."""
     for name, value in values.items():
-        if not isinstance(value, int | float) or not 0 <= value < 1:
+        if not is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1.")
 
 
@@ -43,7 +59,7 @@ def check_count(**values):
 def check_number(**values):
     """Raises ValueError unless every value is a number."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if not is_number(value):
             raise ValueError(f"{name} is {value!r}; give a number.")
 
 
@@ -67,7 +83,7 @@ def check_biased(name, value):
 def check_epsilon(**values):
     """Raises ValueError unless every value is a number that is not negative."""
     for name, value in values.items():
-        if not isinstance(value, int | float) or not value >= 0:
+        if not is_number(value) or not value >= 0:
             raise ValueError(f"{name} is {value!r}; give a small positive number such as 1e-6.")
 
 

@@ -9,6 +9,8 @@ from keras_vit.layers.dense import Dense
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
+FLOAT16_MAX = 65504.0
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
@@ -122,7 +124,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             return_attention_scores
             or dropping
             or self.position_bias is not None
-            or not (device_kind() == "gpu" if self.fused is None else self.fused)
+            or not self._is_fused()
         ):
             x, scores = self._products(q, k, v, mask, training)
         else:
@@ -177,14 +179,22 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         """What the heads give, side by side `(B * N, D)`, for a subclass to norm."""
         return x
 
+    def _is_fused(self):
+        if self.compute_dtype == "float16" and keras.backend.backend() == "tensorflow":
+            return False  # there Keras' is a plain product, which overflows before it is scaled
+        return device_kind() == "gpu" if self.fused is None else self.fused
+
     def _products(self, q, k, v, mask, training):
         q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)
         logits = ops.matmul(q, ops.transpose(k, (0, 2, 3, 1)))  # (B, heads, N, M)
         if self.position_bias is not None:
             logits = logits + self.position_bias(logits)
+        half = self.compute_dtype == "float16"
+        if half:  # infinity minus infinity would make the whole row NaN
+            logits = ops.clip(logits, -FLOAT16_MAX, FLOAT16_MAX)
         if mask is not None:
             # Finite, so that a row without any allowed position does not become NaN.
-            lowest = -3e4 if self.compute_dtype == "float16" else -1e30
+            lowest = -FLOAT16_MAX if half else -1e30
             logits = ops.where(mask, logits, ops.cast(lowest, logits.dtype))
         scores = ops.softmax(logits, axis=-1)
         dropped = self.attention_dropout(scores, training=training)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import plain_numbers
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -35,6 +36,7 @@ class GroupNormalization(LayerKeepsWhatTrains, keras.layers.GroupNormalization):
     """
 
     def __init__(self, groups=32, epsilon=1e-5, **kwargs):
+        groups, epsilon = plain_numbers((groups, epsilon))
         super().__init__(groups, axis=-1, epsilon=epsilon, **kwargs)
 
     def build(self, input_shape):

@@ -51,7 +51,7 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         self.data_format = self.patches.data_format
         self.use_bias = use_bias
         self.projection = Dense(
-            hidden_size,
+            self.hidden_size,
             use_bias=use_bias,
             kernel_initializer="lecun_normal",
             dtype=self.dtype_policy,

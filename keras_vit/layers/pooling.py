@@ -42,8 +42,8 @@ class TokenPooling(keras.layers.Layer):
         check_choice("kind", kind, KINDS)
         check_count(index=index, num_prefix_tokens=num_prefix_tokens)
         self.kind = kind
-        self.index = index
-        self.num_prefix_tokens = num_prefix_tokens
+        self.index = int(index)
+        self.num_prefix_tokens = int(num_prefix_tokens)
         self.supports_masking = True
 
     def call(self, tokens, mask=None):
@@ -71,8 +71,10 @@ class TokenPooling(keras.layers.Layer):
         patches = tokens[:, self.num_prefix_tokens :]
         if mask is None:
             return ops.mean(patches, axis=1)
-        weight = ops.cast(mask[:, self.num_prefix_tokens :], patches.dtype)[..., None]
-        return ops.sum(patches * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1)
+        # Summed in float32, as `ops.mean` does: a sum in half precision overflows or loses tokens.
+        weight = ops.cast(mask[:, self.num_prefix_tokens :], "float32")[..., None]
+        total = ops.sum(ops.cast(patches, "float32") * weight, axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(weight, axis=1), 1), patches.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

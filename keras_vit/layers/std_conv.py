@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import plain_numbers
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -54,6 +55,7 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
                 f"data_format is {data_format!r}; StandardizedConv2D takes 'channels_last' alone: "
                 "move the channels to the end, as keras.layers.Permute((2, 3, 1)) does."
             )
+        filters, kernel_size, kwargs = plain_numbers((filters, kernel_size, kwargs))
         super().__init__(filters, kernel_size, data_format=data_format, **kwargs)
         if explicit_padding and self.padding != "valid":
             raise ValueError(

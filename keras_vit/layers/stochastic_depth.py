@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import check_rate
+from keras_vit.layers.arguments import check_rate, plain_numbers
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -31,8 +31,8 @@ class StochasticDepth(keras.layers.Layer):
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
         check_rate(rate=rate)
-        self.rate = rate
-        self.seed = seed
+        self.rate = plain_numbers(rate)
+        self.seed = plain_numbers(seed)
         self.supports_masking = True
         self.built = True  # there is nothing to build, and quantize() wants all layers built
         if rate > 0:

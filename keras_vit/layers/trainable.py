@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from keras_vit.layers.arguments import plain_numbers
+
 if TYPE_CHECKING:
     from keras.layers import Layer as _Base
 else:
@@ -27,7 +29,7 @@ class _WhatTrains(_Base):
             for layer in self._flatten_layers():
                 _set_trainable(layer, value)
         else:
-            super().__setattr__(name, value)
+            super().__setattr__(name, plain_numbers(value))  # for a configuration that is JSON
 
     def _frozen(self):
         """The names of the frozen weights; None where all are as the flag of the whole says."""

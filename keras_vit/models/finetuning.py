@@ -1,11 +1,15 @@
 """From a pre-trained model to one for another task and resolution (paper, section 3.2)."""
 
-from numbers import Integral
-
 import keras
 import numpy as np
 
-from keras_vit.layers.arguments import check_choice, check_input_shape, check_positive
+from keras_vit.layers.arguments import (
+    check_choice,
+    check_input_shape,
+    check_positive,
+    is_number,
+    plain_numbers,
+)
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
@@ -96,16 +100,18 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
     global norm, no weight decay. The paper's other choices, with a batch of 512 images at 384
     pixels; it takes the learning rate that is best on a held-out part of the training images:
 
-    | data set | steps | learning rates tried |
-    |---|---|---|
-    | ImageNet | 20,000 | 0.003, 0.01, 0.03, 0.06 |
-    | CIFAR-10, CIFAR-100 | 10,000 | 0.001, 0.003, 0.01, 0.03 |
-    | Oxford-IIIT Pets, Oxford Flowers-102 | 500 | 0.001, 0.003, 0.01, 0.03 |
-    | VTAB (19 tasks) | 2,500 | 0.01 |
+    ====================================  ======  =======================
+    data set                              steps   learning rates tried
+    ====================================  ======  =======================
+    ImageNet                              20,000  0.003, 0.01, 0.03, 0.06
+    CIFAR-10, CIFAR-100                   10,000  0.001, 0.003, 0.01, 0.03
+    Oxford-IIIT Pets, Oxford Flowers-102  500     0.001, 0.003, 0.01, 0.03
+    VTAB (19 tasks)                       2,500   0.01
+    ====================================  ======  =======================
 
     Args:
         steps: number of training steps.
-        learning_rate: its highest value.
+        learning_rate: its highest value; or a schedule of Keras, which is taken as it is.
         warmup_steps: steps of the linear rise before the cosine, out of `steps`.
         momentum: of SGD.
         clip_norm: largest global norm of the gradients; None does not clip.
@@ -115,8 +121,8 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
         `LearningRateSchedule` it follows.
 
     Raises:
-        ValueError: unless `steps` is a positive int, `learning_rate` positive and
-            `0 <= warmup_steps < steps`.
+        ValueError: unless `steps` is a positive int, `learning_rate` positive or a schedule, and
+            `0 <= warmup_steps < steps` (0 with a schedule).
 
     Example:
         >>> optimizer, schedule = keras_vit.finetuning_recipe(steps=500, learning_rate=0.003)
@@ -125,23 +131,38 @@ def finetuning_recipe(steps, learning_rate, warmup_steps=0, momentum=0.9, clip_n
     Reference:
         arXiv 2010.11929, section B.1.1 and table 4.
     """
+    schedule = _schedule(steps, learning_rate, warmup_steps)
+    optimizer = keras.optimizers.SGD(
+        schedule, momentum=plain_numbers(momentum), global_clipnorm=plain_numbers(clip_norm)
+    )
+    return optimizer, schedule
+
+
+def _schedule(steps, learning_rate, warmup_steps):
     check_positive(steps=steps)
     steps = int(steps)
-    if isinstance(warmup_steps, Integral):
-        warmup_steps = int(warmup_steps)
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate!r}; give a positive number.")
-    if not 0 <= warmup_steps < steps:
+    if not is_number(warmup_steps) or not 0 <= warmup_steps < steps:
         raise ValueError(
-            f"warmup_steps is {warmup_steps} of {steps} steps; give at least 0 and fewer than "
+            f"warmup_steps is {warmup_steps!r} of {steps} steps; give at least 0 and fewer than "
             "there are steps."
         )
-    rising = {"warmup_target": learning_rate, "warmup_steps": warmup_steps} if warmup_steps else {}
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup_steps else learning_rate, decay_steps=steps - warmup_steps, **rising
+    if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        if warmup_steps:
+            raise ValueError(
+                f"warmup_steps={warmup_steps} has no place in the schedule that learning_rate is; "
+                "leave it out, or give the highest rate as a number."
+            )
+        return learning_rate
+    if not is_number(learning_rate) or not learning_rate > 0:
+        raise ValueError(
+            f"learning_rate is {learning_rate!r}; give a positive number or a "
+            "keras.optimizers.schedules.LearningRateSchedule."
+        )
+    rate, warmup_steps = plain_numbers(learning_rate), plain_numbers(warmup_steps)
+    rising = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else rate, decay_steps=steps - warmup_steps, **rising
     )
-    optimizer = keras.optimizers.SGD(schedule, momentum=momentum, global_clipnorm=clip_norm)
-    return optimizer, schedule
 
 
 def _check(config, input_shape, overrides):

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import keras
 
+from keras_vit.layers.arguments import plain_numbers
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.exporting import export
@@ -85,6 +86,7 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         """Remembers the arguments, and quantises the new model if its dtype says so."""
         # `compile` looks at the model's own policy to scale the loss in mixed_float16.
         self.dtype_policy = layer_policy(dtype)
+        arguments = {key: plain_numbers(value) for key, value in arguments.items()}
         self._arguments = {**arguments, "dtype": self.dtype_policy}
         if mode := _wanted_policy(dtype).quantization_mode:
             self.quantize(mode)

@@ -16,6 +16,7 @@ from keras_vit.layers.arguments import (
     check_flag,
     check_number,
     check_rate,
+    plain_numbers,
 )
 
 FINAL_NORMS = ("before", "after", "none")
@@ -54,7 +55,7 @@ class TokenOptions:
             check_flag(class_token=self.class_token)
         check_flag(class_slot=self.class_slot, distilled=self.distilled)
         check_count(registers=self.registers)
-        object.__setattr__(self, "registers", int(self.registers))
+        _keep_plain_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class BlockOptions:
             attention_dropout_rate=self.attention_dropout_rate,
             stochastic_depth_rate=self.stochastic_depth_rate,
         )
+        _keep_plain_numbers(self)
 
 
 def collect(groups: Mapping[str, type], given: Mapping, options: Mapping) -> dict:
@@ -147,6 +149,11 @@ def names(kind: type) -> list[str]:
 def plain(group) -> dict:
     """Returns a group as a dictionary, which JSON can hold."""
     return asdict(group)
+
+
+def _keep_plain_numbers(group):
+    for name in names(type(group)):
+        object.__setattr__(group, name, plain_numbers(getattr(group, name)))
 
 
 def _group(name, kind, value):

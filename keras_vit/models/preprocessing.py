@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.arguments import check_choice, plain_numbers
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3")
 
@@ -48,6 +48,7 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         if self.size is not None:
             object.__setattr__(self, "size", tuple(int(side) for side in self.size))
+        object.__setattr__(self, "crop", plain_numbers(self.crop))
 
 
 def preprocessing_of(model):

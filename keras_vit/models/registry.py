@@ -21,19 +21,20 @@ DEFAULT_CLASSES = 1000
 
 
 def create_model(
-    name,
+    variant,
     input_shape=(224, 224, 3),
     classes=DEFAULT_CLASSES,
     classifier_activation=None,
     weights=None,
     seed=None,
     interpolation=None,
+    name=None,
     **overrides,
 ):
     """Creates a model by the name that the paper gives it.
 
     Args:
-        name: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
+        variant: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
             patch size may stand in a ViT's name.
         input_shape: `(H, W, C)`; None for H and W takes images of any size (that the patches fill).
         classes: number of outputs; None gives the representation (no head).
@@ -51,12 +52,13 @@ def create_model(
             and in the graph where it is open: `"bilinear"` (the authors'), `"bicubic"` (Hugging
             Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is
             that of `position_embedding`, which is bilinear unless it is a `Positions` with another.
+        name: of the model; None names it after the variant. Two models in one functional model need
+            two names.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
             single fields of `tokens` and `block` among them.
 
     Returns:
-        A built `keras.Model`, named after the variant. Two of one name in one functional model
-        need another: `model.name = "teacher"`.
+        A built `keras.Model`.
 
     Raises:
         ValueError: for an unknown name, an argument that the model does not have, a value that
@@ -67,29 +69,29 @@ def create_model(
         >>> model = keras_vit.create_model("ViT-Ti/16", classes=10, seed=0)
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
-    variant = get_variant(name)
+    kind = get_variant(variant)
     check_choice("interpolation", interpolation, (*INTERPOLATIONS, None))
-    model_class = FAMILIES[variant.family]
+    model_class = FAMILIES[kind.family]
     allowed = _arguments_of(model_class)
     for override in overrides:
         if override not in allowed:
             raise ValueError(
-                f"{name} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
+                f"{variant} has no argument {override!r}; it takes {', '.join(sorted(allowed))}."
             )
     checkpoint, implied = None, {}
     if weights is not None:
-        checkpoint = read_checkpoint(weights_path(weights, name))
+        checkpoint = read_checkpoint(weights_path(weights, variant))
         implied = checkpoint.implied_arguments()
         if classes is not None and classes != checkpoint.classes:
             implied["representation_size"] = None
         implied = {key: value for key, value in implied.items() if key in allowed}
-    arguments = {"name": variant.default_name, **variant.config, **implied, **overrides}
+    arguments = {"name": name or kind.default_name, **kind.config, **implied, **overrides}
     # All published ones were trained on square images.
     square = str(weights) in PUBLISHED_WEIGHTS
     grid = None if checkpoint is None else checkpoint.position_grid(square)
     positions = Positions.of(arguments.get("position_embedding", "learned"))
     interpolation = interpolation or positions.interpolation
-    if variant.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
+    if kind.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
         arguments["position_embedding"] = replace(
             positions, grid=positions.grid or grid, interpolation=interpolation
         )
@@ -108,7 +110,7 @@ def create_model(
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
-                f"The head of {name} is new (zeros): the weights {weights!r} have "
+                f"The head of {variant} is new (zeros): the weights {weights!r} have "
                 f"{checkpoint.classes or 'no'} classes, the model {classes}.",
                 stacklevel=2,
             )

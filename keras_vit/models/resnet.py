@@ -1,7 +1,5 @@
 """BiT: the ResNet baseline of the paper (section 4.1)."""
 
-from numbers import Integral
-
 import keras
 
 from keras_vit.layers.arguments import (
@@ -11,6 +9,7 @@ from keras_vit.layers.arguments import (
     check_flag,
     check_input_shape,
     check_positive,
+    is_number,
 )
 from keras_vit.layers.group_norm import GroupNormalization
 from keras_vit.layers.residual_unit import PreActivationUnit, standardized_conv
@@ -84,10 +83,7 @@ class ResNet(ImageModel):
         block_counts = check_block_counts("block_counts", block_counts)
         if not block_counts:
             raise ValueError("block_counts is empty; give the units of at least one stage.")
-        if isinstance(width_factor, Integral):
-            width_factor = int(width_factor)
-        number = isinstance(width_factor, int | float)
-        width = int(64 * width_factor) if number else 0
+        width = int(64 * width_factor) if is_number(width_factor) else 0
         if width < 1 or width != 64 * width_factor:
             raise ValueError(
                 f"width_factor is {width_factor!r}; give a positive multiple of 1/64, since the "

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class CorruptPatches(keras.layers.Layer):
+class CorruptPatches(LayerKeepsWhatTrains, keras.layers.Layer):
     """Corrupts a fixed share of each image's tokens and says which.
 
     Of the chosen tokens, `mask_share` become a learned [mask] vector, `random_share` the token of

@@ -205,14 +205,31 @@ def test_recipe_is_the_papers():
     _, schedule = keras_vit.finetuning_recipe(100, 0.03, warmup_steps=10)
     for step, expected in ((0, 0), (5, 0.015), (10, 0.03), (55, 0.015), (100, 0)):
         np.testing.assert_allclose(numpy(schedule(step)), expected, atol=1e-8)
-    _, of_numpy = keras_vit.finetuning_recipe(np.int64(1000), 0.03, warmup_steps=np.uint8(10))
-    assert json.loads(json.dumps(of_numpy.get_config()))["decay_steps"] == 990
+    of_numpy, _ = keras_vit.finetuning_recipe(
+        np.int64(1000), np.float32(0.5), np.uint8(10), np.float32(0.25), np.float32(2)
+    )
+    config = json.loads(json.dumps(of_numpy.get_config()))
+    assert (config["momentum"], config["global_clipnorm"]) == (0.25, 2)
+    rate = config["learning_rate"]["config"]
+    assert (rate["decay_steps"], rate["warmup_target"]) == (990, 0.5)
     with pytest.raises(ValueError, match="warmup_steps is 5 of 5 steps"):
         keras_vit.finetuning_recipe(5, 0.1, warmup_steps=5)
     with pytest.raises(ValueError, match="steps is '5'; give a positive int"):
         keras_vit.finetuning_recipe("5", 0.1)
-    with pytest.raises(ValueError, match=r"learning_rate is -0\.1; give a positive"):
-        keras_vit.finetuning_recipe(5, -0.1)
+    for rate in (-0.1, "0.1", True):
+        with pytest.raises(ValueError, match=rf"learning_rate is {rate!r}; give a positive"):
+            keras_vit.finetuning_recipe(5, rate)
+
+
+def test_recipe_takes_a_schedule_as_it_is():
+    steps = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.01])
+    optimizer, schedule = keras_vit.finetuning_recipe(5, steps)
+    assert schedule is steps
+    for iteration, expected in ((2, 0.1), (3, 0.01)):
+        optimizer.iterations.assign(iteration)
+        np.testing.assert_allclose(numpy(optimizer.learning_rate), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="warmup_steps=2 has no place in the schedule"):
+        keras_vit.finetuning_recipe(5, steps, warmup_steps=2)
 
 
 def test_recipe_trains(rng):

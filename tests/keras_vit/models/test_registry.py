@@ -48,6 +48,12 @@ def test_a_name_decides_the_sizes_and_overrides_win():
     assert model.get_layer("position_embedding").grid == (4, 8)
 
 
+def test_a_model_has_its_variants_name_or_the_one_given():
+    assert abstract_model("ViT-S/4", **TINY).name == "vit_s_4"
+    assert abstract_model("ViT-S/4", name="teacher", **TINY).name == "teacher"
+    assert abstract_model("BiT-R50x1", name="student", input_shape=(32, 32, 3)).name == "student"
+
+
 def test_logits_are_the_default_and_start_at_zero():
     model = keras_vit.create_model("ViT-S/4", **TINY, classes=3)
     logits = keras.ops.convert_to_numpy(model(np.ones((2, 8, 8, 3), "float32")))
@@ -94,7 +100,7 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
     with pytest.raises(ValueError) as error:
         keras_vit.create_model(name, **{override: 3})
     assert repr(override) in str(error.value) and allowed in str(error.value)
-    assert ", name," not in str(error.value)  # the first argument: it cannot be given again
+    assert ", name," not in str(error.value)  # `create_model` takes it itself
 
 
 @pytest.mark.parametrize(
