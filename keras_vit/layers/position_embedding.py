@@ -194,7 +194,8 @@ def sincos2d(grid, width, num_prefix_tokens=0, temperature=10_000.0, array=np):
     frequency = temperature ** -(np.arange(quarter) / max(quarter - 1, 1))
     dtype = "float64" if array is np else "float32"
     rows, columns = (
-        array.arange(side, dtype=dtype)[:, None] * frequency.astype(dtype) for side in grid
+        array.multiply(array.arange(side, dtype=dtype)[:, None], frequency.astype(dtype))
+        for side in grid
     )
     shape = (*grid, quarter)
     angles = [array.broadcast_to(columns[None], shape), array.broadcast_to(rows[:, None], shape)]

@@ -25,10 +25,15 @@ class RotaryBlock(PreNormBlock):
         gated: whether the MLP is a `GatedMlp`.
         inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
             the latter if it is gated.
-        dropout_rate, attention_dropout_rate, stochastic_depth_rate: as in `TransformerBlock`.
+        dropout_rate: as in `TransformerBlock`.
+        attention_dropout_rate: as in `TransformerBlock`.
+        stochastic_depth_rate: as in `TransformerBlock`.
         activation: of the MLP, or of its gate.
         epsilon: of the LayerNorms.
-        fused_attention, rematerialize, layer_scale, qkv_bias: as in `TransformerBlock`.
+        fused_attention: as in `TransformerBlock`.
+        rematerialize: as in `TransformerBlock`.
+        layer_scale: as in `TransformerBlock`.
+        qkv_bias: as in `TransformerBlock`.
 
     Call arguments:
         As of `TransformerBlock`.

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_count
+from keras_vit.layers.patches import as_pair
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class TokenGrid(keras.layers.Layer):
@@ -19,6 +22,9 @@ class TokenGrid(keras.layers.Layer):
     Output shape:
         `(B, rows, columns, D)`.
 
+    Raises:
+        ValueError: if the grid is not a pair of positive ints, or the number of tokens negative.
+
     Example:
         >>> keras_vit.TokenGrid((14, 14))(np.zeros((2, 197, 192))).shape
         (2, 14, 14, 192)
@@ -26,8 +32,9 @@ class TokenGrid(keras.layers.Layer):
 
     def __init__(self, grid=None, num_prefix_tokens=1, **kwargs):
         super().__init__(**kwargs)
-        self.grid = None if grid is None else tuple(grid)
-        self.num_prefix_tokens = num_prefix_tokens
+        check_count(num_prefix_tokens=num_prefix_tokens)
+        self.grid = None if grid is None else as_pair(grid, "grid")
+        self.num_prefix_tokens = int(num_prefix_tokens)
 
     def build(self, tokens_shape, patches_shape=None):
         if self.grid is None and patches_shape is None:

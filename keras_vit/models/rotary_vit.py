@@ -22,8 +22,16 @@ class RotaryBlockOptions(BlockOptions):
         gated: whether the MLPs are gated; `activation` is then the gates' (`"silu"`: SwiGLU).
         inner_norms: where LayerNorms stand before a branch's output: some of `"attention"` and
             `"mlp"`.
-
-    All others are those of `BlockOptions`.
+        activation: of the MLPs, or of their gates.
+        epsilon: of the LayerNorms.
+        layer_scale: what the factors of the residual branches' channels start at; None for none.
+        pre_norm: whether a LayerNorm stands before the first block.
+        final_norm: where the last LayerNorm stands: `"before"` the pooling, `"after"` it, `"none"`.
+        patch_bias: whether the patches' projection has a bias.
+        qkv_bias: whether query, key and value have one, or the names of those that have.
+        dropout_rate: after each Dense layer but query, key, value.
+        attention_dropout_rate: on the attention weights.
+        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
 
     Raises:
         ValueError: for a value that does not fit.
