@@ -54,7 +54,7 @@ SHOWN = {
     "data_format",
     "classes",
 }
-SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding"}
+SHOWN |= {"relative_position_grid", "bottleneck", "explicit_padding", "as_grid"}
 
 
 def exported_classes() -> set[str]:
@@ -133,14 +133,35 @@ def cases() -> list[Case]:
         ),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4}),
         Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "use_bias": False}),
+        Case("PatchEmbedding", image, {"hidden_size": 8, "patch_size": 4, "as_grid": True}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "relative_position_grid": (2, 3)}),
         Case("MultiHeadAttention", tokens, {"num_heads": 2, "qkv_bias": False}),
+        Case("RotaryAttention", tokens, {"num_heads": 2, "grid": (2, 3), "qkv_bias": ("query",)}),
+        Case("GatedMlp", tokens, {"mlp_dim": 16, "dropout_rate": 0.1}),
+        Case("GatedMlp", tokens, {"mlp_dim": 16, "inner_norm": True}),
+        Case(
+            "RotaryBlock",
+            tokens,
+            {
+                "num_heads": 2,
+                "mlp_dim": 16,
+                "grid": (2, 3),
+                "rotary": keras_vit.RotaryOptions("grid", 10.0, "neighbours", (4, 4)),
+                "gated": True,
+                "inner_norms": ("attention", "mlp"),
+                "qkv_bias": ("query", "value"),
+                "layer_scale": 0.1,
+            },
+            masks=True,
+        ),
+        Case("RotaryBlock", tokens, {"num_heads": 2, "mlp_dim": 16, "grid": (2, 3)}, masks=True),
         Case("MlpBlock", tokens, {"mlp_dim": 16, "dropout_rate": 0.1}),
         Case("StochasticDepth", tokens, {"rate": 0.1}, masks=True, trains=False),
         Case("TokenPooling", tokens, {"kind": "token"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "gap"}, trains=False),
         Case("TokenPooling", tokens, {"kind": "token_gap", "num_prefix_tokens": 2}, trains=False),
+        Case("TokenGrid", tokens, {"grid": (2, 3)}, trains=False),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16}),
         Case("AttentionPooling", tokens, {"num_heads": 2, "mlp_dim": 16, "num_prefix_tokens": 2}),
         Case("StandardizedConv2D", image, {"filters": 4, "kernel_size": 3, "strides": 2}),
@@ -203,6 +224,32 @@ def cases() -> list[Case]:
                 "classifier": "map",
                 "tokens": keras_vit.TokenOptions(class_token=False, registers=1),
                 "block": keras_vit.BlockOptions(final_norm="none"),
+            },
+        ),
+        Case(
+            "RotaryVisionTransformer",
+            image,
+            {
+                **rest,
+                "tokens": keras_vit.TokenOptions(class_token=True, registers=2),
+                "block": keras_vit.RotaryBlockOptions(
+                    layer_scale=0.1, qkv_bias=("query", "value"), dropout_rate=0.1
+                ),
+            },
+        ),
+        Case(
+            "RotaryVisionTransformer",
+            image,
+            {
+                **rest,
+                "classifier": "gap",
+                "position_embedding": "learned",
+                "block": keras_vit.RotaryBlockOptions(
+                    rotary=keras_vit.RotaryOptions("grid", 1e4, "neighbours", (4, 4)),
+                    gated=True,
+                    activation="silu",
+                    inner_norms=("mlp",),
+                ),
             },
         ),
         Case(

@@ -1,19 +1,18 @@
 """Attention weights, and what of the image reaches the output through them (paper, section 4.5)."""
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.transformer_block import TransformerBlock
-from keras_vit.models.vit import VisionTransformer
+from keras_vit.inspection.watched import watched_model
 
 
 def attention_scores(model, images, batch_size=32):
     """Returns the attention weights of all blocks, for any kind of classifier.
 
     Args:
-        model: a `VisionTransformer`; it is neither changed nor compiled.
-        images: `(B, H, W, C)` (or `(B, C, H, W)`), values in [-1, 1], of the model's input shape.
+        model: a `VisionTransformer`, or a functional or `Sequential` model with one, or its
+            layers, inside; it is neither changed nor compiled.
+        images: `(B, H, W, C)` (or `(B, C, H, W)`), as the model takes them.
         batch_size: how many images the model sees at once.
 
     Returns:
@@ -28,7 +27,8 @@ def attention_scores(model, images, batch_size=32):
         >>> scores.shape
         (12, 8, 3, 197, 197)
     """
-    return _run(model, images, batch_size)[0]
+    outputs, _ = _run(model, images, batch_size, "attention_scores")
+    return outputs["scores"].transpose(1, 0, 2, 3, 4)
 
 
 def attention_rollout(scores):
@@ -67,12 +67,13 @@ def attention_map(model, images, batch_size=32):
     patches' part of it is interpolated bilinearly to the image size.
 
     Args:
-        model: a `VisionTransformer`, hybrids included, square or not.
+        model: as in `attention_scores`; hybrids included, square or not.
         images: as in `attention_scores`.
         batch_size: how many images the model sees at once.
 
     Returns:
-        float32 array `(B, H, W)`, at least 0, with a maximum of 1 in each image.
+        float32 array `(B, H, W)`, at least 0, with a maximum of 1 in each image; of the size of
+        the images as the ViT is given them.
 
     Raises:
         ValueError: for another kind of model or images of another shape.
@@ -84,79 +85,35 @@ def attention_map(model, images, batch_size=32):
     Reference:
         arXiv 2010.11929, figures 6 and 14, and section D.7.
     """
-    scores, read = _run(model, images, batch_size)
-    attended = np.einsum("bn,bnm->bm", read, attention_rollout(scores))  # (B, N)
-    patches = attended[:, model.num_prefix_tokens :].reshape(-1, *model.grid, 1)
-    sides = np.shape(images)[1:3] if _channels_last(model) else np.shape(images)[2:4]
+    outputs, watched = _run(model, images, batch_size, "attention_map")
+    if watched.pooling is None:
+        raise ValueError(
+            f"{model.name!r} does not have the layer 'pooling' of a ViT, which says what its output "
+            "reads; take the rows that do of attention_rollout(attention_scores(model, images))."
+        )
+    scores = outputs["scores"].transpose(1, 0, 2, 3, 4)
+    attended = np.einsum("bn,bnm->bm", watched.read(outputs), attention_rollout(scores))  # (B, N)
+    *grid, height, width = map(int, outputs["sides"][0])
+    patches = attended[:, watched.prefix :].reshape(-1, *grid, 1)
     heat = ops.image.resize(
-        patches, tuple(sides), interpolation="bilinear", data_format="channels_last"
+        patches, (height, width), interpolation="bilinear", data_format="channels_last"
     )
     heat = np.maximum(ops.convert_to_numpy(heat)[..., 0], 0)
     return heat / heat.max(axis=(1, 2), keepdims=True)
 
 
-def _run(model, images, batch_size):
-    """The attention weights (L, B, heads, N, N) and how much of each token the head reads (B, N)."""
-    if not isinstance(model, VisionTransformer):
-        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
+def _run(model, images, batch_size, function):
+    """What a `Watched` gives for images, as arrays, and itself."""
+    watched = watched_model(model, function)
+    expected, shape = watched.image_shape, np.shape(images)
+    fits = len(shape) == 4 and len(images)
+    if not fits or any(n not in (None, m) for n, m in zip(expected, shape[1:], strict=True)):
         raise ValueError(
-            f"Attention can be seen in a VisionTransformer of keras_vit, not in a "
-            f"{type(model).__name__}{inner}."
-        )
-    expected = tuple(model.input_shape[1:])
-    if len(np.shape(images)) != 4 or tuple(np.shape(images)[1:]) != expected or not len(images):
-        raise ValueError(
-            f"The images have the shape {np.shape(images)}; the model takes (B, "
+            f"The images have the shape {shape}; the model takes (B, "
             f"{', '.join(map(str, expected))})."
         )
-    outputs = _Watched(model).predict(
-        ops.convert_to_numpy(images), batch_size=batch_size, verbose=0
-    )
-    return outputs["scores"].transpose(1, 0, 2, 3, 4), outputs["read"]
-
-
-class _Watched(keras.Model):
-    """A ViT that says what its blocks attend to and what its classifier reads.
-
-    A model of its own, since `predict` compiles on JAX and TensorFlow, and records no gradients
-    on PyTorch; the layers are called, and otherwise left alone.
-    """
-
-    def __init__(self, vit):
-        super().__init__(name="watched")  # TensorFlow refuses the default "__watched"
-        self.vit = vit
-        self.built = True
-
-    def call(self, images):
-        x, scores = images, []
-        for layer in self.vit.layers[1:]:  # the layers form a chain, the first is the input
-            if isinstance(layer, TransformerBlock):
-                x, weights = layer(x, return_attention_scores=True)
-                scores.append(ops.cast(weights, "float32"))
-            elif layer.name == "pooling":
-                break
-            else:
-                x = layer(x)
-        read = _read_by(self.vit, x)
-        return {"scores": ops.stack(scores, axis=1), "read": read}  # (B, L, heads, N, N), (B, N)
-
-
-def _read_by(vit, tokens):
-    """How much of each token the classifier reads: `(B, N)`, one in all for each image."""
-    batch, number = ops.shape(tokens)[0], tokens.shape[1]
-    prefix, classifier = vit.num_prefix_tokens, vit.arguments["classifier"]
-    if classifier == "map":
-        _, weights = vit.get_layer("pooling").attend(tokens)
-        weights = ops.mean(ops.cast(weights, "float32")[:, :, 0], axis=1)  # from (B, heads, 1, N)
-        return ops.pad(weights, ((0, 0), (prefix, 0)))
-    first, patches = np.eye(number)[0], (np.arange(number) >= prefix) / (number - prefix)
-    read = {
-        "token": first,
-        "gap": patches,
-        "token_gap": (first + patches) / 2,
-        "distilled": (first + np.eye(number)[1]) / 2,
-    }[classifier]
-    return ops.tile(ops.convert_to_tensor(read[None], "float32"), (batch, 1))
+    images = ops.convert_to_numpy(images)
+    return watched.predict(images, batch_size=batch_size, verbose=0), watched
 
 
 def check_scores(scores):
@@ -167,7 +124,3 @@ def check_scores(scores):
             f"scores have the shape {shape}; give (L, B, heads, N, N), as attention_scores returns."
         )
     return np.asarray(scores, "float32")
-
-
-def _channels_last(model):
-    return model.arguments["data_format"] == "channels_last"

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.layers.arguments import is_positive
+from keras_vit.models.inside import model_inside
 from keras_vit.models.vit import VisionTransformer
 
 
@@ -11,7 +12,7 @@ def position_similarity(model):
     """Returns the cosine similarity between the position embeddings of all pairs of patches.
 
     Args:
-        model: a `VisionTransformer` with absolute position embeddings.
+        model: a `VisionTransformer` with absolute position embeddings, or a model with one inside.
 
     Returns:
         float32 array `(h, w, h, w)` on the grid of h x w patches: `[i, j]` is the map of
@@ -27,7 +28,7 @@ def position_similarity(model):
     Reference:
         arXiv 2010.11929, figures 7 and 10.
     """
-    _check_model(model)
+    model = model_inside(model, "position_similarity", (VisionTransformer,))
     layer = model.get_layer("position_embedding")
     if layer.kind == "none":
         kind = model.arguments["position_embedding"]
@@ -48,8 +49,8 @@ def patch_filters(model, num_components=28):
     variance come first. A component's sign is arbitrary; here its largest value is positive.
 
     Args:
-        model: a `VisionTransformer`. In a hybrid the filters see the stem's feature map, so that
-            C is its number of channels.
+        model: a `VisionTransformer`, or a model with one inside. In a hybrid the filters see the
+            stem's feature map, so that C is its number of channels.
         num_components: n; at most the number of filters and of values in a patch.
 
     Returns:
@@ -65,7 +66,7 @@ def patch_filters(model, num_components=28):
     Reference:
         arXiv 2010.11929, figure 7, left.
     """
-    _check_model(model)
+    model = model_inside(model, "patch_filters", (VisionTransformer,))
     embedding = model.get_layer("patch_embedding")
     if embedding.projection.quantization_mode is not None:
         raise ValueError("The model is quantised; look at its filters before quantize().")
@@ -81,14 +82,6 @@ def patch_filters(model, num_components=28):
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     components = components * np.sign(largest)
     return components.reshape(num_components, *embedding.patch_size, -1).astype("float32")
-
-
-def _check_model(model):
-    if not isinstance(model, VisionTransformer):
-        raise ValueError(
-            f"Patch and position embeddings belong to a VisionTransformer of keras_vit, not to a "
-            f"{type(model).__name__}."
-        )
 
 
 def _numpy(tensor):

@@ -7,6 +7,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+ATTENTION_PARTS = ("query", "key", "value")
+
 
 def plain_numbers(value):
     """Returns NumPy's scalars as Python's numbers, in tuples and dictionaries too."""
@@ -61,6 +63,23 @@ def check_number(**values):
             raise ValueError(f"{name} is {value!r}; give a number.")
 
 
+def check_biased(name, value):
+    """Returns which of query, key and value have a bias, as True, False or a tuple of their names.
+
+    Raises:
+        ValueError: for another value.
+    """
+    if isinstance(value, bool):
+        return value
+    parts = (value,) if isinstance(value, str) else tuple(value) if value else ()
+    if not parts or not set(parts) <= set(ATTENTION_PARTS):
+        raise ValueError(
+            f"{name} is {value!r}; use True, False or some of {', '.join(ATTENTION_PARTS)}."
+        )
+    kept = tuple(part for part in ATTENTION_PARTS if part in parts)
+    return True if kept == ATTENTION_PARTS else kept
+
+
 def check_epsilon(**values):
     """Raises ValueError unless every value is a number that is not negative."""
     for name, value in values.items():
@@ -84,14 +103,19 @@ def check_block_counts(name, value):
 
 
 def check_input_shape(input_shape, data_format):
-    """Returns an input shape of three known sides as a tuple.
+    """Returns an input shape as a tuple: height and width are positive ints or None, for any.
 
     Raises:
-        ValueError: if the shape has another rank or unknown sides.
+        ValueError: if the shape has another rank or unknown channels.
     """
     check_choice("data_format", data_format, ("channels_last", "channels_first"))
     sides = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
-    if len(sides) != 3 or not all(is_positive(side) for side in sides):
+    channels = len(sides) - 1 if data_format == "channels_last" else 0
+    fits = [is_positive(n) or (n is None and i != channels) for i, n in enumerate(sides)]
+    if len(sides) != 3 or not all(fits):
         order = "(H, W, C)" if data_format == "channels_last" else "(C, H, W)"
-        raise ValueError(f"input_shape is {input_shape!r}; give three positive ints {order}.")
-    return tuple(int(side) for side in sides)
+        raise ValueError(
+            f"input_shape is {input_shape!r}; give three positive ints {order}, or None for H or W "
+            "that may be any."
+        )
+    return tuple(None if side is None else int(side) for side in sides)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
-from keras_vit.layers.arguments import check_positive, check_rate
+from keras_vit.layers.arguments import check_biased, check_positive, check_rate
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
@@ -29,7 +29,8 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
             on GPUs where it can; False with two batched products; None takes the fused one on a
             GPU alone. Dropout, scores and a position bias always take the products.
-        qkv_bias: whether query, key and value have a bias.
+        qkv_bias: whether query, key and value have a bias, or the names of those that have:
+            `("query", "value")`.
 
     Call arguments:
         query: `(B, N, D)`.
@@ -70,7 +71,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         self.relative_position_grid = relative_position_grid
         self.fused = fused
-        self.qkv_bias = qkv_bias
+        self.qkv_bias = check_biased("qkv_bias", qkv_bias)
         self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.attention_dropout = keras.layers.Dropout(
             attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
@@ -90,9 +91,9 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
                 f"num_heads={self.num_heads} does not divide the width {width} of the tokens."
             )
         self.head_dim = width // self.num_heads
-        self.query = self._dense(width, "query", self.qkv_bias)
-        self.key = self._dense(width, "key", self.qkv_bias)
-        self.value = self._dense(width, "value", self.qkv_bias)
+        self.query = self._dense(width, "query", self._is_biased("query"))
+        self.key = self._dense(width, "key", self._is_biased("key"))
+        self.value = self._dense(width, "value", self._is_biased("value"))
         self.output_dense = self._dense(width, "output")
         for dense in (self.query, self.key, self.value, self.output_dense):
             dense.build((None, width))
@@ -115,6 +116,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         q = self._heads(self.query, query)  # (B, N, heads, d)
         k = self._heads(self.key, value)  # (B, M, heads, d)
         v = self._heads(self.value, value)
+        q, k = self._positioned(q, k)
         mask = _mask_of_rank_4(combine_masks(attention_mask, value_mask))
         dropping = bool(training) and self.attention_dropout_rate > 0
         scores = None
@@ -131,7 +133,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             flash = False if device_kind() == "tpu" else None
             x = ops.dot_product_attention(q, k, v, mask=mask, flash_attention=flash)
         width = self.num_heads * self.head_dim
-        x = self.output_dense(ops.reshape(x, (-1, width)))
+        x = self.output_dense(self._joined(ops.reshape(x, (-1, width))))
         x = self.dropout(x, training=training)
         x = ops.reshape(x, (-1, ops.shape(query)[1], width))
         return (x, scores) if return_attention_scores else x
@@ -170,6 +172,17 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         if self.compute_dtype == "float16" and keras.backend.backend() == "tensorflow":
             return False  # there Keras' is a plain product, which overflows before it is scaled
         return device_kind() == "gpu" if self.fused is None else self.fused
+
+    def _is_biased(self, part):
+        return self.qkv_bias if isinstance(self.qkv_bias, bool) else part in self.qkv_bias
+
+    def _positioned(self, q, k):
+        """Queries and keys, for a subclass to turn by their positions."""
+        return q, k
+
+    def _joined(self, x):
+        """What the heads give, side by side `(B * N, D)`, for a subclass to norm."""
+        return x
 
     def _products(self, q, k, v, mask, training):
         q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)

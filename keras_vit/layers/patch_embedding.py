@@ -19,12 +19,13 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         patch_size: height and width of a patch, an int or a pair.
         data_format: as in `keras_vit.Patches`.
         use_bias: whether the projection has a bias.
+        as_grid: keep rows and columns of the patches apart.
 
     Input shape:
         `(B, H, W, C)`, or `(B, C, H, W)` with channels first.
 
     Output shape:
-        `(B, N, D)`.
+        `(B, N, D)`, or `(B, rows, columns, D)` as a grid.
 
     Raises:
         ValueError: if the patch size does not divide the image size.
@@ -37,9 +38,12 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         arXiv 2010.11929, equation 1.
     """
 
-    def __init__(self, hidden_size, patch_size, data_format=None, use_bias=True, **kwargs):
+    def __init__(
+        self, hidden_size, patch_size, data_format=None, use_bias=True, as_grid=False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.hidden_size = hidden_size
+        self.as_grid = as_grid
         self.patch_size = as_pair(patch_size, "patch_size")
         self.patches = Patches(
             self.patch_size, data_format, dtype=self.dtype_policy, name="patches"
@@ -61,9 +65,12 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
     def call(self, images):
         patches = self.patches(images)  # (B, N, P * P * C)
         tokens = self.projection(ops.reshape(patches, (-1, patches.shape[-1])))
-        return ops.reshape(tokens, (-1, ops.shape(patches)[1], self.hidden_size))
+        sides = self.patches.grid(images) if self.as_grid else (ops.shape(patches)[1],)
+        return ops.reshape(tokens, (-1, *sides, self.hidden_size))
 
     def compute_output_shape(self, input_shape):
+        if self.as_grid:
+            return (input_shape[0], *self.patches.grid_of(input_shape), self.hidden_size)
         return (*self.patches.compute_output_shape(input_shape)[:2], self.hidden_size)
 
     def get_config(self):
@@ -73,4 +80,5 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
             "patch_size": self.patch_size,
             "data_format": self.data_format,
             "use_bias": self.use_bias,
+            "as_grid": self.as_grid,
         }

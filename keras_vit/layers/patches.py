@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.arguments import is_positive
+from keras_vit.layers.graph_check import check_in_graph
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -45,7 +46,8 @@ class Patches(keras.layers.Layer):
 
     def call(self, images):
         (ph, pw), (_, channels) = self.patch_size, self._grid_and_channels(images.shape)
-        batch, (rows, columns) = ops.shape(images)[0], self._grid(images)
+        batch, (rows, columns) = ops.shape(images)[0], self.grid(images)
+        self._check_open_sides(images)
         if self.data_format == "channels_first":
             x = ops.reshape(images, (batch, channels, rows, ph, columns, pw))
             x = ops.transpose(x, (0, 2, 4, 3, 5, 1))
@@ -66,9 +68,31 @@ class Patches(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _grid(self, images):
-        shape, axes = ops.shape(images), (2, 3) if self.data_format == "channels_first" else (1, 2)
-        return tuple(shape[axis] // size for axis, size in zip(axes, self.patch_size, strict=True))
+    def grid_of(self, input_shape):
+        """Returns rows and columns of the patches; None for those of an unknown side."""
+        return self._grid_and_channels(input_shape)[0]
+
+    def grid(self, images):
+        """Returns rows and columns of the patches as they are when it runs, ints or tensors."""
+        shape = ops.shape(images)
+        return tuple(
+            shape[axis] // size for axis, size in zip(self._axes, self.patch_size, strict=True)
+        )
+
+    @property
+    def _axes(self):
+        return (2, 3) if self.data_format == "channels_first" else (1, 2)
+
+    def _check_open_sides(self, images):
+        for side, axis, patch in zip(("height", "width"), self._axes, self.patch_size, strict=True):
+            if images.shape[axis] is None:
+                size = ops.shape(images)[axis]
+                message = [
+                    f"The image {side}",
+                    size,
+                    f"is not a multiple of the patch {side} {patch}",
+                ]
+                check_in_graph(ops.equal(size % patch, 0), message)
 
     def _grid_and_channels(self, shape):
         if len(shape) != 4:

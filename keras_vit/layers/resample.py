@@ -73,7 +73,7 @@ def interpolation_matrix(old, new, interpolation, array=np):
     """Returns the `(new, old)` matrix of one axis; `new` may be a scalar tensor."""
     dtype = "float64" if array is np else "float32"
     target, source = array.arange(new, dtype=dtype)[:, None], array.arange(old, dtype=dtype)[None]
-    count = np.float64(new) if array is np else array.cast(new, dtype)
+    count = target[-1, 0] + 1  # `new`, in their dtype wherever it comes from
     scale = old / count
     if interpolation == "bilinear":
         # A single new point takes the first old one.

@@ -112,9 +112,11 @@ class PreActivationUnit(_ResidualUnit):
         return inputs, "ones"
 
     def _conv_options(self, size, stride):
-        # With stride 1, "same" is the same as explicit padding, and needs no padded copy.
+        # With stride 1, "same" is the same as explicit padding, and needs no padded copy; with
+        # kernel 1 there is none, which "same" would work out anew for each size of image.
         explicit = size > 1 and stride > 1
-        return {"padding": "valid" if explicit else "same", "explicit_padding": explicit}
+        same = size > 1 and stride == 1
+        return {"padding": "same" if same else "valid", "explicit_padding": explicit}
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

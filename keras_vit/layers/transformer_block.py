@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vit.layers.arguments import check_rate
+from keras_vit.layers.arguments import check_biased, check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
@@ -11,109 +11,11 @@ from keras_vit.layers.stochastic_depth import StochasticDepth
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
-@keras.saving.register_keras_serializable(package="keras_vit")
-class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
-    """Self-attention and an MLP, each after a LayerNorm and with a residual connection.
+class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
+    """Two residual branches, each behind a LayerNorm: attention and an MLP, which subclasses make.
 
-        z' = MSA(LN(z)) + z
-        z  = MLP(LN(z')) + z'
-
-    With LayerScale, learned factors of the channels multiply both branches.
-
-    Args:
-        num_heads: number of attention heads; it must divide the width D.
-        mlp_dim: width of the MLP's hidden layer.
-        dropout_rate: dropout after each Dense layer but query, key and value.
-        attention_dropout_rate: dropout on the attention weights.
-        stochastic_depth_rate: probability of dropping each residual branch.
-        activation: of the MLP; `"gelu_tanh"` is the authors', `"gelu"` the exact one.
-        epsilon: of the LayerNorms.
-        relative_position_grid: `(rows, columns)` of the patches for a learned relative position
-            bias; None for none.
-        fused_attention: see `MultiHeadAttention`; None chooses by the device.
-        rematerialize: recompute the block's activations in the backward pass: less memory, one
-            more forward computation.
-        layer_scale: what LayerScale's factors start at; None for no LayerScale.
-        qkv_bias: whether query, key and value have a bias.
-
-    Call arguments:
-        x: tokens `(B, N, D)`.
-        attention_mask: True where a query may attend: `(B, N)`, `(B, N, N)` or `(B, heads, N, N)`.
-            Keras' own mask `(B, N)` is combined with it.
-        training: whether dropout and stochastic depth are active.
-        return_attention_scores: return `(x, scores)`, the scores `(B, heads, N, N)` after the
-            softmax and before dropout.
-        mask, x_mask: Keras' own mask `(B, N)`; Keras fills `mask` where x is the only tensor
-            given, and otherwise `x_mask`.
-
-    Raises:
-        ValueError: if the number of heads does not divide the width.
-
-    Example:
-        >>> block = keras_vit.TransformerBlock(num_heads=3, mlp_dim=768)
-        >>> block(np.zeros((2, 197, 192))).shape
-        (2, 197, 192)
-
-    Reference:
-        arXiv 2010.11929, equations 2 and 3.
+    A subclass keeps its arguments as attributes and then calls `_assemble`.
     """
-
-    def __init__(
-        self,
-        num_heads,
-        mlp_dim,
-        dropout_rate=0.0,
-        attention_dropout_rate=0.0,
-        stochastic_depth_rate=0.0,
-        activation="gelu_tanh",
-        epsilon=1e-6,
-        relative_position_grid=None,
-        fused_attention=None,
-        rematerialize=False,
-        layer_scale=None,
-        qkv_bias=True,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_rate(stochastic_depth_rate=stochastic_depth_rate)
-        self.supports_masking = True
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.stochastic_depth_rate = stochastic_depth_rate
-        self.activation = activation
-        self.epsilon = epsilon
-        self.relative_position_grid = relative_position_grid
-        self.fused_attention = fused_attention
-        self.rematerialize = rematerialize
-        self.layer_scale = layer_scale
-        self.qkv_bias = qkv_bias
-        policy = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, dtype=policy, name="attention_norm"
-        )
-        self.attention = MultiHeadAttention(
-            num_heads,
-            dropout_rate,
-            attention_dropout_rate,
-            relative_position_grid,
-            fused_attention,
-            qkv_bias,
-            dtype=policy,
-            name="attention",
-        )
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, dtype=policy, name="mlp_norm"
-        )
-        self.mlp = MlpBlock(mlp_dim, dropout_rate, activation, dtype=policy, name="mlp")
-        self.attention_scale = self.mlp_scale = None
-        if layer_scale is not None:
-            self.attention_scale = LayerScale(layer_scale, dtype=policy, name="attention_scale")
-            self.mlp_scale = LayerScale(layer_scale, dtype=policy, name="mlp_scale")
-        self.stochastic_depth = StochasticDepth(
-            stochastic_depth_rate, dtype=policy, name="stochastic_depth"
-        )
 
     def build(self, input_shape):
         parts = (self.attention_norm, self.attention, self.mlp_norm, self.mlp)
@@ -172,12 +74,139 @@ class TransformerBlock(LayerKeepsWhatTrains, keras.layers.Layer):
             "stochastic_depth_rate": self.stochastic_depth_rate,
             "activation": self.activation,
             "epsilon": self.epsilon,
-            "relative_position_grid": self.relative_position_grid,
             "fused_attention": self.fused_attention,
             "rematerialize": self.rematerialize,
             "layer_scale": self.layer_scale,
             "qkv_bias": self.qkv_bias,
         }
 
+    def _assemble(self):
+        """Makes the parts, once all arguments are kept."""
+        check_rate(stochastic_depth_rate=self.stochastic_depth_rate)
+        self.supports_masking = True
+        policy = self.dtype_policy
+        self.attention_norm = keras.layers.LayerNormalization(
+            epsilon=self.epsilon, dtype=policy, name="attention_norm"
+        )
+        self.attention = self._make_attention()
+        self.mlp_norm = keras.layers.LayerNormalization(
+            epsilon=self.epsilon, dtype=policy, name="mlp_norm"
+        )
+        self.mlp = self._make_mlp()
+        self.attention_scale = self.mlp_scale = None
+        if self.layer_scale is not None:
+            scale = self.layer_scale
+            self.attention_scale = LayerScale(scale, dtype=policy, name="attention_scale")
+            self.mlp_scale = LayerScale(scale, dtype=policy, name="mlp_scale")
+        self.stochastic_depth = StochasticDepth(
+            self.stochastic_depth_rate, dtype=policy, name="stochastic_depth"
+        )
+
     def _branch(self, y, scale, training):
         return self.stochastic_depth(y if scale is None else scale(y), training=training)
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class TransformerBlock(PreNormBlock):
+    """Self-attention and an MLP, each after a LayerNorm and with a residual connection.
+
+        z' = MSA(LN(z)) + z
+        z  = MLP(LN(z')) + z'
+
+    With LayerScale, learned factors of the channels multiply both branches.
+
+    Args:
+        num_heads: number of attention heads; it must divide the width D.
+        mlp_dim: width of the MLP's hidden layer.
+        dropout_rate: dropout after each Dense layer but query, key and value.
+        attention_dropout_rate: dropout on the attention weights.
+        stochastic_depth_rate: probability of dropping each residual branch.
+        activation: of the MLP; `"gelu_tanh"` is the authors', `"gelu"` the exact one.
+        epsilon: of the LayerNorms.
+        relative_position_grid: `(rows, columns)` of the patches for a learned relative position
+            bias; None for none.
+        fused_attention: see `MultiHeadAttention`; None chooses by the device.
+        rematerialize: recompute the block's activations in the backward pass: less memory, one
+            more forward computation.
+        layer_scale: what LayerScale's factors start at; None for no LayerScale.
+        qkv_bias: whether query, key and value have a bias, or the names of those that have.
+
+    Call arguments:
+        x: tokens `(B, N, D)`.
+        attention_mask: True where a query may attend: `(B, N)`, `(B, N, N)` or `(B, heads, N, N)`.
+            Keras' own mask `(B, N)` is combined with it.
+        training: whether dropout and stochastic depth are active.
+        return_attention_scores: return `(x, scores)`, the scores `(B, heads, N, N)` after the
+            softmax and before dropout.
+        mask, x_mask: Keras' own mask `(B, N)`; Keras fills `mask` where x is the only tensor
+            given, and otherwise `x_mask`.
+
+    Raises:
+        ValueError: if the number of heads does not divide the width.
+
+    Example:
+        >>> block = keras_vit.TransformerBlock(num_heads=3, mlp_dim=768)
+        >>> block(np.zeros((2, 197, 192))).shape
+        (2, 197, 192)
+
+    Reference:
+        arXiv 2010.11929, equations 2 and 3.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        stochastic_depth_rate=0.0,
+        activation="gelu_tanh",
+        epsilon=1e-6,
+        relative_position_grid=None,
+        fused_attention=None,
+        rematerialize=False,
+        layer_scale=None,
+        qkv_bias=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.stochastic_depth_rate = stochastic_depth_rate
+        self.activation = activation
+        self.epsilon = epsilon
+        self.fused_attention = fused_attention
+        self.rematerialize = rematerialize
+        self.layer_scale = layer_scale
+        self.qkv_bias = check_biased("qkv_bias", qkv_bias)
+        self.relative_position_grid = relative_position_grid
+        self._assemble()
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "relative_position_grid": self.relative_position_grid,
+        }
+
+    def _make_attention(self):
+        return MultiHeadAttention(
+            self.num_heads,
+            self.dropout_rate,
+            self.attention_dropout_rate,
+            self.relative_position_grid,
+            self.fused_attention,
+            self.qkv_bias,
+            dtype=self.dtype_policy,
+            name="attention",
+        )
+
+    def _make_mlp(self):
+        return MlpBlock(
+            self.mlp_dim,
+            self.dropout_rate,
+            self.activation,
+            dtype=self.dtype_policy,
+            name="mlp",
+        )

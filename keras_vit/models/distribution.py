@@ -4,7 +4,7 @@ import keras
 
 # Dense layers whose outputs are split; the layer after each takes the same split as its inputs, so
 # that one exchange a residual branch is enough (Shoeybi et al., "Megatron-LM", arXiv 1909.08053).
-SPLIT_OUTPUTS = r".*/(query|key|value|hidden)"
+SPLIT_OUTPUTS = r".*/(query|key|value|hidden|gate)"
 SPLIT_INPUTS = r".*/(attention|mlp)/output"
 
 

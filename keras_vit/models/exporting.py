@@ -44,6 +44,12 @@ def export(model, keras_export, filepath, format, verbose, input_signature, **kw
             "An ONNX file of bfloat16 runs hardly anywhere; build the model with dtype='float32', "
             "give it these weights (set_weights(model.get_weights())) and export that."
         )
+    if backend == "jax" and format == "tf_saved_model" and "jax2tf_kwargs" not in kwargs:
+        (spec,) = keras.tree.flatten(input_signature)
+        if None in spec.shape[1:]:
+            # Without gradients: those of convolutions cannot be traced for every size at once.
+            shapes = [_polymorphic(model, spec.shape)]
+            kwargs["jax2tf_kwargs"] = {"polymorphic_shapes": shapes, "with_gradient": False}
     if format != "onnx":
         keras_export(filepath, format, verbose, input_signature, **kwargs)
         return
@@ -65,23 +71,57 @@ def _torch_to_onnx(model, filepath, input_signature, opset_version=None):
     import torch
 
     (spec,) = keras.tree.flatten(input_signature)
-    open_axes = {axis: torch.export.Dim("batch") for axis in (0,) if spec.shape[axis] is None}
-    shape = [2 if side is None else side for side in spec.shape]  # 1 would be taken for fixed
-    sample = keras.ops.zeros(shape, keras.backend.standardize_dtype(spec.dtype))
+    open_axes = {
+        axis: torch.export.Dim.DYNAMIC for axis, side in enumerate(spec.shape) if side is None
+    }
+    sample = keras.ops.zeros(
+        _example(model, spec.shape), keras.backend.standardize_dtype(spec.dtype)
+    )
     model.eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (sample,),
-            dynamo=True,
-            verbose=False,
-            opset_version=opset_version,
-            input_names=[spec.name or "images"],
-            dynamic_shapes=(((open_axes),),),
-        )
-        program.optimize()
-        program.save(str(filepath))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model,
+                (sample,),
+                dynamo=True,
+                verbose=False,
+                opset_version=opset_version,
+                input_names=[spec.name or "images"],
+                dynamic_shapes=((open_axes,),),
+            )
+            program.optimize()
+            program.save(str(filepath))
+    except torch.onnx.errors.OnnxExporterError as error:
+        one = "; give an input_signature of one size of images, or"
+        raise ValueError(
+            f"torch's exporter cannot write this model{one if len(open_axes) > 1 else ':'} "
+            f"{OTHER_BACKEND.format('tensorflow')}."
+        ) from error
+
+
+def _example(model, shape):
+    """A shape with numbers for the open axes: two images (one would be taken for fixed) that fit."""
+    steps = _steps(model) if None in shape[1:] else {}
+    sides = {0: 2, **{axis: step * (96 if step == 1 else 3) for axis, step in steps.items()}}
+    return [sides[axis] if side is None else side for axis, side in enumerate(shape)]
+
+
+def _polymorphic(model, shape):
+    """A shape in JAX' words: the patches must be seen to fill an image whose size is open."""
+    steps = _steps(model)
+    sides = ["batch", *(f"{steps.get(axis, 1)}*side{axis}" for axis in range(1, len(shape)))]
+    known = [sides[axis] if side is None else str(side) for axis, side in enumerate(shape)]
+    return f"({', '.join(known)})"
+
+
+def _steps(model):
+    """What height and width of an image must be multiples of, by their axes."""
+    config = model.arguments
+    stem, patch = config.get("stem_block_counts"), config.get("patch_size", (1, 1))
+    stride = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
+    first = 1 if config["data_format"] == "channels_last" else 2
+    return {first + i: side if side == 1 else stride * side for i, side in enumerate(patch)}
 
 
 def _check_onnx(path, other):

@@ -13,7 +13,8 @@ from keras_vit.layers.arguments import (
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
-from keras_vit.models.resnet import ResNet
+from keras_vit.models.inside import own_model
+from keras_vit.models.positions import Positions
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_name, weight_values
 
@@ -24,7 +25,7 @@ FREE_ARGUMENTS = (
 )
 
 
-def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", **overrides):
+def for_finetuning(model, classes, input_shape=None, interpolation=None, **overrides):
     """Makes a model for another task from a pre-trained one, which stays as it is.
 
     The head and the representation layer before it give way to one zero-initialised head. Position
@@ -32,12 +33,16 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     All other weights are copied.
 
     Args:
-        model: a `VisionTransformer` (hybrids too) or `ResNet`, with or without a head.
+        model: a `VisionTransformer` (hybrids too) or `ResNet`, with or without a head; of one
+            inside another model, give that one.
         classes: number of outputs of the new head; None for a model without one.
         input_shape: `(H, W, C)` (`(C, H, W)` with channels first) in pixels; None keeps the
-            model's. The patch size stays, so that a larger image has more patches.
+            model's. The patch size stays, so that a larger image has more patches. None for H and
+            W makes a model for images of any size, which keeps the grid and interpolates in the
+            graph.
         interpolation: `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or
-            `"bicubic_antialias"` (timm's); see `resample_position_embedding`.
+            `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is the model's
+            own, which is bilinear unless it takes images of any size.
         **overrides: `classifier_activation`, `dropout_rate`, `attention_dropout_rate`,
             `stochastic_depth_rate`, `rematerialize`, `dtype` or `name` of the new model.
 
@@ -54,17 +59,12 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
     Reference:
         arXiv 2010.11929, sections 3.2 and B.1.1.
     """
-    if not isinstance(model, VisionTransformer | ResNet):
-        inner = "; give the ViT inside it, its .vit" if hasattr(model, "vit") else ""
-        raise ValueError(
-            f"for_finetuning takes a VisionTransformer or a ResNet of keras_vit, not "
-            f"{type(model).__name__}{inner}."
-        )
+    own_model(model, "for_finetuning")
     values = weight_values(model)
     config = model.arguments
     input_shape = config["input_shape"] if input_shape is None else input_shape
     input_shape = check_input_shape(input_shape, config["data_format"])
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    check_choice("interpolation", interpolation, (*INTERPOLATIONS, None))
     _check(config, input_shape, overrides)
     config |= {"classes": classes, "input_shape": input_shape, **overrides}
     if "representation_size" in config:
@@ -74,6 +74,12 @@ def for_finetuning(model, classes, input_shape=None, interpolation="bilinear", *
         for name, value in values.items()
         if name.split("/")[0] not in ("head", "distillation_head", "pre_logits")
     }
+    if isinstance(model, VisionTransformer):
+        own = model.positions
+        interpolation = interpolation or own.interpolation
+        config["position_embedding"] = (
+            Positions(own.kind, model.grid, interpolation) if None in input_shape else own.kind
+        )
     new = type(model)(**config)
     new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):

@@ -41,3 +41,9 @@ def hybrid_stem(images, block_counts, data_format, policy, width=64, groups=32):
         epsilon=EPSILON,
         dtype=policy,
     )
+
+
+def stem_side(side, block_counts):
+    """Returns the height or width of the feature map for images of `side` pixels."""
+    halvings = 2 + max(len(block_counts) - 1, 0)  # root, pooling, all stages but the first
+    return -(-side // 2**halvings)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from keras_vit.layers.activations import activation_name
 from keras_vit.layers.arguments import (
+    check_biased,
     check_choice,
     check_count,
     check_epsilon,
@@ -71,7 +72,8 @@ class BlockOptions:
         final_norm: the LayerNorm after the last block stands `"before"` the pooling, `"after"`
             it, or there is `"none"`.
         patch_bias: whether the patches' projection has a bias.
-        qkv_bias: whether query, key and value have one.
+        qkv_bias: whether query, key and value have one, or the names of those that have, such as
+            `("query", "value")`.
         dropout_rate: after the position embedding and each Dense layer but query, key, value.
         attention_dropout_rate: on the attention weights.
         stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
@@ -93,7 +95,7 @@ class BlockOptions:
     pre_norm: bool = False
     final_norm: str = "before"
     patch_bias: bool = True
-    qkv_bias: bool = True
+    qkv_bias: bool | tuple[str, ...] = True
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
     stochastic_depth_rate: float = 0.0
@@ -103,7 +105,8 @@ class BlockOptions:
         check_epsilon(epsilon=self.epsilon)
         if self.layer_scale is not None:
             check_number(layer_scale=self.layer_scale)
-        check_flag(pre_norm=self.pre_norm, patch_bias=self.patch_bias, qkv_bias=self.qkv_bias)
+        check_flag(pre_norm=self.pre_norm, patch_bias=self.patch_bias)
+        object.__setattr__(self, "qkv_bias", check_biased("qkv_bias", self.qkv_bias))
         check_choice("final_norm", self.final_norm, FINAL_NORMS)
         check_rate(
             dropout_rate=self.dropout_rate,

@@ -3,7 +3,8 @@
 import keras
 
 from keras_vit.layers.arguments import check_positive
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
+from keras_vit.models.inside import model_inside
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 
@@ -19,7 +20,8 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     `load_weights` and `BackupAndRestore` give a model with updates of the same rank its own back.
 
     Args:
-        model: a `VisionTransformer`, hybrids included; compile it afterwards.
+        model: a `VisionTransformer`, hybrids included, or a model with one inside, whose other
+            layers train as before; compile it afterwards.
         rank: of the updates.
         alpha: their scale is `alpha / rank`; None for 1.
         train_norms: also train the scales and offsets of the norms.
@@ -36,12 +38,12 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         Hu et al., "LoRA", arXiv 2106.09685.
     """
     check_positive(rank=rank)
-    if not isinstance(model, VisionTransformer):
-        hint = "; for a ResNet use train_only_head_and_norms" if isinstance(model, ResNet) else ""
+    if isinstance(model, ResNet):
         raise ValueError(
-            f"enable_lora takes a VisionTransformer of keras_vit, not {type(model).__name__}{hint}."
+            "enable_lora takes a VisionTransformer; for a ResNet use train_only_head_and_norms."
         )
-    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+    vit = _to_train(model, "enable_lora", (VisionTransformer,))
+    blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
     dense = [
         layer
         for block in blocks
@@ -50,7 +52,7 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     ]
     if any(layer.lora_enabled for layer in dense):
         raise ValueError("The model has LoRA already; start from a model without it.")
-    _freeze(model, keep_norms=train_norms)
+    _freeze(vit, keep_norms=train_norms)
     for layer in dense:
         layer.trainable = True  # a frozen layer would freeze the updates, too
         layer.enable_lora(rank, lora_alpha=alpha)  # freezes the kernel
@@ -64,7 +66,8 @@ def train_only_head_and_norms(model):
     A `.keras` file keeps what is frozen, and `model.trainable = True` unfreezes all.
 
     Args:
-        model: a `VisionTransformer` or `ResNet`; compile it afterwards.
+        model: a `VisionTransformer` or `ResNet`, or a model with one inside, whose other layers
+            train as before; compile it afterwards.
 
     Raises:
         ValueError: for another kind of model.
@@ -77,12 +80,21 @@ def train_only_head_and_norms(model):
         Frankle et al., "Training BatchNorm and Only BatchNorm", arXiv 2003.00152, showed how far
         norms alone go.
     """
-    if not isinstance(model, VisionTransformer | ResNet):
+    inner = _to_train(model, "train_only_head_and_norms", (VisionTransformer, ResNet))
+    _freeze(inner, keep_norms=True)
+
+
+def _to_train(model, function, families):
+    """The model of ours that a model is or contains, if what is around it lets it train."""
+    inner = model_inside(model, function, families)
+    around = (layer for layer in model._flatten_layers() if layer is not inner)
+    frozen = [each for each in around if inner in each._flatten_layers() and not each.trainable]
+    if frozen:
         raise ValueError(
-            f"train_only_head_and_norms takes a VisionTransformer or a ResNet of keras_vit, not "
-            f"{type(model).__name__}."
+            f"{frozen[0].name!r}, which has {inner.name} inside, is frozen, so that nothing in it "
+            "would train; set its trainable = True first."
         )
-    _freeze(model, keep_norms=True)
+    return inner
 
 
 def _freeze(model, keep_norms):

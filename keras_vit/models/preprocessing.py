@@ -65,7 +65,7 @@ def preprocessing_of(model):
         ValueError: for another kind of model.
 
     Example:
-        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> keras_vit.preprocessing_of(model).interpolation
         'bicubic'
     """
@@ -100,7 +100,7 @@ def preprocess_input(images, model=None):
     Example:
         >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
         array([-1.,  1.], dtype=float32)
-        >>> model = keras_vit.from_checkpoint("dinov2-base")
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     cast = _cast_of(images)
@@ -134,9 +134,9 @@ def _resized(images, settings, first):
         return images
     if settings.crop is None:
         return _resize(images, settings.size, settings.interpolation, first)
-    short = math.floor(min(settings.size) / settings.crop)
-    scale = short / min(height, width)
-    whole = tuple(max(short, round(side * scale)) for side in (height, width))
+    # Both projects round down; a crop that was a quotient of two sides comes back to the side.
+    short = math.floor(min(settings.size) / settings.crop + 1e-6)
+    whole = tuple(short * side // min(height, width) for side in (height, width))
     images = _resize(images, whole, settings.interpolation, first)
     index = [slice(None)] * len(images.shape)
     for axis, side, kept in zip(axes, whole, settings.size, strict=True):

@@ -2,19 +2,19 @@
 
 import inspect
 import warnings
+from dataclasses import replace
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.options import names
+from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.checkpoint import read_checkpoint
 from keras_vit.weights.loading import assign_checkpoint
-from keras_vit.weights.position import square_grid
 from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
-from keras_vit.weights.rules import POSITION
 
 FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
 DEFAULT_CLASSES = 1000
@@ -27,7 +27,7 @@ def create_model(
     classifier_activation=None,
     weights=None,
     seed=None,
-    interpolation="bilinear",
+    interpolation=None,
     name=None,
     **overrides,
 ):
@@ -36,7 +36,7 @@ def create_model(
     Args:
         variant: such as `"ViT-B/16"`, `"R50+ViT-B/16"`, `"BiT-R50x1"` (see `list_models`); any
             patch size may stand in a ViT's name.
-        input_shape: `(H, W, C)`.
+        input_shape: `(H, W, C)`; None for H and W takes images of any size (that the patches fill).
         classes: number of outputs; None gives the representation (no head).
         classifier_activation: of the output; None for logits.
         weights: None for random initial weights; the name of published ones, such as
@@ -48,9 +48,10 @@ def create_model(
             the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
-        interpolation: of the weights' position embeddings where `input_shape` gives another grid:
-            `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or `"bicubic_antialias"`
-            (timm's); see `resample_position_embedding`.
+        interpolation: of the weights' position embeddings where `input_shape` gives another grid,
+            and in the graph where it is open: `"bilinear"` (the authors'), `"bicubic"` (Hugging
+            Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is
+            that of `position_embedding`, which is bilinear unless it is a `Positions` with another.
         name: of the model; None names it after the variant. Two models in one functional model need
             two names.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
@@ -69,7 +70,7 @@ def create_model(
         >>> small = keras_vit.create_model("ViT-Ti/4", input_shape=(32, 32, 3), num_layers=4)
     """
     kind = get_variant(variant)
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    check_choice("interpolation", interpolation, (*INTERPOLATIONS, None))
     model_class = FAMILIES[kind.family]
     allowed = _arguments_of(model_class)
     for override in overrides:
@@ -85,6 +86,15 @@ def create_model(
             implied["representation_size"] = None
         implied = {key: value for key, value in implied.items() if key in allowed}
     arguments = {"name": name or kind.default_name, **kind.config, **implied, **overrides}
+    # All published ones were trained on square images.
+    square = str(weights) in PUBLISHED_WEIGHTS
+    grid = None if checkpoint is None else checkpoint.position_grid(square)
+    positions = Positions.of(arguments.get("position_embedding", "learned"))
+    interpolation = interpolation or positions.interpolation
+    if kind.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
+        arguments["position_embedding"] = replace(
+            positions, grid=positions.grid or grid, interpolation=interpolation
+        )
     model = model_class(
         input_shape=input_shape,
         classes=classes,
@@ -95,11 +105,8 @@ def create_model(
         seed_weights(model, seed)
     if checkpoint is not None:
         same_head = classes is not None and classes == checkpoint.classes
-        # All published ones were trained on square images.
-        positions = checkpoint.array(POSITION) if str(weights) in PUBLISHED_WEIGHTS else None
-        grid = None if positions is None else square_grid(positions.shape[1])
         head = "load" if same_head else "replace"
-        assign_checkpoint(model, checkpoint, head, interpolation, grid)
+        assign_checkpoint(model, checkpoint, head, interpolation, grid if square else None)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(

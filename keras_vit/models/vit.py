@@ -17,17 +17,17 @@ from keras_vit.layers.dense import Dense
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
-from keras_vit.layers.position_embedding import KINDS, AddPositionEmbs
+from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.models.head import classification_head, distilled_head
-from keras_vit.models.hybrid_stem import hybrid_stem
+from keras_vit.models.hybrid_stem import hybrid_stem, stem_side
 from keras_vit.models.image_model import ImageModel, layer_policy
 from keras_vit.models.options import BlockOptions, TokenOptions, collect
+from keras_vit.models.positions import USUAL_SIDE, Positions
 
 CLASSIFIERS = ("token", "gap", "map", "token_gap", "distilled")
 READ_CLASS_TOKEN = ("token", "token_gap", "distilled")
-POSITION_EMBEDDINGS = (*KINDS, "relative")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -38,7 +38,8 @@ class VisionTransformer(ImageModel):
     `position_embedding`, `block_0` ..., `encoder_norm`, `pooling`, `pre_logits`, `head`.
 
     Args:
-        input_shape: `(H, W, C)`, or `(C, H, W)` with channels first.
+        input_shape: `(H, W, C)`, or `(C, H, W)` with channels first. H and W may be None: any
+            image that the patches fill, whose position embeddings are interpolated in the graph.
         patch_size: int or `(height, width)`, in pixels; of the feature map in a hybrid.
         num_layers: number of Transformer blocks.
         hidden_size: width D of the tokens.
@@ -50,7 +51,8 @@ class VisionTransformer(ImageModel):
             `"distilled"` (the mean of a head on the class token and one on the distillation
             token). `"gap"` and `"map"` come without a class token unless `tokens` says otherwise.
         position_embedding: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"`
-            (a learned bias inside the blocks).
+            (a learned bias inside the blocks); or a `keras_vit.Positions`, which also has the grid
+            of the learned tables and their interpolation to others.
         representation_size: width of a tanh layer before the head; None for no such layer.
         tokens: a `TokenOptions` (class token, registers, their positions, distillation token) or
             a dictionary of its fields.
@@ -113,7 +115,7 @@ class VisionTransformer(ImageModel):
         data_format = data_format or keras.config.image_data_format()
         input_shape = check_input_shape(input_shape, data_format)
         check_choice("classifier", classifier, CLASSIFIERS)
-        check_choice("position_embedding", position_embedding, POSITION_EMBEDDINGS)
+        positions = Positions.of(position_embedding)
         check_positive(
             num_layers=num_layers, hidden_size=hidden_size, mlp_dim=mlp_dim, num_heads=num_heads
         )
@@ -141,24 +143,43 @@ class VisionTransformer(ImageModel):
             x = hybrid_stem(x, stem_block_counts, data_format, policy)  # (B, H/r, W/r, C')
             stem_format = "channels_last"
         grid = _token_grid(x.shape, patch_size, input_shape, stem_format, data_format)
+        any_size = None in grid
+        table_grid = positions.grid or _usual_grid(grid, patch_size, stem_block_counts)
+        if any_size and positions.kind == "relative":
+            raise ValueError(
+                f"position_embedding='relative' needs images of one size, not input_shape="
+                f"{input_shape}; give the size (for_finetuning makes a model of another), or another "
+                "kind."
+            )
+        if not any_size and table_grid != grid:
+            raise ValueError(
+                f"The positions' grid is {table_grid} and that of images of input_shape={input_shape} "
+                f"{grid}; leave it out (for_finetuning interpolates positions to another), or give "
+                "None for H and W, for images of any size."
+            )
         x = PatchEmbedding(
             hidden_size,
             patch_size,
             stem_format,
             block.patch_bias,
+            as_grid=any_size,
             dtype=policy,
             name="patch_embedding",
         )(x)  # (B, N, D)
+        embedded = [x] if any_size else []  # (B, rows, columns, D)
+        if any_size:
+            x = keras.layers.Reshape((-1, hidden_size), dtype=policy, name="flat_patches")(x)
         slots = prefix if tokens.class_slot else 0
-        positions = AddPositionEmbs(
-            "none" if position_embedding == "relative" else position_embedding,
-            grid,
+        add_positions = AddPositionEmbs(
+            "none" if positions.kind == "relative" else positions.kind,
+            table_grid,
             slots,
+            positions.interpolation,
             dtype=policy,
             name="position_embedding",
         )
         if not tokens.class_slot:
-            x = positions(x)
+            x = add_positions(x, *embedded)
         if tokens.registers:
             x = RegisterTokens(tokens.registers, dtype=policy, name="registers")(x)
         if tokens.distilled:
@@ -166,7 +187,7 @@ class VisionTransformer(ImageModel):
         if class_token:
             x = ClassToken(dtype=policy, name="class_token")(x)  # (B, prefix + N, D)
         if tokens.class_slot:
-            x = positions(x)
+            x = add_positions(x, *embedded)
         x = keras.layers.Dropout(block.dropout_rate, dtype=policy, name="embedding_dropout")(x)
 
         def norm(name):
@@ -175,18 +196,14 @@ class VisionTransformer(ImageModel):
         if block.pre_norm:
             x = norm("pre_norm")(x)
         for index in range(num_layers):
-            x = TransformerBlock(
-                num_heads,
-                mlp_dim,
-                block.dropout_rate,
-                block.attention_dropout_rate,
-                block.stochastic_depth_rate * index / max(num_layers - 1, 1),
-                block.activation,
-                block.epsilon,
-                grid if position_embedding == "relative" else None,
+            x = self._encoder_block(
+                block,
+                grid,
+                positions.kind == "relative",
+                num_heads=num_heads,
+                mlp_dim=mlp_dim,
+                stochastic_depth_rate=block.stochastic_depth_rate * index / max(num_layers - 1, 1),
                 rematerialize=rematerialize,
-                layer_scale=block.layer_scale,
-                qkv_bias=block.qkv_bias,
                 dtype=policy,
                 name=f"block_{index}",
             )(x)
@@ -235,7 +252,7 @@ class VisionTransformer(ImageModel):
             "num_heads": num_heads,
             "classes": None if classes is None else int(classes),
             "classifier": classifier,
-            "position_embedding": position_embedding,
+            "position_embedding": positions.plain(),
             "representation_size": representation_size,
             **groups,
             "classifier_activation": classifier_activation,
@@ -243,10 +260,45 @@ class VisionTransformer(ImageModel):
             "rematerialize": rematerialize,
             "data_format": data_format,
         }
-        self.grid = grid
+        self.positions = positions
+        self.grid = (
+            table_grid  # of the position embeddings, and of the images if they have one size
+        )
         self.num_prefix_tokens = prefix
         self.num_slots = slots
         self._keep(arguments, dtype)
+
+    @staticmethod
+    def _encoder_block(options, grid, relative, **sizes):
+        """Makes a block as the group `block` says; a subclass makes others."""
+        return TransformerBlock(
+            dropout_rate=options.dropout_rate,
+            attention_dropout_rate=options.attention_dropout_rate,
+            activation=options.activation,
+            epsilon=options.epsilon,
+            relative_position_grid=grid if relative else None,
+            layer_scale=options.layer_scale,
+            qkv_bias=options.qkv_bias,
+            **sizes,
+        )
+
+    def grid_of(self, image_size):
+        """Returns `(rows, columns)` of the patches of images of `(height, width)` pixels."""
+        stem, patch = self._arguments["stem_block_counts"], self._arguments["patch_size"]
+        if stem is not None:
+            image_size = [stem_side(side, stem) for side in image_size]
+        return patch_grid(image_size, patch)
+
+
+def _usual_grid(grid, patch_size, stem_block_counts):
+    """Returns the grid of the images; where it is open, that of images of 224 pixels."""
+    usual = USUAL_SIDE
+    if stem_block_counts is not None:
+        usual = stem_side(usual, stem_block_counts)
+    return tuple(
+        max(1, usual // patch) if side is None else side
+        for side, patch in zip(grid, patch_size, strict=True)
+    )
 
 
 def _has_class_token(classifier, tokens):

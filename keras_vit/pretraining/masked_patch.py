@@ -47,8 +47,8 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         and `corrupted` `(B, N)`, bool.
 
     Raises:
-        ValueError: for another kind of model, a quantised one, or if its tokens do not split the
-            image evenly.
+        ValueError: for another kind of model, a quantised one, one for images of any size, or if
+            its tokens do not split the image evenly.
 
     Example:
         >>> model = keras_vit.pretraining.MaskedPatchModel(keras_vit.create_model("ViT-B/16"))
@@ -71,6 +71,11 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
                 f"{type(vit).__name__}."
             )
         refuse_quantised(vit)
+        if None in vit.input_shape[1:]:
+            raise ValueError(
+                f"MaskedPatchModel needs images of one size, not input_shape={vit.input_shape[1:]}; "
+                "pre-train at one (for_finetuning gives the model it, and afterwards any)."
+            )
         embedding = vit.get_layer("patch_embedding")
         policy = embedding.dtype_policy
         self.dtype_policy = policy  # `compile` scales the loss by it in mixed_float16

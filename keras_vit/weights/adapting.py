@@ -63,13 +63,6 @@ def fit_channels(kernel: np.ndarray, patch: tuple[int, int], channels: int) -> n
     return parts.reshape(-1, kernel.shape[-1]).astype(kernel.dtype)
 
 
-def fit_means(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Returns numbers of channels for as many as there are now: their mean, or repeated."""
-    if channels == 1:
-        return (sum(values) / len(values),)
-    return tuple(values[channel % len(values)] for channel in range(channels))
-
-
 def skipping(skip: str | Iterable[str] | None) -> Callable[[str], bool]:
     """Returns whether a name is to be left aside.
 

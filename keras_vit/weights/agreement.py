@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from keras_vit.layers.activations import get_activation
 from keras_vit.weights.checkpoint import Checkpoint
 from keras_vit.weights.description import differences
+from keras_vit.weights.rules import PLAIN, ROTARY, blocks_of
 
 
 def check_agreement(
@@ -19,6 +20,7 @@ def check_agreement(
         allow_activation_mismatch: let another activation pass.
     """
     check_obstacles(checkpoint, head)
+    _check_rotary(arguments, checkpoint)
     said = checkpoint.description
     origin = f"{checkpoint.path} ({checkpoint.format.source})"
     if not allow_activation_mismatch:
@@ -50,6 +52,24 @@ def check_obstacles(checkpoint: Checkpoint, head: str) -> None:
             f"{origin} has {' and '.join(said.head_obstacles)}, which no model here computes; "
             'head="replace" loads all but its head.'
         )
+
+
+def _check_rotary(arguments, checkpoint):
+    """Raises ValueError where one turns queries and keys and the other does not, or may not."""
+    turning = blocks_of(arguments) == ROTARY
+    said = checkpoint.description.arguments.get("rotary")
+    theirs = ROTARY in checkpoint.format.blocks and (said is None or said["coordinates"] != "none")
+    if turning and not theirs:
+        reason = "has no rotary positions, and the model has"
+    elif theirs and not turning:
+        certain = said is not None or PLAIN not in checkpoint.format.blocks
+        reason = f"{'has' if certain else 'may have'} rotary positions, and the model has none"
+    else:
+        return
+    raise ValueError(
+        f"{checkpoint.path} ({checkpoint.format.title}) {reason}; from_checkpoint builds the model "
+        "that it belongs to."
+    )
 
 
 def _check_activation(arguments, checkpoint):

@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_vit.layers.arguments import ATTENTION_PARTS, check_biased
+from keras_vit.layers.rotary import UNTURNED
+from keras_vit.layers.rotary_block import BRANCHES
 from keras_vit.weights.adapting import DECODER, find_prefix, left_aside, skipping
 from keras_vit.weights.description import (
     Description,
@@ -16,6 +19,7 @@ from keras_vit.weights.description import (
     described_by_metadata,
 )
 from keras_vit.weights.formats import FORMATS, recognise
+from keras_vit.weights.position import square_grid
 from keras_vit.weights.readers import LazyArrays, open_file
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
@@ -23,12 +27,14 @@ from keras_vit.weights.rules import (
     HEAD,
     PATCH_KERNEL,
     PATCHES,
+    PLAIN,
     POSITION,
     PREFIX_TOKENS,
     REGISTERS,
     REPRESENTATION,
     Format,
     Sizes,
+    blocks_of,
     take_part,
 )
 
@@ -66,6 +72,18 @@ class Checkpoint:
             return grid
         return grid if positions.shape[-2] - grid[0] * grid[1] in self.slots else None
 
+    def position_grid(self, square: bool = False) -> tuple[int, int] | None:
+        """Returns the grid of the position embeddings: what is said, or else a square one.
+
+        Args:
+            square: take a square one, whatever is said.
+        """
+        positions = self.array(POSITION)
+        if positions is None:
+            return None
+        said = None if square else self.grid
+        return square_grid(positions.shape[-2], self.slots) if said is None else said
+
     def array(self, ours: str) -> np.ndarray | None:
         """Returns the file's array for a weight of ours; None if it has none."""
         slot = self.format.slot(ours)
@@ -92,6 +110,13 @@ class Checkpoint:
             raise ValueError(f"{self.path} has no convolution that embeds patches.")
         assert slot is not None
         return shape if slot.layout is PATCHES else (shape[2], shape[3], shape[1], shape[0])
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """What timm's configuration says of the images' size; None where it says nothing."""
+        told = self.configurations["config.json"].get("pretrained_cfg") or {}
+        size = told.get("input_size")
+        return None if size is None else (size[-2], size[-1])
 
     @property
     def classes(self) -> int | None:
@@ -130,10 +155,13 @@ class Checkpoint:
             "representation_size": self.representation_size,
             **self._tokens(),
             **self._block(),
+            **self._inside(),
         }
         if "position_embedding" in said:
             implied["position_embedding"] = said["position_embedding"]
-        elif not self.has(POSITION):
+        elif self.has(POSITION):
+            implied["position_embedding"] = "learned"
+        else:
             # big_vision has sines and cosines where it has no learned embeddings.
             implied["position_embedding"] = "sincos2d" if self.format.source == "google" else "none"
         return implied
@@ -161,13 +189,25 @@ class Checkpoint:
     def _block(self):
         after, before = self.has("pooling_norm/gamma"), self.has("encoder_norm/gamma")
         scale = self.has("block_0/attention_scale/scale")
+        biased = [part for part in ATTENTION_PARTS if self.has(f"block_0/attention/{part}/bias")]
         return {
             "layer_scale": START_OF_LAYER_SCALE if scale else None,
             "pre_norm": self.has("pre_norm/gamma"),
             "final_norm": "after" if after else "before" if before else "none",
             "patch_bias": self.has("patch_embedding/projection/bias"),
-            "qkv_bias": self.has("block_0/attention/query/bias"),
+            "qkv_bias": check_biased("qkv_bias", biased or False),
         }
+
+    def _inside(self):
+        """What only the blocks of a RotaryVisionTransformer have; nothing where they have none."""
+        found = {
+            "gated": self.has("block_0/mlp/gate/kernel"),
+            "inner_norms": tuple(
+                branch for branch in BRANCHES if self.has(f"block_0/{branch}/norm/gamma")
+            ),
+            "rotary": self.description.arguments.get("rotary", asdict(UNTURNED)),
+        }
+        return {} if blocks_of(found) == PLAIN else found
 
 
 def read_checkpoint(

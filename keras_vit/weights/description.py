@@ -8,19 +8,22 @@ have a `config.json` beside them. Each format reads (and writes) its own kind of
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from keras_vit.layers.rotary import UNTURNED
 
 # The arguments that decide numbers without a trace in names and shapes
 DECIDING = {
     "vit": (
         *("num_heads", "patch_size", "classifier", "position_embedding", "activation", "epsilon"),
+        "rotary",
     ),
     "resnet": ("groups", "epsilon", "stem", "bottleneck"),
 }
-OPENCLIP_CONFIGURATION = "open_clip_config.json"
-CONFIGURATIONS = ("config.json", "task.json", OPENCLIP_CONFIGURATION)  # the second of keras-hub
+CONFIG, OPENCLIP_CONFIG = "config.json", "open_clip_config.json"
+CONFIGURATIONS = (CONFIG, "task.json", OPENCLIP_CONFIG)  # the second of keras-hub
 WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
 
 
@@ -43,17 +46,18 @@ class Description:
     place: str = "its metadata"
 
 
-def metadata_of(model, family: str) -> dict[str, str]:
+def metadata_of(
+    arguments: Mapping[str, Any], family: str, grid: tuple[int, int] | None
+) -> dict[str, str]:
     """Returns what a file's metadata says of a model: strings by name."""
-    arguments = model.arguments
-    said = {name: _plain(arguments[name]) for name in DECIDING[family]}
+    said = {name: _plain(arguments[name]) for name in DECIDING[family] if name in arguments}
+    if isinstance(said.get("activation"), dict):
+        del said["activation"]  # a function of the user's own
     metadata = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in said.items()
-        if not isinstance(value, dict)  # a function of the user's own
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()
     }
-    if family == "vit":
-        metadata["grid"] = "{}x{}".format(*model.grid)
+    if grid is not None:
+        metadata["grid"] = "{}x{}".format(*grid)
     return metadata
 
 
@@ -64,7 +68,10 @@ def described_by_metadata(metadata: Mapping[str, str], family: str) -> Descripti
         return None
     match = re.fullmatch(r"(\d+)x(\d+)", metadata.get("grid", ""))
     grid = (int(match[1]), int(match[2])) if match else None
-    return Description({name: _value(text) for name, text in said.items()}, grid)
+    arguments = {name: _value(text) for name, text in said.items()}
+    if family == "vit":  # older files say nothing of it
+        arguments.setdefault("rotary", asdict(UNTURNED))
+    return Description(arguments, grid)
 
 
 def configurations_beside(file: Path) -> dict[str, dict]:
@@ -98,6 +105,8 @@ def _configuration(file, path):
 
 
 def _plain(value):
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 

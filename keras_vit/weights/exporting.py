@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.layers.arguments import check_choice
+from keras_vit.models.inside import own_model
+from keras_vit.models.preprocessing import preprocessing_of
 from keras_vit.models.resnet import ResNet
+from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
-from keras_vit.weights.description import WEIGHTS_FILE, metadata_of
+from keras_vit.weights.description import CONFIG, WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
-from keras_vit.weights.loading import check_model, model_sizes
+from keras_vit.weights.image_settings import PREPROCESSOR, preprocessor, with_preprocessing
+from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
@@ -47,10 +51,10 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
         >>> keras_vit.export_weights(model, "vit.safetensors", target="timm")
         >>> keras_vit.export_weights(model, "flowers", target="huggingface")  # a folder
     """
-    check_model(model, "export_weights")
+    own_model(model, "export_weights")
     check_choice("target", target, tuple(TARGETS))
     file = _file_to_write(Path(path), target)
-    config = model.arguments
+    config = plain_arguments(model)
     family = "resnet" if isinstance(model, ResNet) else "vit"
     try:
         known = format_for(target, family, config)
@@ -59,11 +63,12 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     values = weight_values(model)
     check_finite(values, model.name)
     arrays = _renamed(model, values, known, config)
-    configuration = known.configuration(config, getattr(model, "grid", None))
+    grid = getattr(model, "grid", None)
+    configuration = known.configuration(config, grid)
     if configuration is not None:
         _check_free(file)
     warn_of_zero_head(values, model.name, stacklevel=2)
-    found = known.differences(config)
+    found = [*known.differences(config), *_other_sizes(model, known)]
     if configuration is None and file.suffix == ".safetensors":
         found.append(
             f"{target} has no architecture of these sizes, so that no config.json is written"
@@ -73,14 +78,20 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
             f"{target} would compute something else with {file.name}: {'; '.join(found)}.",
             stacklevel=2,
         )
-    metadata = {"format": "pt", **metadata_of(model, family)}  # transformers wants "pt"
+    metadata = {"format": "pt", **metadata_of(config, family, grid)}  # transformers wants "pt"
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
-        text = json.dumps({**configuration, WEIGHTS_FILE: file.name}, indent=2) + "\n"
-        _replace_atomically(
-            file.with_name("config.json"), lambda temporary: temporary.write_text(text)
-        )
+        settings = preprocessing_of(model)
+        configuration = with_preprocessing(configuration, settings)
+        _write_json(file.with_name(CONFIG), {**configuration, WEIGHTS_FILE: file.name})
+        if target == "huggingface" and file.name == "model.safetensors" and settings.size:
+            _write_json(file.with_name(PREPROCESSOR), preprocessor(settings))
+
+
+def _write_json(path, content):
+    text = json.dumps(content, indent=2) + "\n"
+    _replace_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def _file_to_write(path, target):
@@ -108,6 +119,19 @@ def _check_free(path):
         raise ValueError(
             f"{beside} describes another model than {path.name}; export to a folder of its own."
         )
+
+
+def _other_sizes(model, known):
+    """Where the project interpolates positions otherwise than a model for images of any size."""
+    if None not in model.input_shape[1:] or not isinstance(model, VisionTransformer):
+        return []
+    positions = model.positions
+    if not positions.kind.startswith("learned") or positions.interpolation == known.interpolation:
+        return []
+    return [
+        f"images of other sizes get positions interpolated by {known.interpolation!r}, not "
+        f"{positions.interpolation!r}"
+    ]
 
 
 def _renamed(model, values, known, config):

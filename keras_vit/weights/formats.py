@@ -10,20 +10,24 @@ from keras_vit.weights.huggingface import (
     HUGGINGFACE_VIT,
 )
 from keras_vit.weights.huggingface_clip import HUGGINGFACE_CLIP, HUGGINGFACE_SIGLIP
+from keras_vit.weights.huggingface_dinov3 import HUGGINGFACE_DINOV3
 from keras_vit.weights.keras_hub import KERAS_HUB_VIT
 from keras_vit.weights.openclip import OPENCLIP
-from keras_vit.weights.rules import Format
+from keras_vit.weights.rules import GATED, PLAIN, ROTARY, Format, blocks_of
 from keras_vit.weights.timm import TIMM_BIT, TIMM_VIT
+from keras_vit.weights.timm_eva import TIMM_EVA
 
 FORMATS = (
     GOOGLE_VIT,
     GOOGLE_BIT,
-    TIMM_VIT,
     TIMM_BIT,
     # The first that recognises a file takes it, so that the plainest comes last; the last that can
     # express a model writes it.
+    TIMM_EVA,
+    TIMM_VIT,
     HUGGINGFACE_CLIP,
     HUGGINGFACE_SIGLIP,
+    HUGGINGFACE_DINOV3,
     HUGGINGFACE_DINOV2_WITH_REGISTERS,
     HUGGINGFACE_DINOV2,
     HUGGINGFACE_DEIT,
@@ -70,7 +74,16 @@ def format_for(source: str, family: str, config: dict) -> Format:
         ValueError: where there is none, with the reasons.
     """
     formats = [f for f in FORMATS if (f.source, f.family) == (source, family)][::-1]
-    reasons = [(known.title, known.obstacle(config)) for known in formats]
+    kind = blocks_of(config)
+    lacking = {
+        PLAIN: "it has rotary positions",
+        GATED: "it has no gated MLPs",
+        ROTARY: "it has no rotary positions",
+    }
+    reasons = [
+        (known.title, known.obstacle(config) if kind in known.blocks else lacking[kind])
+        for known in formats
+    ]
     for known, (_, reason) in zip(formats, reasons, strict=True):
         if reason is None:
             return known

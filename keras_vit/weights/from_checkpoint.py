@@ -4,23 +4,24 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
+from inspect import signature
 
 from keras_vit.layers.arguments import check_input_shape
 from keras_vit.models.finetuning import FREE_ARGUMENTS
+from keras_vit.models.positions import Positions
+from keras_vit.models.resnet import ResNet
+from keras_vit.models.rotary_vit import RotaryVisionTransformer
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
-from keras_vit.weights.adapting import fit_means, tell
+from keras_vit.weights.adapting import tell
 from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
 from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.loading import adapted, assign_checkpoint
-from keras_vit.weights.rules import POSITION
-from keras_vit.weights.timm_architectures import timm_arguments
-
-# each project's own; else bilinear
-INTERPOLATION = {"timm": "bicubic_antialias", "huggingface": "bicubic"}
+from keras_vit.weights.published import published, weights_path
+from keras_vit.weights.resnet_arguments import resnet_arguments
+from keras_vit.weights.rules import PLAIN, POSITION, ROTARY, blocks_of
+from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
 
 
 def from_checkpoint(
@@ -41,11 +42,14 @@ def from_checkpoint(
     Args:
         path: an .npz, .safetensors or .weights.h5 file, or a folder with `config.json` and one or
             several (sharded) .safetensors files, such as a snapshot of a repository of Hugging
-            Face's hub.
+            Face's hub; or the name of published weights, such as `"dinov2"`, of the model that
+            `like` names (`keras_vit.weights.hub` states their licences).
         classes: `"checkpoint"` takes the head that the checkpoint has; an int puts a new one
             (zeros) in its place; None leaves it out.
-        input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's. Position
-            embeddings of another grid are interpolated as the checkpoint's project does it.
+        input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's (224 for a
+            BiT that does not say it), and None for H and W for images of any size. Position
+            embeddings of another grid are interpolated as the checkpoint's project does it for
+            these weights.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -60,16 +64,18 @@ def from_checkpoint(
             also `classifier`.
 
     Returns:
-        A `VisionTransformer`; `preprocessing_of` tells how to prepare its images.
+        A `VisionTransformer` (a hybrid too), for rotary positions and gated MLPs a
+        `RotaryVisionTransformer`, for BiT a `ResNet`; `preprocessing_of` tells how to prepare its
+        images.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: for a file that is no checkpoint of a Vision Transformer, or of one that no
-            model here computes, or that leaves open what the model is.
+        ValueError: for a file that is no checkpoint of a Vision Transformer or BiT, or of one that
+            no model here computes, or that leaves open what the model is.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
-        >>> model = keras_vit.from_checkpoint("dinov2-base", classes=None)
+        >>> model = keras_vit.from_checkpoint("dinov2", like="ViT-B/14")
         >>> features = model(keras_vit.preprocess_input(photos, model))
     """
     allowed = (*FREE_ARGUMENTS, *(("classifier",) if adapt else ()))
@@ -78,42 +84,46 @@ def from_checkpoint(
             raise ValueError(
                 f"{name!r} cannot differ from the checkpoint's; what can is {', '.join(allowed)}."
             )
+    if isinstance(path, str) and published(path) and not os.path.exists(path):
+        path, like = weights_path(path, str(like)), None
     checkpoint = read_checkpoint(path, source, adapt, skip)
     head = "load" if classes == "checkpoint" else "replace"
     check_obstacles(checkpoint, head)
-    arguments = architecture(checkpoint, like)
-    grid = arguments.pop("grid")
+    is_resnet = checkpoint.format.family == "resnet"
+    arguments = (
+        _resnet(checkpoint, like, overrides) if is_resnet else architecture(checkpoint, like)
+    )
+    grid = arguments.pop("grid", None)
     if input_shape is not None:
-        channels = checkpoint.patch[2]
         arguments["input_shape"] = check_input_shape(input_shape, "channels_last")
-        if input_shape[-1] != channels and not adapt and arguments["stem_block_counts"] is None:
-            raise ValueError(
-                f"{path} is for {channels} channels and input_shape={tuple(input_shape)} has "
-                f"{input_shape[-1]}; convert the images, or give adapt=True to sum or repeat the "
-                "weights of the channels."
-            )
+        _check_channels(checkpoint, input_shape, adapt)
     if arguments["input_shape"] is None:
         raise ValueError(
             f"{path} does not say how large its images are; give input_shape=(H, W, C)."
         )
     if classes != "checkpoint":
         arguments["classes"] = classes
-        if classes is not None:
+        if classes is not None and "representation_size" in arguments:
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
-    model = VisionTransformer(data_format="channels_last", **{**arguments, **overrides})
+    interpolation = checkpoint.format.interpolation
+    if None in arguments["input_shape"] and not is_resnet:
+        kind = arguments.get("position_embedding", "learned")
+        arguments["position_embedding"] = Positions(kind, grid, interpolation)
+    plain = ResNet if is_resnet else VisionTransformer
+    kind = plain if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
+    model = kind(data_format="channels_last", **{**arguments, **overrides})
     if adapt:
         checkpoint = adapted(checkpoint, model)
-    assign_checkpoint(
-        model,
-        checkpoint,
-        head,
-        INTERPOLATION.get(checkpoint.format.source, "bilinear"),
-        grid,
-    )
+    assign_checkpoint(model, checkpoint, head, interpolation, grid)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
-    model.preprocessing = _preprocessing(path, checkpoint, model)
+    if preprocessing_beside(checkpoint, model.input_shape[-1]) is None:
+        warnings.warn(
+            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
+            "to [-1, 1].",
+            stacklevel=2,
+        )
     return model
 
 
@@ -123,11 +133,6 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
     Raises:
         ValueError: if there is no such model, or if something does not say what it is.
     """
-    if checkpoint.format.family != "vit":
-        raise ValueError(
-            f"{checkpoint.path} holds {checkpoint.format.title}; create_model makes one by its "
-            "name and takes the file as weights=."
-        )
     height, width, channels, hidden_size = checkpoint.patch
     hidden = checkpoint.value("block_0/mlp/hidden/kernel")
     if hidden is None:
@@ -142,7 +147,7 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
     slots, grid = _grid(checkpoint)
     stem, reduction = _stem(checkpoint)
     size = None if grid is None else (grid[0] * height * reduction, grid[1] * width * reduction)
-    return {
+    arguments = {
         "input_shape": None if size is None else (*size, 3 if stem is not None else channels),
         "patch_size": (height, width),
         "stem_block_counts": stem,
@@ -155,18 +160,62 @@ def architecture(checkpoint: Checkpoint, like: str | None = None) -> dict:
         **heads,
         "grid": grid,
     }
+    if blocks_of(arguments) == PLAIN:  # what is said of the others' blocks says that there is none
+        said = {name: arguments.pop(name, None) for name in ("rotary", "gated", "inner_norms")}
+        unsaid = "rotary" not in checkpoint.description.arguments and said["rotary"] is None
+        if ROTARY in checkpoint.format.blocks and unsaid:
+            raise ValueError(
+                f"{checkpoint.path} does not tell its rotary positions; name what it is with timm's "
+                "name, such as like='eva02_base_patch14_448', or put its config.json beside it."
+            )
+    return arguments
+
+
+def _check_channels(checkpoint, input_shape, adapt):
+    roots = (checkpoint.value(f"{name}/kernel") for name in ("root_conv", "stem_conv"))
+    root = next((kernel for kernel in roots if kernel is not None), None)  # of a ResNet
+    channels = checkpoint.patch[2] if root is None else root.shape[2]
+    if input_shape[-1] == channels or (adapt and root is None):
+        return
+    how = "" if root is not None else ", or give adapt=True to sum or repeat the channels' weights"
+    raise ValueError(
+        f"{checkpoint.path} is for {channels} channels and input_shape={tuple(input_shape)} has "
+        f"{input_shape[-1]}; convert the images{how}."
+    )
+
+
+def _resnet(checkpoint, like, overrides):
+    """The arguments of the ResNet; none of its own but three may be another than the checkpoint's."""
+    if like is not None:
+        raise ValueError(
+            f"{checkpoint.path} holds {checkpoint.format.title}, which tells all; leave like= out."
+        )
+    allowed = [name for name in FREE_ARGUMENTS if name in signature(ResNet).parameters]
+    for name in overrides:
+        if name not in allowed:
+            raise ValueError(
+                f"{checkpoint.path} holds {checkpoint.format.title}, for which {name!r} cannot be "
+                f"given; what can is {', '.join(allowed)}."
+            )
+    return resnet_arguments(checkpoint)
 
 
 def _heads(checkpoint, like, hidden_size):
-    """Returns the number of heads, and what else `like` decides."""
+    """Returns the number of heads, and what else `like` decides.
+
+    A timm architecture that is not known here may compute something else under the same names.
+    """
     known = checkpoint.description.arguments.get("num_heads")
     query = checkpoint.array("block_0/attention/query/kernel")
     if query is not None and query.ndim == 3:  # (D, heads, d)
         known = query.shape[1]
     if like is None:
-        if known is None:
+        name = checkpoint.configurations["config.json"].get("architecture")
+        if known is None or (name and not timm_arguments(name)):
             raise ValueError(_unknown(checkpoint))
         return {"num_heads": known}
+    if obstacle := timm_obstacle(like):
+        raise ValueError(f"like says {obstacle}, which no model here computes.")
     found = timm_arguments(like)
     if not found:
         config = get_variant(like).config
@@ -225,24 +274,3 @@ def _count_blocks(checkpoint):
     while checkpoint.has(f"block_{count}/mlp/hidden/kernel"):
         count += 1
     return count
-
-
-def _preprocessing(path, checkpoint, model):
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    config = checkpoint.configurations["config.json"]
-    found = preprocessing_beside(folder, config, checkpoint.format.source)
-    if found is None:
-        warnings.warn(
-            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
-            "to [-1, 1].",
-            stacklevel=3,
-        )
-        return None
-    channels = model.input_shape[-1]
-    if len(found.mean) == channels:
-        return found
-    return replace(
-        found,
-        mean=fit_means(found.mean, channels),
-        deviation=fit_means(found.deviation, channels),
-    )

@@ -22,11 +22,19 @@ from keras_vit.weights.huggingface_configuration import (
     described_dinov2,
     described_vit,
     dinov2_configuration,
+    dinov2_mlp_ratio,
     ijepa_configuration,
     vit_configuration,
 )
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
-from keras_vit.weights.rules import POSITION, Format, Rule
+from keras_vit.weights.pytorch import (
+    LAYOUTS,
+    LEAVES,
+    fold_class_position,
+    pack,
+    split_packed,
+    unit_rules,
+)
+from keras_vit.weights.rules import GATED, PLAIN, POSITION, Format, Rule
 
 _EMBEDDINGS = (
     Rule("patch_embedding/projection", "embeddings.patch_embeddings.projection", "patches"),
@@ -62,6 +70,7 @@ DINOV2_RULES = (
     *_ATTENTION,
     Rule("block_{i}/attention_scale/scale", f"{_BLOCK}.layer_scale1.lambda1", "whole"),
     Rule("block_{i}/mlp_norm", f"{_BLOCK}.norm2", "norm"),
+    Rule("block_{i}/mlp/gate", f"{_BLOCK}.mlp.gate_proj"),
     Rule("block_{i}/mlp/hidden", f"{_BLOCK}.mlp.fc1"),
     Rule("block_{i}/mlp/output", f"{_BLOCK}.mlp.fc2"),
     Rule("block_{i}/mlp_scale/scale", f"{_BLOCK}.layer_scale2.lambda1", "whole"),
@@ -83,6 +92,12 @@ _LIVE_ATTENTION = {
     "attention.v_proj": "attention.attention.value",
     "attention.o_proj": "attention.output.dense",
 }
+_GATED_MLP = {
+    "mlp.up_proj": "mlp.fc1",
+    "mlp.down_proj": "mlp.fc2",
+    "mlp.weights_out": "mlp.fc2",  # as published, where the gate stands in front of the rest
+}
+_PACKED = re.compile(r"(.*\.mlp)\.weights_in\.(weight|bias)")
 _LIVE_MLP = {"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
 _LIVE = re.compile(r"(?:encoder\.)?layers?\.(\d+)\.(.+)\.(weight|bias|lambda1)")
 
@@ -112,8 +127,16 @@ def _bare(name):
     return name.removeprefix(prefix)
 
 
+def _canonical_dinov2(arrays):
+    result = _canonical(_LIVE_ATTENTION | _GATED_MLP)(arrays)
+    for match in [match for name in result if (match := _PACKED.fullmatch(name))]:
+        parts = [f"{match[1]}.{part}.{match[2]}" for part in ("gate_proj", "fc1")]
+        split_packed(result, match[0], parts)
+    return result
+
+
 def _canonical_with_registers(arrays):
-    result = _canonical(_LIVE_ATTENTION)(arrays)
+    result = _canonical_dinov2(arrays)
     fold_class_position(result, "embeddings.cls_token", "embeddings.position_embeddings")
     return result
 
@@ -147,6 +170,10 @@ _PLAIN = (
         "it has no representation layer below a head",
     ),
     (lambda c: c["pre_norm"], "it has no norm before the blocks"),
+    (
+        lambda c: not isinstance(c["qkv_bias"], bool),
+        "its queries, keys and values all have a bias, or none has",
+    ),
     (lambda c: not c["patch_bias"], "its patches have a bias"),
     (lambda c: c["final_norm"] != "before", "its last norm stands before the pooling"),
 )
@@ -181,10 +208,15 @@ _IJEPA_OBSTACLE = first_reason(
 )
 _DINOV2_REASONS = (
     *_PLAIN,
+    (lambda c: c.get("inner_norms"), "it has no norms inside attention and MLP"),
+    (
+        lambda c: c.get("gated") and c["activation"] != "silu",
+        "its gates have the activation 'silu'",
+    ),
     (lambda c: c["layer_scale"] is None, "it has LayerScale"),
     (
-        lambda c: c["mlp_dim"] % c["hidden_size"] != 0,
-        "its MLPs are a whole number of times as wide as its tokens",
+        lambda c: dinov2_mlp_ratio(c) is None,
+        "its MLPs are a whole number of times as wide as its tokens, two thirds of it if gated",
     ),
     (
         lambda c: c["classifier"] != ("token" if c["classes"] is None else "token_gap"),
@@ -196,7 +228,7 @@ _DINOV2_REASONS = (
 
 def _complete(arrays, config):
     """Adds the mask token, and the class token's position embedding where it is in the token."""
-    arrays = dict(arrays)
+    arrays = _packed_gates(dict(arrays)) if config.get("gated") else dict(arrays)
     name = next(name for name in arrays if name.endswith("embeddings.cls_token"))
     token = arrays[name]
     root = name.removesuffix("cls_token")
@@ -206,6 +238,14 @@ def _complete(arrays, config):
         arrays[f"{root}position_embeddings"] = np.concatenate(
             [np.zeros_like(positions[:, :1]), positions], axis=1
         )
+    return arrays
+
+
+def _packed_gates(arrays):
+    for gate in [name for name in arrays if ".mlp.gate_proj." in name]:
+        hidden, output = (gate.replace("gate_proj", part) for part in ("fc1", "fc2"))
+        pack(arrays, gate.replace("gate_proj", "weights_in"), (gate, hidden))
+        arrays[gate.replace("gate_proj", "weights_out")] = arrays.pop(output)
     return arrays
 
 
@@ -260,6 +300,7 @@ HUGGINGFACE_VIT = Format(
     canonical=_canonical(_LIVE_ATTENTION | _LIVE_MLP),
     exported=_with_prefix("vit"),
     activation="gelu",
+    interpolation="bicubic",
     epsilon=1e-12,
     obstacle=_VIT_OBSTACLE,
     differences=activation_differences,
@@ -290,9 +331,10 @@ HUGGINGFACE_DINOV2 = replace(
     title="transformers' DINOv2",
     rules=DINOV2_RULES,
     recognises=_recognises((".layer_scale1.lambda1",)),
-    canonical=_canonical(_LIVE_ATTENTION),
+    canonical=_canonical_dinov2,
     exported=_with_prefix("dinov2"),
     epsilon=1e-6,
+    blocks=(PLAIN, GATED),
     obstacle=first_reason(_NO_REGISTERS, *_DINOV2_REASONS),
     described=described_dinov2,
     configuration=dinov2_configuration,
@@ -305,6 +347,7 @@ HUGGINGFACE_DINOV2_WITH_REGISTERS = replace(
     recognises=_recognises(("embeddings.register_tokens",)),
     canonical=_canonical_with_registers,
     exported=_with_prefix("dinov2_with_registers"),
+    interpolation="bicubic_antialias",
     obstacle=first_reason(
         (lambda c: c["registers"] == 0, "it has registers"),
         (lambda c: c["class_slot"], "its registers have no position embeddings"),

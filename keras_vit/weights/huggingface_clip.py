@@ -117,7 +117,7 @@ _SAME = (
     (lambda c: c["representation_size"] is not None, "it has no representation layer"),
     (lambda c: c["layer_scale"] is not None, "it has no LayerScale"),
     (lambda c: c["registers"] > 0 or c["distilled"], "it has no registers or distillation token"),
-    (lambda c: not c["qkv_bias"], "its queries, keys and values have a bias"),
+    (lambda c: c["qkv_bias"] is not True, "its queries, keys and values have a bias"),
 )
 _CLIP_OBSTACLE = first_reason(
     *_SAME,
@@ -164,6 +164,7 @@ HUGGINGFACE_CLIP = Format(
     recognises=_recognises(class_token=True),
     canonical=_canonical_clip,
     exported=_exported,
+    interpolation="bicubic",
     epsilon=1e-5,
     obstacle=_CLIP_OBSTACLE,
     differences=activation_differences,

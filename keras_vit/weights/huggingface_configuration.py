@@ -1,12 +1,14 @@
 """transformers' `config.json` of a ViT, of those akin to it, or of BiT, in both directions.
 
-Reference: huggingface/transformers, models/vit, deit, ijepa, dinov2, dinov2_with_registers, bit and
-activations.py.
+Reference: huggingface/transformers, models/vit, deit, ijepa, dinov2, dinov2_with_registers,
+dinov3_vit, bit and activations.py.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from keras_vit.layers.activations import GELU_EXACT, GELU_QUICK, GELU_TANH
+from keras_vit.layers.arguments import ATTENTION_PARTS
+from keras_vit.layers.rotary import RotaryOptions
 from keras_vit.weights.description import Description
 
 # their names of the activations that have one here; of several the first is written
@@ -34,6 +36,7 @@ _PLACE = "its config.json"
 # what the classes of their configurations assume where a file leaves it out
 _ASSUMED = {"num_attention_heads": 12, "layer_norm_eps": 1e-12, "hidden_act": "gelu"}
 _DINOV2 = {**_ASSUMED, "layer_norm_eps": 1e-6}
+_DINOV3 = {"num_attention_heads": 6, "layer_norm_eps": 1e-5, "hidden_act": "gelu"}
 _CLIP = {**_ASSUMED, "layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"}
 _SIGLIP = {**_ASSUMED, "layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh"}
 
@@ -45,7 +48,20 @@ def described_vit(configurations, arrays) -> Description:
 
 def described_dinov2(configurations, arrays) -> Description:
     """Returns what a DINOv2's configuration says."""
-    return _described(configurations["config.json"], arrays, _DINOV2)
+    config = dict(configurations["config.json"])
+    if config.pop("use_swiglu_ffn", False):
+        config["hidden_act"] = "silu"  # theirs of the gates, whatever hidden_act says
+    return _described(config, arrays, _DINOV2)
+
+
+def described_dinov3(configurations, arrays) -> Description:
+    """Returns what a DINOv3's configuration says."""
+    config = configurations["config.json"]
+    found = _described(config, arrays, _DINOV3)
+    if "rope_theta" not in config and "model_type" not in config:
+        return found
+    rotary = RotaryOptions(temperature=config.get("rope_theta", 100.0))
+    return replace(found, arguments={**found.arguments, "rotary": asdict(rotary)})
 
 
 def described_clip(configurations, arrays) -> Description:
@@ -73,8 +89,6 @@ def _described(config, arrays, assumed):
     for theirs, ours in (("num_attention_heads", "num_heads"), ("layer_norm_eps", "epsilon")):
         if theirs in config:
             arguments[ours] = config[theirs]
-    if config.get("use_swiglu_ffn"):
-        obstacles.append("use_swiglu_ffn=True")
     pooler = config.get("pooler_act", "tanh")
     head_obstacles = []
     if pooler != "tanh" and "pooler.dense.weight" in arrays:
@@ -136,9 +150,38 @@ def dinov2_configuration(arguments, grid) -> dict:
     """Returns the configuration with which transformers' DINOv2 computes the same."""
     registers = {"num_register_tokens": arguments["registers"]} if arguments["registers"] else {}
     kind = ("dinov2_with_registers", "Dinov2WithRegisters") if registers else ("dinov2", "Dinov2")
-    ratio = arguments["mlp_dim"] // arguments["hidden_size"]
     config = _common(*kind, "ForImageClassification", arguments, grid)
+    if arguments.get("gated"):
+        config["use_swiglu_ffn"] = True
+    ratio = dinov2_mlp_ratio(arguments)
     return {**config, "mlp_ratio": ratio, "layerscale_value": arguments["layer_scale"], **registers}
+
+
+def dinov2_mlp_ratio(arguments) -> int | None:
+    """Returns the ratio from which transformers' DINOv2 comes to the MLPs' width, or None."""
+    width, wanted = arguments["hidden_size"], arguments["mlp_dim"]
+    if not arguments.get("gated"):
+        return None if wanted % width else wanted // width
+    ratio = round(1.5 * wanted / width)
+    return ratio if (int(width * ratio * 2 / 3) + 7) // 8 * 8 == wanted else None
+
+
+def dinov3_configuration(arguments, grid) -> dict:
+    """Returns the configuration with which transformers' DINOv3 computes the same."""
+    config = _common("dinov3_vit", "DINOv3ViT", "", arguments, grid)
+    for ours in ("qkv_bias", "hidden_dropout_prob", "attention_probs_dropout_prob"):
+        del config[ours]
+    biased = arguments["qkv_bias"]
+    return {
+        **config,
+        **{f"{part}_bias": biased is True or part in (biased or ()) for part in ATTENTION_PARTS},
+        "attention_dropout": arguments["attention_dropout_rate"],
+        "intermediate_size": arguments["mlp_dim"],
+        "use_gated_mlp": arguments["gated"],
+        "layerscale_value": arguments["layer_scale"],
+        "num_register_tokens": arguments["registers"],
+        "rope_theta": arguments["rotary"]["temperature"],
+    }
 
 
 def clip_configuration(arguments, grid) -> dict:

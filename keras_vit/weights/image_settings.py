@@ -1,85 +1,146 @@
-"""How a checkpoint's images were prepared, as the files beside it say.
+"""How a checkpoint's images are prepared, in the words of the files beside it, in both directions.
 
-References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in `config.json`.
+References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in `config.json`;
+OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
-from keras_vit.models.preprocessing import Preprocessing
+from keras_vit.models.preprocessing import INTERPOLATIONS, Preprocessing
+from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG
 
-# PIL's numbers of filters, and timm's and transformers' words
-_FILTERS = {0: "nearest", 1: "lanczos3", 2: "bilinear", 3: "bicubic", "lanczos": "lanczos3"}
-_SAME = ("nearest", "bilinear", "bicubic")
+PREPROCESSOR = "preprocessor_config.json"
+# PIL's numbers of filters, which transformers uses, and others' words where they differ from ours
+_NUMBERS = {0: "nearest", 1: "lanczos3", 2: "bilinear", 3: "bicubic"}
+_WORDS = {"lanczos": "lanczos3", "random": "bicubic"}
 
 
-def preprocessing_beside(folder: Path, config: dict, source: str) -> Preprocessing | None:
-    """Returns how images were prepared; None where nothing beside the weights says it.
+def preprocessing_beside(checkpoint, channels: int) -> Preprocessing | None:
+    """Returns how a checkpoint's images are prepared, for images of so many channels.
 
     Args:
-        folder: in which the weights lie.
-        config: the content of the `config.json` there.
-        source: the project that the weights are of; the authors' are for [-1, 1].
+        checkpoint: a `Checkpoint`.
+        channels: of the model; where the checkpoint has others, its numbers are averaged for one
+            channel, else repeated.
+
+    Returns:
+        None where nothing says it. The authors' and keras-hub's weights are for [-1, 1].
+
+    Raises:
+        ValueError: if a file that should say it is damaged.
     """
+    found = _found(checkpoint)
+    if found is None or len(found.mean) == channels:
+        return found
+    mean, deviation = (_fitted(values, channels) for values in (found.mean, found.deviation))
+    return replace(found, mean=mean, deviation=deviation)
+
+
+def with_preprocessing(configuration: dict, settings: Preprocessing) -> dict:
+    """Returns timm's configuration with how images are prepared; another project's as it is."""
+    if "pretrained_cfg" not in configuration:
+        return configuration
+    told = {
+        "mean": list(settings.mean),
+        "std": list(settings.deviation),
+        "interpolation": settings.interpolation.replace("lanczos3", "lanczos"),
+        "crop_pct": settings.crop or 1.0,
+        "crop_mode": "squash" if settings.crop is None else "center",
+    }
+    return {**configuration, "pretrained_cfg": {**configuration["pretrained_cfg"], **told}}
+
+
+def preprocessor(settings: Preprocessing) -> dict:
+    """Returns the content of transformers' file of how images are prepared."""
+    assert settings.size is not None
+    height, width = settings.size
+    number = {name: number for number, name in _NUMBERS.items()}[settings.interpolation]
+    told = {
+        "do_resize": True,
+        "resample": number,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(settings.mean),
+        "image_std": list(settings.deviation),
+    }
+    if settings.crop is None:
+        size = {"height": height, "width": width}
+        return {"image_processor_type": "ViTImageProcessor", **told, "size": size}
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        **told,
+        "size": {"shortest_edge": math.floor(min(height, width) / settings.crop + 1e-6)},
+        "do_center_crop": True,
+        "crop_size": {"height": height, "width": width},
+    }
+
+
+def _found(checkpoint):
+    source, beside = checkpoint.format.source, checkpoint.configurations
     if source in ("google", "keras_hub"):
         return Preprocessing()
-    if isinstance(config.get("pretrained_cfg"), dict):
-        return _timm(config["pretrained_cfg"])
-    path = folder / "preprocessor_config.json"
+    for told in (
+        beside[CONFIG].get("pretrained_cfg"),
+        beside[OPENCLIP_CONFIG].get("preprocess_cfg"),
+    ):
+        if isinstance(told, dict):
+            return _timm(told)
+    path = Path(checkpoint.path)
+    path = (path if path.is_dir() else path.parent) / PREPROCESSOR
     if not path.is_file():
         return None
     try:
         return _transformers(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path}, which says how images are prepared, is damaged: {error}"
-        ) from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}, which says how images are prepared, is damaged.") from error
 
 
-def _timm(settings):
-    size = settings.get("input_size")
-    crop = settings.get("crop_pct") or 1.0
+def _timm(told):
+    squash = told.get("crop_mode") == "squash" or told.get("resize_mode") == "squash"
     return Preprocessing(
-        mean=settings.get("mean", Preprocessing.mean),
-        deviation=settings.get("std", Preprocessing.deviation),
-        size=None if size is None else size[1:],
-        interpolation=_filter(settings.get("interpolation", "bilinear")),
-        crop=None if settings.get("crop_mode") == "squash" else crop,
+        mean=told.get("mean", Preprocessing.mean),
+        deviation=told.get("std", Preprocessing.deviation),
+        interpolation=_named(told.get("interpolation") or "bilinear"),
+        crop=None if squash else told.get("crop_pct") or 1.0,
     )
 
 
-def _transformers(settings):
-    whole = settings.get("do_normalize", True)
-    mean = settings.get("image_mean") if whole else None
-    deviation = settings.get("image_std") if whole else None
+def _transformers(told):
+    normalised = told.get("do_normalize", True)
+    mean = told.get("image_mean") if normalised else None
+    deviation = told.get("image_std") if normalised else None
     channels = len(mean or deviation or (0,) * 3)
-    size, short = _size(settings.get("size"))
-    kept = size
-    if settings.get("do_center_crop"):
-        kept, side = _size(settings.get("crop_size"))
-        kept = kept or (side, side)
-    if kept is None:
-        kept = None if short is None else (short, short)
-    cropped = settings.get("do_center_crop") or size is None
+    scale = 255 * told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 255
+    size, crop = told.get("size"), None
+    short = size.get("shortest_edge") if isinstance(size, dict) else None
+    if told.get("do_center_crop"):
+        kept = _sides(told.get("crop_size"))
+        crop = min(kept) / (short or min(_sides(size)))
+    elif short is not None:
+        crop = 1.0
     return Preprocessing(
-        mean=mean or (0.0,) * channels,
-        deviation=deviation or (1.0,) * channels,
-        size=kept,
-        interpolation=_filter(settings.get("resample", 2)),
-        crop=min(kept) / (short or min(size)) if cropped and kept else None,
+        # theirs are of values that are rescaled first
+        mean=tuple(value / scale for value in mean or (0.0,) * channels),
+        deviation=tuple(value / scale for value in deviation or (1.0,) * channels),
+        interpolation=_named(told.get("resample", 2)),
+        crop=crop,
     )
 
 
-def _size(value):
-    """Returns height and width, and the short side: what of it a configuration says."""
-    if isinstance(value, int):
-        return (value, value), None
-    if not isinstance(value, dict):
-        return None, None
-    if "height" in value:
-        return (value["height"], value["width"]), None
-    return None, value.get("shortest_edge")
+def _sides(value):
+    return (value, value) if isinstance(value, int) else (value["height"], value["width"])
 
 
-def _filter(name):
-    return name if name in _SAME else _FILTERS.get(name, "bicubic")
+def _named(name):
+    name = _NUMBERS.get(name, _WORDS.get(name, name))
+    return name if name in INTERPOLATIONS else "bicubic"
+
+
+def _fitted(values, channels):
+    if channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(values[channel % len(values)] for channel in range(channels))

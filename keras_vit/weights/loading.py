@@ -9,12 +9,14 @@ import numpy as np
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
 from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.inside import own_model
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised, weight_name
 from keras_vit.weights.adapting import fit_channels, tell
 from keras_vit.weights.agreement import check_agreement
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
+from keras_vit.weights.image_settings import preprocessing_beside
 from keras_vit.weights.position import fit_position_embedding, fold_slots, slots_and_grid
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
@@ -87,7 +89,7 @@ def load_weights(
     Reference:
         `keras_vit.weights` has one table of names for each format.
     """
-    check_model(model, "load_weights")
+    own_model(model, "load_weights")
     check_choice("head", head, HEADS)
     checkpoint = read_checkpoint(path, source, adapt, skip)
     if adapt:
@@ -115,7 +117,7 @@ def assign_checkpoint(
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     if grid is not None:
         grid = as_pair(grid, "grid")
-    config = model.arguments
+    config = plain_arguments(model)
     check_agreement(config, checkpoint, head, allow_activation_mismatch)
     variables = named_weights(model)
     places = _places(model, variables, checkpoint, head)
@@ -139,6 +141,8 @@ def assign_checkpoint(
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variables[ours].assign(np.ascontiguousarray(value))
+    axis = -1 if config["data_format"] == "channels_last" else 0
+    model.preprocessing = preprocessing_beside(checkpoint, config["input_shape"][axis])
 
 
 def adapted(checkpoint: Checkpoint, model) -> Checkpoint:
@@ -169,20 +173,20 @@ def named_weights(model) -> dict:
     return {weight_name(model, variable): variable for variable in model.weights}
 
 
+def plain_arguments(model) -> dict:
+    """Returns the arguments of a model's constructor, of its position embeddings the kind alone."""
+    arguments = model.arguments
+    if isinstance(model, VisionTransformer):
+        arguments["position_embedding"] = model.positions.kind
+    return arguments
+
+
 def model_sizes(config: dict) -> Sizes:
     """Returns what the layouts need to know of a model."""
     return Sizes(config.get("num_heads", 1), tuple(config.get("patch_size", (1, 1))))
 
 
 _FAMILY_NAMES = {"vit": "VisionTransformer", "resnet": "ResNet (BiT)"}
-
-
-def check_model(model, function):
-    if not isinstance(model, VisionTransformer | ResNet):
-        raise ValueError(
-            f"{function} takes a VisionTransformer or ResNet of keras_vit, not a "
-            f"{type(model).__name__}."
-        )
 
 
 def _check_model_is_plain(model):

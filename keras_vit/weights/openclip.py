@@ -6,7 +6,7 @@ Reference: mlfoundations/open_clip, src/open_clip/transformer.py and model.py (`
 import numpy as np
 
 from keras_vit.layers.activations import GELU_EXACT, GELU_QUICK
-from keras_vit.weights.description import OPENCLIP_CONFIGURATION, Description
+from keras_vit.weights.description import OPENCLIP_CONFIG, Description
 from keras_vit.weights.pytorch import LAYOUTS, LEAVES
 from keras_vit.weights.rules import POSITION, TOKEN, WITHOUT_BATCH, Format, Rule
 
@@ -49,7 +49,7 @@ def _canonical(arrays):
 
 
 def _described(configurations, arrays) -> Description:
-    config = configurations[OPENCLIP_CONFIGURATION].get("model_cfg") or {}
+    config = configurations[OPENCLIP_CONFIG].get("model_cfg") or {}
     vision = config.get("vision_cfg") or {}
     arguments, obstacles = {}, []
     if "width" in vision:
@@ -68,7 +68,7 @@ def _described(configurations, arrays) -> Description:
     if size is not None and kernel is not None:
         sides = (size, size) if isinstance(size, int) else size
         grid = tuple(side // step for side, step in zip(sides, kernel.shape[2:], strict=True))
-    return Description(arguments, grid, tuple(obstacles), place=f"its {OPENCLIP_CONFIGURATION}")
+    return Description(arguments, grid, tuple(obstacles), place=f"its {OPENCLIP_CONFIG}")
 
 
 OPENCLIP = Format(
@@ -80,6 +80,7 @@ OPENCLIP = Format(
     layouts={**LAYOUTS, "whole": {"class_token": TOKEN, "position_embedding": WITHOUT_BATCH}},
     recognises=lambda names: {"visual.conv1.weight", "visual.class_embedding"} <= set(names),
     canonical=_canonical,
+    interpolation="bicubic_antialias",
     epsilon=1e-5,
     obstacle=lambda config: "weights are not written in OpenCLIP's layout",
     described=_described,

@@ -68,11 +68,11 @@ def fold_slots(values: dict[str, np.ndarray], entries: np.ndarray) -> None:
             entries = entries[:, count:]
 
 
-def square_grid(count: int) -> tuple[int, int] | None:
-    """Returns the square grid of so many position embeddings, one of which may be the class token's."""
-    for patches in (count - 1, count):
-        side = math.isqrt(max(patches, 0))
-        if patches > 0 and side * side == patches:
+def square_grid(count: int, slots: tuple[int, ...] = (1, 0)) -> tuple[int, int] | None:
+    """Returns the square grid of so many position embeddings, of which `slots` may be of tokens."""
+    for slot in slots:
+        side = math.isqrt(max(count - slot, 0))
+        if side > 0 and side * side == count - slot:
             return side, side
     return None
 

@@ -5,12 +5,15 @@ References: the listing of the bucket `vit_models` in google-research/vision_tra
 (`VANITY_NAMES`); google-research/big_transfer, README.
 """
 
+import json
 import os
 import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import keras
+
+from keras_vit.weights.hub import ENDPOINT, ENDPOINT_VARIABLE, HUB_WEIGHTS
 
 # A mirror has the same paths below another address.
 BASE_URL_VARIABLE = "KERAS_VIT_WEIGHTS_URL"
@@ -81,42 +84,68 @@ PUBLISHED_WEIGHTS: dict[str, dict[str, str]] = {
 }
 
 
+def published(weights: str) -> dict[str, str]:
+    """Returns `{model: file or repository}` of published weights; empty for another name."""
+    if weights in HUB_WEIGHTS:
+        return HUB_WEIGHTS[weights].repositories
+    return PUBLISHED_WEIGHTS.get(weights, {})
+
+
 def weights_path(weights: str | os.PathLike, model: str) -> Path:
-    """Returns the file that `create_model(..., weights=...)` stands for, downloading a published one.
+    """Returns the file or folder that `weights` stands for, downloading what is published.
 
     Args:
-        weights: a name of `PUBLISHED_WEIGHTS`, or the path of a file or folder.
+        weights: a name of `PUBLISHED_WEIGHTS` or `HUB_WEIGHTS`, or the path of a file or folder.
         model: the model's name, such as "ViT-B/16".
 
     Raises:
         ValueError: for a name that is neither; it lists those of the model.
         OSError: if the download fails; it says what to do by hand.
     """
-    if str(weights) not in PUBLISHED_WEIGHTS:
+    found = published(str(weights))
+    if not found:
         if isinstance(weights, str | os.PathLike) and os.path.exists(weights):
             return Path(weights)
         raise ValueError(
             f"weights is {str(weights)!r}, which is neither a file nor the name of published "
             f"weights; {_names_for(model)}."
         )
-    files = PUBLISHED_WEIGHTS[str(weights)]
-    if model not in files:
+    if model not in found:
         raise ValueError(
-            f"There are no weights {str(weights)!r} of {model}, only of {', '.join(files)}; "
+            f"There are no weights {str(weights)!r} of {model}, only of {', '.join(found)}; "
             f"{_names_for(model)}."
         )
-    return _download(files[model])
+    if str(weights) in HUB_WEIGHTS:
+        return _repository(found[model], HUB_WEIGHTS[str(weights)].files)
+    return _bucket_file(found[model])
 
 
 def _names_for(model):
-    names = [name for name, files in PUBLISHED_WEIGHTS.items() if model in files]
+    every = (*PUBLISHED_WEIGHTS, *HUB_WEIGHTS)
+    names = [name for name in every if model in published(name)]
     if not names:
         return f"no weights of {model} have been published; give the path of a checkpoint"
     return f"{model} has {', '.join(map(repr, names))}, and any checkpoint's path will do"
 
 
-def _download(path):
+def _bucket_file(path):
     base = os.environ.get(BASE_URL_VARIABLE, BASE_URL).rstrip("/")
+    instead = f"Fetch it by hand and give its path, weights={path.rpartition('/')[2]!r}, or"
+    return _download(base, path, f"{instead} set {BASE_URL_VARIABLE} to a mirror that has {path}.")
+
+
+def _repository(name, files):
+    """Returns the folder with a repository's files; the weights come last, as they take long."""
+    base = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT).rstrip("/")
+    instead = (
+        f"Fetch {', '.join(files)} of {name} by hand into one folder and give its path, or set "
+        f"{ENDPOINT_VARIABLE} to a mirror."
+    )
+    paths = [_download(base, f"{name}/resolve/main/{file}", instead) for file in files]
+    return paths[0].parent
+
+
+def _download(base, path, instead):
     folder, _, name = path.rpartition("/")
     url = f"{base}/{path}"
     # One folder for each address: a mirror's files are not the authors'.
@@ -124,14 +153,26 @@ def _download(path):
     try:
         file = Path(keras.utils.get_file(name, origin=url, cache_subdir=place))
     except Exception as error:
-        raise OSError(
-            f"{url} could not be downloaded ({error}). Fetch it by hand and give its path, "
-            f"weights={name!r}, or set {BASE_URL_VARIABLE} to a mirror that has {path}."
-        ) from error
-    if not zipfile.is_zipfile(file):  # the index of a zip file, which .npz is, comes last
+        raise OSError(f"{url} could not be downloaded ({error}). {instead}") from error
+    if not _is_whole(file):
         file.unlink()
         raise OSError(
-            f"{file} was no whole .npz file, perhaps because a download was interrupted; it has "
-            "been deleted: try again."
+            f"{file} was no whole {file.suffix} file, perhaps because a download was interrupted; "
+            "it has been deleted: try again."
         )
     return file
+
+
+def _is_whole(file):
+    if file.suffix == ".npz":
+        return zipfile.is_zipfile(file)  # the index of a zip file comes last
+    with file.open("rb") as opened:
+        if file.suffix == ".json":
+            return opened.read().rstrip().endswith(b"}")
+        try:  # .safetensors: the header says where the last array ends
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length))
+        except (ValueError, MemoryError, OverflowError):
+            return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return file.stat().st_size == 8 + length + max(ends, default=0)

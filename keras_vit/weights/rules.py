@@ -26,6 +26,10 @@ REGISTERS = "registers/registers"
 PREFIX_TOKENS = (CLASS_TOKEN, DISTILLATION_TOKEN, REGISTERS)  # in the order of the tokens
 
 
+# Kinds of encoder blocks: those of a VisionTransformer; with gated MLPs; with rotary positions
+PLAIN, GATED, ROTARY = "plain", "gated", "rotary"
+
+
 class Sizes(NamedTuple):
     """What a layout must know of the model besides the array itself."""
 
@@ -112,7 +116,9 @@ class Format:
     canonical: Callable[[Mapping[str, np.ndarray]], dict[str, tuple[str, np.ndarray]]]
     exported: Callable[[str, dict], str] = lambda name, config: name
     separator: str = "."
+    blocks: tuple[str, ...] = (PLAIN,)  # the kinds of encoder blocks that it has
     activation: str | None = None
+    interpolation: str = "bilinear"  # of position embeddings to another grid
     epsilon: float | None = None
     obstacle: Callable[[dict], str | None] = lambda config: None  # why a model cannot be exported
     # where the project computes something else with what is written, the configuration included
@@ -138,6 +144,14 @@ class Format:
             layout = self.layouts.get(rule.kind, {}).get(leaf, SAME)
             return Slot(theirs, layout, rule.part)
         return None
+
+
+def blocks_of(arguments: Mapping) -> str:
+    """Returns the kind of encoder blocks of a model with these arguments."""
+    rotary = arguments.get("rotary")
+    if rotary is not None and rotary["coordinates"] != "none":
+        return ROTARY
+    return GATED if arguments.get("gated") or arguments.get("inner_norms") else PLAIN
 
 
 def their_shape(slot: Slot, shape: tuple[int, ...], sizes: Sizes) -> tuple[int, ...]:

@@ -4,8 +4,17 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py,
 vision_transformer_hybrid.py and resnetv2.py, timm/layers/attention_pool.py.
 """
 
-from keras_vit.weights.pytorch import LAYOUTS, LEAVES, fold_class_position, unit_rules
-from keras_vit.weights.rules import POSITION, Format, Rule
+import re
+
+from keras_vit.weights.pytorch import (
+    LAYOUTS,
+    LEAVES,
+    fold_class_position,
+    pack,
+    split_packed,
+    unit_rules,
+)
+from keras_vit.weights.rules import GATED, PLAIN, POSITION, Format, Rule
 from keras_vit.weights.timm_configuration import (
     activation_name,
     bit_configuration,
@@ -17,13 +26,20 @@ from keras_vit.weights.timm_configuration import (
 _STEM = "patch_embed.backbone"
 _UNIT = "stages.{s0}.blocks.{u0}"
 
-VIT_RULES = (
+TOP_RULES = (
     Rule("patch_embedding/projection", "patch_embed.proj", "patches"),
     Rule("class_token/class_token", "cls_token", "whole"),
     Rule("distillation_token/class_token", "dist_token", "whole"),
     Rule("registers/registers", "reg_token", "whole"),
     Rule(POSITION, "pos_embed", "whole"),
     Rule("pre_norm", "norm_pre", "norm"),
+    Rule("encoder_norm", "norm", "norm"),
+    Rule("pooling_norm", "fc_norm", "norm"),
+    Rule("head", "head"),
+)
+
+VIT_RULES = (
+    *TOP_RULES,
     Rule("block_{i}/attention_norm", "blocks.{i}.norm1", "norm"),
     Rule("block_{i}/attention/query", "blocks.{i}.attn.qkv", part=(0, 3)),
     Rule("block_{i}/attention/key", "blocks.{i}.attn.qkv", part=(1, 3)),
@@ -31,11 +47,10 @@ VIT_RULES = (
     Rule("block_{i}/attention/output", "blocks.{i}.attn.proj"),
     Rule("block_{i}/attention_scale/scale", "blocks.{i}.ls1.gamma", "whole"),
     Rule("block_{i}/mlp_norm", "blocks.{i}.norm2", "norm"),
+    Rule("block_{i}/mlp/gate", "blocks.{i}.mlp.fc1_g"),  # in their files in front of fc1
     Rule("block_{i}/mlp/hidden", "blocks.{i}.mlp.fc1"),
     Rule("block_{i}/mlp/output", "blocks.{i}.mlp.fc2"),
     Rule("block_{i}/mlp_scale/scale", "blocks.{i}.ls2.gamma", "whole"),
-    Rule("encoder_norm", "norm", "norm"),
-    Rule("pooling_norm", "fc_norm", "norm"),
     Rule("pooling/probe", "attn_pool.latent", "whole"),
     Rule("pooling/attention/query", "attn_pool.q"),
     Rule("pooling/attention/key", "attn_pool.kv", part=(0, 2)),
@@ -45,7 +60,6 @@ VIT_RULES = (
     Rule("pooling/mlp/hidden", "attn_pool.mlp.fc1"),
     Rule("pooling/mlp/output", "attn_pool.mlp.fc2"),
     Rule("pre_logits", "pre_logits.fc"),
-    Rule("head", "head"),
     Rule("distillation_head", "head_dist"),
     Rule("stem_conv", f"{_STEM}.stem.conv", "convolution"),
     Rule("stem_norm", f"{_STEM}.stem.norm", "norm"),
@@ -65,8 +79,11 @@ _OWN_NAMES = {
     "register_tokens": "reg_token",
     ".mlp.c_fc.": ".mlp.fc1.",
     ".mlp.c_proj.": ".mlp.fc2.",
+    ".mlp.w12.": ".mlp.fc1.",
+    ".mlp.w3.": ".mlp.fc2.",
 }
-_UNUSED = ("mask_token",)  # of the pre-training
+UNUSED = ("mask_token",)  # of the pre-training
+_HIDDEN = re.compile(r"(blocks\.\d+\.mlp\.fc1)\.(weight|bias)")
 
 
 def _canonical_vit(arrays):
@@ -79,11 +96,29 @@ def _canonical_vit(arrays):
             table_name = name.replace(f"{_STEM}.", f"{_STEM}.stem.")
         for theirs, ours in _OWN_NAMES.items():
             table_name = table_name.replace(theirs, ours)
-        if name not in _UNUSED:
+        if name not in UNUSED:
             result[table_name] = (name, arrays[name])
+    split_gates(result)
     if "register_tokens" in arrays:
         fold_class_position(result, "cls_token", "pos_embed")
     return result
+
+
+def split_gates(found: dict) -> None:
+    """Takes the gates out of hidden layers that give twice what the output takes."""
+    for match in [match for name in found if (match := _HIDDEN.fullmatch(name))]:
+        output = found.get(f"{match[1][:-1]}2.weight")  # fc2
+        if output and len(found[match[0]][1]) == 2 * output[1].shape[1]:
+            split_packed(found, match[0], (f"{match[1]}_g.{match[2]}", match[0]))
+
+
+def pack_gates(arrays: dict) -> dict:
+    """Returns the arrays with the gates in front of their hidden layers."""
+    arrays = dict(arrays)
+    for match in [match for name in arrays if (match := _HIDDEN.fullmatch(name))]:
+        if (gate := f"{match[1]}_g.{match[2]}") in arrays:
+            pack(arrays, match[0], (gate, match[0]))
+    return arrays
 
 
 def _exported_vit(name, config):
@@ -103,6 +138,10 @@ def _vit_obstacle(config):
         return "with a distillation token it has two heads"
     if config["distilled"] and config["stem_block_counts"] is not None:
         return "its hybrids have no distillation token"
+    if not isinstance(config["qkv_bias"], bool):
+        return "its queries, keys and values all have a bias, or none has"
+    if config.get("inner_norms"):
+        return "it has no norms inside attention and MLP"
     if config["patch_bias"] == config["pre_norm"]:
         return "its patches have a bias just where no norm stands before the blocks"
     return None
@@ -147,11 +186,14 @@ TIMM_VIT = Format(
     canonical=_canonical_vit,
     exported=_exported_vit,
     activation="gelu",
+    interpolation="bicubic_antialias",
     epsilon=1e-6,
+    blocks=(PLAIN, GATED),
     obstacle=_vit_obstacle,
     differences=_vit_differences,
     described=described_vit,
     configuration=vit_configuration,
+    completed=lambda arrays, config: pack_gates(arrays),
 )
 
 TIMM_BIT = Format(

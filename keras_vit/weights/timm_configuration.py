@@ -28,7 +28,7 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 POOLING = {"token": "token", "avg": "gap", "map": "map"}
-_POOLING_OF = {ours: theirs for theirs, ours in POOLING.items()}
+POOLING_OF = {ours: theirs for theirs, ours in POOLING.items()}
 # the epsilon is an architecture's own; 1e-6 but for these
 _BY_EPSILON = {1e-5: "vit_base_patch16_clip_224"}
 _HYBRIDS = {
@@ -40,15 +40,15 @@ _HYBRIDS = {
 _BITS = ("50x1", "50x3", "101x1", "101x3", "152x2", "152x4")
 
 # `model_args` that do not change numbers, or that names and shapes show
-_SHOWN = {"num_classes", "in_chans", "pretrained_strict", "features_only"}
-_VIT_SHOWN = _SHOWN | {
+SHOWN = {"num_classes", "in_chans", "pretrained_strict", "features_only"}
+_VIT_SHOWN = SHOWN | {
     *("img_size", "embed_dim", "depth", "mlp_ratio", "qkv_bias", "qk_norm", "proj_bias"),
     *("scale_attn_norm", "scale_mlp_norm", "init_values", "class_token", "no_embed_class"),
     *("pos_embed", "reg_tokens", "pre_norm", "final_norm", "fc_norm", "dynamic_img_size"),
     *("dynamic_img_pad", "strict_img_size", "weight_init", "fix_init", "global_pool"),
 }
-_BIT_SHOWN = _SHOWN | {"layers", "channels", "width_factor", "stem_chs", "zero_init_last"}
-_PLACE = "its config.json"
+_BIT_SHOWN = SHOWN | {"layers", "channels", "width_factor", "stem_chs", "zero_init_last"}
+PLACE = "its config.json"
 
 
 def described_vit(configurations, arrays) -> Description:
@@ -64,7 +64,7 @@ def described_vit(configurations, arrays) -> Description:
         if name == "num_heads":
             arguments["num_heads"] = value
         elif name == "patch_size":
-            arguments["patch_size"] = _pair(value)
+            arguments["patch_size"] = pair(value)
         elif name == "act_layer" and str(value) in ACTIVATIONS:
             arguments["activation"] = ACTIVATIONS[value]
         elif (name, value) == ("norm_layer", "layernorm"):
@@ -82,8 +82,8 @@ def described_vit(configurations, arrays) -> Description:
             arguments["classifier"] = POOLING[pooling]
         else:
             head_obstacles = (f"global_pool={pooling!r}",)
-    grid = _grid(config, args, arrays)
-    return Description(arguments, grid, tuple(obstacles), head_obstacles, _PLACE)
+    grid = grid_of(config, args, arrays)
+    return Description(arguments, grid, tuple(obstacles), head_obstacles, PLACE)
 
 
 def described_bit(configurations, arrays) -> Description:
@@ -99,7 +99,7 @@ def described_bit(configurations, arrays) -> Description:
             continue
         if name not in _BIT_SHOWN and not name.endswith("_rate") and value != ours.get(name):
             obstacles.append(f"{name}={value!r}")
-    return Description({}, None, tuple(obstacles), place=_PLACE)
+    return Description({}, None, tuple(obstacles), place=PLACE)
 
 
 def vit_configuration(arguments, grid) -> dict | None:
@@ -107,9 +107,9 @@ def vit_configuration(arguments, grid) -> dict | None:
     stem, width = arguments["stem_block_counts"], arguments["hidden_size"]
     if stem is not None and stem not in _HYBRIDS:
         return None
-    size, channels = _size_and_channels(arguments)
-    classifier = arguments["classifier"]
-    pooling = "token" if classifier == "distilled" else _POOLING_OF[classifier]
+    size, channels = size_and_channels(arguments, grid)
+    classifier, gated = arguments["classifier"], arguments.get("gated", False)
+    pooling = "token" if classifier == "distilled" else POOLING_OF[classifier]
     args = {
         "img_size": list(size),
         "patch_size": list(arguments["patch_size"]),
@@ -118,10 +118,11 @@ def vit_configuration(arguments, grid) -> dict | None:
         "embed_dim": width,
         "depth": arguments["num_layers"],
         "num_heads": arguments["num_heads"],
-        "mlp_ratio": arguments["mlp_dim"] / width,
+        "mlp_ratio": mlp_ratio((1 + gated) * arguments["mlp_dim"], width),
         "global_pool": pooling,
         "class_token": arguments["class_token"],
         "fc_norm": arguments["final_norm"] == "after",
+        **({"dynamic_img_size": True} if None in arguments["input_shape"] else {}),
         "pos_embed": "none" if arguments["position_embedding"] == "none" else "learn",
     }
     options = {
@@ -133,11 +134,11 @@ def vit_configuration(arguments, grid) -> dict | None:
     args |= {name: value for name, value in options.items() if value}
     args |= {} if arguments["qkv_bias"] else {"qkv_bias": False}
     args |= {"final_norm": False} if arguments["final_norm"] == "none" else {}
-    if int(width * args["mlp_ratio"]) < arguments["mlp_dim"]:  # timm rounds down
-        args["mlp_ratio"] = (arguments["mlp_dim"] + 0.5) / width
     if activation := activation_name(arguments["activation"]):
         args["act_layer"] = activation
     architecture = _BY_EPSILON.get(arguments["epsilon"], "vit_base_patch16_224")
+    if gated:
+        architecture = "vit_giant_patch14_dinov2"  # whose gates no argument brings
     if arguments["distilled"]:
         architecture = "deit_base_distilled_patch16_224"
     if stem is not None:
@@ -146,7 +147,7 @@ def vit_configuration(arguments, grid) -> dict | None:
         args["pre_norm"] = arguments["pre_norm"]
     backbone = "backbone.stem.conv" if stem else "backbone.conv"
     first = "patch_embed.proj" if stem is None else f"patch_embed.{backbone}"
-    return _configuration(architecture, args, pooling, width, (channels, *size), first, "head")
+    return configuration_of(architecture, args, pooling, width, (channels, *size), first, "head")
 
 
 def bit_configuration(arguments, grid) -> dict | None:
@@ -155,12 +156,12 @@ def bit_configuration(arguments, grid) -> dict | None:
     name = f"{depth}x{arguments['width_factor']}"
     if name not in _BITS or arguments["groups"] != 32:
         return None
-    size, channels = _size_and_channels(arguments)
+    size, channels = size_and_channels(arguments, grid)
     args = {"in_chans": channels, "num_classes": arguments["classes"] or 0}
-    shape = (channels, *(side or 224 for side in size))
     features = 2048 * arguments["width_factor"]
     architecture = f"resnetv2_{name}_bit"
-    return _configuration(architecture, args, "avg", features, shape, "stem.conv", "head.fc")
+    shape = (channels, *size)
+    return configuration_of(architecture, args, "avg", features, shape, "stem.conv", "head.fc")
 
 
 def activation_name(activation) -> str | None:
@@ -168,7 +169,13 @@ def activation_name(activation) -> str | None:
     return next((theirs for theirs, ours in ACTIVATIONS.items() if ours == activation), None)
 
 
-def _configuration(architecture, args, pooling, features, shape, first, classifier):
+def mlp_ratio(hidden: int, width: int) -> float:
+    """Returns the ratio from which timm, which rounds down, comes to a hidden width."""
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
+
+
+def configuration_of(architecture, args, pooling, features, shape, first, classifier):
     return {
         "architecture": architecture,
         "num_classes": args["num_classes"],
@@ -189,21 +196,26 @@ def _configuration(architecture, args, pooling, features, shape, first, classifi
     }
 
 
-def _grid(config, args, arrays):
+def grid_of(config, args, arrays):
     """The grid of the position embeddings, where the patches are on the image itself."""
     size = args.get("img_size") or (config.get("pretrained_cfg") or {}).get("input_size")
     patches = arrays.get("patch_embed.proj.weight")
     if size is None or patches is None or any("backbone" in name for name in arrays):
         return None
-    return tuple(side // p for side, p in zip(_pair(size), patches.shape[-2:], strict=True))
+    return tuple(side // p for side, p in zip(pair(size), patches.shape[-2:], strict=True))
 
 
-def _size_and_channels(arguments):
+def size_and_channels(arguments, grid):
+    """The size of the images, where it is open that which fills the position embeddings' grid."""
     *size, channels = arguments["input_shape"]
     if arguments["data_format"] == "channels_first":
         channels, *size = arguments["input_shape"]
-    return tuple(size), channels
+    stem = arguments.get("stem_block_counts")
+    step = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
+    if grid is not None and None in size:
+        size = [rows * p * step for rows, p in zip(grid, arguments["patch_size"], strict=True)]
+    return tuple(side or 224 for side in size), channels
 
 
-def _pair(value):
+def pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)[-2:]

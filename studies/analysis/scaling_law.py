@@ -18,9 +18,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtr, stdtrit
 
 from studies.analysis import family
 from studies.analysis.curve import Curve, make_curve
@@ -318,9 +316,9 @@ class ScalingLaw:
 
     def _floor(self, level: float) -> float:
         """Half the width of the interval that the results at the largest size alone would give."""
-        quantile = float(normal.ppf(0.5 + level / 2))
+        quantile = float(ndtri(0.5 + level / 2))
         if self.beside is not None:
-            return self.beside * quantile / float(normal.ppf(0.95))
+            return self.beside * quantile / float(ndtri(0.95))
         count = int(self.curve.counts[-1])
         noise = np.exp(self.posterior.members[:, family.NOISE]) / math.sqrt(count)
         alone = self._level(self.curve.means[-1:, None], np.zeros(1))[:, 0]
@@ -328,7 +326,7 @@ class ScalingLaw:
         if count == 1:
             return floor
         last = self.curve.table[self.curve.present[:, -1], -1]
-        own = student.ppf(0.5 + level / 2, count - 1) * last.std(ddof=1) / math.sqrt(count)
+        own = stdtrit(count - 1, 0.5 + level / 2) * last.std(ddof=1) / math.sqrt(count)
         return max(floor, math.hypot(own, quantile * self.common[-1]))
 
     def _scaled(self, sizes: ArrayLike) -> np.ndarray:
@@ -396,8 +394,10 @@ def _require_a_fall(curve: Curve) -> None:
         weights = curve.counts * (curve.log_x - np.average(curve.log_x, weights=curve.counts))
         slope = float(weights @ curve.means)
         error = math.sqrt(squares / freedom * float(np.sum(weights**2 / curve.counts)))
-        chance = float(student.cdf(slope / error, freedom)) if error > 0 else float(slope >= 0)
+        chance = float(stdtr(freedom, slope / error)) if error > 0 else float(slope >= 0)
     else:
+        from scipy.stats import kendalltau  # a second to load, and seldom wanted
+
         chance = float(kendalltau(curve.sizes, curve.means, alternative="less").pvalue)
     if not chance < _FLAT_CALLED_FALLING:
         first, last = np.exp(curve.means[[0, -1]])

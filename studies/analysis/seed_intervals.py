@@ -11,8 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 from studies.analysis.estimate import Estimate, check_level
 
@@ -48,7 +47,7 @@ def mean_interval(
         return Estimate(mean, math.nan, math.nan, math.nan, n, level, note=ONE_SEED)
     sd = float(known.std(ddof=1))
     error = math.sqrt((sd**2 + _rounding(images)) / n)
-    half = float(student.ppf(0.5 + level / 2, n - 1)) * error
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
     return Estimate(mean, mean - half, mean + half, sd, n, level, note=SEEDS_ALONE)
 
 
@@ -115,7 +114,7 @@ def difference_interval(
     parts = [(each.sd**2 + _rounding(images)) / each.seeds for each in (one, two)]
     down = parts[0] ** 2 / (one.seeds - 1) + parts[1] ** 2 / (two.seeds - 1)
     freedom = sum(parts) ** 2 / down if down > 0 else one.seeds + two.seeds - 2
-    half = float(student.ppf(0.5 + level / 2, freedom)) * math.sqrt(sum(parts))
+    half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(sum(parts))
     return Estimate(mean, mean - half, mean + half, math.nan, n, level, note=SEEDS_ALONE)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 # A model is undertrained where its validation accuracy still gained more than GAIN in the last
 # quarter of its steps, beyond noise, while its training loss fell by more than FALL; or where it
@@ -71,7 +71,7 @@ def judge_training(
     else:
         gain = fall = noise = math.nan
     reasons = []
-    beyond = gain - float(norm.ppf(CONFIDENCE)) * noise  # NaN says nothing, and compares as False
+    beyond = gain - float(ndtri(CONFIDENCE)) * noise  # NaN says nothing, and compares as False
     if beyond > GAIN and fall > FALL:
         reasons.append(
             f"still gained {100 * gain:.1f} points of validation accuracy in the last "

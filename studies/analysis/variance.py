@@ -29,8 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
-from scipy.stats import t as student
+from scipy.special import gammaincinv, stdtrit
 
 from studies.analysis.outcomes import Scores
 
@@ -79,7 +78,7 @@ class Variance:
         """
         if self.seeds == 1:
             return 0.0
-        median = float(chi2.median(self.seeds - 1)) / (self.seeds - 1)
+        median = 2.0 * float(gammaincinv((self.seeds - 1) / 2, 0.5)) / (self.seeds - 1)
         return max(0.0, self.between - median * self.within)
 
     @property
@@ -115,9 +114,9 @@ class Variance:
         # What the images of different seeds have in common, more seeds do not average out.
         of_images = self.images / images - within / self.seeds + within / seeds
         of_seeds = self._factor(seeds) * self.seed_effect
-        square = student.ppf(0.5 + level / 2, self.images_freedom) ** 2 * of_images
+        square = stdtrit(self.images_freedom, 0.5 + level / 2) ** 2 * of_images
         if seeds > 1:
-            square += student.ppf(0.5 + level / 2, seeds - 1) ** 2 * of_seeds
+            square += stdtrit(seeds - 1, 0.5 + level / 2) ** 2 * of_seeds
         return of_images + of_seeds, math.sqrt(square)
 
     def _factor(self, seeds: int) -> float:

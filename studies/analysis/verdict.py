@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from studies.analysis.estimate import Estimate
 
@@ -139,7 +139,7 @@ def what_would_tell(difference: Estimate, target: float | None = None) -> Need |
 
     def enough(seeds: int, images: float) -> bool:
         total, half = parts.planned(difference.level, seeds, images)
-        return half + float(norm.ppf(POWER)) * math.sqrt(total) <= target
+        return half + float(ndtri(POWER)) * math.sqrt(total) <= target
 
     seeds = None
     if parts.seeds > 1:

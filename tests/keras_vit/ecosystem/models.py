@@ -13,7 +13,7 @@ def make(kind: str, **arguments) -> keras.Model:
     """A ViT or a BiT for images of 8 x 12 pixels, with weights that matter."""
     if kind == "vit":
         model = keras_vit.VisionTransformer(
-            input_shape=(8, 12, 3),
+            input_shape=arguments.pop("input_shape", (8, 12, 3)),
             patch_size=4,
             num_layers=2,
             hidden_size=8,
@@ -24,7 +24,7 @@ def make(kind: str, **arguments) -> keras.Model:
         )
     else:
         model = keras_vit.ResNet(
-            input_shape=(8, 12, 3),
+            input_shape=arguments.pop("input_shape", (8, 12, 3)),
             block_counts=(1, 1),
             width_factor=0.125,
             groups=4,

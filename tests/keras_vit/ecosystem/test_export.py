@@ -97,6 +97,47 @@ def test_every_activation_as_onnx(backend, tmp_path):
     assert_runs(model, tmp_path / "all.onnx", "onnx", values)
 
 
+@pytest.mark.parametrize("kind", ["vit", "hybrid", "resnet"])
+def test_images_of_any_size_run_exported(kind, backend, tmp_path):
+    """Positions are interpolated in the file; as a SavedModel, from PyTorch as ONNX."""
+    if (kind, backend) == ("hybrid", "torch"):
+        return  # takes its exporter two minutes; the others show both parts of it
+    form, path = "onnx" if backend == "torch" else "tf_saved_model", tmp_path / "exported"
+    positions = keras_vit.Positions(grid=(2, 3), interpolation="bicubic")
+    arguments = {} if kind == "resnet" else {"position_embedding": positions}
+    arguments |= {"stem_block_counts": ()} if kind == "hybrid" else {}
+    family = "resnet" if kind == "resnet" else "vit"
+    model = make(family, input_shape=(None, None, 3), **arguments)
+    model.export(path, format=form, verbose=False)
+    for size in ((16, 48), (32, 16)):
+        values = np.random.default_rng(0).normal(size=(3, *size, 3)).astype("float32")
+        assert_runs(model, path, form, values)
+
+
+class _LooksAtValues(keras.layers.Layer):
+    def call(self, x):
+        return x if float(keras.ops.sum(x)) > 0 else -x
+
+
+def test_what_pytorch_cannot_trace_is_said(backend, tmp_path):
+    if backend != "torch":
+        return
+    inputs = keras.Input((8, 12, 3), name="x")
+    model = keras.Model(inputs, _LooksAtValues()(inputs))
+    with pytest.raises(ValueError, match=f"cannot write this model: .*{WAY.format('tensorflow')}"):
+        export(model, model.export, tmp_path / "x.onnx", "onnx", False, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_of_any_size_as_onnx_from_tensorflow(backend, tmp_path):
+    if backend != "tensorflow":
+        return  # see above
+    model, path = make("vit", input_shape=(None, None, 3)), tmp_path / "vit.onnx"
+    model.export(path, format="onnx", verbose=False)
+    values = np.random.default_rng(0).normal(size=(3, 16, 8, 3)).astype("float32")
+    assert_runs(model, path, "onnx", values)
+
+
 def test_a_fixed_batch_is_kept_fixed(backend, tmp_path):
     if backend == "jax":
         return  # refused, see above

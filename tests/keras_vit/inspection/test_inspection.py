@@ -1,5 +1,8 @@
 """Each measure against a hand computation."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -154,6 +157,77 @@ def test_hybrid_and_channels_first():
     np.testing.assert_allclose(heat, expected[None] / expected.max(), rtol=1e-4, atol=1e-5)
 
 
+def in_others(vit: keras.Model, scale: float) -> dict[str, keras.Model]:
+    """Models with a ViT inside, which gets `scale` times their images."""
+    shape = vit.input_shape[1:]
+    images, text = keras.Input(shape), keras.Input((2,))
+    features = vit(keras.layers.Rescaling(scale)(images))
+    functional = keras.Model([images, text], keras.layers.Concatenate()([features, text]))
+    rescaled = keras.Sequential([keras.Input(shape), keras.layers.Rescaling(scale / 2), vit])
+    nested = keras.Sequential([keras.layers.Rescaling(2.0), rescaled, keras.layers.Dense(2)])
+    nested.build((None, *shape))
+    apart = keras.Model(vit.input, keras.layers.Dense(2)(vit.get_layer("pooling").output))
+    return {"functional": functional, "Sequential": nested, "single layers": apart}
+
+
+@pytest.mark.parametrize("kind", ["functional", "Sequential", "single layers"])
+def test_a_vit_inside_is_found(kind):
+    vit = model_of(classifier="map" if kind == "single layers" else "token")
+    images = images_of(vit)
+    scale = 1.0 if kind == "single layers" else 3.0
+    model = in_others(vit, scale)[kind]
+    expected = inspection.attention_map(vit, np.float32(scale) * images)
+    np.testing.assert_allclose(inspection.attention_map(model, images), expected, atol=1e-5)
+    if kind != "single layers":
+        found = inspection.position_similarity(model)
+        np.testing.assert_array_equal(found, inspection.position_similarity(vit))
+
+
+def test_a_model_is_compiled_once(backend, monkeypatch):
+    """Layers run in Python when they are traced; on PyTorch, which compiles nothing, each time."""
+    calls, call = [], keras_vit.TransformerBlock.call
+
+    def counting(self, *args, **kwargs):
+        calls.append(self.name)
+        return call(self, *args, **kwargs)
+
+    model = model_of()
+    images = images_of(model)
+    monkeypatch.setattr(keras_vit.TransformerBlock, "call", counting)
+
+    def run(measure):
+        calls.clear()
+        return measure(model, images), len(calls)
+
+    first, traced = run(inspection.attention_map)
+    assert traced >= 2
+    again, traced = run(inspection.attention_map)
+    assert traced == (2 if backend == "torch" else 0)
+    np.testing.assert_array_equal(again, first)
+    model.set_weights([weight * 1.5 for weight in model.get_weights()])
+    changed, traced = run(inspection.attention_scores)
+    assert traced == (2 if backend == "torch" else 0)
+    weights = model.get_layer("block_0").attention.query
+    keras_vit.enable_lora(model, rank=1)  # after which what was compiled would miss the updates
+    weights.lora_kernel_b.assign(np.ones(weights.lora_kernel_b.shape))
+    adapted, traced = run(inspection.attention_scores)
+    assert traced >= 2 and np.abs(adapted - changed).max() > 1e-3
+
+
+def test_what_is_compiled_goes_with_the_model():
+    vit = model_of(num_layers=1)
+    outer = keras.Sequential([keras.Input((8, 12, 3)), vit])
+    for model in (vit, outer):
+        inspection.attention_scores(model, images_of(vit, 1))
+    gone = [weakref.ref(model) for model in (vit, outer)]
+    weight = weakref.ref(vit.get_layer("block_0").mlp.hidden)
+    del model, vit, outer
+    keras.utils.clear_session()
+    gc.collect()
+    gc.collect()  # what the first one has let go
+    assert [each() for each in (*gone, weight)] == [None] * 3
+
+
 def test_low_precision_gives_float32():
     model = model_of(dtype="mixed_bfloat16")
     scores = inspection.attention_scores(model, images_of(model))
@@ -238,12 +312,12 @@ def test_filters_are_the_principal_directions():
 def test_wrong_models_and_images_are_refused():
     resnet = keras_vit.ResNet((8, 8, 3), (1,), width_factor=0.125, groups=4, stem="small")
     for measure in (inspection.position_similarity, inspection.patch_filters):
-        with pytest.raises(ValueError, match="not to a ResNet"):
+        with pytest.raises(ValueError, match=r"takes a VisionTransformer.*this ResNet is none"):
             measure(resnet)
-    with pytest.raises(ValueError, match="not in a ResNet"):
+    with pytest.raises(ValueError, match=r"takes a VisionTransformer.*this ResNet is none"):
         inspection.attention_scores(resnet, np.zeros((1, 8, 8, 3)))
     masked = keras_vit.pretraining.MaskedPatchModel(model_of())
-    with pytest.raises(ValueError, match="MaskedPatchModel; give the ViT inside it"):
+    with pytest.raises(ValueError, match=r"is inside: attention_map\(model\.vit, \.\.\.\)"):
         inspection.attention_map(masked, np.zeros((1, 8, 12, 3)))
     with pytest.raises(ValueError, match=r"takes \(B, 8, 12, 3\)"):
         inspection.attention_map(model_of(), np.zeros((8, 12, 3)))

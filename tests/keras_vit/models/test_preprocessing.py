@@ -52,3 +52,108 @@ def test_inside_tf_data(dtype):
     assert_maps(result.numpy())
     (eager,) = data
     assert_maps(keras_vit.preprocess_input(eager).numpy())
+
+
+def vit(**more) -> keras.Model:
+    return keras_vit.VisionTransformer(
+        **{
+            **dict(
+                input_shape=(12, 8, 3),
+                patch_size=4,
+                num_layers=1,
+                hidden_size=4,
+                mlp_dim=4,
+                num_heads=1,
+                classes=2,
+            ),
+            **more,
+        }
+    )
+
+
+IMAGENET = keras_vit.Preprocessing(
+    mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225), interpolation="bicubic", crop=0.875
+)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_models_own_mean_and_deviation(rng, data_format):
+    first = data_format == "channels_first"
+    shape = (3, 12, 8) if first else (12, 8, 3)
+    model = vit(input_shape=shape, data_format=data_format)
+    model.preprocessing = IMAGENET
+    images = rng.integers(0, 256, size=(2, *shape)).astype("uint8")
+    result = keras_vit.preprocess_input(images, model)
+    assert isinstance(result, np.ndarray) and result.dtype == np.float32
+    last = np.moveaxis(images, 1, -1) if first else images
+    expected = (last / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(np.moveaxis(result, 1, -1) if first else result, expected, atol=1e-5)
+    tensor = keras_vit.preprocess_input(keras.ops.convert_to_tensor(images), model)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(tensor), result, atol=1e-5)
+    with pytest.raises(ValueError, match="The images have 4 channels, the model takes 3"):
+        keras_vit.preprocess_input(np.zeros((4, 12, 8) if first else (12, 8, 4)), model)
+
+
+def test_without_a_checkpoint_it_is_minus_one_to_one():
+    settings = keras_vit.preprocessing_of(vit(input_shape=(8, 8, 1)))
+    assert settings == keras_vit.Preprocessing((0.5,), (0.5,), size=(8, 8))
+    images = np.full((1, 8, 8, 1), 255, "uint8")
+    result = keras_vit.preprocess_input(images, vit(input_shape=(8, 8, 1)))
+    np.testing.assert_allclose(result, 1.0, atol=1e-6)
+    with pytest.raises(ValueError, match="takes a model of keras_vit, not a Sequential"):
+        keras_vit.preprocessing_of(keras.Sequential())
+
+
+def test_files_and_fine_tuning_keep_it(tmp_path):
+    model = vit()
+    model.preprocessing = IMAGENET
+    model.save(tmp_path / "vit.keras")
+    loaded = keras.saving.load_model(tmp_path / "vit.keras")
+    tuned = keras_vit.for_finetuning(loaded, classes=3, input_shape=(16, 16, 3))
+    for one, size in ((loaded, (12, 8)), (tuned, (16, 16))):
+        settings = keras_vit.preprocessing_of(one)
+        assert settings.mean == IMAGENET.mean and settings.deviation == IMAGENET.deviation
+        assert (settings.interpolation, settings.crop, settings.size) == ("bicubic", 0.875, size)
+
+
+def pil(images: np.ndarray, size, interpolation: str) -> np.ndarray:
+    """What Pillow makes of float images, channel by channel."""
+    from PIL import Image
+
+    kind = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[interpolation]
+    planes = [
+        [np.asarray(Image.fromarray(image[..., c], "F").resize(size[::-1], kind)) for c in range(3)]
+        for image in images.astype("float32")
+    ]
+    return np.moveaxis(np.array(planes), 1, -1)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop", [None, 0.5])
+def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
+    """The whole image, or its centre: the short side (24) is resized to 8 / 0.5 = 16."""
+    model = vit()
+    model.preprocessing = keras_vit.Preprocessing(
+        mean=(0, 0, 0), deviation=(1, 1, 1), interpolation=interpolation, crop=crop
+    )
+    images = rng.integers(0, 256, size=(2, 30, 24, 3)).astype("uint8")
+    if crop is None:
+        expected = pil(images, (12, 8), interpolation)
+    else:
+        expected = pil(images, (20, 16), interpolation)[:, 4:16, 4:12]
+    result = keras_vit.preprocess_input(images, model)
+    np.testing.assert_allclose(result * 255, expected, atol=0.05)
+    one = keras_vit.preprocess_input(images[0], model)
+    np.testing.assert_allclose(one, result[0], atol=1e-5)
+
+
+def test_tf_data_resizes_as_well(rng):
+    import tensorflow as tf
+
+    model = vit()
+    model.preprocessing = IMAGENET
+    images = rng.integers(0, 256, size=(2, 30, 24, 3)).astype("uint8")
+    data = tf.data.Dataset.from_tensor_slices(images).batch(2)
+    (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model))
+    expected = keras_vit.preprocess_input(images, model)
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-2)

@@ -110,7 +110,7 @@ def test_an_unknown_override_is_named_with_those_that_exist(name, override, allo
         ({"classes": "10"}, "classes"),
         ({"classes": True}, "classes"),
         ({"input_shape": (8, 8)}, "input_shape"),
-        ({"input_shape": (None, 8, 3)}, "input_shape"),
+        ({"input_shape": (8, 8, None)}, "input_shape"),
         ({"input_shape": (9, 8, 3)}, "9"),
         ({"input_shape": 8}, "give three positive ints (H, W, C)"),
         ({"input_shape": None}, "give three positive ints (H, W, C)"),

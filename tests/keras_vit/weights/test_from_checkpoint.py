@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers as hf
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 import keras_vit
 from tests.keras_vit.weights import files, oracles
@@ -55,6 +56,33 @@ FAMILIES = {
         hf.Dinov2WithRegistersConfig(**DINOV2, num_register_tokens=3),
         "pooler_output",
     ),
+    "dinov2 giant": (
+        hf.Dinov2ForImageClassification,
+        hf.Dinov2Config(**DINOV2, use_swiglu_ffn=True),
+        "logits",
+    ),
+    "dinov2 giant with registers": (
+        hf.Dinov2WithRegistersModel,
+        hf.Dinov2WithRegistersConfig(**DINOV2, num_register_tokens=2, use_swiglu_ffn=True),
+        "pooler_output",
+    ),
+    "dinov3": (
+        hf.DINOv3ViTModel,
+        hf.DINOv3ViTConfig(**oracles.SIZES, num_register_tokens=2),
+        "pooler_output",
+    ),
+    "dinov3 with gates and other biases": (
+        hf.DINOv3ViTModel,
+        hf.DINOv3ViTConfig(
+            **oracles.SIZES,
+            use_gated_mlp=True,
+            hidden_act="silu",
+            rope_theta=10.0,
+            key_bias=True,
+            value_bias=False,
+        ),
+        "pooler_output",
+    ),
     "dinov2 with registers and a head": (
         hf.Dinov2WithRegistersForImageClassification,
         hf.Dinov2WithRegistersConfig(**DINOV2, num_register_tokens=3),
@@ -100,11 +128,12 @@ def test_masked_siamese_networks(rng, tmp_path):
     oracles.assert_close(files.outputs(model, images), expected)
 
 
-def test_tips(rng, tmp_path):
+@pytest.mark.parametrize("hidden", ["c_fc", "w12"])
+def test_tips(rng, tmp_path, hidden):
     """transformers writes TIPS under its own names, which are like timm's."""
-    config = hf.Tipsv2VisionConfig(**DINOV2, num_register_tokens=1)
+    config = hf.Tipsv2VisionConfig(**DINOV2, num_register_tokens=1, use_swiglu_ffn=hidden == "w12")
     theirs = oracles.saved(hf.Tipsv2VisionModel(config), tmp_path)
-    assert "blocks.0.mlp.c_fc.weight" in load_file(tmp_path / "model.safetensors")
+    assert f"blocks.0.mlp.{hidden}.weight" in load_file(tmp_path / "model.safetensors")
     images = oracles.images(rng, 2, 12, 12, 3)
     with pytest.warns(UserWarning):
         model = keras_vit.from_checkpoint(tmp_path)
@@ -142,6 +171,29 @@ def test_mae_encoder(rng, tmp_path):
     oracles.assert_close(files.outputs(model, images), expected)
 
 
+@pytest.mark.parametrize("family", ["dinov2 giant", "dinov3 with gates and other biases"])
+def test_names_of_a_live_model(rng, tmp_path, family):
+    kind, config, field = FAMILIES[family]
+    theirs = oracles.saved(kind(config), tmp_path)
+    live = {name: array.contiguous() for name, array in theirs.state_dict().items()}
+    assert set(live) != set(load_file(tmp_path / "model.safetensors"))
+    save_file(live, str(tmp_path / "model.safetensors"))
+    with pytest.warns(UserWarning):
+        model = keras_vit.from_checkpoint(tmp_path)
+    images = oracles.images(rng, 2, *model.input_shape[1:])
+    oracles.assert_close(files.outputs(model, images), oracles.outputs(theirs, images, field))
+
+
+def test_rotary_positions_of_another_image_size(rng, tmp_path):
+    config = hf.DINOv3ViTConfig(**oracles.SIZES)
+    theirs = oracles.saved(hf.DINOv3ViTModel(config), tmp_path)
+    images = oracles.images(rng, 2, 16, 20, 3)
+    with pytest.warns(UserWarning):
+        model = keras_vit.from_checkpoint(tmp_path, input_shape=(16, 20, 3))
+    expected = oracles.outputs(theirs, images, "pooler_output")
+    oracles.assert_close(files.outputs(model, images), expected)
+
+
 def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
     """DINOv2's positions, of a square grid, at another size: on the fly there, on loading here."""
     config = hf.Dinov2Config(**oracles.sizes(intermediate_size=None, image_size=12))
@@ -151,6 +203,32 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
         model = keras_vit.from_checkpoint(tmp_path, input_shape=(20, 16, 3))
     expected = oracles.outputs(theirs, images, "pooler_output")
     oracles.assert_close(files.outputs(model, images), expected)
+
+
+@pytest.mark.parametrize("kind", ["squashed", "cropped"])
+def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
+    """Within the rounding to whole pixel values that Pillow does twice; it clips as well, but not here."""
+    theirs = {
+        "squashed": hf.ViTImageProcessor(
+            size={"height": 12, "width": 8}, resample=3, image_std=[0.2, 0.3, 0.4]
+        ),
+        "cropped": hf.CLIPImageProcessor(
+            size={"shortest_edge": 14}, crop_size={"height": 12, "width": 8}
+        ),
+    }[kind]
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = hf.ViTForImageClassification(hf.ViTConfig(**oracles.SIZES))
+    oracles.saved(model, tmp_path / "theirs")
+    ours = keras_vit.from_checkpoint(tmp_path / "theirs")
+    images = rng.integers(60, 196, size=(2, 30, 24, 3)).astype("uint8")
+    expected = theirs(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    step = 1.2 / 255 / min(theirs.image_std)
+    result = keras_vit.preprocess_input(images, ours)
+    np.testing.assert_allclose(result, expected, atol=step)
+    keras_vit.export_weights(ours, tmp_path / "ours", target="huggingface")
+    again = type(theirs).from_pretrained(tmp_path / "ours")
+    back = again(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(back, expected, atol=1e-6)
 
 
 def test_shards_and_heads(rng, tmp_path):

@@ -155,13 +155,3 @@ def test_other_weights_are_named(rng, tmp_path):
     folder = write(tmp_path, arrays, config_of("test_vit"))
     with pytest.raises(ValueError, match=r"1 unexpected in the file: blocks\.0\.attn\.q_norm"):
         keras_vit.from_checkpoint(folder)
-
-
-def test_full_depth(rng, tmp_path):
-    """Errors do not pile up: the depth of a ViT-L, LayerScale near one."""
-    made, run = timm.FAMILIES["vit_small_patch14_reg4_dinov2"]
-    arrays = timm.draw(rng, **made, depth=24)
-    model = keras_vit.from_checkpoint(write(tmp_path, arrays, config_of("test_vit")))
-    images = oracles.images(rng, 2, 12, 8, 3)
-    expected = timm.forward(arrays, images, **run)
-    oracles.assert_close(files.outputs(model, images), expected, 1e-4)

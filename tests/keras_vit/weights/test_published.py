@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import threading
 import warnings
 from typing import ClassVar
@@ -9,11 +10,14 @@ from typing import ClassVar
 import keras
 import numpy as np
 import pytest
+import transformers as hf
+from safetensors.numpy import save_file
 
 import keras_vit
 from keras_vit.models.variants import get_variant
+from keras_vit.weights.hub import ENDPOINT_VARIABLE, HUB_WEIGHTS
 from keras_vit.weights.published import BASE_URL, BASE_URL_VARIABLE, PUBLISHED_WEIGHTS
-from tests.keras_vit.weights import files
+from tests.keras_vit.weights import files, oracles
 
 PATH = PUBLISHED_WEIGHTS["augreg-imagenet21k"]["ViT-B/16"]
 # A ViT-B/16 in name only: small enough for a test.
@@ -42,7 +46,8 @@ def server(tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setenv(BASE_URL_VARIABLE, f"http://127.0.0.1:{server.server_port}/")
+    for variable in (BASE_URL_VARIABLE, ENDPOINT_VARIABLE):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setattr(keras.config, "keras_home", lambda: str(home), raising=False)
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(home))
     yield root
@@ -148,6 +153,60 @@ def test_an_interrupted_download_is_deleted(rng, server):
         create()
     (server / PATH).write_bytes(content)
     create()
+
+
+def test_a_repository_of_the_hub(rng, server):
+    """A folder of three files, which a SigLIP of another size than its name's lies in."""
+    folder = server / HUB_WEIGHTS["siglip"].repositories["ViT-B/16"] / "resolve" / "main"
+    folder.mkdir(parents=True)
+    config = hf.SiglipVisionConfig(**oracles.sizes(image_size=12))
+    theirs = oracles.saved(hf.SiglipVisionModel(config), folder)
+    settings = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    images = oracles.images(rng, 2, 12, 12, 3)
+    expected = oracles.outputs(theirs, images, "pooler_output")
+    model = keras_vit.from_checkpoint("siglip", like="ViT-B/16")
+    oracles.assert_close(files.outputs(model, images), expected)
+    assert keras_vit.preprocessing_of(model).mean == (0.485, 0.456, 0.406)
+    sizes = dict(num_layers=2, hidden_size=16, mlp_dim=24, num_heads=4, patch_size=4)
+    named = keras_vit.create_model("ViT-B/16", (12, 12, 3), None, weights="siglip", **sizes)
+    np.testing.assert_array_equal(files.outputs(named, images), files.outputs(model, images))
+    assert keras_vit.preprocessing_of(named).mean == (0.485, 0.456, 0.406)
+    assert len(Handler.requests) == 3
+    with pytest.raises(OSError, match=r"Fetch config\.json.* of google/siglip-large-.* by hand"):
+        keras_vit.from_checkpoint("siglip", like="ViT-L/16")
+    with pytest.raises(ValueError, match="no weights 'siglip' of None, only of ViT-B/16"):
+        keras_vit.from_checkpoint("siglip")
+
+
+def test_interrupted_safetensors_are_deleted(rng, server):
+    folder = server / HUB_WEIGHTS["flexivit-imagenet2012"].repositories["ViT-B/16"] / "resolve/main"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"architecture": "flexivit_base"}))
+    save_file({"cls_token": np.zeros((1, 1, 4), "float32")}, str(folder / "model.safetensors"))
+    whole = (folder / "model.safetensors").read_bytes()
+    for part in (whole[:-1], whole[:20], b""):
+        (folder / "model.safetensors").write_bytes(part)
+        with pytest.raises(OSError, match=r"no whole \.safetensors file.*has been deleted"):
+            keras_vit.from_checkpoint("flexivit-imagenet2012", like="ViT-B/16")
+    (folder / "model.safetensors").write_bytes(whole)
+    with pytest.raises(ValueError, match="names of no known checkpoint"):
+        keras_vit.from_checkpoint("flexivit-imagenet2012", like="ViT-B/16")
+
+
+@pytest.mark.once
+def test_the_table_of_the_hub():
+    """Every name is a model's, every licence one that allows any use; no name stands twice."""
+    assert not set(HUB_WEIGHTS) & set(PUBLISHED_WEIGHTS)
+    repositories = [r for found in HUB_WEIGHTS.values() for r in found.repositories.values()]
+    assert len(repositories) == len(set(repositories))
+    for found in HUB_WEIGHTS.values():
+        assert found.licence in ("Apache-2.0", "MIT")
+        for name, repository in found.repositories.items():
+            get_variant(name)
+            patch = name.split("/")[1]
+            assert repository.count("/") == 1
+            assert patch in repository or "dinov2" in repository or "flexivit" in repository
 
 
 @pytest.mark.once

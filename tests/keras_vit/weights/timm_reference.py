@@ -29,6 +29,7 @@ def draw(
     norm: str = "norm",  # or "fc_norm", or ""
     pool: bool = False,
     qkv_bias: bool = True,
+    gated: bool = False,  # the gate in front of the hidden layer
     classes: int = CLASSES,
     channels: int = 3,
     depth: int = DEPTH,
@@ -59,7 +60,7 @@ def draw(
         result |= layer_norm(f"{block}.norm1") | layer_norm(f"{block}.norm2")
         result |= linear(f"{block}.attn.qkv", WIDTH, 3 * WIDTH, qkv_bias)
         result |= linear(f"{block}.attn.proj", WIDTH, WIDTH)
-        result |= linear(f"{block}.mlp.fc1", WIDTH, HIDDEN)
+        result |= linear(f"{block}.mlp.fc1", WIDTH, (1 + gated) * HIDDEN)
         result |= linear(f"{block}.mlp.fc2", HIDDEN, WIDTH)
         if layer_scale:
             result |= {f"{block}.ls{n}.gamma": normal(WIDTH, mean=1.0) for n in (1, 2)}
@@ -99,7 +100,11 @@ def forward(
         return x * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def mlp(name, x):
-        return linear(f"{name}.fc2", activate(linear(f"{name}.fc1", x), activation))
+        x = linear(f"{name}.fc1", x)
+        if x.shape[-1] == 2 * w[f"{name}.fc2.weight"].shape[-1]:
+            gate, x = np.split(x, 2, axis=-1)
+            return linear(f"{name}.fc2", activate(gate, "silu") * x)
+        return linear(f"{name}.fc2", activate(x, activation))
 
     x = embed(w, np.asarray(images, np.float64))  # (B, N, D)
     before = [
@@ -158,8 +163,8 @@ def attend(q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int) -> np.ndarra
 
 def activate(x: np.ndarray, name: str) -> np.ndarray:
     """The activations of their plain ViTs."""
-    if name == "quick_gelu":
-        return x / (1.0 + np.exp(-1.702 * x))
+    if name in ("quick_gelu", "silu"):
+        return x / (1.0 + np.exp(-(1.702 if name == "quick_gelu" else 1.0) * x))
     if name == "gelu_tanh":
         return x * 0.5 * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
     return x * 0.5 * (1.0 + erf(x / np.sqrt(2.0)))
@@ -176,6 +181,10 @@ FAMILIES: dict[str, tuple[dict, dict]] = {
     ),
     "vit_base_patch14_reg1_tipsv2": (
         {"layer_scale": True, "registers": 1, "slots": False, "classes": 0},
+        {},
+    ),
+    "vit_giant_patch14_reg4_dinov2": (
+        {"layer_scale": True, "registers": 4, "slots": False, "classes": 0, "gated": True},
         {},
     ),
     "deit3_base_patch16_224": ({"layer_scale": True, "slots": False}, {}),
@@ -225,7 +234,7 @@ def timm_options(made: dict, run: dict) -> dict:
         embed_dim=WIDTH,
         depth=DEPTH,
         num_heads=HEADS,
-        mlp_ratio=HIDDEN / WIDTH,
+        mlp_ratio=(1 + made.get("gated", False)) * HIDDEN / WIDTH,
         num_classes=made.get("classes", CLASSES),
         class_token=made.get("class_token", True),
         reg_tokens=made.get("registers", 0),

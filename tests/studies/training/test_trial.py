@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -107,7 +108,11 @@ def start(trial, results, code=None):
     return subprocess.Popen(
         [sys.executable, *program, str(spec), "--results", str(results)],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": trial.backend},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": trial.backend,
+            "PYTHONPROFILEIMPORTTIME": "1",  # every module that is loaded, in the log
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=(results / "log").open("a"),
@@ -164,11 +169,17 @@ def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
     newest = folder / f"state-{reached + 1:06d}.ckpt"
     newest.write_bytes(newest.read_bytes()[:-1000])
 
+    (results / "log").unlink()
     process = start(trial, results)
     assert next_event(process, "start")["step"] == 3 * reached
     record, code = finish(process)
     assert code == 0 and record["processes"] > 1
     assert all(same_bits(record, left_alone).values()), same_bits(record, left_alone)
+    # What took a millisecond or more: a module that is only looked for is listed as well.
+    log = (results / "log").read_text()
+    loaded = re.findall(r"\| +\d{4,} \| +([\w.]+)$", log, re.MULTILINE)
+    slow = {"matplotlib", "pandas", "scipy.stats", "sklearn", "jax", "tensorflow", "torch"}
+    assert "keras_vit" in loaded and slow & set(loaded) <= {trial.backend}
     last = [
         load(checkpoint_folder(place, trial) / "final.ckpt").meta["last_sha256"]
         for place in (results, tmp_path / "alone")

@@ -1,0 +1,206 @@
+"""Rotary positions: queries and keys are turned by angles that grow with their patch's position."""
+
+from dataclasses import asdict, dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vit.layers.arguments import check_choice, check_number
+from keras_vit.layers.attention import MultiHeadAttention
+from keras_vit.layers.patches import as_pair
+
+COORDINATES = ("centred", "grid", "none")
+LAYOUTS = ("halves", "neighbours")
+
+
+@dataclass(frozen=True)
+class RotaryOptions:
+    """By which angles the patches' queries and keys are turned.
+
+    A quarter of a head's width is angles of the row, a quarter of the column, each of another
+    frequency, `temperature ** -(k / quarter)`; each angle turns two of the head's values.
+
+    Args:
+        coordinates: `"centred"`, the patches' centres from -1 to 1, times 2 pi (DINOv3); `"grid"`,
+            the numbers of row and column (EVA-02); `"none"` turns nothing.
+        temperature: the ratio between the highest frequency and the one below the lowest.
+        layout: which two values are turned together: `"halves"`, one of the first half of the head
+            and one of the second; `"neighbours"`, two that follow each other.
+        reference_grid: `(rows, columns)` that the numbers of `"grid"` are scaled to, so that a
+            larger image has finer steps; None scales nothing.
+
+    Raises:
+        ValueError: for a value that does not fit.
+
+    Example:
+        >>> keras_vit.RotaryOptions(coordinates="grid", temperature=1e4, layout="neighbours")
+        RotaryOptions(coordinates='grid', temperature=10000.0, layout='neighbours', reference_grid=None)
+
+    Reference:
+        Su et al., "RoFormer", arXiv 2104.09864; EVA-02, arXiv 2303.11331; DINOv3, arXiv 2508.10104.
+    """
+
+    coordinates: str = "centred"
+    temperature: float = 100.0
+    layout: str = "halves"
+    reference_grid: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        check_choice("coordinates", self.coordinates, COORDINATES)
+        check_choice("layout", self.layout, LAYOUTS)
+        check_number(temperature=self.temperature)
+        object.__setattr__(self, "temperature", float(self.temperature))
+        if self.reference_grid is not None:
+            grid = as_pair(self.reference_grid, "reference_grid")
+            object.__setattr__(self, "reference_grid", grid)
+
+
+UNTURNED = RotaryOptions(coordinates="none")
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class RotaryAttention(MultiHeadAttention):
+    """Multi-head self-attention whose patches have rotary positions; tokens before them do not.
+
+    Args:
+        num_heads: number of heads; four times it must divide the width D.
+        grid: `(rows, columns)` of the patches; None where nothing is turned.
+        rotary: a `RotaryOptions` or a dictionary of its fields.
+        inner_norm: whether a LayerNorm stands before the output projection.
+        epsilon: of this norm.
+        **kwargs: `dropout_rate`, `attention_dropout_rate`, `fused`, `qkv_bias` and the like, as of
+            `MultiHeadAttention`.
+
+    Call arguments:
+        As of `MultiHeadAttention`, without a `value` of its own.
+
+    Raises:
+        ValueError: if the heads do not divide the width, or there are fewer tokens than patches.
+
+    Example:
+        >>> attention = keras_vit.RotaryAttention(num_heads=3, grid=(14, 14))
+        >>> attention(np.zeros((2, 201, 192))).shape
+        (2, 201, 192)
+
+    Reference:
+        See `RotaryOptions`.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        grid,
+        rotary=None,
+        inner_norm=False,
+        epsilon=1e-6,
+        **kwargs,
+    ):
+        super().__init__(num_heads, **kwargs)
+        self.rotary = rotary_options(rotary)
+        self.grid = check_grid(grid, self.rotary)
+        self.inner_norm = inner_norm
+        self.epsilon = epsilon
+        self.norm = None
+        if inner_norm:
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name="norm"
+            )
+
+    def build(self, query_shape):
+        super().build(query_shape)
+        if self.norm is not None:
+            self.norm.build((None, query_shape[-1]))
+        if self.rotary.coordinates == "none":
+            return
+        patches = self.grid[0] * self.grid[1]
+        if query_shape[1] is None or query_shape[1] < patches:
+            raise ValueError(
+                f"Rotary positions of a grid of {self.grid[0]} x {self.grid[1]} patches need at "
+                f"least {patches} tokens, but the sequence length is {query_shape[1]}."
+            )
+        prefix = query_shape[1] - patches
+        self._turns = rotary_table(self.grid, self.head_dim, self.rotary, prefix)
+
+    def _positioned(self, q, k):
+        if self.rotary.coordinates == "none":
+            return q, k
+        cosine, sine = (ops.convert_to_tensor(table, q.dtype) for table in self._turns)
+        return tuple(x * cosine + self._partners(x) * sine for x in (q, k))
+
+    def _joined(self, x):
+        return x if self.norm is None else self.norm(x)
+
+    def _partners(self, x):
+        """What each value is turned with: the other one of its two, negative for the first."""
+        if self.rotary.layout == "halves":
+            first, second = ops.split(x, 2, axis=-1)
+            return ops.concatenate([-second, first], axis=-1)
+        shape = ops.shape(x)
+        pairs = ops.reshape(x, (*shape[:-1], self.head_dim // 2, 2))
+        return ops.reshape(ops.stack([-pairs[..., 1], pairs[..., 0]], axis=-1), shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "rotary": asdict(self.rotary),
+            "inner_norm": self.inner_norm,
+            "epsilon": self.epsilon,
+        }
+
+
+def rotary_table(grid, head_dim, rotary, num_prefix_tokens=0):
+    """Returns cosines and sines of the angles, two float32 arrays `(N, 1, head_dim)`.
+
+    Args:
+        grid: `(rows, columns)` of the patches.
+        head_dim: width of a head, which 4 must divide.
+        rotary: a `RotaryOptions`.
+        num_prefix_tokens: tokens before the patches, whose angles are zero.
+
+    Raises:
+        ValueError: if 4 does not divide the width of a head.
+    """
+    if head_dim % 4:
+        raise ValueError(
+            f"Rotary positions need heads whose width 4 divides, but it is {head_dim}; choose "
+            "another num_heads or hidden_size."
+        )
+    quarter = head_dim // 4
+    frequency = rotary.temperature ** -(np.arange(quarter) / quarter)
+    axes = [
+        _coordinates(side, reference, rotary.coordinates)
+        for side, reference in zip(grid, rotary.reference_grid or (None, None), strict=True)
+    ]
+    position = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)  # (N, 2)
+    angles = (position[:, :, None] * frequency).reshape(len(position), -1)  # (N, head_dim / 2)
+    halves = rotary.layout == "halves"
+    angles = np.tile(angles, 2) if halves else np.repeat(angles, 2, axis=1)
+    angles = np.concatenate([np.zeros((num_prefix_tokens, head_dim)), angles])[:, None]
+    return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
+
+
+def check_grid(grid, rotary):
+    """Returns the grid as a pair, or None where nothing is turned and none is given.
+
+    Raises:
+        ValueError: if there is none, and positions are turned by.
+    """
+    if grid is None and rotary.coordinates == "none":
+        return None
+    return as_pair(grid, "grid")
+
+
+def rotary_options(value):
+    """Returns `value` as `RotaryOptions`: one, a dictionary of its fields, or None."""
+    if isinstance(value, RotaryOptions):
+        return value
+    return RotaryOptions(**(value or {}))
+
+
+def _coordinates(side, reference, kind):
+    numbers = np.arange(side, dtype="float64")
+    if kind == "centred":
+        return 2 * np.pi * (2 * (numbers + 0.5) / side - 1)
+    return numbers if reference is None else numbers / side * reference

@@ -1,0 +1,57 @@
+"""What a ViT's position embeddings are, for images of one size or of any."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.patches import as_pair
+from keras_vit.layers.position_embedding import KINDS
+from keras_vit.layers.resample import INTERPOLATIONS
+
+POSITION_EMBEDDINGS = (*KINDS, "relative")
+USUAL_SIDE = 224  # pixels: what the grid is for where the image size is open
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The position embeddings of a `VisionTransformer`, where their kind alone does not say it all.
+
+    A model for images of any size keeps learned tables of one grid and interpolates them to each
+    image's own. `create_model` and `for_finetuning` choose the grid by the weights.
+
+    Args:
+        kind: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"` (fixed sizes
+            only).
+        grid: `(rows, columns)` of the tables, where the size of the images is open; None for that
+            of 224 pixels.
+        interpolation: to another grid: `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or
+            `"bicubic_antialias"` (timm's).
+
+    Raises:
+        ValueError: for an unknown kind or interpolation, or a grid that is none.
+
+    Example:
+        >>> positions = keras_vit.Positions(grid=(16, 16), interpolation="bicubic")
+        >>> vit = keras_vit.VisionTransformer((None, None, 3), 14, position_embedding=positions)
+    """
+
+    kind: str = "learned"
+    grid: tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        check_choice("position_embedding", self.kind, POSITION_EMBEDDINGS)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.grid is not None:
+            object.__setattr__(self, "grid", as_pair(self.grid, "grid"))
+
+    @classmethod
+    def of(cls, value: Any) -> "Positions":
+        """Returns what a constructor was given, a kind, a group or its configuration, as a group."""
+        if isinstance(value, cls):
+            return value
+        return cls(**value) if isinstance(value, dict) else cls(value)
+
+    def plain(self) -> str | dict:
+        """Returns a form for configurations: the kind, where it says it all."""
+        return self.kind if self == Positions(self.kind) else asdict(self)
