@@ -10,8 +10,14 @@ import sys
 
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding"),
-    *("layers.pooling", "layers.token_grid", "models.rotary_vit", "models.resnet"),
-    *("models.grouped_optimizer", "pretraining.masked_patch"),
+    *(
+        "layers.pooling",
+        "layers.token_grid",
+        "models.rotary_vit",
+        "models.resnet",
+        "models.grouped_optimizer",
+        "pretraining.masked_patch",
+    ),
 )
 
 

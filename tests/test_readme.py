@@ -36,6 +36,21 @@ def commands() -> list[str]:
 
 
 @pytest.mark.once
+def test_what_is_quoted_of_a_report_is_in_it():
+    def words(text):
+        return " ".join(text.replace("*", "").split())
+
+    quotes = re.findall(
+        r'"([^"]+)"[^"]*?\(results/([^/)]+)/report.md\)', (ROOT / "README.md").read_text()
+    )
+    assert [study for _, study in quotes] == ["data-scale-fashion_mnist", "data-scale-emoji"]
+    for quote, study in quotes:
+        report = words((ROOT / "results" / study / "report.md").read_text())
+        for part in words(quote).split(" ... "):
+            assert part.rstrip(".") in report
+
+
+@pytest.mark.once
 def test_every_block_is_of_a_kind_that_is_tested():
     # The study file in TOML is compared with what `init` writes by tests/studies/study/test_fields.py.
     assert {language for language, _ in BLOCKS} <= {"python", "sh", "toml", "bibtex"}

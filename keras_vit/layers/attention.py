@@ -168,11 +168,6 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             "qkv_bias": self.qkv_bias,
         }
 
-    def _is_fused(self):
-        if self.compute_dtype == "float16" and keras.backend.backend() == "tensorflow":
-            return False  # there Keras' is a plain product, which overflows before it is scaled
-        return device_kind() == "gpu" if self.fused is None else self.fused
-
     def _is_biased(self, part):
         return self.qkv_bias if isinstance(self.qkv_bias, bool) else part in self.qkv_bias
 
@@ -183,6 +178,11 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     def _joined(self, x):
         """What the heads give, side by side `(B * N, D)`, for a subclass to norm."""
         return x
+
+    def _is_fused(self):
+        if self.compute_dtype == "float16" and keras.backend.backend() == "tensorflow":
+            return False  # there Keras' is a plain product, which overflows before it is scaled
+        return device_kind() == "gpu" if self.fused is None else self.fused
 
     def _products(self, q, k, v, mask, training):
         q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)

@@ -105,6 +105,7 @@ class BlockOptions:
         check_epsilon(epsilon=self.epsilon)
         if self.layer_scale is not None:
             check_number(layer_scale=self.layer_scale)
+            object.__setattr__(self, "layer_scale", float(self.layer_scale))
         check_flag(pre_norm=self.pre_norm, patch_bias=self.patch_bias)
         object.__setattr__(self, "qkv_bias", check_biased("qkv_bias", self.qkv_bias))
         check_choice("final_norm", self.final_norm, FINAL_NORMS)

@@ -58,8 +58,8 @@ def preprocessing_of(model):
         model: a `VisionTransformer` or `ResNet`, made from a checkpoint or not.
 
     Returns:
-        A `Preprocessing` whose size is the model's. Where nothing else is known, it maps pixel
-        values to [-1, 1], as the paper's models expect.
+        A `Preprocessing` whose size is the model's, or where that is open the checkpoint's. Where
+        nothing else is known, it maps pixel values to [-1, 1], as the paper's models expect.
 
     Raises:
         ValueError: for another kind of model.
@@ -89,7 +89,7 @@ def preprocess_input(images, model=None):
             its functions on any backend. With a model, images `(B, H, W, C)` or `(H, W, C)` in
             the model's data format.
         model: a model whose images are prepared as `preprocessing_of` tells: resized where they
-            have another size, then normalised.
+            have another size, unless the model takes images of any, then normalised.
 
     Returns:
         Of the same kind, floating point. A NumPy array gives a NumPy array.
@@ -117,7 +117,8 @@ def preprocess_input(images, model=None):
             f"The images have {channels} channels, the model takes {len(settings.mean)}; give "
             f"images as {'(B, C, H, W)' if first else '(B, H, W, C)'} with these."
         )
-    images = _resized(images, settings, first)
+    if None not in model.input_shape[1:]:
+        images = _resized(images, settings, first)
     shape = (-1, 1, 1) if first else (-1,)
     mean, deviation = (
         np.reshape(np.asarray(values, "float32") * 255, shape)

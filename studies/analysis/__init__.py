@@ -9,8 +9,9 @@ from studies.analysis.crossing import Crossing, crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.intervals import accuracy, difference, overlap
 from studies.analysis.outcomes import Outcomes
-from studies.analysis.scaling_law import Gain, NoLaw, ScalingLaw, fit_scaling_law
+from studies.analysis.scaling_law import Gain, ScalingLaw, fit_scaling_law
 from studies.analysis.seed_intervals import accuracy_interval, difference_interval, mean_interval
+from studies.analysis.trend import NoLaw
 
 __all__ = [
     "Crossing",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from studies.analysis.family import NOISE
-from studies.analysis.scaling_law import ScalingLaw, draw_shift
+from studies.analysis.scaling_law import ScalingLaw
+from studies.analysis.shift import draw_shift
 
 # How far beyond the measured sizes a crossing is looked for. A law fitted over two decades says
 # little about two more; a crossing further out is as good as none.

@@ -160,7 +160,11 @@ def find(
         common = [_common(estimates[model, size]) for size in sorted(set(columns[model][0]))]
         try:
             found.laws[model] = fit_scaling_law(
-                *columns[model], rng=rng, chance_error=chance_error, common_error=common
+                *columns[model],
+                rng=rng,
+                chance_error=chance_error,
+                common_error=common,
+                beside=_error_interval(estimates[model, max(columns[model][0])]),
             )
         except ValueError as error:
             found.without_law[model] = str(error)
@@ -180,6 +184,19 @@ def find(
         }
         found.pairs.append(Pair(a, b, differences_table(differences), laws, verdicts))
     return found
+
+
+def leading(frame: pd.DataFrame, source: Source | None) -> tuple[str, pd.DataFrame]:
+    """The number that leads, balanced accuracy where classes are uneven, else top-1, and the frame with it.
+
+    Args:
+        frame: one row a finished trial of one backend.
+        source: outcomes of single test images.
+    """
+    labels = _test_labels(frame, source)
+    if labels is not None and is_uneven(labels):
+        return BALANCED, _with_balanced(frame, source)
+    return TOP1, frame
 
 
 def main_backend(frame: pd.DataFrame, metric: str = TOP1) -> str:
@@ -231,6 +248,12 @@ def _barred(
 def _common(estimate: Estimate) -> float:
     """Standard error that all seeds share, above all that of a common test set; 0 if unknown."""
     return math.sqrt(estimate.variance.common) if estimate.variance else 0.0
+
+
+def _error_interval(estimate: Estimate) -> tuple[float, float] | None:
+    """The interval of the error, where the accuracy has one and no law would divide by nothing."""
+    low, high = 1.0 - estimate.high, 1.0 - estimate.low
+    return (low, high) if 0.0 < low <= high else None
 
 
 def _test_labels(frame: pd.DataFrame, source: Source | None) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 No single form is chosen: a law is an average over a family that holds the usual ones
 (`studies.analysis.family`), every member weighted by how well it explains the measurements and by
 how often learning curves have looked like it (`studies.analysis.priors`). As in the reference, what
-counts is how a law extrapolates: `python -m studies.analysis.forecasts` measures it.
+counts is how a law extrapolates: `python -m studies.bench.forecasts` measures it.
 
 Reference: Alabdulmohsin, Neyshabur, Zhai, "Revisiting Neural Scaling Laws in Language and Vision",
 NeurIPS 2022, arXiv 2209.06640.
@@ -18,21 +18,16 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtrit
 
 from studies.analysis import family
 from studies.analysis.curve import Curve, make_curve
 from studies.analysis.posterior import Posterior, draw
 from studies.analysis.priors import Prior, published
+from studies.analysis.shift import draw_shift
+from studies.analysis.trend import require_a_fall
 
-FEWEST_SIZES = 4
 _REACH = 1000.0  # how many times the largest size is looked at
-# With a smaller share of flat curves called falling, short curves that do fall would be refused.
-_FLAT_CALLED_FALLING = 0.05
-
-
-class NoLaw(ValueError):
-    """The results carry no scaling law; the message is one sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def fit_scaling_law(
         raise ValueError(f"chance_error must be in (0, 1]; got {chance_error}.")
     curve = make_curve(sizes, errors, seeds)
     common = _relative(common_error, curve)
-    _require_a_fall(curve)
+    require_a_fall(curve)
     prior = published() if prior is None else prior
     rng = np.random.default_rng(0) if rng is None else rng
     posterior = draw(curve, chance_error, prior, rng, members)
@@ -341,70 +336,6 @@ class ScalingLaw:
         members, chance = self.posterior.members, self.posterior.chance_error
         value = family.log_error(members, log_x, chance)
         return members[np.argmin(np.sum((value - value.mean(axis=0)) ** 2, axis=1))]
-
-
-def draw_shift(
-    shifts: np.ndarray | None,
-    curve: Curve,
-    noise: np.ndarray,
-    prior: Prior,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Draws the standard deviation of seeds' shifts, given that of the noise.
-
-    Args:
-        shifts: (S,) measured shifts; None if there are none to compare.
-        curve: of which they are.
-        noise: (M,) standard deviation of one result.
-        prior: of their ratio.
-        rng: source of randomness.
-
-    Returns:
-        (M,).
-    """
-    grid = prior.shift.mean + prior.shift.sd * np.linspace(-3.0, 3.0, 49)
-    candidates = noise[:, None] * np.exp(grid)  # (M, G)
-    log_p = np.broadcast_to(
-        -0.5 * ((grid - prior.shift.mean) / prior.shift.sd) ** 2, candidates.shape
-    )
-    if shifts is not None:
-        results = curve.counts.sum() / len(shifts)  # of one seed
-        variance = candidates**2 + noise[:, None] ** 2 / results
-        squares = float(np.sum(shifts**2))
-        log_p = log_p - 0.5 * ((len(shifts) - 1) * np.log(variance) + squares / variance)
-    edges = np.cumsum(np.exp(log_p - log_p.max(axis=1, keepdims=True)), axis=1)
-    picks = np.sum(edges < rng.random((len(noise), 1)) * edges[:, -1:], axis=1)
-    return candidates[np.arange(len(noise)), picks]
-
-
-def _require_a_fall(curve: Curve) -> None:
-    """Raises `NoLaw` unless there are sizes enough and the error falls.
-
-    Where seeds show the noise, the slope is compared with it; otherwise only the order of the
-    errors counts (Kendall's test, exact). Both are one-sided.
-    """
-    count = len(curve.sizes)
-    if count < FEWEST_SIZES:
-        raise NoLaw(
-            f"A scaling law needs results at {FEWEST_SIZES} sizes or more; there "
-            f"{'is only one' if count == 1 else f'are only {count}'}."
-        )
-    squares, freedom = curve.scatter
-    if freedom >= 3:
-        weights = curve.counts * (curve.log_x - np.average(curve.log_x, weights=curve.counts))
-        slope = float(weights @ curve.means)
-        error = math.sqrt(squares / freedom * float(np.sum(weights**2 / curve.counts)))
-        chance = float(stdtr(freedom, slope / error)) if error > 0 else float(slope >= 0)
-    else:
-        from scipy.stats import kendalltau  # a second to load, and seldom wanted
-
-        chance = float(kendalltau(curve.sizes, curve.means, alternative="less").pvalue)
-    if not chance < _FLAT_CALLED_FALLING:
-        first, last = np.exp(curve.means[[0, -1]])
-        raise NoLaw(
-            f"The error does not fall clearly with the number of images ({100 * first:.1f} % at "
-            f"{curve.sizes[0]:,.0f}, {100 * last:.1f} % at {curve.sizes[-1]:,.0f}): there is no law."
-        )
 
 
 def _relative(common_error: ArrayLike | None, curve: Curve) -> np.ndarray:

@@ -28,16 +28,15 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.special import expit, logit
 
 from studies.analysis import NoLaw, ScalingLaw, fit_scaling_law
 from studies.analysis.priors import Prior, published
 from studies.bench import known_curves
+from studies.bench.forms import FORMS, fit_form
 from studies.bench.known_curves import KnownCurve
 
 COMMAND = "python -m studies.bench.forecasts --output results/forecasts"
-FORMS = ("M1", "M2", "M4")
 SETTINGS = ("all", "seven")
 LEVEL = 0.9
 SEVEN = 7
@@ -172,51 +171,6 @@ def judge(case: Case, law: ScalingLaw) -> Miss:
 def rms(forecast: np.ndarray, truth: np.ndarray) -> float:
     """Root mean square difference of logs."""
     return float(np.sqrt(np.mean(np.log(forecast / truth) ** 2)))
-
-
-def fit_form(
-    name: str, sizes: np.ndarray, errors: np.ndarray, chance_error: float
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Fits M1, M2 or M4 by least squares in log error, from many starts.
-
-    Args:
-        name: "M1": b x^-c. "M2": b x^-c + e_inf. "M4": (e - e_inf) / (e_0 - e)^a = b x^-c.
-        sizes, errors: the points.
-        chance_error: e_0.
-
-    Returns:
-        The fitted form, a function of sizes.
-    """
-    centre, lowest = np.log(sizes).mean(), float(errors.min())
-
-    def value(p: np.ndarray, x: np.ndarray) -> np.ndarray:  # p: log b, c, share e_inf / e_0, a
-        power = p[0] - p[1] * (np.log(x) - centre)
-        if name == "M1":
-            return power
-        e_inf = p[2] * chance_error
-        if name == "M2":
-            return np.logaddexp(power, np.log(e_inf))
-        room, low, high = chance_error - e_inf, np.full(len(x), -60.0), np.full(len(x), 60.0)
-        for _ in range(50):  # e = e_inf + room sigmoid(z); the left side increases with z
-            z = 0.5 * (low + high)
-            left = np.log(room * expit(z)) - p[3] * np.log(room * expit(-z))
-            low, high = np.where(left < power, z, low), np.where(left < power, high, z)
-        return np.log(e_inf + room * expit(z))
-
-    bounds = ([-60.0, 0.0, 1e-9, 0.0], [60.0, 5.0, 0.99, 5.0])
-    count = {"M1": 2, "M2": 3, "M4": 4}[name]
-    fits = [
-        least_squares(
-            lambda p: value(p, sizes) - np.log(errors),
-            [np.log(errors).mean() - 0.3, c, share * lowest / chance_error, a][:count],
-            bounds=tuple(bound[:count] for bound in bounds),
-        )
-        for c in (0.2, 0.5, 1.0)
-        for share in ((0.02, 0.5, 0.9) if count > 2 else (0.5,))
-        for a in ((0.2, 1.0) if count > 3 else (1.0,))
-    ]
-    best = min(fits, key=lambda fit: fit.cost).x
-    return lambda x: np.exp(value(best, x))
 
 
 def users_of_learners(repeats: int) -> Iterable[Coverage]:
@@ -402,6 +356,8 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
     """Each published curve, what was fitted, the forecast and its band; two rows a setting."""
     from matplotlib.figure import Figure
 
+    from studies.plots.laws import percent_log_axis
+
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = len(every) // len(SETTINGS)
     figure = Figure(figsize=(1.9 * columns / 2, 9.0), layout="constrained")
@@ -410,18 +366,17 @@ def _draw(every: Sequence[Case], laws: Sequence[ScalingLaw], path: Path) -> None
         curve = case.curve
         x = np.geomspace(case.sizes[0], curve.sizes[-1] * 1.1, 80)
         low, high = law.interval(x, LEVEL)
-        ax.fill_between(x / 1e6, 100 * low, 100 * high, color="C0", alpha=0.2, linewidth=0)
-        ax.plot(x / 1e6, 100 * law.predict(x), color="C0", linewidth=1.2)
-        ax.plot(curve.sizes / 1e6, 100 * curve.errors, ".", color="0.6", markersize=4)
-        ax.plot(case.sizes / 1e6, 100 * case.errors, ".", color="k", markersize=5)
-        ax.set(xscale="log", yscale="log", title=str(curve))
+        ax.fill_between(x / 1e6, low, high, color="C0", alpha=0.2, linewidth=0)
+        ax.plot(x / 1e6, law.predict(x), color="C0", linewidth=1.2)
+        ax.plot(curve.sizes / 1e6, curve.errors, ".", color="0.6", markersize=4)
+        ax.plot(case.sizes / 1e6, case.errors, ".", color="k", markersize=5)
+        ax.set(xscale="log", title=str(curve))
         ax.title.set_fontsize(8)
         ax.tick_params(labelsize=7, which="both")
-        ticks = [t for t in (2, 5, 10, 20, 50, 100) if 0.7 < t / (100 * curve.errors.min()) < 20]
-        ax.set_yticks(ticks, [f"{t} %" for t in ticks])
-        ax.minorticks_off()
+        ax.minorticks_off()  # their labels would cover each other
+        percent_log_axis(ax, np.concatenate([low, high, curve.errors]))
     figure.supxlabel("million examples seen; black: fitted, grey: all points", fontsize=9)
-    figure.supylabel("error", fontsize=9)
+    figure.supylabel("error (%)", fontsize=9)
     figure.savefig(path, dpi=110)
 
 

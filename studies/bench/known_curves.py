@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.analysis.scaling_law import FEWEST_SIZES
-from studies.records.store import ResultsStore
+from studies.analysis.findings import leading
+from studies.analysis.trend import FEWEST_SIZES
+from studies.records.frames import read_results
 
 CURVES = Path(__file__).with_name("curves")
 
@@ -81,23 +82,33 @@ def learners() -> list[KnownCurve]:
 
 
 def studies(folder: Path) -> list[KnownCurve]:
-    """Balanced test errors of the studies in a folder of results, where sizes are enough for a law."""
+    """Test errors of the studies in a folder of results, of curves with sizes enough for a law.
+
+    They are those that a report's laws are fitted to: of balanced accuracy where classes are uneven.
+    """
     found = []
     for file in sorted(folder.glob("*/trials.jsonl")):
-        records = [r for r in ResultsStore(file).records() if r["status"] == "done"]
-        records.sort(key=lambda r: (r["model"], r["backend"], r["size"], r["seed"]))
-        for (model, _), group in groupby(records, key=lambda r: (r["model"], r["backend"])):
-            mine = list(group)
-            sizes = np.array([r["size"] for r in mine], dtype=float)
-            if len(np.unique(sizes)) < FEWEST_SIZES:
-                continue
-            # Of uneven classes top-1 does not start from the error of guessing; older records are of even ones.
-            right = [r["metrics"].get("test_balanced", r["metrics"]["test_top1"]) for r in mine]
-            errors = 1.0 - np.array(right)
-            seeds = np.array([r["seed"] for r in mine])
-            task, classes = mine[0]["dataset"], int(mine[0]["num_classes"])
-            later = np.zeros(len(mine), bool)
-            found.append(KnownCurve("studies", task, model, classes, sizes, errors, seeds, later))
+        results = read_results(file.parent)
+        for _, done in results.frame.groupby("backend"):
+            metric, table = leading(done, results.source)
+            for model, rows in table.sort_values(["size", "seed"]).groupby("model"):
+                sizes = rows["size"].to_numpy(float)
+                if results.num_classes is None or len(np.unique(sizes)) < FEWEST_SIZES:
+                    continue
+                errors, seeds = 1.0 - rows[metric].to_numpy(float), rows["seed"].to_numpy(int)
+                later, task = np.zeros(len(rows), bool), results.study.data_title
+                found.append(
+                    KnownCurve(
+                        "studies",
+                        task,
+                        str(model),
+                        results.num_classes,
+                        sizes,
+                        errors,
+                        seeds,
+                        later,
+                    )
+                )
     return found
 
 

@@ -27,7 +27,7 @@ from studies.analysis import family
 from studies.analysis.curve import Curve, make_curve
 from studies.analysis.posterior import draw
 from studies.analysis.priors import FILE, Normal, Prior
-from studies.analysis.scaling_law import draw_shift
+from studies.analysis.shift import draw_shift
 from studies.bench import known_curves
 from studies.bench.known_curves import KnownCurve
 

@@ -5,7 +5,6 @@ Loading this module loads neither a backend nor anything large, so that `--help`
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from studies.command_line import commands
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
 from studies.inspection import predict as prediction
@@ -134,20 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except TyperException as error:
-        print(f"error: {_told(error)}", file=sys.stderr)
+        print(f"error: {told(error, PROGRAM)}", file=sys.stderr)
         return USAGE
     return code if isinstance(code, int) else DONE
-
-
-def _told(error: Any) -> str:
-    """An error of typer in one sentence, without the words of the library that it checks values with."""
-    message = error.format_message().rstrip(".")
-    message = re.sub("^Invalid value for '(.+?)':", r"\1:", message)
-    message = message.replace("Value error, ", "").replace("Input should be", "must be")
-    message = message.replace("greater than or equal to", "at least").replace("a valid", "a")
-    message = message.replace(" integer", " whole number").partition(", unable to parse")[0]
-    path = error.ctx.command_path if error.ctx else PROGRAM
-    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
 
 
 @app.command("list", epilog=EXIT_CODES)
@@ -221,11 +210,11 @@ def plan_or_run(
         skip_broken=skip_broken or None,
         groups=groups,
         imports=import_,
-        sizes=None if sizes is None else _sizes(sizes),
-        models=None if models is None else _words(models),
-        seeds=None if seeds is None else _seeds(seeds),
+        sizes=None if sizes is None else sizes_of(sizes),
+        models=None if models is None else words(models),
+        seeds=None if seeds is None else seeds_of(seeds),
         steps=steps,
-        backends=None if backend is None else _words(backend),
+        backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
         workers=workers,
@@ -384,22 +373,3 @@ def _end(command: Callable[..., int], *arguments: Any) -> None:
         stop_talking()
         code = DONE
     raise typer.Exit(code)
-
-
-def _sizes(text: str) -> list[int] | str:
-    try:
-        return text if text == "auto" else [int(word.replace("_", "")) for word in _words(text)]
-    except ValueError:
-        raise UsageError(
-            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
-        ) from None
-
-
-def _seeds(text: str) -> int | str:
-    if text != "auto" and not text.lstrip("-").isdigit():
-        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
-    return text if text == "auto" else int(text)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]

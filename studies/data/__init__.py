@@ -165,7 +165,11 @@ class _Found:
         if not broken.count or self.options.skip_broken:
             return
         named = ", ".join(f"{name} ({reason})" for name, reason in broken.first[:_NAMED])
-        more = f" and {broken.count - _NAMED:,} more" if broken.count > _NAMED else ""
+        more = (
+            f" and {broken.count - _NAMED:,} more (check lists all)"
+            if broken.count > _NAMED
+            else ""
+        )
         one = broken.count == 1
         raise UsageError(
             f"The data set {self.info.name} has {broken.count:,} image{'' if one else 's'} that cannot "

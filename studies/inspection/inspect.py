@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from studies.errors import UsageError
 from studies.machine.backends import check_backends, default_backend
@@ -45,7 +46,7 @@ def run(options: Options) -> int:
     path = options.checkpoint
     if not path.exists():
         raise UsageError(f"There is no file {path}: give a .keras or weight file.")
-    if options.model is None and path.suffix != ".keras":
+    if options.model is None and not (path.suffix == ".keras" and is_zipfile(path)):
         raise UsageError(
             f"{path} is no .keras file: say with --model which model its weights are for."
         )

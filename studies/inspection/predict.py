@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+from zipfile import is_zipfile
 
 from studies.errors import UsageError
 from studies.machine.backends import check_backends, default_backend
@@ -75,7 +76,7 @@ def read_card(model: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is no such model, or nothing beside it.
     """
-    if not model.is_file() or model.suffix != ".keras":
+    if not model.is_file() or model.suffix != ".keras" or not is_zipfile(model):
         what = f"There is no model {model}" if not model.exists() else f"{model} is no model"
         raise UsageError(
             f"{what}: give a .keras file, such as those that run leaves in the "

@@ -56,7 +56,7 @@ def _load(path: str) -> Any:
     keras_vit.VisionTransformer, keras_vit.ResNet  # noqa: B018 - registers both
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
 
 

@@ -57,7 +57,7 @@ def _model(options: Options) -> Any:
         else:
             keras_vit.VisionTransformer, keras_vit.ResNet  # noqa: B018 - registers both
             model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
         raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
     model = getattr(model, "vit", model)  # masked patch prediction wraps one
     if not isinstance(model, keras_vit.VisionTransformer):

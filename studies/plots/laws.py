@@ -92,7 +92,7 @@ def error_laws(
         drawn += [law.predict(every), low, high]
         ax.plot([], [], look.marker, color=look.colour, ls="-", label=f"{model}: {law.summary()}")
     ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
-    _percent_log_axis(ax, np.concatenate(drawn))
+    percent_log_axis(ax, np.concatenate(drawn))
     ax.set_ylabel(f"{y_label} (%, log scale)")
     size_axis(ax, sizes, end)
     ax.set_title(title)
@@ -100,7 +100,7 @@ def error_laws(
     return ax
 
 
-def _percent_log_axis(ax: Axes, errors: np.ndarray) -> None:
+def percent_log_axis(ax: Axes, errors: np.ndarray) -> None:
     """A log axis of errors in percent; equal errors get room and labels too."""
     known = errors[np.isfinite(errors) & (errors > 0)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.01, 1.0)

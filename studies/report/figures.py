@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.analysis.by_size import means_by_size
@@ -201,13 +200,7 @@ def _caption(results: Results, evidence: Evidence) -> str:
 
 def _title(results: Results) -> str:
     study = results.study
-    return f"{study.name}: {_short(study.dataset)}, {results.shape_text}"
-
-
-def _short(dataset: str) -> str:
-    """A data set's name as a figure has room for it: of a path, the last part."""
-    kind, _, path = dataset.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in ("folder", "csv") else dataset
+    return f"{study.name}: {study.data_title}, {results.shape_text}"
 
 
 def _figure(ax: Axes) -> Figure:

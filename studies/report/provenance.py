@@ -19,7 +19,7 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
     study, data, recipe = results.study, results.study.data, results.study.recipe
     lines = ["## What was trained", ""]
     lines.append(
-        f"- Data: {study.dataset}, images {results.shape_text} (height x width x channels)"
+        f"- Data: {study.data_title}, images {results.shape_text} (height x width x channels)"
     )
     if data:
         counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())

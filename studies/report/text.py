@@ -42,7 +42,7 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
         figures: paths relative to the report, by name.
     """
     study = results.study
-    parts = [f"# {study.name} on {study.dataset}", _answer(results, evidence)]
+    parts = [f"# {study.name} on {study.data_title}", _answer(results, evidence)]
     parts += [_image(name, figures) for name in _FIRST if name in figures]
     if evidence.findings.estimates:
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
 from studies.study.file import to_toml
-from studies.study.study import Study
+from studies.study.study import ModelEntry, Study
 
 _ADVICE = "choose another folder with --results or another name with --name"
 
@@ -70,7 +70,7 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     for what in ("recipe", "evaluation"):
         _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
-        _refuse_difference(f"model {name!r}", old.models[name], new.models[name], folder)
+        _refuse_other_model(old.models[name], new.models[name], folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -171,7 +171,22 @@ def _refuse_difference(what: str, old: Any, new: Any, folder: Path) -> None:
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     for key in before:
         if before[key] != after[key]:
-            _refuse(what, f"{key} {before[key]}", after[key], folder)
+            was, now = ("none" if value == "" else value for value in (before[key], after[key]))
+            _refuse(what, f"{key} {was}", now, folder)
+
+
+def _refuse_other_model(old: ModelEntry, new: ModelEntry, folder: Path) -> None:
+    # Files are known by what they hold, wherever they lie.
+    for argument in old.files.keys() & new.files.keys():
+        if old.files[argument] != new.files[argument]:
+            raise UsageError(
+                f"the results in {folder} are of other {argument} of model {new.name!r} than "
+                f"{new.overrides[argument]} holds now; {_ADVICE}"
+            )
+    before, after = (
+        e.model_copy(update={"overrides": {**e.overrides, **e.files}}) for e in (old, new)
+    )
+    _refuse_difference(f"model {new.name!r}", before, after, folder)
 
 
 def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:

@@ -91,14 +91,14 @@ def make_plan(study: Study, results: Path) -> Plan:
     if old is not None:
         study = continued(old, study, folder)
         if old.data is not None:  # before any data is prepared, which may take long
-            merge(old, _with_digests(study.resolved(old.data)), folder)
+            merge(old, with_digests(study.resolved(old.data)), folder)
     if study.image_size is None:
         size = default_image_size(study.dataset, study.reading)
         study = study.model_copy(update={"image_size": size})
     prepared = load(study.dataset, study.image_size, study.reading)
     info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
     data = ResolvedData.of(info).model_copy(update={"counts": counts})
-    study = _with_digests(study.resolved(data))
+    study = with_digests(study.resolved(data))
     if old is not None:
         merge(old, study, folder)
     trials = study.trials(data)
@@ -160,15 +160,19 @@ def _data(study: Study) -> ResolvedData:
     return study.data
 
 
-def _with_digests(study: Study) -> Study:
-    """The study with the digests of the weight files that it names: they count by their content."""
+def with_digests(study: Study) -> Study:
+    """The study with the digests of the weight files that it names, which count by their content.
+
+    Their paths become absolute: trials are other processes, and results outlive the working directory.
+    """
     models = {}
     for name, entry in study.models.items():
         weights = entry.overrides.get("weights")
         models[name] = entry
         if isinstance(weights, str) and Path(weights).expanduser().exists():
             files = {"weights": file_digest(weights)}
-            models[name] = entry.model_copy(update={"files": files})
+            overrides = {**entry.overrides, "weights": str(Path(weights).expanduser().resolve())}
+            models[name] = entry.model_copy(update={"files": files, "overrides": overrides})
     return study.model_copy(update={"models": models})
 
 

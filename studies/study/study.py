@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -251,6 +252,12 @@ class Study(Strict):
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
+
+    @property
+    def data_title(self) -> str:
+        """The data set's name for people: of a path the last part, which says nothing of the machine."""
+        kind, _, path = self.dataset.partition(":")
+        return f"{kind}:{PurePath(path).name}" if kind in ("folder", "csv") else self.dataset
 
     @model_validator(mode="before")
     @classmethod

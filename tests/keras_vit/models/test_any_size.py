@@ -76,17 +76,6 @@ def test_sizes_that_the_graph_does_not_know(rng):
         any_size.predict(np.zeros((1, 8, 13, 3), "float32"), verbose=0)
 
 
-def test_a_resnet_takes_any_size(rng):
-    sizes = dict(block_counts=(1, 1), width_factor=0.125, groups=4, classes=3)
-    fixed = keras_vit.ResNet(input_shape=(24, 40, 3), **sizes)
-    randomise(fixed)
-    any_size = keras_vit.ResNet(input_shape=(None, None, 3), **sizes)
-    any_size.set_weights(fixed.get_weights())
-    images = rng.normal(size=(2, 24, 40, 3)).astype("float32")
-    expected = numpy(forward(fixed, images))
-    np.testing.assert_allclose(numpy(forward(any_size, images)), expected, atol=1e-5)
-
-
 ONE_BLOCK = oracles.sizes(image_size=12, num_hidden_layers=1)
 # model class, configuration, the output that ours is, whether the sizes need a word
 TRANSFORMERS = {
@@ -198,14 +187,13 @@ def test_a_file_keeps_the_grid_and_the_interpolation(rng, tmp_path):
     assert model.get_config()["position_embedding"] == "learned"  # as in older files
 
 
-def test_it_trains_on_two_sizes(rng):
+def test_positions_train_through_their_interpolation(rng):
     model = keras_vit.VisionTransformer(**{**VIT, "input_shape": (None, None, 3)})
     randomise(model)
     before = model.get_layer("position_embedding").get_weights()[0]
     model.compile(keras.optimizers.SGD(0.1), "mse")
-    for size in ((12, 16), (8, 24)):
-        images = rng.normal(size=(2, *size, 3)).astype("float32")
-        assert np.isfinite(model.train_on_batch(images, np.ones((2, 3))))
+    images = rng.normal(size=(2, 8, 24, 3)).astype("float32")
+    assert np.isfinite(model.train_on_batch(images, np.ones((2, 3))))
     assert np.abs(model.get_layer("position_embedding").get_weights()[0] - before).max() > 0
 
 

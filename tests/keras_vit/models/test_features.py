@@ -81,6 +81,7 @@ def test_the_final_norm_on_any_block(model, images):
 
 
 def test_maps_are_transformers_stages(rng, tmp_path):
+    """Of a ResNet for images of any size."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     source = hf.BitModel(
         hf.BitConfig(embedding_size=16, hidden_sizes=[64, 128], depths=[2, 1], num_groups=4)
@@ -89,7 +90,7 @@ def test_maps_are_transformers_stages(rng, tmp_path):
         if type(part).__name__ == "WeightStandardizedConv2d":
             part.eps = 1e-10  # as in the authors' code
     source.save_pretrained(tmp_path)
-    model = keras_vit.ResNet(**{**RESNET, "classes": None})
+    model = keras_vit.ResNet(**{**RESNET, "classes": None, "input_shape": (None, None, 3)})
     keras_vit.load_weights(model, tmp_path)
     images = rng.normal(size=(1, 32, 40, 3)).astype("float32")
     with torch.no_grad():

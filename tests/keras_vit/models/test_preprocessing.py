@@ -1,5 +1,7 @@
 """Pixel values to [-1, 1], whatever kind of tensor they come in."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -114,6 +116,15 @@ def test_files_and_fine_tuning_keep_it(tmp_path):
         settings = keras_vit.preprocessing_of(one)
         assert settings.mean == IMAGENET.mean and settings.deviation == IMAGENET.deviation
         assert (settings.interpolation, settings.crop, settings.size) == ("bicubic", 0.875, size)
+
+
+def test_images_of_any_size_keep_theirs(rng):
+    model = vit(input_shape=(None, None, 3))
+    model.preprocessing = replace(IMAGENET, size=(16, 16))
+    assert keras_vit.preprocessing_of(model).size == (16, 16)
+    images = rng.integers(0, 256, size=(2, 12, 20, 3)).astype("uint8")
+    expected = (images / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.deviation)
+    np.testing.assert_allclose(keras_vit.preprocess_input(images, model), expected, atol=1e-5)
 
 
 def pil(images: np.ndarray, size, interpolation: str) -> np.ndarray:

@@ -192,6 +192,17 @@ def test_rotary_positions_of_another_image_size(rng, tmp_path):
         model = keras_vit.from_checkpoint(tmp_path, input_shape=(16, 20, 3))
     expected = oracles.outputs(theirs, images, "pooler_output")
     oracles.assert_close(files.outputs(model, images), expected)
+    with pytest.warns(UserWarning):
+        new = keras_vit.from_checkpoint(tmp_path, classes=7)
+    assert new.output_shape == (None, 7)
+    with pytest.raises(ValueError, match="Rotary positions need images of one size"):
+        keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    below = {f"backbone.{name}": array for name, array in theirs.state_dict().items()}
+    save_file(below, str(tmp_path / "model.safetensors"))
+    with pytest.warns(UserWarning, match=r"the prefix 'backbone\.' taken off its names"):
+        again = keras_vit.from_checkpoint(tmp_path, input_shape=(16, 20, 3), adapt=True)
+    for ours, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, other)
 
 
 def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):

@@ -227,7 +227,7 @@ def test_another_reading_of_the_images_is_refused(project):
     for options, word in (
         ([], "fit pad, not crop"),
         (["--fit", "pad", "--skip-broken"], "skip_broken False, not True"),
-        (["--fit", "pad", "--groups", "([0-9])"], "groups , not ([0-9])"),
+        (["--fit", "pad", "--groups", "([0-9])"], "groups none, not ([0-9])"),
     ):
         code, _, err = project("run", "--sizes", "3", *options)
         assert code == 2 and f"another reading of the images ({word})" in err and "--name" in err

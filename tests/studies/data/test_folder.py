@@ -206,7 +206,8 @@ def test_unreadable_images_are_named_together_and_left_out_on_demand(tmp_path, o
     with pytest.raises(
         UsageError,
         match=r"has 4 images that cannot be read: a/003\.png \(the file is empty\), b/107\.png "
-        r"\(.+\), b/110\.png \(.+\) and 1 more; repair or remove them, or leave them out with --skip-broken",
+        r"\(.+\), b/110\.png \(.+\) and 1 more \(check lists all\); repair or remove them, or leave "
+        r"them out with --skip-broken",
     ) as caught:
         opened()
     assert "\n" not in str(caught.value)

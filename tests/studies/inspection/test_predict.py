@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -91,6 +92,12 @@ def test_many_images_come_in_batches_of_which_the_last_is_filled_up(model, photo
         np.testing.assert_allclose(found[name], odds / odds.sum(), atol=1e-4)
 
 
+def write_empty_model(path):
+    """A .keras file, as far as one sees without reading it."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("metadata.json", "{}")
+
+
 @pytest.mark.once
 def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
@@ -100,7 +107,7 @@ def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
         ],
     )
     path = tmp_path / "a.keras"
-    path.write_text("a model")
+    write_empty_model(path)
     path.with_suffix(".json").write_text(json.dumps(CARD))
     assert main(["predict", str(path), str(photos[0] / "00.png")]) == 0
     assert capsys.readouterr().out == "file,predicted,confidence\n00.png,bee,0.7500\n"
@@ -112,6 +119,7 @@ def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
     [
         (["no.keras", "photos"], "There is no model no.keras"),
         (["photos", "photos"], "photos is no model"),
+        (["text.keras", "photos"], "text.keras is no model"),
         (["bare.keras", "photos"], "there is no bare.json"),
         (["broken.keras", "photos"], "there is no broken.json"),
         (["a.keras", "nowhere"], "There is no folder nowhere"),
@@ -125,8 +133,9 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "text.keras").write_text("no model")
     for name, card in (("bare", None), ("broken", {"class_names": []}), ("a", CARD)):
-        (tmp_path / f"{name}.keras").write_text("no model")
+        write_empty_model(tmp_path / f"{name}.keras")
         if card is not None:
             (tmp_path / f"{name}.json").write_text(json.dumps(card))
     before = set(tmp_path.rglob("*"))

@@ -133,7 +133,7 @@ def test_weights_of_another_project(tmp_path, photos):
         (("notes.npz", "--images", "photos"), "say with --model which model"),
         (("notes.npz", "--images", "photos", "--model", "ViT-X/1"), "no model named 'ViT-X/1'"),
         (("notes.npz", "--images", "photos", "--model", "ViT-Ti/16"), "notes.npz cannot be loaded"),
-        (("notes.keras", "--images", "photos"), "notes.keras cannot be loaded"),
+        (("notes.keras", "--images", "photos"), "notes.keras is no .keras file"),
         (("resnet.keras", "--images", "photos"), "holds a ResNet"),
         (("small.keras", "--images", "photos", "--results", "notes.npz"), "cannot be written"),
     ],

@@ -311,8 +311,9 @@ def test_a_name_is_not_taken_for_mathematics_and_a_long_path_is_shortened(tmp_pa
     monkeypatch.setattr(
         figures_module, "learning_curves", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
     )
-    write_report(write_folder(tmp_path, study, records))
+    written = write_report(write_folder(tmp_path, study, records))
     assert drawn[0].get_title() == r"data-scale: folder:my $\frac$ photos, 28x28x1"
+    assert "/a/very/long" not in written.path.read_text()
 
 
 def test_figures_exist_are_linked_and_are_pictures(full, report):

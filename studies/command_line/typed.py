@@ -1,0 +1,38 @@
+"""What was typed: made into values, and what is wrong with it told in one sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from studies.errors import UsageError
+
+
+def sizes_of(text: str) -> list[int] | str:
+    try:
+        return text if text == "auto" else [int(word.replace("_", "")) for word in words(text)]
+    except ValueError:
+        raise UsageError(
+            f"--sizes takes whole numbers with commas between them, or auto, not {text!r}"
+        ) from None
+
+
+def seeds_of(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
+    return text if text == "auto" else int(text)
+
+
+def words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def told(error: Any, program: str) -> str:
+    """An error of typer in one sentence, without the words of the library that it checks values with."""
+    message = error.format_message().rstrip(".")
+    message = re.sub("^Invalid value for '(.+?)':", r"\1:", message)
+    message = message.replace("Value error, ", "").replace("Input should be", "must be")
+    message = message.replace("greater than or equal to", "at least").replace("a valid", "a")
+    message = message.replace(" integer", " whole number").partition(", unable to parse")[0]
+    path = error.ctx.command_path if error.ctx else program
+    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
