@@ -7,7 +7,7 @@ import keras
 from keras_vit.layers.arguments import is_number
 from keras_vit.layers.residual_unit import PostActivationUnit, PreActivationUnit
 from keras_vit.layers.trainable import weight_name
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.grouped_optimizer import GroupedOptimizer
 
 UNITS = (PreActivationUnit, PostActivationUnit)
@@ -46,7 +46,7 @@ def layerwise_learning_rates(optimizer, model, decay=0.75, no_decay=True):
     if not is_number(decay) or not 0 < decay <= 1:
         raise ValueError(f"decay is {decay!r}; give a number above 0 and at most 1.")
     layers = list(_in_order(model))
-    blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
+    blocks = [layer for layer in layers if isinstance(layer, PreNormBlock)]
     blocks = blocks or [layer for layer in layers if isinstance(layer, UNITS)]
     if not blocks:
         raise ValueError(
@@ -64,7 +64,7 @@ def layerwise_learning_rates(optimizer, model, decay=0.75, no_decay=True):
 
 def _in_order(layer):
     """Yields the layers below a model from its input to its output, blocks as a whole."""
-    if isinstance(layer, (TransformerBlock, *UNITS)) or not layer._layers:
+    if isinstance(layer, (PreNormBlock, *UNITS)) or not layer._layers:
         yield layer
         return
     inside = layer.layers if isinstance(layer, keras.Model) else layer._layers

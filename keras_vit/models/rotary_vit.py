@@ -57,7 +57,7 @@ class RotaryBlockOptions(BlockOptions):
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class RotaryVisionTransformer(VisionTransformer):
-    """A Vision Transformer of `RotaryBlock`s: DINOv3, EVA-02, and DINOv2's giant.
+    """A Vision Transformer whose blocks have rotary positions: DINOv3, EVA-02, and DINOv2's giant.
 
     Its weights bear the names of a `VisionTransformer`'s, and what works with one works with the
     other.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,7 +48,17 @@ def small(tmp_path, monkeypatch):
             keras_vit.export_weights(model, path, target="google")
         return str(path)
 
+    def snapshot(repository):
+        """A DINOv2 of two narrow blocks, as transformers writes it."""
+        import transformers
+
+        size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = transformers.Dinov2Config(**size, patch_size=14, image_size=56, mlp_ratio=2)
+        transformers.Dinov2Model(config).save_pretrained(tmp_path / repository)
+        return str(tmp_path / repository)
+
     monkeypatch.setattr(keras.utils, "get_file", published)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
 
 
 @pytest.mark.once

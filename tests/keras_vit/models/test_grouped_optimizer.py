@@ -134,8 +134,11 @@ def test_which_weights_decay():
     assert decayed([""]) == set()
 
 
+SIZES = {"patch_size": 4, "num_layers": 2, "hidden_size": 8, "mlp_dim": 16, "num_heads": 2}
+
+
 def vit(**arguments) -> keras.Model:
-    return keras_vit.VisionTransformer((8, 12, 3), 4, 2, 8, 16, 2, classes=3, **arguments)
+    return keras_vit.VisionTransformer((8, 12, 3), **SIZES, classes=3, **arguments)
 
 
 def resnet() -> keras.Model:
@@ -243,6 +246,11 @@ def test_depths_of_every_architecture():
     expected = {"patch_embedding": 0.125, "class_token": 0.125, "position_embedding": 0.125}
     expected |= {"block_0": 0.25, "block_1": 0.5, "encoder_norm": 1, "head": 1}
     assert factors(abstract(vit), decay=0.5) == expected
+    rotary = abstract(
+        lambda: keras_vit.RotaryVisionTransformer((8, 12, 3), "none", **SIZES, classes=3)
+    )
+    del expected["position_embedding"]
+    assert factors(rotary, decay=0.5) == expected
     expected = {
         "root_conv": 0.125,
         "stage1_unit1": 0.25,
