@@ -9,15 +9,9 @@ import importlib.abc
 import sys
 
 MODULES = (
-    *("layers.patches", "layers.class_token", "layers.position_embedding"),
-    *(
-        "layers.pooling",
-        "layers.token_grid",
-        "models.rotary_vit",
-        "models.resnet",
-        "models.grouped_optimizer",
-        "pretraining.masked_patch",
-    ),
+    *("layers.patches", "layers.class_token", "layers.position_embedding", "layers.pooling"),
+    *("layers.token_grid", "models.vit", "models.rotary_vit", "models.resnet"),
+    *("models.grouped_optimizer", "pretraining.masked_patch"),
 )
 
 
