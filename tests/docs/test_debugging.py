@@ -66,6 +66,9 @@ def test_messages_are_those_that_the_page_quotes(tmp_path):
         ),
         "Only the head differs": lambda: keras_vit.load_weights(small, file),
         "expected shape=(None, ": lambda: vit()(np.zeros((1, 16, 12, 3))),
+        "takes a VisionTransformer itself": lambda: keras_vit.for_finetuning(
+            keras.Sequential([vit()]), 3
+        ),
     }
     for quoted, call in calls.items():
         assert quoted in PAGE
