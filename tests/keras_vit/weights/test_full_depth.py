@@ -36,7 +36,7 @@ FAMILIES = {
 }
 TIMM = (
     *("vit_small_patch14_reg4_dinov2", "deit3_base_patch16_224"),
-    *("vit_medium_patch16_reg4_gap_256", "eva02_base_patch14_448"),
+    *("vit_medium_patch16_reg4_gap_256", "eva02_base_patch14_448", "flexivit_base"),
 )
 
 
