@@ -11,10 +11,14 @@ ATTENTION_PARTS = ("query", "key", "value")
 
 
 def plain_numbers(value):
-    """Returns NumPy's scalars as Python's numbers, in tuples and dictionaries too."""
-    if isinstance(value, tuple):
+    """Returns NumPy's scalars as Python's numbers, in tuples and dictionaries too.
+
+    Not in what is more than these, such as the `defaultdict` of a functional model's nodes, of which
+    a plain copy is another thing to those who look for plain ones (TensorFlow's tracking).
+    """
+    if type(value) is tuple:
         return tuple(map(plain_numbers, value))
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {key: plain_numbers(item) for key, item in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
