@@ -31,6 +31,8 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
         UsageError: it is of another data set or image size than the folder's.
     """
     _refuse_other_data_set(old, new, folder)
+    given = new.reading.model_dump(exclude_unset=True)
+    new = new.model_copy(update={"reading": old.reading.model_copy(update=given)})
     if new.keep_models is None:
         new = new.model_copy(update={"keep_models": old.keep_models})
     if old.data is None:

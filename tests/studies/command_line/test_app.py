@@ -225,13 +225,14 @@ def test_another_reading_of_the_images_is_refused(project):
     project("run", "--sizes", "3", "--fit", "pad")
     assert read_resolved(project.folder).reading.fit == "pad"
     for options, word in (
-        ([], "fit pad, not crop"),
-        (["--fit", "pad", "--skip-broken"], "skip_broken False, not True"),
-        (["--fit", "pad", "--groups", "([0-9])"], "groups none, not ([0-9])"),
+        (["--fit", "crop"], "fit pad, not crop"),
+        (["--skip-broken"], "skip_broken False, not True"),
+        (["--groups", "([0-9])"], "groups none, not ([0-9])"),
     ):
         code, _, err = project("run", "--sizes", "3", *options)
         assert code == 2 and f"another reading of the images ({word})" in err and "--name" in err
-    assert project("run", "--sizes", "6", "--set", "reading.fit=pad")[0] == 0
+    assert project("run", "--sizes", "6")[0] == 0  # what is not said is as it was
+    assert read_resolved(project.folder).reading.fit == "pad"
 
 
 def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
