@@ -492,7 +492,8 @@ def test_times_are_estimated_from_finished_trials_of_this_machine(project):
             file.write(json.dumps({**line, "threads": len(cores())}) + "\n")
     out = project("plan", "--seeds", "2")[1]
     assert "finished trials of the same models" in out
-    assert "min" in out.splitlines()[-1]  # 16 images a trial at 16 a minute, and the evaluation
+    (told,) = [line for line in out.splitlines() if " to run;" in line]
+    assert "min" in told  # 16 images a trial at 16 a minute, and the evaluation
 
 
 def test_no_command_of_the_driver_loads_a_backend(project):
