@@ -53,12 +53,15 @@ def log_error(members: np.ndarray, log_x: np.ndarray, chance_error: float) -> np
     # increasing, and convex or concave, so Newton's method cannot leave its basin.
     target = p["log_b"][:, None] - p["c"][:, None] * log_x - (1.0 - a) * np.log(room)
     z = np.where(target > 0, target / a, target)
+    # Each stops by itself, so that an error does not depend on which others are asked for with it.
+    moving = np.ones(z.shape, bool)
     for _ in range(12):
         soft = np.logaddexp(0.0, z)  # log(1 + exp(z))
         sigma = np.exp(z - soft)
         step = (z - soft + a * soft - target) / (1.0 - sigma + a * sigma)
-        z = z - step
-        if np.max(np.abs(step), initial=0.0) < 1e-7:
+        z = np.where(moving, z - step, z)
+        moving &= np.abs(step) >= 1e-7
+        if not moving.any():
             break
     return np.log(e_inf + room * expit(z))
 

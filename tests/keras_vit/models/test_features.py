@@ -95,14 +95,15 @@ def test_maps_are_transformers_stages(rng, tmp_path):
     keras_vit.load_weights(model, tmp_path)
     images = rng.normal(size=(1, 32, 40, 3)).astype("float32")
     with torch.no_grad():
-        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
-        expected = source(pixels, output_hidden_states=True).hidden_states[1:]
+        # In float64, so that only our own roundings count.
+        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2)).double()
+        expected = source.double()(pixels, output_hidden_states=True).hidden_states[1:]
     expected = [stage.numpy().transpose(0, 2, 3, 1) for stage in expected]
     for ours, theirs in zip(outputs(keras_vit.features(model), images), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=3e-5 * np.abs(theirs).max())
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
     flat = outputs(keras_vit.features(model, -1, as_grid=False), images)
     last = expected[-1].reshape(1, -1, 128)
-    np.testing.assert_allclose(flat, last, atol=3e-5 * np.abs(last).max())
+    np.testing.assert_allclose(flat, last, atol=1e-4)
 
 
 @pytest.mark.parametrize(
