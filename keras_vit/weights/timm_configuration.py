@@ -75,15 +75,21 @@ def described_vit(configurations, arrays) -> Description:
             or value in (None, False)  # leaves out what is not known here
         ):
             obstacles.append(f"{name}={value!r}")
-    pooling = args.get("global_pool", config.get("global_pool"))
     head_obstacles: tuple[str, ...] = ()
-    if pooling and "attn_pool.latent" not in arrays and "head_dist.bias" not in arrays:
-        if pooling in ("token", "avg"):
-            arguments["classifier"] = POOLING[pooling]
-        else:
-            head_obstacles = (f"global_pool={pooling!r}",)
+    if "attn_pool.latent" not in arrays and "head_dist.bias" not in arrays:
+        head_obstacles = take_pooling(config, args, arguments)
     grid = grid_of(config, args, arrays)
     return Description(arguments, grid, tuple(obstacles), head_obstacles, PLACE)
+
+
+def take_pooling(config, args, arguments) -> tuple[str, ...]:
+    """Puts the classifier that `global_pool` names into the arguments; returns what none here computes."""
+    pooling = args.get("global_pool", config.get("global_pool"))
+    if pooling in ("token", "avg"):
+        arguments["classifier"] = POOLING[pooling]
+    elif pooling:
+        return (f"global_pool={pooling!r}",)
+    return ()
 
 
 def described_bit(configurations, arrays) -> Description:

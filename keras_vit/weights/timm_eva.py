@@ -16,7 +16,6 @@ from keras_vit.weights.timm import TOP_RULES, UNUSED, pack_gates, split_gates
 from keras_vit.weights.timm_architectures import timm_arguments, timm_obstacle
 from keras_vit.weights.timm_configuration import (
     PLACE,
-    POOLING,
     POOLING_OF,
     SHOWN,
     configuration_of,
@@ -24,6 +23,7 @@ from keras_vit.weights.timm_configuration import (
     mlp_ratio,
     pair,
     size_and_channels,
+    take_pooling,
 )
 
 EVA_RULES = (
@@ -77,13 +77,7 @@ def described_eva(configurations, arrays) -> Description:
         arguments["rotary"] = asdict(rotary)
     # of all these models, whatever their configuration says
     arguments["activation"] = "silu" if "blocks.0.mlp.fc1_g.weight" in arrays else GELU_EXACT
-    pooling = args.get("global_pool", config.get("global_pool"))
-    head_obstacles: tuple[str, ...] = ()
-    if pooling:
-        if pooling in ("token", "avg"):
-            arguments["classifier"] = POOLING[pooling]
-        else:
-            head_obstacles = (f"global_pool={pooling!r}",)
+    head_obstacles = take_pooling(config, args, arguments)
     grid = grid_of(config, args, arrays)
     return Description(arguments, grid, tuple(obstacles), head_obstacles, PLACE)
 

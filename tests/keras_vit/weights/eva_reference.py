@@ -7,11 +7,18 @@ no timm, whose outputs it gives: compared by hand with timm 1.0.31
 Reference: huggingface/pytorch-image-models, timm/models/eva.py and timm/layers/mlp.py.
 """
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 
-from tests.keras_vit.weights.timm_reference import Arrays, activate, attend, embed
+from tests.keras_vit.weights.timm_reference import (
+    Arrays,
+    activate,
+    attend,
+    compare_with_timm,
+    embed,
+)
 
 WIDTH, HIDDEN, HEADS, DEPTH, PATCH, CLASSES = 16, 24, 2, 2, 4, 3
 
@@ -221,23 +228,5 @@ def timm_options(made: dict, run: dict) -> dict:
     )
 
 
-def compare_with_timm() -> None:
-    """Prints how far timm's own outputs are from those here."""
-    import timm
-    import torch
-
-    for name, (made, run) in FAMILIES.items():
-        rng = np.random.default_rng(0)
-        arrays = draw(rng, **made)
-        images = rng.normal(size=(2, 12, 8, 3)).astype("float32")
-        model = timm.create_model(name.partition(".")[0], **timm_options(made, run)).eval()
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        model.load_state_dict(tensors, strict=True)
-        with torch.no_grad():
-            theirs = model(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
-        error = np.abs(theirs - forward(arrays, images, **run)).max() / np.abs(theirs).max()
-        print(f"{error:.1e}  {name}")
-
-
 if __name__ == "__main__":
-    compare_with_timm()
+    compare_with_timm(sys.modules[__name__])

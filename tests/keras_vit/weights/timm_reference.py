@@ -7,7 +7,9 @@ Reference: huggingface/pytorch-image-models, timm/models/vision_transformer.py, 
 timm/layers/attention_pool.py.
 """
 
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 from scipy.special import erf
@@ -249,23 +251,26 @@ def timm_options(made: dict, run: dict) -> dict:
     return {k: v for k, v in options.items() if not dist or k not in ("reg_tokens",)}
 
 
-def compare_with_timm() -> None:
-    """Prints how far timm's own outputs are from those here."""
+def compare_with_timm(reference: ModuleType) -> None:
+    """Prints how far timm's own outputs are from those of this module, or one like it."""
     import timm
     import torch
 
-    for name, (made, run) in FAMILIES.items():
+    for name, (made, run) in reference.FAMILIES.items():
         rng = np.random.default_rng(0)
-        arrays = draw(rng, **made)
+        arrays = reference.draw(rng, **made)
         images = rng.normal(size=(2, 12, 8, 3)).astype("float32")
-        model = timm.create_model(name.partition(".")[0], **timm_options(made, run)).eval()
+        model = timm.create_model(
+            name.partition(".")[0], **reference.timm_options(made, run)
+        ).eval()
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         model.load_state_dict(tensors, strict=True)
         with torch.no_grad():
             theirs = model(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
-        error = np.abs(theirs - forward(arrays, images, **run)).max() / np.abs(theirs).max()
+        ours = reference.forward(arrays, images, **run)
+        error = np.abs(theirs - ours).max() / np.abs(theirs).max()
         print(f"{error:.1e}  {name}")
 
 
 if __name__ == "__main__":
-    compare_with_timm()
+    compare_with_timm(sys.modules[__name__])
