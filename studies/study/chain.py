@@ -82,6 +82,11 @@ class Finetuning(Strict):
     lora_rank: Positive = 4
     recipe: dict[str, Any] = Field(default_factory=dict)
 
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides the weights, but for the recipe, which is the training's own."""
+        lora = {"lora_rank": self.lora_rank} if self.method == "lora" else {}
+        return {"method": self.method, **lora}
+
 
 def recipe_with(base: Recipe, *changes: dict[str, Any]) -> Recipe:
     """A recipe with some fields changed, and validated."""

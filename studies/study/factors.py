@@ -72,8 +72,8 @@ def combinations(factors: Factors, design: Design) -> Iterator[tuple[dict[str, s
     level of every factor, which is told by the model's name alone; then each other level by itself.
     """
     if design == "grid":
-        for levels in itertools.product(*factors.values()):
-            yield dict(zip(factors, levels)), list(levels)
+        for chosen in itertools.product(*factors.values()):
+            yield dict(zip(factors, chosen)), list(chosen)
         return
     base = {factor: next(iter(levels)) for factor, levels in factors.items()}
     yield base, []

@@ -88,7 +88,7 @@ class Training(Data):
         """What the id is made of."""
         # The data set's name is not here: its fingerprint decides the pixels, wherever they lie.
         # Nor are paths of weights: a file counts by its content.
-        key = {
+        key: dict[str, Any] = {
             "protocol": PROTOCOL,
             "data": self.data_fingerprint,
             "image_shape": self.image_shape,
@@ -107,9 +107,7 @@ class Training(Data):
         if self.start is not None:
             key["start"] = self.start.training_id
         if self.finetuning is not None:
-            key["finetuning"] = self.finetuning.model_dump(mode="json", exclude={"recipe"})
-            if self.finetuning.method != "lora":
-                del key["finetuning"]["lora_rank"]
+            key["finetuning"] = self.finetuning.deciding()
         return key
 
 

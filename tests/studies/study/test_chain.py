@@ -97,17 +97,18 @@ class TestChain:
         assert id_of(method="lora", lora_rank=2) != id_of(method="lora", lora_rank=4)
 
 
-class TestFactors:
-    FACTORS = {
-        "augmentation": {
-            "plain": {"recipe": {"augmentation": "none"}},
-            "crops": {"recipe": {"augmentation": "crop"}},
-        },
-        "depth": {"2": {"overrides": {"num_layers": 2}}, "3": {"overrides": {"num_layers": 3}}},
-    }
+FACTORS = {
+    "augmentation": {
+        "plain": {"recipe": {"augmentation": "none"}},
+        "crops": {"recipe": {"augmentation": "crop"}},
+    },
+    "depth": {"2": {"overrides": {"num_layers": 2}}, "3": {"overrides": {"num_layers": 3}}},
+}
 
+
+class TestFactors:
     def test_a_grid_has_every_combination(self):
-        trials = trials_of(factors=self.FACTORS, models={"vit": MODELS["vit"]})
+        trials = trials_of(factors=FACTORS, models={"vit": MODELS["vit"]})
         names = ["vit plain 2", "vit plain 3", "vit crops 2", "vit crops 3"]
         assert [t.model.name for t in trials] == names
         assert trials[-1].levels == {"augmentation": "crops", "depth": "3"}
@@ -115,7 +116,7 @@ class TestFactors:
         assert trials[-1].model.overrides == {"num_layers": 3}
 
     def test_one_at_a_time_changes_one_factor_of_the_base(self):
-        content = {"factors": self.FACTORS, "models": {"vit": MODELS["vit"]}}
+        content = {"factors": FACTORS, "models": {"vit": MODELS["vit"]}}
         trials = trials_of(design="one_at_a_time", **content)
         assert [t.model.name for t in trials] == ["vit", "vit crops", "vit 3"]
         assert trials[2].levels == {"augmentation": "plain", "depth": "3"}
@@ -194,7 +195,7 @@ class TestEvaluations:
 
 def test_a_written_study_is_read_back_equal(tmp_path):
     study = study_of(
-        factors=TestFactors.FACTORS,
+        factors=FACTORS,
         pretraining={"sizes": [10]},
         evaluations={"knn": {"kind": "nearest_neighbours", "options": {"neighbours": 5}}},
         pairs=[["vit plain 2", "resnet plain 2"]],
