@@ -9,11 +9,66 @@ the one of Dosovitskiy et al., arXiv 2010.11929, Fig. 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, field_validator
+
+from studies.evaluation import Inputs, OnFeatures
+from studies.strict import Strict
+
+READS = frozenset({"features"})
 
 CONSTANT = 100.0  # appended to the features: an intercept which the ridge penalty hardly feels
 EPSILON = 1e-5
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Shots(Strict):
+    """Few-shot linear accuracy.
+
+    Args:
+        shots: numbers of labelled images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
+        l2: weight of the penalty of few-shot's ridge regression.
+    """
+
+    shots: tuple[Positive, ...] = (1, 5, 10, 25)
+    fewshot_seeds: Positive = 3
+    l2: Annotated[float, Field(gt=0)] = 1024.0
+
+    @field_validator("shots")
+    @classmethod
+    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(shots)))
+
+
+class Options(OnFeatures, Shots):
+    """Few-shot linear accuracy, on the images of any data set.
+
+    Args:
+        shots: numbers of labelled images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
+        l2: weight of the penalty of few-shot's ridge regression.
+        dataset: whose images are classified; by default the study's own.
+    """
+
+
+def evaluate(inputs: Inputs, options: Shots) -> dict[str, float]:
+    """Few-shot accuracies on the test images from the support images: `fewshot_5` and such.
+
+    There is a number for each of the shots that the smallest class has.
+    """
+    found = fewshot_accuracies(
+        inputs.support,
+        inputs.query,
+        inputs.num_classes,
+        options.shots,
+        options.fewshot_seeds,
+        options.l2,
+    )
+    return {f"fewshot_{shots}": accuracy for shots, accuracy in found.items()}
 
 
 def fewshot_accuracies(
