@@ -4,7 +4,7 @@ A module of this package is an evaluation if it has
 
 - `READS`: what it needs of the trained model, some of "logits", "features" (the representation that
   the head reads) and "attention" (of ViTs alone);
-- `Options`: its options, a `Strict` class in which every field has a default;
+- `Options`: its options, `EvaluationOptions` in which every field has a default;
 - `evaluate(inputs, options)`: numbers by name, of what `inputs` holds.
 
 Others, such as `accuracy`, are measures that evaluations share. No module here loads a backend: who
@@ -17,12 +17,12 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from studies.errors import UsageError
-from studies.strict import Neutral, Strict
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,21 +71,17 @@ class Inputs:
         return _given(self.logits), _given(self.labels)
 
 
-class OnFeatures(Strict):
-    """Options of an evaluation that reads features, which may be those of other images.
+class EvaluationOptions(BaseModel):
+    """Options of an evaluation: unknown ones are refused, and what is there does not change."""
 
-    Args:
-        dataset: whose images are classified; by default the study's own.
-    """
-
-    dataset: Annotated[str, Neutral("")] = ""
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Evaluation(Protocol):
     """What a module of this package offers."""
 
     READS: frozenset[str]
-    Options: type[Strict]
+    Options: type[EvaluationOptions]
 
     def evaluate(self, inputs: Inputs, options: Any) -> dict[str, float]:
         """Numbers by name."""

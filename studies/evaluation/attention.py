@@ -14,13 +14,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from studies.evaluation import Inputs
-from studies.strict import Strict
+from studies.evaluation import EvaluationOptions, Inputs
 
 READS = frozenset({"attention"})
 
 
-class Options(Strict):
+class Options(EvaluationOptions):
     """What a ViT attends to.
 
     Args:

@@ -14,8 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from studies.evaluation import Inputs, OnFeatures
-from studies.strict import Strict
+from studies.evaluation import EvaluationOptions, Inputs
 
 READS = frozenset({"features"})
 
@@ -25,7 +24,7 @@ EPSILON = 1e-5
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Shots(Strict):
+class Options(EvaluationOptions):
     """Few-shot linear accuracy.
 
     Args:
@@ -44,18 +43,7 @@ class Shots(Strict):
         return tuple(sorted(set(shots)))
 
 
-class Options(OnFeatures, Shots):
-    """Few-shot linear accuracy, on the images of any data set.
-
-    Args:
-        shots: numbers of labelled images a class; those beyond the smallest class are left out.
-        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
-        l2: weight of the penalty of few-shot's ridge regression.
-        dataset: whose images are classified; by default the study's own.
-    """
-
-
-def evaluate(inputs: Inputs, options: Shots) -> dict[str, float]:
+def evaluate(inputs: Inputs, options: Options) -> dict[str, float]:
     """Few-shot accuracies on the test images from the support images: `fewshot_5` and such.
 
     There is a number for each of the shots that the smallest class has.

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from studies.evaluation import Inputs, OnFeatures
+from studies.evaluation import EvaluationOptions, Inputs
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
@@ -23,7 +23,7 @@ _EPSILON = 1e-5  # added to the features' standard deviations, as few-shot does
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Options(OnFeatures):
+class Options(EvaluationOptions):
     """A linear probe.
 
     Args:
@@ -31,7 +31,6 @@ class Options(OnFeatures):
             mean cross-entropy.
         held: share of the support images on which the penalty is chosen.
         seed: draws them.
-        dataset: whose images are classified; by default the study's own.
     """
 
     penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (

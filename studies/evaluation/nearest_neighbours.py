@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from studies.evaluation import Inputs, OnFeatures
+from studies.evaluation import EvaluationOptions, Inputs
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
@@ -19,13 +19,12 @@ READS = frozenset({"features"})
 _QUERIES = 1000  # images whose similarities are held in memory at once
 
 
-class Options(OnFeatures):
+class Options(EvaluationOptions):
     """k nearest neighbours.
 
     Args:
         k: neighbours that vote; all of them where there are fewer images.
         temperature: of the votes: the smaller it is, the more the nearest ones count.
-        dataset: whose images are classified; by default the study's own.
     """
 
     k: Annotated[int, Field(ge=1)] = 20

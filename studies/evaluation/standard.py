@@ -7,10 +7,10 @@ from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
 
 READS = frozenset({"logits", "features"})
 
-Options = fewshot.Shots
+Options = fewshot.Options
 
 
-def evaluate(inputs: Inputs, options: fewshot.Shots) -> dict[str, float]:
+def evaluate(inputs: Inputs, options: fewshot.Options) -> dict[str, float]:
     """Accuracies on the test images, and few-shot ones from the support images.
 
     Returns:

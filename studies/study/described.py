@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from studies.strict import Strict
+from studies.study.strict import Strict
 
 
 class ResolvedData(Strict):

@@ -16,10 +16,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from studies.evaluation.standard import Options as Evaluation
-from studies.strict import Neutral, Strict
 from studies.study.defaults import default_seeds, default_sizes
 from studies.study.described import DataDescription, ResolvedData
+from studies.study.strict import Neutral, Strict
 
 # Raise it when the training code changes what the same description trains: old records then no
 # longer count. 2: a seed decides the draw of the training images and of splits that the data lack.
@@ -78,6 +77,25 @@ class Recipe(Strict):
             return self
         limit = -(-self.max_epochs * size // self.batch_size)
         return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
+
+
+class Evaluation(Strict):
+    """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
+
+    Args:
+        shots: numbers of labelled images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
+        l2: weight of the penalty of few-shot's ridge regression.
+    """
+
+    shots: tuple[Positive, ...] = (1, 5, 10, 25)
+    fewshot_seeds: Positive = 3
+    l2: Annotated[float, Field(gt=0)] = 1024.0
+
+    @field_validator("shots")
+    @classmethod
+    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(shots)))
 
 
 class Reading(Strict):

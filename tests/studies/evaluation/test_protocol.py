@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import log_loss
 
 from studies.errors import UsageError
-from studies.evaluation import Inputs, evaluation_names, get_evaluation
-from studies.strict import Strict
+from studies.evaluation import EvaluationOptions, Inputs, evaluation_names, get_evaluation
+from studies.study.study import Evaluation
 
 pytestmark = pytest.mark.once
 
@@ -57,14 +57,15 @@ def test_each_gives_finite_numbers_from_what_it_reads_alone(name, rng):
 
 
 @pytest.mark.parametrize("name", evaluation_names())
-def test_options_refuse_what_they_do_not_know_and_an_unset_data_set_is_in_no_id(name):
+def test_options_refuse_what_they_do_not_know(name):
     options = get_evaluation(name).Options
-    assert issubclass(options, Strict)
+    assert issubclass(options, EvaluationOptions)
     with pytest.raises(ValueError, match="qqq"):
         options(qqq=1)
-    assert "dataset" not in options().deciding()
-    if "dataset" in options.model_fields:
-        assert options(dataset="digits").deciding()["dataset"] == "digits"
+
+
+def test_a_studys_options_are_those_of_the_standard_evaluation():
+    assert Evaluation().model_dump() == get_evaluation("standard").Options().model_dump()
 
 
 def test_an_unknown_one_is_answered_with_those_there_are():

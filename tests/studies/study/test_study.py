@@ -10,9 +10,9 @@ import pytest
 
 from studies.data.dataset import DatasetInfo
 from studies.errors import UsageError
-from studies.strict import Neutral
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
+from studies.study.strict import Neutral
 from studies.study.study import Evaluation, ModelEntry, Recipe, Trial
 from tests.studies.descriptions import study_file as write
 from tests.studies.descriptions import trial
