@@ -28,9 +28,9 @@ class Options(EvaluationOptions):
     """Few-shot linear accuracy.
 
     Args:
-        shots: numbers of labelled images a class; those beyond the smallest class are left out.
-        fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
-        l2: weight of the penalty of few-shot's ridge regression.
+        shots: images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of them, over which the accuracy is averaged.
+        l2: ridge penalty.
     """
 
     shots: tuple[Positive, ...] = (1, 5, 10, 25)

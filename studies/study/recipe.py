@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from studies.evaluation import fewshot
 from studies.study.strict import Neutral, Positive, Rate, Strict
 
 
@@ -65,7 +66,7 @@ class Recipe(Strict):
         return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
 
 
-class Evaluation(Strict):
+class Evaluation(Strict, fewshot.Options):
     """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
 
     Args:
@@ -73,12 +74,3 @@ class Evaluation(Strict):
         fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
         l2: weight of the penalty of few-shot's ridge regression.
     """
-
-    shots: tuple[Positive, ...] = (1, 5, 10, 25)
-    fewshot_seeds: Positive = 3
-    l2: Annotated[float, Field(gt=0)] = 1024.0
-
-    @field_validator("shots")
-    @classmethod
-    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(set(shots)))

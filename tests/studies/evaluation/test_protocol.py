@@ -9,7 +9,6 @@ from sklearn.metrics import log_loss
 
 from studies.errors import UsageError
 from studies.evaluation import EvaluationOptions, Inputs, evaluation_names, get_evaluation
-from studies.study.study import Evaluation
 
 pytestmark = pytest.mark.once
 
@@ -62,10 +61,6 @@ def test_options_refuse_what_they_do_not_know(name):
     assert issubclass(options, EvaluationOptions)
     with pytest.raises(ValueError, match="qqq"):
         options(qqq=1)
-
-
-def test_a_studys_options_are_those_of_the_standard_evaluation():
-    assert Evaluation().model_dump() == get_evaluation("standard").Options().model_dump()
 
 
 def test_an_unknown_one_is_answered_with_those_there_are():
