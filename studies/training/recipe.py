@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
 from keras_vit.models.variants import get_variant
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 
 LINEAR_END = 1e-5  # where the paper's linear decay ends
 RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")

@@ -32,7 +32,7 @@ from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import settle_threads
 from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
 from studies.records.store import new_record
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -215,26 +215,20 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
 
 
 def _evaluate(outputs: Any, trial: Trial, data: Replicate) -> tuple[dict[str, float], Outcomes]:
-    from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
-    from studies.evaluation.fewshot import fewshot_accuracies
+    from studies.evaluation import Inputs, get_evaluation
     from studies.training.inference import predict
 
     support, _ = predict(outputs, data.validation.images)
     query, logits = predict(outputs, data.test.images)
-    fewshot = fewshot_accuracies(
-        (support, data.validation.labels),
-        (query, data.test.labels),
-        trial.num_classes,
-        trial.evaluation.shots,
-        trial.evaluation.fewshot_seeds,
-        trial.evaluation.l2,
+    inputs = Inputs(
+        num_classes=trial.num_classes,
+        labels=data.test.labels,
+        logits=logits,
+        features=query,
+        support_labels=data.validation.labels,
+        support_features=support,
     )
-    metrics = {
-        "test_top1": top1(logits, data.test.labels),
-        "test_balanced": balanced_accuracy(logits, data.test.labels),
-        "test_loss": cross_entropy(logits, data.test.labels),
-        **{f"fewshot_{shots}": accuracy for shots, accuracy in fewshot.items()},
-    }
+    metrics = get_evaluation("standard").evaluate(inputs, trial.evaluation)
     test = data.test
     return metrics, outcomes_of(trial.seed, logits, test.labels, test.ids, test.groups)
 
