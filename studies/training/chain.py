@@ -136,7 +136,8 @@ class _Training:
             images.subset(training.size),
             recipe.batch_size,
             training.seed,
-            recipe.augmentation,
+            recipe,
+            training.num_classes,
         )
         task = self._task(recipe, self._before)
         progress = train(task, recipe, batches, folder, training.seed, started, report)

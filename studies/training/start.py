@@ -19,6 +19,7 @@ from studies.study.chain import Finetuning
 from studies.study.trial import Training
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.loop import Weights, assign
+from studies.training.recipe import RATES, rates
 
 
 def first_model(training: Training, before: CheckpointFolder | None = None) -> keras.Model:
@@ -47,8 +48,11 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
             )
         holder = MaskedPatchModel(pretrained) if start.objective == "masked_patches" else pretrained
         assign(holder.weights, final.arrays["best"], before)
+    # Dropout and stochastic depth are those of this training.
+    wanted = {**rates(training.recipe, training.model.base), **training.model.overrides}
+    known = {name: wanted.get(name, 0.0) for name in RATES if name in pretrained.arguments}
     model = keras_vit.for_finetuning(
-        pretrained, training.num_classes, input_shape=training.image_shape
+        pretrained, training.num_classes, input_shape=training.image_shape, **known
     )
     _choose_what_trains(model, training.finetuning, training.seed)
     return model
@@ -62,7 +66,7 @@ def _created(training: Training) -> keras.Model:
             input_shape=training.image_shape,
             classes=training.num_classes,
             seed=training.seed,
-            **{**training.model.overrides, **given},
+            **{**rates(training.recipe, training.model.base), **training.model.overrides, **given},
         )
     except (OSError, ValueError) as error:
         if not given:

@@ -57,7 +57,7 @@ def run(folder, recipe, jit=True, **callbacks):
     if not jit and keras.backend.backend() == "tensorflow":  # XLA takes longer than these tests
         model.jit_compile = False
     data = split_of(64, seed=1)
-    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
+    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
     progress = train(task, recipe, batches, CheckpointFolder(folder), 0, **callbacks)
     return SimpleNamespace(
         model=model,
