@@ -23,6 +23,7 @@ from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.threads import bind, cores
+from studies.records.checkpoints import claimed
 from studies.study.trial import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
@@ -69,7 +70,7 @@ class LocalExecutor:
             while waiting or running:
                 for slot in range(self.workers):
                     if slot not in running:
-                        trial = _next(waiting, running.values())
+                        trial = _next(waiting, running.values(), results)
                         if trial is not None:
                             running[slot] = self._start(trial, slot, results, logs, events)
                 slot, event = _get(events)
@@ -168,10 +169,11 @@ class _Process:
         )
 
 
-def _next(waiting: list[Trial], running: Any) -> Trial | None:
-    busy = {process.trial.pretrain_id for process in running}
+def _next(waiting: list[Trial], running: Any, results: Path) -> Trial | None:
+    """The first trial that trains nothing which one at work trains; one held back stays in front."""
+    busy = {key for process in running for key in claimed(results, process.trial)}
     for index, trial in enumerate(waiting):
-        if trial.pretrain_id not in busy:
+        if busy.isdisjoint(claimed(results, trial)):
             return waiting.pop(index)
     return None
 

@@ -38,7 +38,7 @@ def evaluate(trained: Trained, trial: Trial, images: Replicate, outcomes: Path) 
     outputs = trained.task.outputs
     inputs = Inputs(trial.num_classes, **_read(outputs, images))
     test = images.test
-    said = outcomes_of(trial.seed, inputs.logits, test.labels, test.ids, test.groups)
+    said = outcomes_of(trial.seed, inputs.classified[0], test.labels, test.ids, test.groups)
     save_outcomes(outcomes, said)  # before the record, which counts on it
     best = trained.progress.best
     return {
@@ -68,7 +68,7 @@ def _further(trained: Trained, trial: Trial, extra: Extra, images: Replicate) ->
     return evaluation.evaluate(Inputs(data.num_classes, **given), options)
 
 
-def _read(outputs: keras.Model, images: Replicate) -> dict[str, np.ndarray]:
+def _read(outputs: keras.Model, images: Replicate) -> dict[str, Any]:
     """Features and logits: validation images are what a classifier may be fitted to."""
     support, _ = predict(outputs, images.validation.images)
     features, logits = predict(outputs, images.test.images)
