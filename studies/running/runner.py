@@ -105,7 +105,8 @@ def make_plan(study: Study, results: Path) -> Plan:
         merge(old, study, folder)
     trials = study.trials(data)
     check_sizes(info, sorted({trial.size for trial in trials}), counts)
-    check_scramble(study.recipe.scramble, info.image_shape)
+    for training in (training for trial in trials for training in trial.chain):
+        check_scramble(training.recipe.scramble, training.image_shape)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
     return Plan(study, results, trials, costs, records)
