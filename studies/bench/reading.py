@@ -1,8 +1,8 @@
 """`python -m studies.bench.reading`: how fast batches are read, with each augmentation, on one thread.
 
 The images are noise of the sizes that built-in studies have; nothing here loads a backend. Time is that of
-the thread on its processor, so that others who work there matter little. Where nothing is read ahead, reading ten
-times as fast as training costs a step a tenth of its time; what built-in models consume is in
+the thread on its processor, so that others who work there matter little. Where nothing is read ahead,
+reading ten times as fast as training costs a step a tenth of its time; what built-in models consume is in
 `results/bench/fit-float32.csv`, and what a trial waits for, in its record's `waiting`.
 """
 
