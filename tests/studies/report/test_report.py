@@ -384,7 +384,7 @@ def test_nothing_is_left_behind(full):
     names = {path.name for path in full.iterdir() if not path.name.endswith(".lock")}
     assert names == {
         *("study.toml", "trials.jsonl", "outcomes", "summary.csv", "classes.csv", "suspects.csv"),
-        *("report.md", "figures"),
+        *("report.md", "report.html", "figures"),
     }
 
 
