@@ -50,6 +50,8 @@ def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
             info = found[training.data_fingerprint]
             check_sizes(info, [training.size], info.counts)
             check_scramble(training.recipe.scramble, training.image_shape)
+        if trial.extra is not None and trial.extra.data is not None:
+            check_scramble(trial.recipe.scramble, trial.extra.data.image_shape)
 
 
 def _check_evaluation(entry: EvaluationEntry) -> None:
