@@ -13,9 +13,10 @@ from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
 from studies.study.recipe import Recipe
 from studies.training.checkpoint import CheckpointFolder
-from studies.training.inference import outputs_model, predict
-from studies.training.loop import Reseed, train
-from studies.training.recipe import compile_model
+from studies.training.inference import predict
+from studies.training.loop import train
+from studies.training.seeds import Reseed
+from studies.training.tasks import Classification
 
 
 def split_of(count, seed):
@@ -51,19 +52,16 @@ def run(folder, recipe, jit=True, **callbacks):
         classes=2,
         dropout_rate=0.1,
     )
-    compile_model(model, recipe)
+    validation = split_of(50, seed=2)
+    task = Classification(model, recipe, validation)
     if not jit and keras.backend.backend() == "tensorflow":  # XLA takes longer than these tests
         model.jit_compile = False
-    outputs = outputs_model(model)
     data = split_of(64, seed=1)
     batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
-    validation = split_of(50, seed=2)
-    progress = train(
-        model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks
-    )
+    progress = train(task, recipe, batches, CheckpointFolder(folder), 0, **callbacks)
     return SimpleNamespace(
         model=model,
-        outputs=outputs,
+        outputs=task.outputs,
         progress=progress,
         validation=validation,
         folder=folder,
