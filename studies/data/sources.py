@@ -79,6 +79,11 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
 
         return Found(options.fit, lambda folder: build(folder, Digits(size, options.fit)))
     _refuse_path(name)
+    if name.startswith("scrambled-"):
+        raise UsageError(
+            f"The images of {name} are scrambled by the recipe of a study: give the name to plan or run, "
+            f"and name {name.partition(':')[2] or 'the data set itself'} here."
+        )
     from studies.data.tfds import module_files, write_tfds
 
     return Found(
