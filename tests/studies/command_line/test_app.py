@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from studies.command_line import app as cli
 from studies.command_line import commands
-from studies.executors import local
+from studies.executors import process
 from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
 from tests.studies.descriptions import image_folder, study_file
@@ -69,9 +69,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from studies.command_line import app as cli
 from studies.command_line import commands
-from studies.executors import local
+from studies.executors import process
 from tests.studies.fake_trial import COMMAND
-local.TRIAL_COMMAND = COMMAND
+process.TRIAL_COMMAND = COMMAND
 commands._write_report = lambda folder: None
 sys.exit(cli.main({arguments!r}))
 """
@@ -83,7 +83,7 @@ sys.exit(cli.main({arguments!r}))
 
 @pytest.fixture
 def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
-    monkeypatch.setattr(local, "TRIAL_COMMAND", COMMAND)
+    monkeypatch.setattr(process, "TRIAL_COMMAND", COMMAND)
     monkeypatch.setattr(commands, "_write_report", lambda folder: None)  # nothing here to report on
     return Project(tmp_path, dataset, capsys)
 
