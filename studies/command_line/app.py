@@ -46,6 +46,7 @@ class ExecutorName(StrEnum):
 
     local = "local"
     ray = "ray"
+    slurm = "slurm"
 
 
 class KeepModels(StrEnum):
@@ -186,7 +187,7 @@ def plan_or_run(
         str | None, _option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
     ] = None,
     workers: Annotated[
-        int | None, _option("Trials at a time (1; on a cluster what there is room for).")
+        int | None, _option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
     threads: Annotated[
         int | None, _option("Threads a trial (cores / workers; on a cluster 1).")

@@ -9,8 +9,6 @@ from studies.errors import UsageError
 from studies.executors import Executor
 from studies.executors.resources import Resources, bytes_of
 
-EXECUTORS = ("local", "ray")
-
 
 @contextlib.contextmanager
 def chosen(
@@ -24,7 +22,7 @@ def chosen(
     """Have an executor for a while; what it started ends with the block.
 
     Args:
-        name: one of EXECUTORS.
+        name: "local", "ray" or "slurm".
         workers: trials at a time; by default one here, and on a cluster as many as there is room for.
         threads: computing threads of each; by default all cores here, and one on a cluster.
         address: of a cluster.
@@ -49,6 +47,13 @@ def chosen(
     resources = Resources(
         1 if threads is None else threads, gpus or 0, None if memory is None else bytes_of(memory)
     )
+    if name == "slurm":
+        from studies.executors.slurm import SlurmExecutor
+
+        if address is not None:
+            raise UsageError("--address is for Ray: Slurm is the one of this machine")
+        yield SlurmExecutor(resources, workers)
+        return
     from studies.executors import ray
 
     with ray.joined(address, resources, workers) as executor:

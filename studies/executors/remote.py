@@ -27,7 +27,9 @@ from studies.executors.waiting import Waiting
 from studies.study.study import Trial
 
 MOST = 1000  # orders at a time: engines are slow with more, and Slurm's arrays end there
-ATTEMPTS = 4
+ATTEMPTS = (
+    4  # at a trial whose machine is lost; one that is asked to stop saves, and goes on as often
+)
 PATIENCE_SECONDS = 30.0  # what a file's last line may take from one machine to another
 STOPPED: Event = {"event": "stopped"}  # the last event of a process that is to go on elsewhere
 
@@ -221,6 +223,9 @@ def run_on(
                 if record or not _may_go_on(remote):
                     on_event(remote.trial, record or _lost(remote))
                 else:
+                    attempts[remote.trial.trial_id] = (
+                        0 if remote.last == STOPPED else remote.attempt
+                    )
                     waiting.put_back(remote.trial)
     finally:
         engine.cancel([handle for handle, remote in under_way.items() if remote.end is None])
@@ -242,17 +247,13 @@ def _may_yet_come(remote: _Remote) -> bool:
 def _may_go_on(remote: _Remote) -> bool:
     assert remote.end is not None
     stopped = remote.last == STOPPED and not remote.end.reason
-    return (stopped or remote.end.again) and remote.attempt < ATTEMPTS
+    return stopped or (remote.end.again and remote.attempt < ATTEMPTS)
 
 
 def _lost(remote: _Remote) -> Event:
     assert remote.end is not None
-    reason = remote.end.reason
-    if remote.last == STOPPED and not reason:
-        reason = f"its process was stopped {remote.attempt} times"
-    if not reason:
-        reason = (
-            f"its machine wrote nothing to {remote.events.parent}: the results folder must lie where "
-            f"all machines see it under the same path"
-        )
+    reason = remote.end.reason or (
+        f"its machine wrote nothing to {remote.events.parent}: the results folder must lie where all "
+        f"machines see it under the same path"
+    )
     return {"event": "record", "record": failed_record(remote.trial, reason)}

@@ -1,5 +1,7 @@
 """The training loop: best weights, history, failures; killed runs are in tests/studies/test_trial.py."""
 
+import os
+import signal
 from types import SimpleNamespace
 
 import keras
@@ -12,7 +14,7 @@ from studies.data.dataset import Split
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
 from studies.study.study import Recipe
-from studies.training.checkpoint import CheckpointFolder
+from studies.training.checkpoint import CheckpointFolder, digest, load
 from studies.training.inference import outputs_model, predict
 from studies.training.loop import Reseed, train
 from studies.training.recipe import compile_model
@@ -40,7 +42,7 @@ class Recorded(Batches):
         return super().batch(step)
 
 
-def run(folder, recipe, jit=True, **callbacks):
+def run(folder, recipe, jit=True, batches=Recorded, **callbacks):
     model = keras_vit.VisionTransformer(
         input_shape=(8, 8, 1),
         patch_size=4,
@@ -56,7 +58,7 @@ def run(folder, recipe, jit=True, **callbacks):
         model.jit_compile = False
     outputs = outputs_model(model)
     data = split_of(64, seed=1)
-    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
+    batches = batches(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
     validation = split_of(50, seed=2)
     progress = train(
         model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks
@@ -67,7 +69,7 @@ def run(folder, recipe, jit=True, **callbacks):
         progress=progress,
         validation=validation,
         folder=folder,
-        asked=batches.asked,
+        asked=getattr(batches, "asked", None),
     )
 
 
@@ -145,6 +147,47 @@ def test_outputs_are_representation_and_logits_whatever_the_batch(trained):
     np.testing.assert_allclose(some[1], logits, atol=1e-5)
     whole = trained.model.predict(keras_vit.preprocess_input(images), verbose=0)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
+
+
+class Ended(BaseException):
+    """What SIGTERM does here."""
+
+
+def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path):
+    def end(signum, frame):
+        raise Ended
+
+    def ending_at(step):
+        class Ending(Batches):
+            def batch(self, index):
+                if index == step:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return super().batch(index)
+
+        return Ending
+
+    recipe = Recipe(steps=20, batch_size=16, validations=2, learning_rate=3e-3)
+    keras.utils.set_random_seed(3)  # the weights that it begins with
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        # Batches are read ahead: the step under way is one of those shortly before.
+        for step, passed in ((6, 0), (17, 10)):
+            with pytest.raises(Ended):
+                run(tmp_path / "parts", recipe, jit=False, batches=ending_at(step))
+            left = CheckpointFolder(tmp_path / "parts").newest_state().meta["progress"]["steps"]
+            assert passed < left <= step + 1 and left != 10
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    seen = []
+    parts = run(tmp_path / "parts", recipe, jit=False, started=seen.append)
+    assert seen == [left] and parts.asked[-1] == 19
+    keras.utils.set_random_seed(3)
+    whole = run(tmp_path / "whole", recipe, jit=False)
+    assert parts.progress.history == whole.progress.history
+    assert parts.progress.processes == 3
+    ends = [load(tmp_path / name / "final.ckpt") for name in ("parts", "whole")]
+    assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
+    assert digest(ends[0].arrays["best"]) == digest(ends[1].arrays["best"])
 
 
 def test_one_step_is_a_valid_training(tmp_path):
