@@ -14,7 +14,7 @@ from studies.executors import Event, OnEvent, log_name
 from studies.executors.process import TrialProcess, stop
 from studies.executors.waiting import Waiting
 from studies.machine.threads import cores
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 
 class LocalExecutor:
@@ -50,7 +50,7 @@ class LocalExecutor:
     def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
         """Run all trials, `workers` at a time; see `studies.executors.Executor.run`."""
         logs.mkdir(parents=True, exist_ok=True)
-        waiting = Waiting(trials)
+        waiting = Waiting(trials, results)
         running: dict[str, TrialProcess] = {}  # by trial_id
         recorded: set[str] = set()
         events: queue.Queue[tuple[str, Event | None]] = queue.Queue()

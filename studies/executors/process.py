@@ -20,7 +20,7 @@ from studies.errors import UsageError
 from studies.executors import Event, failed_record
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.claims import claim_cores
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
 GRACE_SECONDS = 10.0  # in which a trial may end the step under way and write a checkpoint

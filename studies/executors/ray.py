@@ -23,7 +23,7 @@ from studies.executors.process import GRACE_SECONDS
 from studies.executors.remote import ATTEMPTS, MOST, End, Order, run_on
 from studies.executors.resources import Resources, amount
 from studies.machine.threads import cores
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 CONNECT_SECONDS = 10.0
 
@@ -69,7 +69,7 @@ class RayExecutor:
             text = trial.model_dump_json()
             return Order(text, results, log, events, self.threads, gpus, command)
 
-        run_on(_Tasks(self.resources, self.workers), order, trials, logs, on_event)
+        run_on(_Tasks(self.resources, self.workers), order, trials, results, logs, on_event)
 
 
 @contextlib.contextmanager

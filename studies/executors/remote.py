@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.process import TrialProcess, parse, stop
 from studies.executors.waiting import Waiting
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 MOST = 1000  # orders at a time: engines are slow with more, and Slurm's arrays end there
 ATTEMPTS = (
@@ -181,6 +181,7 @@ def run_on(
     engine: Engine,
     make_order: Callable[[Trial, Path, Path], Order],
     trials: Sequence[Trial],
+    results: Path,
     logs: Path,
     on_event: OnEvent,
 ) -> None:
@@ -190,13 +191,14 @@ def run_on(
         engine: brings orders to machines.
         make_order: makes a trial's order, given the paths of its log and its events.
         trials: the most wanted first.
+        results: the folder that holds the checkpoints.
         logs: folder of the logs.
         on_event: called with every trial and event, in this thread.
     """
     logs.mkdir(parents=True, exist_ok=True)
     for left_behind in logs.glob("*.events"):
         left_behind.unlink(missing_ok=True)
-    waiting = Waiting(trials)
+    waiting = Waiting(trials, results)
     attempts: dict[str, int] = {}
     under_way: dict[Handle, _Remote] = {}
     try:

@@ -27,7 +27,7 @@ from studies.executors import OnEvent
 from studies.executors.remote import MOST, End, Order, Work, run_on
 from studies.executors.resources import Resources
 from studies.machine.processes import ROOT
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 POLL_SECONDS = 5.0  # between two questions to Slurm, which does not like many
 CANCEL_SECONDS = 90.0  # Slurm's own KillWait is 30
@@ -91,7 +91,7 @@ class SlurmExecutor:
 
         queue = self._queue or SlurmQueue(self.resources, self._limit, logs / "slurm")
         queue.clear()
-        run_on(_Jobs(queue, self._limit), order, trials, logs, on_event)
+        run_on(_Jobs(queue, self._limit), order, trials, results, logs, on_event)
 
 
 class Job:

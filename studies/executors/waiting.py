@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 
 class Waiting:
@@ -12,10 +13,13 @@ class Waiting:
 
     Args:
         trials: the most wanted first.
+        results: the folder that holds the checkpoints.
     """
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
+    def __init__(self, trials: Sequence[Trial], results: Path) -> None:
         self._trials = list(trials)
+        self._checkpoints = results / ".checkpoints"
+        self._ended: set[str] = set()  # trainings that have come to their end
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -27,16 +31,19 @@ class Waiting:
             at_work: trials that have no record yet.
             most: how many there is room for.
         """
-        busy = {name for trial in at_work for name in trainings(trial)}
+        if most < 1 or not self._trials:
+            return []
+        busy = {name for trial in at_work for name in self._trains(trial)}
         taken: list[Trial] = []
         left: list[Trial] = []
         for index, trial in enumerate(self._trials):
             if len(taken) >= most:
                 left += self._trials[index:]
                 break
-            if busy.isdisjoint(trainings(trial)):
+            own = self._trains(trial)
+            if busy.isdisjoint(own):
                 taken.append(trial)
-                busy.update(trainings(trial))
+                busy |= own
             else:
                 left.append(trial)
         self._trials = left
@@ -46,7 +53,12 @@ class Waiting:
         """Let a trial that was taken wait again, before all others."""
         self._trials.insert(0, trial)
 
-
-def trainings(trial: Trial) -> tuple[str, ...]:
-    """Ids of all that a trial trains; each has a folder of checkpoints, and one writer at a time."""
-    return (trial.pretrain_id,)
+    def _trains(self, trial: Trial) -> set[str]:
+        """Ids whose folder of checkpoints a trial writes to, and no other may at the same time."""
+        *before, _ = trial.chain
+        open_ones = {each.training_id for each in before if each.objective != "none"} - self._ended
+        for name in list(open_ones):
+            if (self._checkpoints / name / "final.ckpt").exists():
+                open_ones.remove(name)
+                self._ended.add(name)
+        return {trial.pretrain_id, *open_ones}

@@ -18,7 +18,8 @@ from typing import Any
 from studies.executors import file_stem
 from studies.records.store import Record
 from studies.study.described import ResolvedData
-from studies.study.study import Study, Trial
+from studies.study.study import Study
+from studies.study.trial import Trial
 from studies.training.trial import checkpoint_folder
 
 FOLDER = "models"
@@ -106,6 +107,7 @@ def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:
         "class_names": list(data.class_names),
         "image_shape": list(trial.image_shape),  # (H, W, C)
         "fit": trial.reading.fit,  # how images of other proportions are made to fit
+        "scramble": trial.recipe.scramble,  # side in pixels of the cells that are permuted, by the seed
         "value_range": [-1, 1],  # of the pixels, for 0 to 255
         "output": "logits",
         "model": trial.model.name,

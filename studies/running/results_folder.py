@@ -1,6 +1,6 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, report.html, figures/ (derived);
 outcomes/; models/; logs/; running.json while a run is at work.
 """
 
@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
+from studies.study.entries import ModelEntry
 from studies.study.file import to_toml
-from studies.study.study import ModelEntry, Study
+from studies.study.study import Study
 
 _ADVICE = "choose another folder with --results or another name with --name"
 

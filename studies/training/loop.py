@@ -21,7 +21,7 @@ import numpy as np
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
 from studies.machine.stopping import termination_held_back
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
 from studies.training.feed import BatchSource, feed
 from studies.training.inference import predict
@@ -51,8 +51,10 @@ class Progress:
     seconds: float = 0.0  # training and validation, over all the processes that took part
     timed_images: int = 0  # images and seconds of `fit`, without each process's first epoch,
     timed_seconds: float = 0.0  # which compiles
+    timed_waited: float = 0.0  # seconds of them in which `fit` waited for batches
     first_images: int = 0
     first_seconds: float = 0.0
+    first_waited: float = 0.0
     processes: int = 0
 
     @property
@@ -61,6 +63,13 @@ class Progress:
         if self.timed_images:
             return self.timed_images / self.timed_seconds
         return self.first_images / self.first_seconds if self.first_seconds else 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Share of the seconds of `fit` in which it waited for batches (see `feed`)."""
+        if self.timed_seconds:
+            return self.timed_waited / self.timed_seconds
+        return self.first_waited / self.first_seconds if self.first_seconds else 0.0
 
     @property
     def best(self) -> dict[str, Any]:
@@ -107,7 +116,8 @@ def train(
             best validation accuracy (ties: the lower validation loss, then the earlier).
         outputs: `outputs_model(model)`, for validation.
         recipe: steps, batch size and validation points.
-        batches: `batch(step)` gives float images (B, H, W, C) and integer labels (B,).
+        batches: `batch(step)` gives float images (B, H, W, C) and integer labels (B,), or the
+            probabilities (B, C) that a recipe with mixup or CutMix learns.
         validation: images and labels of the validation split.
         folder: where checkpoints lie.
         seed: decides dropout and stochastic depth.
@@ -134,10 +144,11 @@ def train(
                 break
             began = time.perf_counter()
             start, end = progress.steps, points[epoch - 1]
+            data, waited = feed(batches, start, end)
             steps = Steps(stop)
             begin = TakeUp(kept, batches.batch(start)) if kept else Reseed(seed)
             logs = model.fit(
-                feed(batches, start, end),
+                data,
                 initial_epoch=epoch - 1,
                 epochs=epoch,
                 shuffle=False,
@@ -145,8 +156,8 @@ def train(
                 callbacks=[begin, steps],
             ).history
             progress.steps, kept = start + steps.taken, None
-            images = steps.taken * recipe.batch_size
-            _time_epoch(progress, images, began, compiled=epoch > first_epoch)
+            images, seconds = steps.taken * recipe.batch_size, time.perf_counter() - began
+            _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
             if progress.steps < end:
                 progress.seconds += time.perf_counter() - began
                 _save(model, best, progress, folder, keep(model))
@@ -248,14 +259,17 @@ def _rank(entry: dict[str, Any]) -> tuple[float, float]:
     return entry["val_top1"], -entry["val_loss"]
 
 
-def _time_epoch(progress: Progress, images: int, began: float, compiled: bool) -> None:
-    seconds = time.perf_counter() - began
+def _time_epoch(
+    progress: Progress, images: int, seconds: float, waited: float, compiled: bool
+) -> None:
     if compiled:
         progress.timed_images += images
         progress.timed_seconds += seconds
+        progress.timed_waited += waited
     else:
         progress.first_images += images
         progress.first_seconds += seconds
+        progress.first_waited += waited
 
 
 def _draw(seed: int, epoch: int, index: int, size: int) -> list[int]:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from studies.executors import Executor, log_name
-from studies.study.study import Evaluation, Trial
+from studies.study.recipe import Evaluation
+from studies.study.trial import Trial
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 

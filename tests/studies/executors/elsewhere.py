@@ -4,7 +4,8 @@ import pytest
 
 from studies.data import describe
 from studies.executors.local import LocalExecutor
-from studies.study.study import Evaluation, ModelEntry, Recipe
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
 from tests.studies.descriptions import TINY, image_folder, trial
 from tests.studies.executors.contract import ExecutorContract
 

@@ -13,7 +13,7 @@ from studies.data import Batches
 from studies.data.dataset import Split
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.checkpoint import CheckpointFolder, digest, load
 from studies.training.inference import outputs_model, predict
 from studies.training.loop import Reseed, train
@@ -58,7 +58,7 @@ def run(folder, recipe, jit=True, batches=Recorded, **callbacks):
         model.jit_compile = False
     outputs = outputs_model(model)
     data = split_of(64, seed=1)
-    batches = batches(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
+    batches = batches(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
     validation = split_of(50, seed=2)
     progress = train(
         model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks
