@@ -72,11 +72,10 @@ class SlurmExecutor:
         command: Sequence[str] | None = None,
         queue: Queue | None = None,
     ) -> None:
-        if queue is None:
-            check(resources)
+        room = places(resources) if queue is None else MOST
         self.resources = resources
         self.threads = resources.threads
-        self.workers = workers or MOST
+        self.workers = workers or room
         self.command = command
         self._limit = workers
         self._queue = queue
@@ -238,31 +237,40 @@ class SlurmQueue:
             _slurm("scancel", *ids)
 
 
-def check(resources: Resources) -> None:
-    """Raise UsageError where trials could not run as jobs, in one sentence."""
+def places(resources: Resources) -> int:
+    """How many trials the cluster's machines have room for, were they all free.
+
+    Raises:
+        UsageError: for none; or submitit is not installed, or there is no Slurm here.
+    """
     _submitit()
     if resources.gpus != int(resources.gpus):
         raise UsageError(f"--gpus {resources.gpus:g}: a job of Slurm has whole GPUs")
     machines = list(_machines())
     wanted = (resources.threads, (resources.memory or 0) / 2**20, resources.gpus)
-    if not any(all(has >= need for has, need in zip(each, wanted)) for each in machines):
-        told = (f"{cpus} CPUs, {gpus} GPUs, {mb / 953.67:.1f} GB" for cpus, mb, gpus in machines)
+    room = sum(
+        count * min(int(has // need) for has, need in zip(each, wanted) if need)
+        for count, *each in machines
+    )
+    if not room:
+        told = (f"{cpus} CPUs, {gpus} GPUs, {mb / 953.67:.1f} GB" for _, cpus, mb, gpus in machines)
         raise UsageError(
             f"no machine of this Slurm cluster has {resources} for a trial; there are: "
             f"{'; '.join(sorted(set(told)))}; ask for less with --threads, --gpus or --memory"
         )
+    return room
 
 
-def _machines() -> Iterator[tuple[int, int, int]]:
-    """CPUs, MiB and GPUs of Slurm's machines, one of each kind."""
-    for line in _slurm("sinfo", "--noheader", "--exact", "--format=%c|%m|%G").splitlines():
-        cpus, memory, extras = line.strip().split("|")
+def _machines() -> Iterator[tuple[int, int, int, int]]:
+    """How many machines of a kind Slurm has, and their CPUs, MiB and GPUs."""
+    for line in _slurm("sinfo", "--noheader", "--exact", "--format=%D|%c|%m|%G").splitlines():
+        count, cpus, memory, extras = line.strip().split("|")
         gpus = [
             int(each.partition("(")[0].rpartition(":")[2])
             for each in extras.split(",")
             if each.startswith("gpu:")
         ]
-        yield int(cpus.rstrip("+")), int(memory.rstrip("+")), sum(gpus)
+        yield int(count), int(cpus.rstrip("+")), int(memory.rstrip("+")), sum(gpus)
 
 
 def _slurm(*command: str) -> str:

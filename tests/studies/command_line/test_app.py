@@ -262,6 +262,15 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--fit", "stretch"], ["--fit: 'stretch' is not one of 'crop', 'pad', 'squash'; see "]),
         (["--image-size", "0"], ["--image-size: must be at least 1; see "]),
         (["--workers", "1.5"], ["--workers: must be a whole number; see "]),
+        (["--gpus", "1"], ["--gpus is for clusters", "--executor"]),
+        (["--executor", "ray", "--threads", "0"], ["--threads", "at least 1"]),
+        (["--executor", "ray", "--gpus", "1.5"], ["--gpus 1.5", "a part of 1, or a whole number"]),
+        (["--executor", "ray", "--memory", "4"], ["--memory 4", "4GB"]),
+        (
+            ["--executor", "ray", "--address", "127.0.0.1:9"],
+            ["no Ray cluster answers", "ray start"],
+        ),
+        (["--executor", "slurm", "--address", "a:1"], ["--address is for Ray"]),
     ],
 )
 def test_wrong_use_is_one_sentence_and_writes_nothing(project, options, words):

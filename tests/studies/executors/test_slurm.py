@@ -15,7 +15,7 @@ import submitit
 from studies.errors import UsageError
 from studies.executors import log_name
 from studies.executors.resources import Resources
-from studies.executors.slurm import SlurmExecutor, SlurmQueue, check
+from studies.executors.slurm import SlurmExecutor, SlurmQueue, places
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import alive, wait_for
 from tests.studies.executors.elsewhere import ElsewhereContract
@@ -121,7 +121,7 @@ def commands(tmp_path, monkeypatch):
     return make
 
 
-NODES = "echo '8|16000|gpu:a100:2(S:0)'; echo '64|128000|(null)'"
+NODES = "echo '1|8|16000|gpu:a100:2(S:0)'; echo '2|64|128000|(null)'"
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,14 @@ NODES = "echo '8|16000|gpu:a100:2(S:0)'; echo '64|128000|(null)'"
 def test_what_no_machine_has_is_refused_at_once(commands, asked, told):
     commands(sinfo=NODES)
     with pytest.raises(UsageError, match=told):
-        check(asked)
+        places(asked)
 
 
 def test_what_some_machine_has_is_not_refused(commands):
     commands(sinfo=NODES)
-    check(Resources(threads=64))
-    check(Resources(threads=8, gpus=2, memory=16 * 10**9))
+    assert places(Resources(threads=64)) == 2
+    assert places(Resources(threads=4, gpus=1, memory=8 * 10**9)) == 2
+    assert places(Resources(memory=16 * 10**9)) == 1 + 2 * 8
 
 
 def test_without_slurm_or_submitit_one_sentence_says_so(commands, monkeypatch):
@@ -162,7 +163,7 @@ def test_without_slurm_or_submitit_one_sentence_says_so(commands, monkeypatch):
 def test_a_controller_that_does_not_answer_is_told(commands):
     commands(sinfo="echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(UsageError, match="Unable to contact slurm controller"):
-        check(Resources())
+        places(Resources())
 
 
 def test_jobs_are_one_array_with_what_a_trial_gets(commands, tmp_path):
