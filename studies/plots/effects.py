@@ -12,7 +12,6 @@ from matplotlib.ticker import FuncFormatter
 from studies.plots.style import new_panels, themed
 
 _ROW, _EDGES = 0.3, 1.3  # inches of a row, and above and below them
-_MOST_COLUMNS = 2
 
 
 class Row(NamedTuple):
@@ -53,30 +52,29 @@ def forest(panels: Sequence[Panel], x_label: str, caption: str = "") -> list[Axe
         The Axes of one new figure.
     """
     most = max(len(panel.rows) + len({row.group for row in panel.rows}) for panel in panels)
-    width = 8.0 if len(panels) == 1 else 5.2
-    height = _EDGES + _ROW * most
-    axes = new_panels(len(panels), _MOST_COLUMNS, width, height, sharex=True)
+    columns = 3 if len(panels) == 3 else 2
+    width = 8.0 if len(panels) == 1 else 10.0 / columns + 0.6
+    axes = new_panels(len(panels), columns, width, _EDGES + _ROW * most, sharex=True)
     for ax, panel in zip(axes, panels, strict=True):
-        place, ticks, labels = 0.0, [], []
-        group = None
+        place, places, group = 0, [], None
         for row in panel.rows:
             if row.group != group:
                 group = row.group
-                ticks.append(place)
-                labels.append(f"{group}:")
-                place += 1.0
+                # Over the data's own room, which a long name in the margin would take.
+                ax.text(
+                    0.0, place, f" {group}", transform=ax.get_yaxis_transform(), va="center",
+                    fontsize=9, fontweight="bold", color="0.25",
+                )  # fmt: skip
+                place += 1
             colour = "0.1" if row.told else "0.55"
             if not np.isnan(row.low):
                 ax.plot([row.low, row.high], [place, place], "|-", color=colour, markersize=8)
             face = colour if row.told else "white"
             ax.plot(row.mean, place, "o", color=colour, markersize=6.5, markerfacecolor=face)
-            ticks.append(place)
-            labels.append(row.label)
-            place += 1.0
+            places.append(place)
+            place += 1
         ax.axvline(0.0, color="0.3", linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
-        ax.set_yticks(ticks, labels)
-        for tick, label in zip(ax.get_yticklabels(), labels, strict=True):
-            tick.set_fontweight("bold" if label.endswith(":") else "normal")
+        ax.set_yticks(places, [row.label for row in panel.rows])
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.set_ylim(place - 0.4, -0.6)

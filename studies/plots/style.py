@@ -54,6 +54,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 
 _LETTERS_AN_INCH, _KEY_LETTERS = 13, 7  # of a legend: its letters, and the room of a line's sample
+_LONG_LABEL = 5  # letters of a tick's label
 _LABELS_POINTS = 40.0  # from the x axis down to below its label
 
 
@@ -167,8 +168,10 @@ def size_axis(
     # First come, first labelled: the ends say most, round numbers beyond the data least.
     wanted = [*measured[:1], *last, *([end] if end else []), *measured]
     ticks: list[float] = []
+    letters = max((len(short(size)) for size in wanted), default=0)
+    apart = 0.05 if letters < _LONG_LABEL else 0.09
     for size in [*wanted, *(_round_sizes(last[0], end) if end else [])]:
-        if all(abs(np.log(size / tick)) > 0.05 * span for tick in ticks):
+        if all(abs(np.log(size / tick)) > apart * span for tick in ticks):
             ticks.append(size)
     ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     ax.xaxis.set_minor_locator(NullLocator())

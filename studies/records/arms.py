@@ -53,19 +53,19 @@ class ReportedArm:
 def reported_arms(study: Study) -> dict[str, ReportedArm]:
     """The arms of a study by the name that a report gives them, in the study's order."""
     found = [
-        ReportedArm(_name(study, arm.name, start), arm, start)
+        ReportedArm(_name(arm, start), arm, start)
         for arm in study.arms.values()
         for start in _starts(study, arm)
     ]
     return {each.name: each for each in found}
 
 
-def name_of(study: Study, record: Mapping[str, Any]) -> str:
-    """The reported arm that a record is of."""
+def name_of(record: Mapping[str, Any], arms: Mapping[str, Arm]) -> str:
+    """The reported arm that a record is of, from the study's arms."""
     before = record.get("pretraining")
     # Where the pre-trained model itself was evaluated, its images are the record's own.
     start = before.get("size") if before else record.get("size")
-    return _name(study, record["model"], start)
+    return _name(arms[record["model"]], start)
 
 
 def pairs_of(
@@ -132,12 +132,11 @@ def _starts(study: Study, arm: Arm) -> Sequence[int | None]:
     return (other.counts.get("train") if other else None,)
 
 
-def _name(study: Study, arm: str, start: int | None) -> str:
-    entry = study.arms.get(arm)
-    before = entry.pretraining if entry else None
+def _name(arm: Arm, start: int | None) -> str:
+    before = arm.pretraining
     if before is None or start is None or before.sizes == "all" or len(before.sizes) < 2:
-        return arm
-    return f"{arm} from {start:,}"
+        return arm.name
+    return f"{arm.name} from {start:,}"
 
 
 def changes_of(

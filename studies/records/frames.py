@@ -243,6 +243,7 @@ def read_results(folder: Path) -> Results:
         UsageError: there is no readable study.toml, or the records are of a newer version.
     """
     study = read_resolved(folder)
+    arms = study.arms
     store = ResultsStore(folder / "trials.jsonl")
     records = {record["trial_id"]: record for record in store.records()}
     old = {id_: r for id_, r in records.items() if r.get("schema", 1) < SEED_DRAWS}
@@ -259,9 +260,9 @@ def read_results(folder: Path) -> Results:
         planned = len(trials)
     else:  # a study file that `run` did not write: take what fits it
         one_draw = not new
-        ours = [r for r in (new or old).values() if r.get("model") in study.arms]
+        ours = [r for r in (new or old).values() if r.get("model") in arms]
         planned = len(ours)
-    ours = [{**r, "model": name_of(study, r)} for r in ours]
+    ours = [{**r, "model": name_of(r, arms)} for r in ours]
     finished = [r for r in ours if r.get("status") == "done"]
     failed = [r for r in ours if r.get("status") != "done"]
     done = [r for r in finished if r.get("evaluation") in (None, STANDARD)]

@@ -36,7 +36,8 @@ def effects_headline(answer: Answer) -> tuple[str, ...]:
         best = [_named(answer, e, len(told)) for e in reversed(told) if e.sign > 0]
         parts = [f"{listed(best)} above it" if best else "", f"{listed(worst)} below it"]
         first = (
-            f"Of {len(effects)} changes to {bases} at {size}, {len(told)} are told apart from it in "
+            f"Of {len(effects)} changes to {bases} at {size}, {len(told)} "
+            f"{'is' if len(told) == 1 else 'are'} told apart from it in "
             f"{of}: {'; '.join(part for part in parts[: 1 + bool(worst)] if part)}."
         )
     else:

@@ -13,7 +13,7 @@ from studies.plots.heat_maps import confusion_matrices
 from studies.plots.laws import error_laws
 from studies.plots.learning_curves import Line, learning_curves
 from studies.plots.style import XAxis, legend_of_figure, new_axes, new_panels
-from studies.records.axis import IMAGES
+from studies.records.axis import IMAGES, Place
 from studies.records.frames import Results
 from studies.report.compute import FAMILIES
 from studies.report.evidence import Evidence
@@ -102,10 +102,12 @@ def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Fig
     findings = evidence.findings
     means = on_axis(_means(findings.estimates), results)
     seeds = on_axis(_singles(frame, findings.metric), results)
-    curves = list(dict.fromkeys(means["model"]))
+    curves = list(dict.fromkeys(place.curve for place in _in_order(results)))
     sizes = sorted(set(means["panel"]))
     barred = findings.barred.items()
-    axes = new_panels(len(sizes), width=8.0 if len(sizes) == 1 else 5.5, height=4.4, sharey=True)
+    columns = 3 if len(sizes) == 3 else 2
+    width = 8.0 if len(sizes) == 1 else 11.0 / columns
+    axes = new_panels(len(sizes), columns, width, height=4.4)
     for size, ax in zip(sizes, axes, strict=True):
         places = {results.places[key]: ", ".join(why) for key, why in barred}
         learning_curves(
@@ -131,6 +133,12 @@ def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Fig
     legend_of_figure(figure, handles, _caption(results, evidence))
     figure.suptitle(_title(results))
     return figure
+
+
+def _in_order(results: Results) -> list[Place]:
+    """Places in the order of the study's arms."""
+    order = list(results.arms)
+    return [results.places[key] for key in sorted(results.places, key=lambda k: order.index(k[0]))]
 
 
 def x_axis(results: Results) -> XAxis:
@@ -186,27 +194,29 @@ def _effects(evidence: Evidence) -> Figure | None:
     effects = [e for e in answer.effects if e.less is not None] or list(answer.effects)
     if not effects:
         return None
+    models = {e.change.model for e in effects}
     panels = []
     for size in sorted({e.size for e in effects}):
-        rows = [_row(e) for e in effects if e.size == size]
+        rows = [_row(e, models) for e in effects if e.size == size]
         panels.append(Panel(f"{size:,} training images", rows))
     level = f"{100 * answer.level:g} %"
     caption = f"change and {level} interval, filled where it is told apart from none"
     of = METRICS[answer.metric]
-    label = f"change of {of}" if effects[0].less is None else f"difference of two changes of {of}"
+    label = f"change of {of}" if effects[0].less is None else "difference of changes"
     return _figure(forest(panels, label, caption)[0])
 
 
-def _row(effect: Effect) -> Row:
+def _row(effect: Effect, models: set[str]) -> Row:
     change, less = effect.change, effect.less
-    base = change.base.removeprefix(change.model).strip() or "the base"
-    if less is None:
-        group, label = f"{change.factor}, against {base}", change.arm
+    base = change.base.removeprefix(change.model).strip()
+    against = f"{change.factor} against {base}" if base else change.factor
+    if less is not None:
+        group = f"{change.model} less {less.model}: {against}"
     else:
-        label = change.level
-        group = f"{change.model} less {less.model}, {change.factor} against {base}"
+        group = against if len(models) == 1 else f"{change.model}: {against}"
     estimate = effect.estimate
-    return Row(group, label, estimate.mean, estimate.low, estimate.high, effect.sign != 0)
+    told = effect.sign != 0
+    return Row(group, change.level, estimate.mean, estimate.low, estimate.high, told)
 
 
 def _compute(results: Results, evidence: Evidence) -> Figure | None:
@@ -225,7 +235,7 @@ def _compute(results: Results, evidence: Evidence) -> Figure | None:
     seeds = pd.DataFrame(rows, columns=["model", "size", "seed", "value"])
     laws = {FAMILIES[family]: law for family, law in found.laws.items()}
     label = METRICS[evidence.findings.metric].replace("accuracy", "error")
-    names = [FAMILIES[family] for family in found.fronts]
+    names = [name for name in FAMILIES.values() if name in set(seeds["model"])]
     title = f"{_title(results)}: each family's best for its compute"
     return _figure(error_laws(seeds, laws, names, found.level, label, title, axis=x_axis(results)))
 

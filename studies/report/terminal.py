@@ -10,7 +10,7 @@ from studies.report.headline import opening, remarks
 from studies.report.tables import plain_table, wrapped
 from studies.report.words import METRICS, POINTS, baseline_name, percent
 
-_LETTERS = 24  # of a model's name
+_LETTERS = 30  # of a model's name
 
 
 def table_text(results: Results, evidence: Evidence) -> str:
