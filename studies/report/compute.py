@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from studies.report.markup import code
 from studies.report.tables import markdown_table
 from studies.report.words import METRICS, POINTS, listed, percent
 
@@ -77,7 +78,7 @@ def compute_text(answer: Answer, found: Compute) -> str:
         if family in found.laws:
             power = found.exponent(family)
             interval = f"{power.low:.2f} to {power.high:.2f}"
-            law = f"`{found.laws[family].summary()}`"
+            law = code(found.laws[family].summary())
             laws.append([FAMILIES[family], number, f"{power.value:.2f}", interval, law])
         else:
             why = found.without_law[family].rstrip(".")
