@@ -4,6 +4,7 @@ One Keras "epoch" is the stretch between two validation points, and one call of 
 differ in length by a step, which a single `fit` cannot do. After each of them the model is validated,
 and everything that decides the rest of the run goes into a checkpoint. What Keras would carry over
 silently (the state of random generators) is instead set anew for each epoch from (seed, epoch).
+SIGTERM ends the stretch after the step under way, and a checkpoint holds what it was in the middle of.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import keras
 import numpy as np
 
 from studies.errors import TrialError
+from studies.machine.stopping import termination_held_back
 from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
 from studies.training.feed import BatchSource, feed
+from studies.training.interruption import Kept, Steps, TakeUp, keep, leave
 from studies.training.recipe import validation_points
 from studies.training.seeds import Reseed
 from studies.training.tasks import Task
@@ -37,6 +40,7 @@ class Progress:
     """How far a training run has come; all of it is in every checkpoint."""
 
     epoch: int = 0  # validation points passed
+    steps: int = 0  # taken; between two points where the training was asked to end
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0  # training and validation, over all the processes that took part
@@ -80,7 +84,8 @@ def train(
     """Train a task's model, from its last checkpoint on, and leave the best weights in it.
 
     Killed at any moment and called again (same model, recipe, data and number of threads), it ends
-    with the same weights and history, bit for bit, as one left alone.
+    with the same weights and history, bit for bit, as one left alone. SIGTERM costs no step: it has
+    its effect after the one under way, when a checkpoint is written.
 
     Args:
         task: its model is freshly made; returns holding the weights with the best validation accuracy
@@ -103,46 +108,51 @@ def train(
         assign(model.weights, final.arrays["best"], folder)
         started(recipe.steps)
         return Progress(**final.meta["progress"])
-    progress, best = _resume(model, folder)
-    progress.processes += 1
     points = validation_points(recipe.steps, recipe.validations)
-    first_epoch = progress.epoch + 1
-    started(points[progress.epoch - 1] if progress.epoch else 0)
-    for epoch in range(first_epoch, len(points) + 1):
-        began = time.perf_counter()
-        start, stop = (points[epoch - 2] if epoch > 1 else 0), points[epoch - 1]
-        data, waited = feed(batches, start, stop)
-        logs = model.fit(
-            data,
-            initial_epoch=epoch - 1,
-            epochs=epoch,
-            shuffle=False,
-            verbose=0,
-            callbacks=[Reseed(seed)],
-        ).history
-        images, seconds = (stop - start) * recipe.batch_size, time.perf_counter() - began
-        _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
-        entry = {
-            "epoch": epoch,
-            "step": stop,
-            "loss": float(logs["loss"][-1]),
-            "top1": float(logs[task.accuracy][-1]),
-            **task.validate(),
-        }
-        _refuse_nan(entry, start, recipe)
-        progress.epoch = epoch
-        progress.history.append(entry)
-        if best is None or rank(entry) > rank(progress.best):
-            progress.best_epoch = epoch
-            best = _copy(model.weights)
-        progress.seconds += time.perf_counter() - began
-        arrays = {
-            "model": _copy(model.variables),
-            "optimizer": _copy(model.optimizer.variables),
-            "best": best,
-        }
-        folder.save_state(epoch, {"progress": vars(progress)}, arrays)
-        report(entry, progress.images_per_second)
+    with termination_held_back(lambda: leave(model)) as stop:
+        progress, best, kept = _resume(model, folder, points)
+        progress.processes += 1
+        first_epoch = progress.epoch + 1
+        started(progress.steps)
+        for epoch in range(first_epoch, len(points) + 1):
+            if stop():
+                break
+            began = time.perf_counter()
+            start, end = progress.steps, points[epoch - 1]
+            data, waited = feed(batches, start, end)
+            steps = Steps(stop)
+            begin = TakeUp(kept, batches.batch(start)) if kept else Reseed(seed)
+            logs = model.fit(
+                data,
+                initial_epoch=epoch - 1,
+                epochs=epoch,
+                shuffle=False,
+                verbose=0,
+                callbacks=[begin, steps],
+            ).history
+            progress.steps, kept = start + steps.taken, None
+            images, seconds = steps.taken * recipe.batch_size, time.perf_counter() - began
+            _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
+            if progress.steps < end:
+                progress.seconds += time.perf_counter() - began
+                _save(model, best, progress, folder, keep(model))
+                break
+            entry = {
+                "epoch": epoch,
+                "step": end,
+                "loss": float(logs["loss"][-1]),
+                "top1": float(logs[task.accuracy][-1]),
+                **task.validate(),
+            }
+            _refuse_nan(entry, start, recipe)
+            progress.epoch = epoch
+            progress.history.append(entry)
+            if best is None or rank(entry) > rank(progress.best):
+                progress.best_epoch = epoch
+                best = _copy(model.weights)
+            progress.seconds += time.perf_counter() - began
+            _save(model, best, progress, folder)
+            report(entry, progress.images_per_second)
     assert best is not None  # there is at least one validation point
     meta = {"progress": vars(progress), "last_sha256": digest(_copy(model.weights))}
     folder.save_final(meta, {"best": best})
@@ -150,13 +160,39 @@ def train(
     return progress
 
 
-def _resume(model: keras.Model, folder: CheckpointFolder) -> tuple[Progress, Weights | None]:
+def _save(
+    model: keras.Model,
+    best: Weights | None,
+    progress: Progress,
+    folder: CheckpointFolder,
+    kept: Kept | None = None,
+) -> None:
+    arrays = {
+        "model": _copy(model.variables),
+        "optimizer": _copy(model.optimizer.variables),
+        "best": best or [],
+    }
+    # In the middle of an epoch it takes the place of the state at the epoch's begin.
+    folder.save_state(progress.epoch, {"progress": vars(progress)}, {**arrays, **(kept or {})})
+
+
+def _resume(
+    model: keras.Model, folder: CheckpointFolder, points: list[int]
+) -> tuple[Progress, Weights | None, Kept | None]:
     state: Checkpoint | None = folder.newest_state()
     if state is None:
-        return Progress(), None
+        return Progress(), None, None
     assign(model.variables, state.arrays["model"], folder)
     assign(model.optimizer.variables, state.arrays["optimizer"], folder)
-    return Progress(**state.meta["progress"]), state.arrays["best"]
+    progress = Progress(**state.meta["progress"])
+    passed = points[progress.epoch - 1] if progress.epoch else 0
+    progress.steps = max(progress.steps, passed)  # older checkpoints do not tell
+    kept = (
+        {name: state.arrays[name] for name in ("metrics", "random")}
+        if progress.steps > passed
+        else None
+    )
+    return progress, state.arrays["best"] or None, kept
 
 
 def assign(variables: list[Any], values: Weights, folder: CheckpointFolder) -> None:
