@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,7 @@ def _results_name(study: str) -> str:
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
     from studies.executors.local import LocalExecutor
+    from studies.records.checkpoints import is_trained
     from studies.running.estimate import Estimator, records_of
 
     here = options.executor == "local"
@@ -243,7 +245,9 @@ def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
         else options.threads or 1
     )
     counts = checked.study.data.counts if checked.study.data else {}
-    return Estimator(records_of(checked.results), threads, counts)
+    others = {each.fingerprint: each.counts for each in checked.study.other_data.values()}
+    trained = partial(is_trained, checked.results)
+    return Estimator(records_of(checked.results), threads, counts, others, trained)
 
 
 @contextmanager

@@ -7,25 +7,25 @@ from studies.data.channels import with_channels
 from studies.data.dataset import Replicate
 from studies.data.scramble import scrambled
 from studies.errors import TrialError
-from studies.study.trial import Data
+from studies.study.trial import Data, Training
 
 
-def open_images(data: Data, seed: int, scramble: int = 0) -> Replicate:
-    """Open prepared images, with as many channels as the model takes.
+def images_of(training: Training, data: Data | None = None) -> Replicate:
+    """Open prepared images, with as many channels as the model takes, scrambled as the recipe says.
 
     Args:
-        data: which, and their fingerprint when the study was made.
-        seed: of the trial.
-        scramble: side of the cells in which validation and test images are scrambled; 0: they are whole.
+        training: whose seed and recipe decide how they are seen.
+        data: which, and their fingerprint when the study was made; by default the training's own.
 
     Raises:
         TrialError: they are others by now.
     """
+    data = data or training
     whole = load(data.dataset, data.image_size, data.reading)
     if whole.info.fingerprint != data.data_fingerprint:
         raise TrialError(
             f"The data set {data.dataset} has changed since the study was made (fingerprint "
             f"{whole.info.fingerprint}, not {data.data_fingerprint}): use another --results folder."
         )
-    images = with_channels(whole, data.image_shape[2]).replicate(seed)
-    return scrambled(images, scramble, seed)
+    seen = with_channels(whole, data.image_shape[2]).replicate(training.seed)
+    return scrambled(seen, training.recipe.scramble, training.seed)

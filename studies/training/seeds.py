@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import keras
 import numpy as np
 
@@ -31,6 +33,17 @@ def reseed(model: keras.Model, *key: int) -> None:
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for index, state in enumerate(states, start=1):
         state.assign(np.asarray(_draw(*key, index, size=2), state.dtype))
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Random numbers for the initial values of a weight, the same on every backend.
+
+    Args:
+        seed: of the trial.
+        name: of the weight.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
 def _draw(*key: int, size: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from pathlib import Path
@@ -19,7 +18,8 @@ from studies.study.chain import Finetuning
 from studies.study.trial import Training
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.loop import Weights, assign
-from studies.training.recipe import rates
+from studies.training.recipe import RATES, rates
+from studies.training.seeds import stream
 
 
 def first_model(training: Training, before: CheckpointFolder | None = None) -> keras.Model:
@@ -48,11 +48,11 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
             )
         holder = MaskedPatchModel(pretrained) if start.objective == "masked_patches" else pretrained
         assign(holder.weights, final.arrays["best"], before)
+    # Dropout and stochastic depth are those of this training.
+    wanted = {**rates(training.recipe, training.model.base), **training.model.overrides}
+    known = {name: wanted.get(name, 0.0) for name in RATES if name in pretrained.arguments}
     model = keras_vit.for_finetuning(
-        pretrained,
-        training.num_classes,
-        input_shape=training.image_shape,
-        **rates(training.recipe, training.model.base),
+        pretrained, training.num_classes, input_shape=training.image_shape, **known
     )
     _choose_what_trains(model, training.finetuning, training.seed)
     return model
@@ -83,15 +83,10 @@ def _choose_what_trains(model: keras.Model, finetuning: Finetuning, seed: int) -
     if finetuning.method == "lora":
         keras_vit.enable_lora(model, finetuning.lora_rank)
         for variable in model.trainable_variables:
-            if variable.name.endswith("_a"):
-                variable.assign(_lora_start(seed, weight_name(model, variable), variable.shape))
-
-
-def _lora_start(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """He's uniform numbers as Keras draws them for low-rank updates, here the same on every backend."""
-    words = np.frombuffer(hashlib.sha256(f"{seed}/{name}".encode()).digest(), np.uint32)
-    limit = math.sqrt(6 / shape[0])
-    return np.random.default_rng(words).uniform(-limit, limit, shape).astype(np.float32)
+            if variable.name.endswith("_a"):  # He's uniform numbers, as Keras draws them
+                limit = math.sqrt(6 / variable.shape[0])
+                rng = stream(seed, weight_name(model, variable))
+                variable.assign(rng.uniform(-limit, limit, variable.shape))
 
 
 def weights_of(model: keras.Model) -> Weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import keras
@@ -13,7 +14,7 @@ from studies.evaluation.accuracy import cross_entropy, top1
 from studies.study.recipe import Recipe
 from studies.training.inference import BATCH, outputs_model, predict
 from studies.training.recipe import compile_masked_patches, compile_model
-from studies.training.seeds import reseed
+from studies.training.seeds import reseed, stream
 
 
 class LabelledImages(Protocol):
@@ -87,6 +88,7 @@ class MaskedPatches:
         self, model: keras.Model, recipe: Recipe, validation: LabelledImages, seed: int = 0
     ) -> None:
         self.model = MaskedPatchModel(model, seed=seed)
+        _draw_new_weights(self.model, seed)
         self.trained = model
         self.outputs = outputs_model(model)
         compile_masked_patches(self.model, recipe)
@@ -113,6 +115,14 @@ class MaskedPatches:
                 [cross_entropy(logits, answers), top1(logits, answers), 1.0]
             )
         return {"val_loss": float(sums[0] / sums[2]), "val_top1": float(sums[1] / sums[2])}
+
+
+def _draw_new_weights(model: MaskedPatchModel, seed: int) -> None:
+    """The weights that the ViT has not, as Keras draws them, but the same on every backend."""
+    token, kernel = model.corrupt.mask_token, model.prediction.kernel
+    token.assign(stream(seed, "mask_token").normal(0.0, 0.02, token.shape))
+    limit = math.sqrt(6 / sum(kernel.shape))
+    kernel.assign(stream(seed, "prediction/kernel").uniform(-limit, limit, kernel.shape))
 
 
 _VALIDATION = 2**31  # no epoch has this number

@@ -128,16 +128,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _finish(training: Training, results: Path, events: Events) -> None:
     from studies.training.chain import finish
-    from studies.training.images import open_images
+    from studies.training.images import images_of
 
     with _policy_restored():
         _check_backend(training)
-        finish(
-            training,
-            results,
-            open_images(training, training.seed, training.recipe.scramble),
-            events,
-        )
+        finish(training, results, images_of(training), events)
 
 
 def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[str, Any]:
@@ -145,12 +140,12 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
     from studies.training.chain import finish
     from studies.training.checkpoint import digest
     from studies.training.evaluate import evaluate
-    from studies.training.images import open_images
+    from studies.training.images import images_of
     from studies.training.start import save_model, weights_of
 
     with _policy_restored():
         _check_backend(trial)
-        images = open_images(trial, trial.seed, trial.recipe.scramble)
+        images = images_of(trial)
         trained = finish(trial, results, images, events)
         events.trained()
         began = time.perf_counter()
