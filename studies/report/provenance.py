@@ -11,6 +11,7 @@ from studies.report.markup import code, plain
 from studies.report.tables import markdown_table
 from studies.report.words import POINTS
 from studies.running.estimate import duration
+from studies.study.recipe import Recipe
 
 _MOST_MODELS = 12  # that are named
 
@@ -42,7 +43,7 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
         f"{recipe.batch_size}, Adam (learning rate {recipe.learning_rate:g}, decoupled weight decay "
         f"{recipe.weight_decay:g} x learning rate), {100 * recipe.warmup_fraction:g} % linear "
         f"warmup, {recipe.schedule} decay, gradients clipped at {recipe.clip_norm:g}, label "
-        f"smoothing {recipe.label_smoothing:g}, augmentation {recipe.augmentation}, "
+        f"smoothing {recipe.label_smoothing:g}, augmentation {augmentation(recipe)}, "
         f"{recipe.dtype}; best of {recipe.validations} validations kept."
     )
     rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
@@ -175,6 +176,22 @@ def _steps(results: Results) -> str:
     if len(steps) > 1:
         return f"{steps[0]:,} (smallest size) to {steps[-1]:,} steps"
     return f"{steps[0] if steps else results.study.recipe.steps:,} steps"
+
+
+def augmentation(recipe: Recipe) -> str:
+    """What is done to images and models besides; only what is done at all."""
+    layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
+    told = {
+        f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
+        f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
+        f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
+        f"random erasing ({recipe.random_erasing:g})": recipe.random_erasing,
+        f"dropout {recipe.dropout_rate:g}": recipe.dropout_rate,
+        f"dropout of attention {recipe.attention_dropout_rate:g}": recipe.attention_dropout_rate,
+        f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
+        f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
+    }
+    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
 
 
 def _matched(results: Results, a: str, b: str) -> str:
