@@ -23,7 +23,8 @@ from studies.analysis.two_runs import (
     predicted_alike,
 )
 from studies.errors import UsageError
-from studies.records.frames import Results, pool, read_results
+from studies.records.frames import Record, Results, pool, read_results
+from studies.records.outcomes import load_outcomes, outcomes_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,11 +161,12 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     said = _outcomes(records, (a.results, b.results), shared)
     frames = []
     for run, known in zip((a, b), records, strict=True):
-        rows = [known[place] for place in shared]
-        keep = {r["trial_id"] for r in rows}
+        names = {known[place]["trial_id"]: place[0][0] for place in shared}
         frame = run.results.frame
-        frame = frame[frame["trial_id"].isin(keep)] if "trial_id" in frame else frame[:0]
-        frames.append(frame.assign(backend=run.name))
+        frame = frame[frame["trial_id"].isin(names)] if "trial_id" in frame else frame[:0]
+        frames.append(
+            frame.assign(backend=run.name, model=frame["trial_id"].map(names) if names else "")
+        )
     frame = pd.concat(frames, ignore_index=True)
     sides = {run.name: outcomes for run, outcomes in zip((a, b), said, strict=True)}
     data = a.results.study.data
@@ -188,9 +190,9 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     )
     cells = {
         cell: _cell(cell, shared, records, said, values, metric, source, level, images)
-        for cell in _ordered({cell for cell, _ in shared}, a.results)
+        for cell in _ordered(shared)
     }
-    every = _ordered({cell for known in records for cell, _ in known}, a.results)
+    every = _ordered([place for known in records for place in known])
     return Comparison(
         names=(a.name, b.name),
         metric=metric,
@@ -260,8 +262,8 @@ def _where(before: Any, after: Any) -> str:
     return f" ({name} {one[name]}, not {two.get(name)})"
 
 
-def _records(a: Results, b: Results) -> list[dict[Place, dict[str, Any]]]:
-    """Finished trials by model, size and seed, of one backend each.
+def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
+    """Finished trials by what was trained, size and seed, with the standard evaluation, of one backend each.
 
     That is the first one that both runs have; where they share none, the first of each.
     """
@@ -270,36 +272,42 @@ def _records(a: Results, b: Results) -> list[dict[Place, dict[str, Any]]]:
     for results in (a, b):
         backend = both[0] if both else results.study.backends[0]
         mine = [r for r in results.done if r["backend"] == backend]
-        found.append({((r["model"], r["size"]), r["seed"]): r for r in mine})
+        mine = [r for r in mine if r.get("evaluation", "standard") == "standard"]
+        found.append({((_trained(r), r["size"]), r["seed"]): r for r in mine})
     return found
 
 
+def _trained(record: Record) -> str:
+    """The model, and the images that it was trained on before, if there were any."""
+    before = record.get("pretraining")
+    return record["model"] if not before else f"{record['model']} after {before['size']:,}"
+
+
 def _outcomes(
-    records: Sequence[Mapping[Place, Mapping[str, Any]]],
-    results: Sequence[Results],
-    shared: Sequence[Place],
+    records: Sequence[Mapping[Place, Record]], results: Sequence[Results], shared: Sequence[Place]
 ) -> list[dict[Place, Outcomes]]:
     """Outcomes of shared trials, of those that both runs have kept."""
     found: list[dict[Place, Outcomes]] = [{}, {}]
-    if any(r.outcomes is None or r.study.data is None for r in results):
+    kept = [each.outcomes for each in results]
+    if None in kept or any(each.study.data is None for each in results):
         return found
-    for cell in {cell for cell, _ in shared}:
-        sides = []
-        for known, each in zip(records, results, strict=True):
-            backend = next(r["backend"] for place, r in known.items() if place[0] == cell)
-            assert each.outcomes is not None
-            sides.append({o.seed: o for o in each.outcomes.read(cell[0], backend, cell[1])})
-        for place in shared:
-            if place[0] == cell and all(place[1] in side for side in sides):
-                for mine, side in zip(found, sides, strict=True):
-                    mine[place] = side[place[1]]
+    for place in shared:
+        paths = [
+            outcomes_path(each.folder, known[place]["trial_id"])
+            for known, each in zip(records, kept, strict=True)
+            if each is not None
+        ]
+        said = [load_outcomes(path) for path in paths]
+        for mine, outcomes in zip(found, said, strict=True):
+            if outcomes is not None and None not in said:
+                mine[place] = outcomes
     return found
 
 
 def _cell(
     cell: Cell,
     shared: Sequence[Place],
-    records: Sequence[Mapping[Place, Mapping[str, Any]]],
+    records: Sequence[Mapping[Place, Record]],
     said: Sequence[Mapping[Place, Outcomes]],
     values: Sequence[Mapping[Place, float]],
     metric: str,
@@ -340,11 +348,9 @@ def _value(frame: pd.DataFrame, side: str, place: Place, metric: str) -> float |
     return float(rows[metric].iloc[0]) if metric in rows and rows[metric].notna().any() else None
 
 
-def _ordered(cells: set[Cell], results: Results) -> list[Cell]:
-    order = list(results.study.models)
-    return sorted(
-        cells, key=lambda c: (c[1], order.index(c[0]) if c[0] in order else len(order), c[0])
-    )
+def _ordered(places: Sequence[Place]) -> list[Cell]:
+    """Cells by size, and within it in the order of the records, which is the study's."""
+    return sorted(dict.fromkeys(cell for cell, _ in places), key=lambda cell: cell[1])
 
 
 def _by_model(records: Any, shared: Sequence[Place], key: str, average: Any) -> dict[str, Any]:
