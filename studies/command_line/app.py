@@ -47,6 +47,8 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+    ray = "ray"
+    slurm = "slurm"
 
 
 class KeepModels(StrEnum):
@@ -183,8 +185,19 @@ def plan_or_run(
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
-    workers: Annotated[int, _option("Trials at a time.")] = 1,
-    threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    address: Annotated[
+        str | None, _option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+    ] = None,
+    workers: Annotated[
+        int | None, _option("Trials at a time (1; on a cluster as many as it takes).")
+    ] = None,
+    threads: Annotated[
+        int | None, _option("Threads a trial (cores / workers; on a cluster 1).")
+    ] = None,
+    gpus: Annotated[float | None, _option("GPUs a trial, on a cluster.")] = None,
+    memory: Annotated[
+        str | None, _option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    ] = None,
     keep_models: Annotated[
         KeepModels | None,
         _option("Each model's best at the largest size (by default), all, or none."),
@@ -219,8 +232,12 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        executor=executor.value,
+        address=address,
         workers=workers,
         threads=threads,
+        gpus=gpus,
+        memory=memory,
         retry_failed=retry_failed,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)

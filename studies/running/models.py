@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
+from studies.records.checkpoints import checkpoint_folder
 from studies.records.store import Record
 from studies.study.described import ResolvedData
 from studies.study.study import Study
 from studies.study.trial import Trial
-from studies.training.trial import checkpoint_folder
 
 FOLDER = "models"
 WEIGHT = 4  # bytes
