@@ -20,6 +20,8 @@ from studies.command_line import commands
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.command_line.compare import CompareOptions
+from studies.command_line.compare import compare as compare_runs
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
@@ -286,6 +288,19 @@ def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog="exit code 0: compared; 2: wrong use")
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
+    output: Annotated[
+        Path | None, _option("Write compare.md and its figure there.", metavar="DIR")
+    ] = None,
+    results: Results = RUNS,
+) -> None:
+    """Compare one study run twice: on two machines, backends or versions."""
+    _end(compare_runs, CompareOptions((run_a, run_b), results, output))
 
 
 @app.command(epilog=EXIT_CODES)
