@@ -49,7 +49,7 @@ def settled(difference: Estimate, most: int = MOST_SEEDS) -> Stop | None:
         return "ahead"
     if difference.low > 0.0 or difference.high < 0.0:
         return None  # told apart, but not beyond the doubt that looking again and again needs
-    if -POINT < difference.low and difference.high < POINT:
+    if difference.low > -POINT and difference.high < POINT:
         return "as good"
     total, half = parts.planned(difference.level, most)
     change = math.sqrt(max(0.0, parts.total - total))  # by which the mean may still move

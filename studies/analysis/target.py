@@ -7,6 +7,8 @@ published curves, asked for what a later point reached, a probability of 0.9 hel
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -98,10 +100,7 @@ def learned_shift(
         probability: the one that shall hold.
     """
     pairs = sorted(zip(reached, weights, strict=True))
-    total, so_far = sum(weight for _, weight in pairs), 0.0
-    for value, weight in pairs:
-        so_far += weight
-        if so_far >= probability * total:
-            break
+    total = list(itertools.accumulate(weight for _, weight in pairs))
+    value = pairs[bisect.bisect_left(total, probability * total[-1])][0]
     value = min(max(value, 1e-3), 1.0 - 1e-3)
     return max(0.0, float(ndtri(value) - ndtri(probability)))

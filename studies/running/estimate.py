@@ -87,12 +87,16 @@ class Estimator:
         rate = statistics.median(rates) if rates else ASSUMED_RATE * self.threads
         return trial_flops(trial, cost, self.counts) / rate
 
+    def knows(self, trial: Trial, cost: Cost) -> bool:
+        """Whether trials of the same model have been measured on this machine."""
+        return (cost.flops, trial.backend) in self._exact
+
     def basis(self, trials: Iterable[Trial], costs: Mapping[str, Cost]) -> str:
         """What the estimates of some trials rest on, as a sentence for people."""
-        keys = {(costs[trial.model.name].flops, trial.backend) for trial in trials}
-        if keys and all(key in self._exact for key in keys):
+        trials = list(trials)
+        if trials and all(self.knows(trial, costs[trial.model.name]) for trial in trials):
             return "Times come from finished trials of the same models on this machine."
-        if keys and all(backend in self._rates for _, backend in keys):
+        if trials and all(trial.backend in self._rates for trial in trials):
             return "Times come from FLOPs and the speed of finished trials on this machine."
         return (
             f"Times come from FLOPs where nothing is measured yet, at an assumed "
