@@ -124,13 +124,15 @@ class Session:
         watched = _Watched(display, self._pace)
         while isinstance(chosen := next_round(self._state()), Round):
             say(_purpose(chosen))
+            began = self.budget.elapsed
             try:
                 with self.budget.enforced():
                     outcome = runner.run(self._of(chosen), self._executor, watched)
             except OutOfTime:
                 say("the time is up: trials at work are interrupted, and continue in a later run")
-                chosen = End("time", self._seconds(chosen), max(t.size for t in chosen.trials))
-                break
+                spent = self.budget.elapsed - began  # it takes longer than that, whatever was expected
+                needs = max(self._seconds(chosen), 1.5 * spent)
+                return End("time", needs, max(trial.size for trial in chosen.trials))
             self.failed += [r for r in outcome.added if r["status"] != "done"]
             self._pace.learn(self.estimator())
         return chosen
