@@ -125,7 +125,7 @@ def summarise(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _requests(options: Options) -> list[dict[str, Any]]:
     from studies.study import file as study_file
-    from studies.study.study import ModelEntry
+    from studies.study.entries import ModelEntry
 
     if options.rounds < 1 or options.seconds <= 0:
         raise UsageError("--rounds must be at least 1 and --seconds above 0")

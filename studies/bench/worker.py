@@ -18,7 +18,7 @@ from studies.data import Batches, Split
 from studies.machine.devices import device
 from studies.machine.processes import reserve_stdout
 from studies.machine.versions import commit, versions
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 
 Turn = Callable[[int], None]  # does so many steps, and returns when they are done
 IMAGES = 2048

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from studies.records.store import new_record
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Event = dict[str, Any]
 OnEvent = Callable[[Trial, Event], None]

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from studies.machine.processes import child_environment
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 
 def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:

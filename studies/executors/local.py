@@ -23,7 +23,7 @@ from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.threads import bind, cores
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
 GRACE_SECONDS = 5.0  # between closing a trial's life line and killing it

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from studies.errors import UsageError
 from studies.machine.versions import commit, versions
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 SCHEMA = 2  # 2: a seed draws its own training images and missing splits; outcomes are kept
 

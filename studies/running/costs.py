@@ -19,7 +19,7 @@ from typing import Any
 
 from studies.errors import UsageError
 from studies.machine.processes import ROOT, child_environment
-from studies.study.study import ModelEntry
+from studies.study.entries import ModelEntry
 
 
 @dataclass(frozen=True)

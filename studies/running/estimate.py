@@ -14,7 +14,7 @@ from studies.machine.devices import cpu_name, on_gpu
 from studies.machine.threads import cores
 from studies.records.store import Record, ResultsStore
 from studies.running.costs import Cost
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 # Seconds of one core to start a process, load the backend, build and compile a small model, and

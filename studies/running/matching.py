@@ -10,7 +10,7 @@ from studies.analysis.findings import compared_pairs
 from studies.errors import UsageError
 from studies.running.costs import measure
 from studies.running.runner import Plan
-from studies.study.study import ModelEntry
+from studies.study.entries import ModelEntry
 
 MATCHED = 1.1  # within so many times the FLOPs of each other
 UNIT = 64  # channels of the first stage at width_factor 1

@@ -18,7 +18,8 @@ from typing import Any
 from studies.executors import file_stem
 from studies.records.store import Record
 from studies.study.described import ResolvedData
-from studies.study.study import Study, Trial
+from studies.study.study import Study
+from studies.study.trial import Trial
 from studies.training.trial import checkpoint_folder
 
 FOLDER = "models"

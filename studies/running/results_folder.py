@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
+from studies.study.entries import ModelEntry
 from studies.study.file import to_toml
-from studies.study.study import ModelEntry, Study
+from studies.study.study import Study
 
 _ADVICE = "choose another folder with --results or another name with --name"
 

@@ -20,7 +20,8 @@ from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.described import ResolvedData
 from studies.study.file import read_resolved
-from studies.study.study import Study, Trial
+from studies.study.study import Study
+from studies.study.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from studies.executors import Event
 from studies.running.costs import Cost
 from studies.running.estimate import START_SECONDS, Estimator
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 
 class TimeLeft:

@@ -19,7 +19,7 @@ import numpy as np
 
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
 from studies.training.feed import BatchSource, feed
 from studies.training.inference import predict

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 
 LINEAR_END = 1e-5  # where the paper's linear decay ends
 

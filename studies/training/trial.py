@@ -32,7 +32,7 @@ from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import settle_threads
 from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
 from studies.records.store import new_record
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Emit = Callable[[dict[str, Any]], None]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.records.store import new_record
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 COMMAND = (sys.executable, os.path.abspath(__file__))
 

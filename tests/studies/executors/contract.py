@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from studies.executors import Executor, log_name
-from studies.study.study import Evaluation, Trial
+from studies.study.recipe import Evaluation
+from studies.study.trial import Trial
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 

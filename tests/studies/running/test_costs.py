@@ -5,7 +5,7 @@ import pytest
 from studies.errors import UsageError
 from studies.running import costs
 from studies.study import file as study_file
-from studies.study.study import ModelEntry
+from studies.study.entries import ModelEntry
 from tests.studies.descriptions import TINY
 
 pytestmark = pytest.mark.once

@@ -11,7 +11,7 @@ from studies.data import Batches
 from studies.data.dataset import Split
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.inference import outputs_model, predict
 from studies.training.loop import Reseed, train

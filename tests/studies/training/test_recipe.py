@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_vit
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.recipe import (
     SmoothedCrossentropy,
     WarmupDecay,

@@ -19,7 +19,9 @@ from studies import data
 from studies.data import describe
 from studies.errors import TrialError
 from studies.records.outcomes import load_outcomes, outcomes_path
-from studies.study.study import Evaluation, ModelEntry, Recipe, Trial
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.trial import Trial
 from studies.training import trial as trial_module
 from studies.training.checkpoint import load
 from studies.training.trial import checkpoint_folder, reason, run_trial
