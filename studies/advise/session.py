@@ -130,7 +130,9 @@ class Session:
                     outcome = runner.run(self._of(chosen), self._executor, watched)
             except OutOfTime:
                 say("the time is up: trials at work are interrupted, and continue in a later run")
-                spent = self.budget.elapsed - began  # it takes longer than that, whatever was expected
+                spent = (
+                    self.budget.elapsed - began
+                )  # it takes longer than that, whatever was expected
                 needs = max(self._seconds(chosen), 1.5 * spent)
                 return End("time", needs, max(trial.size for trial in chosen.trials))
             self.failed += [r for r in outcome.added if r["status"] != "done"]

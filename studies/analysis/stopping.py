@@ -21,7 +21,8 @@ from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import POINT
 
 MOST_SEEDS = 10  # that are run for one verdict; looks are taken after 2 and more
-EARLY = 0.995  # confidence with which one is ahead before the seeds are all run
+EARLY = 0.999  # confidence with which one is ahead before the seeds are all run
+FEWEST = 3  # seeds for that: two may agree by chance, and then look as if seeds did not matter
 HOPE = 0.05  # a verdict that is less probable than this is out of reach
 
 Stop = Literal["ahead", "as good", "out of reach"]
@@ -35,8 +36,9 @@ def settled(difference: Estimate, most: int = MOST_SEEDS) -> Stop | None:
         most: seeds that there will be at most.
 
     Returns:
-        "ahead": one is, at the level EARLY. "as good": they cannot be told apart, and differ by less
-        than a point. "out of reach": as they scatter, `most` seeds would hardly tell them apart.
+        "ahead": one is, at the level EARLY, after three seeds or more. "as good": they cannot be told
+        apart, and differ by less than a point. "out of reach": as they scatter, `most` seeds would hardly
+        tell them apart.
 
     Example:
         >>> settled(difference(vit_outcomes, resnet_outcomes))
@@ -45,7 +47,7 @@ def settled(difference: Estimate, most: int = MOST_SEEDS) -> Stop | None:
     parts = difference.variance
     if parts is None or parts.seeds < 2:
         return None
-    if abs(parts.mean) > parts.half_width(EARLY):
+    if parts.seeds >= FEWEST and abs(parts.mean) > parts.half_width(EARLY):
         return "ahead"
     if difference.low > 0.0 or difference.high < 0.0:
         return None  # told apart, but not beyond the doubt that looking again and again needs

@@ -84,7 +84,10 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
         if not options.json:
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"
-            print(f"\nfigure: {figure}\n" * figure.exists() + f"report: {session.folder / 'report.md'}")
+            print(
+                f"\nfigure: {figure}\n" * figure.exists()
+                + f"report: {session.folder / 'report.md'}"
+            )
         for record in session.failed:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
             print(f"failed: {label}: {record.get('reason')}", file=sys.stderr)
