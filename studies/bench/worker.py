@@ -132,7 +132,7 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     split = Split(
         rng.integers(0, 256, (IMAGES, *shape), np.uint8), rng.integers(0, 10, IMAGES, np.int64)
     )
-    batches = Batches(split, np.arange(IMAGES), recipe.batch_size, 0, recipe.augmentation)
+    batches = Batches(split, np.arange(IMAGES), recipe.batch_size, 0, recipe, 10)
 
     def model() -> Any:
         made = keras_vit.create_model(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
-from studies.data.batches import AUGMENTATIONS, Batches
+from studies.data.augmentation import AUGMENTATIONS, Augmentation
+from studies.data.batches import Batches
 from studies.data.cache import cache_folder, prepared
 from studies.data.checks import Facts
 from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
@@ -21,6 +22,7 @@ from studies.errors import UsageError
 
 __all__ = [
     "AUGMENTATIONS",
+    "Augmentation",
     "Batches",
     "Dataset",
     "DatasetInfo",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from studies.evaluation import fewshot
 from studies.study.strict import Neutral, Positive, Rate, Strict
 
 
@@ -25,6 +26,17 @@ class Recipe(Strict):
         clip_norm: largest global norm of the gradients; 0 switches clipping off.
         label_smoothing: of the training loss.
         augmentation: of the training images: nothing, random crops, or crops and mirror images.
+        randaugment_layers: operations of RandAugment on each training image, drawn anew each time.
+        randaugment_magnitude: their strength; 10 is AutoAugment's greatest, 30 the highest.
+        mixup: alpha of the Beta distribution of shares in which pairs of training images and of their
+            labels are mixed; 0: none.
+        cutmix: the same of a box that is cut out of one and put into the other. With both, each batch
+            has one of the two, by halves.
+        random_erasing: probability of a training image to have a rectangle replaced by noise.
+        dropout_rate, attention_dropout_rate, stochastic_depth_rate: of the models that have such layers,
+            ViTs and hybrids; a ResNet is trained without. A model's own overrides come first.
+        scramble: side in pixels of the cells into which all images are cut, to be put together in another
+            order, the same for all images of a seed; 1: single pixels, 0: images stay whole.
         optimizer: Adam with decoupled weight decay, or SGD with momentum as in the paper's fine-tuning.
         momentum: of SGD; no other optimizer has it.
         learning_rates: tried one after another, each a training of its own; the one that is best on the
@@ -49,6 +61,15 @@ class Recipe(Strict):
     clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     augmentation: Annotated[Literal["none", "crop", "crop_flip"], Neutral("none")] = "crop"
+    randaugment_layers: Annotated[int, Field(ge=0), Neutral(0)] = 0
+    randaugment_magnitude: Annotated[float, Field(ge=0, le=30), Neutral(10.0)] = 10.0
+    mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    random_erasing: Annotated[float, Field(ge=0, le=1), Neutral(0.0)] = 0.0
+    dropout_rate: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    attention_dropout_rate: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    stochastic_depth_rate: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    scramble: Annotated[int, Field(ge=0), Neutral(0)] = 0
     optimizer: Annotated[Literal["adamw", "sgd"], Neutral("adamw")] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1), Neutral(0.9)] = 0.9
     learning_rates: Annotated[tuple[Rate, ...], Neutral([])] = ()
@@ -65,7 +86,7 @@ class Recipe(Strict):
         return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
 
 
-class Evaluation(Strict):
+class Evaluation(Strict, fewshot.Options):
     """What is measured once a trial is trained, besides top-1: few-shot linear accuracy.
 
     Args:
@@ -73,12 +94,3 @@ class Evaluation(Strict):
         fewshot_seeds: draws of the labelled images, over which few-shot accuracy is averaged.
         l2: weight of the penalty of few-shot's ridge regression.
     """
-
-    shots: tuple[Positive, ...] = (1, 5, 10, 25)
-    fewshot_seeds: Positive = 3
-    l2: Annotated[float, Field(gt=0)] = 1024.0
-
-    @field_validator("shots")
-    @classmethod
-    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(set(shots)))

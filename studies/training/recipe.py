@@ -12,9 +12,11 @@ import keras
 from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
+from keras_vit.models.variants import get_variant
 from studies.study.recipe import Recipe
 
 LINEAR_END = 1e-5  # where the paper's linear decay ends
+RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")
 
 
 def validation_points(steps: int, validations: int) -> list[int]:
@@ -106,6 +108,19 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+def rates(recipe: Recipe, base: str) -> dict[str, float]:
+    """The recipe's rates of dropout and stochastic depth as arguments of `create_model`.
+
+    Args:
+        recipe: of a study, whatever its models are.
+        base: name of a model; only a ViT or a hybrid has layers for them.
+    """
+    if get_variant(base).family != "vit":
+        return {}
+    wanted = {name: getattr(recipe, name) for name in RATES}
+    return {name: rate for name, rate in wanted.items() if rate}
+
+
 def make_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
     """Adam with decoupled weight decay on the model's kernels alone, built for its weights.
 
@@ -139,11 +154,18 @@ def decays(weight: Any) -> bool:
 
 def compile_model(model: keras.Model, recipe: Recipe) -> None:
     """Compile a model with the recipe, and build its optimizer so that a checkpoint can be put back."""
-    if recipe.label_smoothing:
-        loss: keras.losses.Loss = SmoothedCrossentropy(recipe.label_smoothing)
+    accuracy: keras.metrics.Metric = keras.metrics.SparseCategoricalAccuracy(name="top1")
+    if (
+        recipe.mixup or recipe.cutmix
+    ):  # the labels are probabilities; the likeliest counts for top-1
+        loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+        accuracy = keras.metrics.CategoricalAccuracy(name="top1")
+    elif recipe.label_smoothing:
+        loss = SmoothedCrossentropy(recipe.label_smoothing)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="top1")
     model.compile(
         make_optimizer(recipe, model), loss=loss, metrics=[accuracy], jit_compile=_jit(model)
     )

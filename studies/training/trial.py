@@ -136,10 +136,11 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
 
     import keras_vit
     from studies.data import Batches, load
+    from studies.data.scramble import scrambled
     from studies.training.checkpoint import CheckpointFolder, digest
     from studies.training.inference import outputs_model
     from studies.training.loop import train
-    from studies.training.recipe import compile_model
+    from studies.training.recipe import compile_model, rates
 
     if keras.backend.backend() != trial.backend:
         raise TrialError(
@@ -152,8 +153,8 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
             f"The data set {trial.dataset} has changed since the study was made (fingerprint "
             f"{whole.info.fingerprint}, not {trial.data_fingerprint}): use another --results folder."
         )
-    data = whole.replicate(trial.seed)
     recipe = trial.recipe
+    data = scrambled(whole.replicate(trial.seed), recipe.scramble, trial.seed)
     # Keras scales the loss of float16 models by the policy that they were made under.
     keras.config.set_dtype_policy(recipe.dtype)
     model = keras_vit.create_model(
@@ -161,7 +162,7 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
         input_shape=trial.image_shape,
         classes=trial.num_classes,
         seed=trial.seed,
-        **trial.model.overrides,
+        **{**rates(recipe, trial.model.base), **trial.model.overrides},
     )
     compile_model(model, recipe)
     identity = {"trial_id": trial.trial_id, "steps": recipe.steps}
@@ -178,7 +179,12 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
         outputs,
         recipe,
         Batches(
-            data.train, data.subset(trial.size), recipe.batch_size, trial.seed, recipe.augmentation
+            data.train,
+            data.subset(trial.size),
+            recipe.batch_size,
+            trial.seed,
+            recipe,
+            trial.num_classes,
         ),
         data.validation,
         CheckpointFolder(folder),
@@ -208,26 +214,20 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
 
 
 def _evaluate(outputs: Any, trial: Trial, data: Replicate) -> tuple[dict[str, float], Outcomes]:
-    from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
-    from studies.evaluation.fewshot import fewshot_accuracies
+    from studies.evaluation import Inputs, get_evaluation
     from studies.training.inference import predict
 
     support, _ = predict(outputs, data.validation.images)
     query, logits = predict(outputs, data.test.images)
-    fewshot = fewshot_accuracies(
-        (support, data.validation.labels),
-        (query, data.test.labels),
-        trial.num_classes,
-        trial.evaluation.shots,
-        trial.evaluation.fewshot_seeds,
-        trial.evaluation.l2,
+    inputs = Inputs(
+        num_classes=trial.num_classes,
+        labels=data.test.labels,
+        logits=logits,
+        features=query,
+        support_labels=data.validation.labels,
+        support_features=support,
     )
-    metrics = {
-        "test_top1": top1(logits, data.test.labels),
-        "test_balanced": balanced_accuracy(logits, data.test.labels),
-        "test_loss": cross_entropy(logits, data.test.labels),
-        **{f"fewshot_{shots}": accuracy for shots, accuracy in fewshot.items()},
-    }
+    metrics = get_evaluation("standard").evaluate(inputs, trial.evaluation)
     test = data.test
     return metrics, outcomes_of(trial.seed, logits, test.labels, test.ids, test.groups)
 
