@@ -162,7 +162,7 @@ def report(rows: Sequence[Row], shift: float) -> str:
             f"{row.calibrated_times:.2f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
-    for setting in SETTINGS:
+    for setting in dict.fromkeys(row.setting for row in rows):
         own = [row for row in rows if row.setting == setting]
         shares = [f"**{100 * held(own, kind):.0f} %**" for kind in ("raw", "calibrated")]
         lines.append(f"| **{setting}** |  |  |  |  | {shares[0]} |  | {shares[1]} |  |")
