@@ -14,7 +14,7 @@ that of the most telling verdict for the time:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,8 +33,7 @@ class State:
     """What the choice rests on.
 
     Attributes:
-        grid: the trials of every unit that may be run.
-        recorded: ids of trials that have ended, well or not.
+        missing: of every unit that may be run, the trials that have not ended, well or not.
         seconds: expected of a trial.
         lanes: trials that run side by side.
         left: seconds.
@@ -42,8 +41,7 @@ class State:
         stop: why more seeds at the largest size with a verdict would not change it.
     """
 
-    grid: Mapping[Unit, Sequence[Trial]]
-    recorded: Collection[str]
+    missing: Mapping[Unit, Sequence[Trial]]
     seconds: Callable[[Trial], float]
     lanes: int
     left: float
@@ -52,7 +50,7 @@ class State:
 
     @property
     def sizes(self) -> list[int]:
-        return sorted({size for _, size in self.grid})
+        return sorted({size for _, size in self.missing})
 
     @property
     def top(self) -> int | None:
@@ -62,16 +60,16 @@ class State:
 
     def seeds_at(self, size: int) -> list[int]:
         """Seeds whose trials have ended at a size."""
-        return [s for s, n in self.grid if n == size and not self.missing([(s, n)])]
+        return [seed for (seed, n), trials in self.missing.items() if n == size and not trials]
 
-    def missing(self, units: Sequence[Unit]) -> list[Trial]:
+    def trials(self, units: Sequence[Unit]) -> tuple[Trial, ...]:
         """The trials of some units that have not ended."""
-        return [t for unit in units for t in self.grid[unit] if t.trial_id not in self.recorded]
+        return tuple(trial for unit in units for trial in self.missing[unit])
 
     def takes(self, units: Sequence[Unit]) -> float:
         """Seconds until the missing trials of some units have ended, started in their order."""
         ends = [0.0] * max(1, self.lanes)
-        for trial in self.missing(units):
+        for trial in self.trials(units):
             heapq.heapreplace(ends, ends[0] + self.seconds(trial))
         return max(ends)
 
@@ -106,8 +104,8 @@ class End:
 def next_round(state: State) -> Round | End:
     """Chooses what to run next."""
     first = (0, state.sizes[0])
-    if not state.measured and state.missing([first]) and state.fits([first]):
-        return Round(tuple(state.missing([first])), "speed")
+    if not state.measured and state.missing[first] and state.fits([first]):
+        return Round(state.trials([first]), "speed")
     top = state.top
     larger = [size for size in reversed(state.sizes) if top is None or size > top]
     for whole in (True, False):  # with what a law needs, or else without
@@ -118,7 +116,7 @@ def next_round(state: State) -> Round | End:
             pair = [(seed, size) for seed in range(FEWEST_SEEDS)]
             law = [(0, n) for n in reversed(below)] if whole else []
             if state.fits([*pair, *law]):
-                return Round(tuple(state.missing([*pair, *law])), "verdict")
+                return Round(state.trials([*pair, *law]), "verdict")
     if top is None:
         least = [(seed, state.sizes[0]) for seed in range(FEWEST_SEEDS)]
         return End("time", state.takes(least), state.sizes[0])
@@ -131,11 +129,11 @@ def next_round(state: State) -> Round | End:
                 break
             continue
         chosen.append(unit)
-        if len(state.missing(chosen)) >= state.lanes:
+        if len(state.trials(chosen)) >= state.lanes:
             break
     if chosen and state.left > REST:
         curves = all(seed < FEWEST_SEEDS for seed, _ in chosen)
-        return Round(tuple(state.missing(chosen)), "law" if curves else "seeds")
+        return Round(state.trials(chosen), "law" if curves else "seeds")
     if larger and (state.stop or not needs):
         needs, size = state.takes([(seed, larger[-1]) for seed in range(FEWEST_SEEDS)]), larger[-1]
     if needs:
@@ -148,12 +146,11 @@ def forecast(state: State) -> list[Round]:
     rounds: list[Round] = []
     while isinstance(chosen := next_round(state), Round):
         rounds.append(chosen)
-        ids = {trial.trial_id for trial in chosen.trials}
-        units = [unit for unit, trials in state.grid.items() if ids & {t.trial_id for t in trials}]
+        units = list(dict.fromkeys((trial.seed, trial.size) for trial in chosen.trials))
         state = replace(
             state,
+            missing={**state.missing, **dict.fromkeys(units, ())},
             left=state.left - state.takes(units),
-            recorded={*state.recorded, *ids},
             measured=True,
         )
     return rounds
@@ -168,4 +165,4 @@ def _wanted(state: State, top: int) -> Iterator[Unit]:
     if not state.stop:
         others = [seed for seed in range(MOST_SEEDS) if seed not in have]
         units += [(seed, n) for seed in others for n in (top, *below)]
-    return (unit for unit in units if state.missing([unit]))
+    return (unit for unit in units if state.missing[unit])

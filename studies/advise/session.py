@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +75,9 @@ class Session:
         assert data is not None  # the plan found it
         sizes = default_sizes(data.counts["train"], data.num_classes)
         whole = study.model_copy(update={"sizes": sizes, "seeds": MOST_SEEDS})
-        self._grid: dict[Unit, list[Trial]] = {}
+        self._grid: dict[Unit, dict[str, Trial]] = {}
         for trial in whole.trials(data):
-            self._grid.setdefault((trial.seed, trial.size), []).append(trial)
+            self._grid.setdefault((trial.seed, trial.size), {})[trial.trial_id] = trial
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
         self._pace = Pace(self.estimator(), self._plan.costs, budget.clock)
         self.failed: list[Record] = []
@@ -101,14 +101,14 @@ class Session:
         state = self._state()
         chosen = next_round(state)
         if isinstance(chosen, Round) and chosen.purpose == "speed":  # is there hope beyond it?
-            chosen = next_round(State(**{**vars(state), "measured": True}))
+            chosen = next_round(replace(state, measured=True))
         if isinstance(chosen, End) and state.top is None:
             raise UsageError(self._too_short(chosen))
         return forecast(state)
 
     def estimated(self) -> str:
         """What the times of a plan rest on, as a sentence."""
-        trials = [trial for unit in self._grid.values() for trial in unit]
+        trials = [trial for unit in self._grid.values() for trial in unit.values()]
         return self.estimator().basis(trials, self._plan.costs)
 
     def run(self, display: Display, say: Callable[[str], None]) -> End:
@@ -150,16 +150,23 @@ class Session:
     def _state(self) -> State:
         records = {r["trial_id"]: r for r in ResultsStore(self.folder / "trials.jsonl").records()}
         state = State(
-            grid=self._grid,
-            recorded=records.keys(),
+            missing={
+                unit: [trial for id_, trial in trials.items() if id_ not in records]
+                for unit, trials in self._grid.items()
+            },
             seconds=self._pace.seconds,
             lanes=self._lanes,
             left=self.budget.left,
-            measured=all(self._pace.known(trial) for trial in self._grid[min(self._grid)]),
+            measured=self._measured,
         )
         top = state.top
         stop = self._look(top) if top is not None else None
-        return State(**{**vars(state), "stop": stop})
+        return replace(state, stop=stop)
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the models' speed on this machine is known."""
+        return all(self._pace.known(trial) for trial in self._grid[min(self._grid)].values())
 
     def _look(self, size: int) -> Stop | None:
         """Whether the verdict on the main pair at a size is settled."""
@@ -193,8 +200,7 @@ class Session:
 
     def _too_short(self, end: End) -> str:
         least = in_units(SPARE * end.needs + self.budget.elapsed + self.budget.kept)
-        known = all(self._pace.known(trial) for trial in self._grid[min(self._grid)])
-        how = "as these models train here" if known else "by estimate"
+        how = "as these models train here" if self._measured else "by estimate"
         return (
             f"a budget of {duration(self.budget.seconds)} is too short: the smallest useful set of "
             f"trials, two seeds of {' and '.join(MODELS)} at {end.size:,} images, takes about "

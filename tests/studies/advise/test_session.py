@@ -27,7 +27,7 @@ def seeds(session):
 
 
 def test_the_pair_is_trained_alike_whatever_the_budget(session):
-    long, short = session(7200), session(400)
+    long, short = session(1500), session(400)
     long.go()
     steps = {trial.size: trial.recipe.steps for trial in long.machine.ran}
     # A hundred times through the images in batches of 64.
@@ -56,7 +56,7 @@ def test_the_first_trials_show_the_speed_and_the_rest_is_chosen_by_it(session):
 def test_two_seeds_of_all_images_come_before_the_curve_and_that_before_more_seeds(
     session, undecided
 ):
-    made = session(7200, error=alike)
+    made = session(2500, error=alike)
     made.go()
     order = [(t.seed, t.size) for t in made.machine.ran]
     at = {unit: order.index(unit) for unit in order}
@@ -72,10 +72,11 @@ def test_seeds_stop_where_the_verdict_is_settled(session):
     assert seeds(made)[1258] < MOST_SEEDS
 
 
-def test_there_are_never_more_seeds_than_the_rule_was_tried_with(session, undecided):
+def test_there_are_never_more_seeds_than_the_rule_was_tried_with(session, undecided, monkeypatch):
+    monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 4)
     made = session(360_000, error=alike)
     end = made.go()
-    assert end.reason == "most seeds" and seeds(made) == dict.fromkeys(SIZES, MOST_SEEDS)
+    assert end.reason == "most seeds" and seeds(made) == dict.fromkeys(SIZES, 4)
 
 
 def test_a_second_run_adds_to_the_first(session):
@@ -89,7 +90,6 @@ def test_a_second_run_adds_to_the_first(session):
     assert after and not before & after
     store = ResultsStore(second.folder / "trials.jsonl")
     assert {r["trial_id"] for r in store.records()} == before | after
-    assert max(t.size for t in second.machine.ran) >= max(t.size for t in first.machine.ran)
 
 
 def test_a_budget_that_is_too_short_names_one_that_is_not(session):
@@ -110,7 +110,7 @@ def test_a_model_that_fails_is_not_tried_again_and_again(session):
 
 
 def test_many_places_are_filled(session, undecided):
-    made = session(7200, error=alike, workers=8)
+    made = session(2000, error=alike, workers=8)
     made.go()
-    assert made.budget.elapsed < 7200
+    assert made.budget.elapsed < 2000
     assert seeds(made)[1258] > 2
