@@ -144,7 +144,7 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     fitted = model()
 
     def fit(steps: int) -> None:
-        data = feed(batches, 0, steps)
+        data, _ = feed(batches, 0, steps)
         fitted.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[Reseed(0)])
 
     def read(steps: int) -> None:

@@ -156,7 +156,7 @@ def _posterize(images: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 def _solarize(images: np.ndarray, strength: np.ndarray) -> np.ndarray:
     threshold = 256 * (1 - np.abs(strength))[:, None, None]
-    return np.where(threshold <= _VALUES, 255 - _VALUES, _VALUES)
+    return np.where(threshold > _VALUES, _VALUES, 255 - _VALUES)
 
 
 def _brightness(images: np.ndarray, strength: np.ndarray) -> np.ndarray:

@@ -107,6 +107,7 @@ def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:
         "class_names": list(data.class_names),
         "image_shape": list(trial.image_shape),  # (H, W, C)
         "fit": trial.reading.fit,  # how images of other proportions are made to fit
+        "scramble": trial.recipe.scramble,  # side in pixels of the cells that are permuted, by the seed
         "value_range": [-1, 1],  # of the pixels, for 0 to 255
         "output": "logits",
         "model": trial.model.name,

@@ -84,6 +84,7 @@ def make_plan(study: Study, results: Path) -> Plan:
     """
     from studies.data import default_image_size, load
     from studies.data.dataset import check_sizes, smallest_counts
+    from studies.data.scramble import check_scramble
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
@@ -104,6 +105,8 @@ def make_plan(study: Study, results: Path) -> Plan:
         merge(old, study, folder)
     trials = study.trials(data)
     check_sizes(info, sorted({trial.size for trial in trials}), counts)
+    for training in (training for trial in trials for training in trial.chain):
+        check_scramble(training.recipe.scramble, training.image_shape)
     costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
     return Plan(study, results, trials, costs, records)
@@ -179,7 +182,7 @@ def with_digests(study: Study) -> Study:
 
 # Fields that a trial knows only once it has come so far.
 _MEASURED = (
-    *("threads", "cores", "device", "seconds", "images_per_second"),
+    *("threads", "cores", "device", "seconds", "images_per_second", "waiting"),
     *("processes", "best_step", "weights_sha256"),
 )
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from studies.errors import UsageError
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
+from studies.study.scrambled import spell_out
 from studies.study.study import Study
 
 _OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
@@ -90,6 +91,7 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         for place in _places(raw, key):
             _assign(raw, place, value, f"--set {setting}")
     _drop_unasked(raw, file)
+    spell_out(raw)
     sized = options.get("sizes") is not None or ["sizes"] in [
         _parse_setting(s)[0] for s in settings
     ]

@@ -7,7 +7,6 @@ each of which holds everything its own process needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -61,7 +60,7 @@ class Study(Strict):
         expected: what comes out, for people.
         name: of the results folder; by default the file's own.
         dataset: a name that `studies.data.load` knows: shapes, fashion_mnist, a name of TensorFlow
-            Datasets, folder:PATH or csv:FILE.
+            Datasets, folder:PATH or csv:FILE; scrambled-7:D is D with recipe.scramble = 7.
         image_size: pixels of the images' sides; by default 32 or 64 for images in files, as these
             are small or large, and the data's own elsewhere.
         reading: how the images are read.
@@ -126,7 +125,8 @@ class Study(Strict):
     def data_title(self) -> str:
         """The data set's name for people: of a path the last part, which says nothing of the machine."""
         kind, _, path = self.dataset.partition(":")
-        return f"{kind}:{PurePath(path).name}" if kind in ("folder", "csv") else self.dataset
+        title = f"{kind}:{PurePath(path).name}" if kind in ("folder", "csv") else self.dataset
+        return f"scrambled-{self.recipe.scramble}:{title}" if self.recipe.scramble else title
 
     @model_validator(mode="before")
     @classmethod
@@ -168,7 +168,7 @@ class Study(Strict):
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
 
-    @cached_property
+    @property  # not cached: a copy with other models would keep the old ones' arms
     def arms(self) -> dict[str, Arm]:
         """Models under the levels of the factors, by name, in the study's order."""
         made = [

@@ -47,8 +47,10 @@ class Progress:
     seconds: float = 0.0  # training and validation, over all the processes that took part
     timed_images: int = 0  # images and seconds of `fit`, without each process's first epoch,
     timed_seconds: float = 0.0  # which compiles
+    timed_waited: float = 0.0  # seconds of them in which `fit` waited for batches
     first_images: int = 0
     first_seconds: float = 0.0
+    first_waited: float = 0.0
     processes: int = 0
 
     @property
@@ -57,6 +59,13 @@ class Progress:
         if self.timed_images:
             return self.timed_images / self.timed_seconds
         return self.first_images / self.first_seconds if self.first_seconds else 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Share of the seconds of `fit` in which it waited for batches (see `feed`)."""
+        if self.timed_seconds:
+            return self.timed_waited / self.timed_seconds
+        return self.first_waited / self.first_seconds if self.first_seconds else 0.0
 
     @property
     def best(self) -> dict[str, Any]:
@@ -102,7 +111,8 @@ def train(
             best validation accuracy (ties: the lower validation loss, then the earlier).
         outputs: `outputs_model(model)`, for validation.
         recipe: steps, batch size and validation points.
-        batches: `batch(step)` gives float images (B, H, W, C) and integer labels (B,).
+        batches: `batch(step)` gives float images (B, H, W, C) and integer labels (B,), or the
+            probabilities (B, C) that a recipe with mixup or CutMix learns.
         validation: images and labels of the validation split.
         folder: where checkpoints lie.
         seed: decides dropout and stochastic depth.
@@ -126,17 +136,17 @@ def train(
     for epoch in range(first_epoch, len(points) + 1):
         began = time.perf_counter()
         start, stop = (points[epoch - 2] if epoch > 1 else 0), points[epoch - 1]
+        data, waited = feed(batches, start, stop)
         logs = model.fit(
-            feed(batches, start, stop),
+            data,
             initial_epoch=epoch - 1,
             epochs=epoch,
             shuffle=False,
             verbose=0,
             callbacks=[Reseed(seed)],
         ).history
-        _time_epoch(
-            progress, (stop - start) * recipe.batch_size, began, compiled=epoch > first_epoch
-        )
+        images, seconds = (stop - start) * recipe.batch_size, time.perf_counter() - began
+        _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
         entry = {
             "epoch": epoch,
             "step": stop,
@@ -213,14 +223,17 @@ def _rank(entry: dict[str, Any]) -> tuple[float, float]:
     return entry["val_top1"], -entry["val_loss"]
 
 
-def _time_epoch(progress: Progress, images: int, began: float, compiled: bool) -> None:
-    seconds = time.perf_counter() - began
+def _time_epoch(
+    progress: Progress, images: int, seconds: float, waited: float, compiled: bool
+) -> None:
     if compiled:
         progress.timed_images += images
         progress.timed_seconds += seconds
+        progress.timed_waited += waited
     else:
         progress.first_images += images
         progress.first_seconds += seconds
+        progress.first_waited += waited
 
 
 def _draw(seed: int, epoch: int, index: int, size: int) -> list[int]:

@@ -207,6 +207,7 @@ def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, An
         "params": int(model.count_params()),
         "seconds": progress.seconds + time.perf_counter() - began,
         "images_per_second": progress.images_per_second,
+        "waiting": progress.waiting,
         "processes": progress.processes,
         "weights_sha256": digest([keras.ops.convert_to_numpy(w) for w in model.weights]),
         "device": device(trial.backend),

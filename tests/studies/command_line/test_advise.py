@@ -51,8 +51,8 @@ def test_it_prints_data_plan_and_answer_and_where_the_picture_is(ask, capsys, tm
     assert str(tmp_path / "advise-digits" / "figures" / "accuracy.png") in out
     ask(json=True)
     out, err = capsys.readouterr()
-    assert json.loads(out)["verdict"] == "B" and "plan, for" in err
-    assert "nothing is left to run" in err
+    assert json.loads(out)["verdict"] == "B" and "digits: 1,797 images" in err
+    assert "plan: nothing is left to run" in err
 
 
 def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):

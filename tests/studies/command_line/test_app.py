@@ -33,7 +33,7 @@ WRITE_REPORT = commands._write_report
 FIELDS = {
     *("schema", "trial_id", "pretrain_id", "study", "dataset", "model", "size", "seed"),
     *("backend", "status", "metrics", "flops", "params", "steps", "seconds"),
-    *("images_per_second", "history", "versions", "device", "threads", "commit"),
+    *("images_per_second", "waiting", "history", "versions", "device", "threads", "commit"),
     *("image_shape", "num_classes", "base", "batch_size", "cores", "processes", "best_step"),
 }
 
@@ -438,6 +438,11 @@ def test_results_are_found_by_the_name_in_the_studys_file(project):
     project.write("done", name="'another'")
     code, _, err = project("status")
     assert code == 2 and "no results of 'another'" in err and "there are: mine_too" in err
+
+
+def test_cells_that_do_not_divide_the_images_are_refused(project):
+    code, _, err = project("plan", "--set", "recipe.scramble=3")
+    assert code == 2 and "recipe.scramble 3: images of 8 x 8 pixels" in err and "1, 2, 4" in err
 
 
 def test_list_names_every_built_in_study(capsys):

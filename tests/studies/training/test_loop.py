@@ -56,7 +56,7 @@ def run(folder, recipe, jit=True, **callbacks):
         model.jit_compile = False
     outputs = outputs_model(model)
     data = split_of(64, seed=1)
-    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation="crop")
+    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
     validation = split_of(50, seed=2)
     progress = train(
         model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks

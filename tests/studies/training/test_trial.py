@@ -17,6 +17,7 @@ from PIL import Image
 
 from studies import data
 from studies.data import describe
+from studies.data.scramble import Scramble
 from studies.errors import TrialError
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.study.entries import ModelEntry
@@ -57,7 +58,6 @@ def make_trial(images, backend):
             "num_heads": 2,
             "dropout_rate": 0.2,
             "attention_dropout_rate": 0.1,
-            "stochastic_depth_rate": 0.3,
         }
         return Trial(
             study="test",
@@ -77,6 +77,13 @@ def make_trial(images, backend):
                     "validations": 8,
                     "learning_rate": 3e-3,
                     "augmentation": "crop_flip",
+                    "randaugment_layers": 1,
+                    "random_erasing": 0.2,
+                    "mixup": 0.2,
+                    "cutmix": 1.0,
+                    "label_smoothing": 0.1,
+                    "stochastic_depth_rate": 0.3,
+                    "scramble": 2,
                     **recipe,
                 }
             ),
@@ -246,6 +253,7 @@ def check_record(record, trial):
     assert [entry["step"] for entry in record["history"]] == [3, 6, 9, 12, 15, 18, 21, 24]
     assert record["flops"] > record["params"] > 0
     assert record["seconds"] > 0 and record["images_per_second"] > 0
+    assert 0 < record["waiting"] < 1
     assert record["steps"] == 24 and record["threads"] == 1 and record["cores"] >= 1
     assert {"python", "keras", "numpy", trial.backend} <= set(record["versions"])
     assert record["device"].startswith(("cpu (", "gpu ("))
@@ -278,7 +286,7 @@ def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
     record = run_trial(trial, tmp_path)
     test = data.load(trial.dataset, trial.image_size).replicate(trial.seed).test
     path = tmp_path / "images.npy"
-    np.save(path, test.images)
+    np.save(path, Scramble(2, trial.seed, trial.image_shape)(test.images))  # as it was trained
     best = checkpoint_folder(tmp_path, trial) / "best.keras"
     subprocess.run([sys.executable, "-c", READ_BEST, str(best), str(path)], cwd=ROOT, check=True)
     found = np.load(path).argmax(-1) == test.labels
