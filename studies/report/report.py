@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from studies.plots.style import DPI
+from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
 from studies.report import comparison_text
 from studies.report.evidence import Evidence, gather
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from studies.report.comparison import Comparison
 
 
-LISTS = {"classes.csv", "suspects.csv"}  # written where there are outcomes
+LISTS = {
+    "classes.csv",
+    "suspects.csv",
+    "evaluations.csv",
+}  # written where there is something in them
 FIGURES = "figures"  # their folder
 
 
@@ -61,6 +66,8 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     results = read_results(folder)
     evidence = gather(results)
     tables = {"summary.csv": summary_frame(results), **_lists(evidence)}
+    if results.extras:
+        tables["evaluations.csv"] = evaluations_frame(results).round(6)
     try:
         for name, table in tables.items():
             _write(folder / name, csv(table))
