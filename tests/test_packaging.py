@@ -31,7 +31,9 @@ def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
     tracked = ["pyproject.toml", "README.md", "LICENSE"]
     for package in ("keras_vit", "studies"):
         tracked += [str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")]
-    files = [p for p in (ROOT / "studies").rglob("*") if p.suffix in (".toml", ".json", ".csv")]
+    files = [
+        p for p in (ROOT / "studies").rglob("*") if p.suffix in (".toml", ".json", ".csv", ".css")
+    ]
     data = [str(p.relative_to(ROOT)) for p in files]
     tracked += data
     for name in tracked:

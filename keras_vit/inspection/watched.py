@@ -58,7 +58,8 @@ class Watched(keras.Model):
         self.blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
         layers = {layer.name: layer for layer in vit.layers}
         patches = layers["patch_embedding"]
-        self.embed = keras.Model(vit.inputs[0], [self.blocks[0].input, patches.output])
+        first_tokens = keras.tree.flatten(self.blocks[0].input)[0]  # a grid may come after them
+        self.embed = keras.Model(vit.inputs[0], [first_tokens, patches.output])
         self.grid = None if patches.as_grid else patches.patches.grid_of(patches.input.shape)
         self.prefix = tokens_before_patches(vit)
         first = patches.data_format == "channels_first" or "channels_last" in layers
@@ -80,7 +81,8 @@ class Watched(keras.Model):
         x, patches = self.embed(images)
         scores = []
         for block in self.blocks:
-            x, weights = block(x, return_attention_scores=True)
+            needed = {"patches": patches} if block.needs_patches else {}
+            x, weights = block(x, return_attention_scores=True, **needed)
             scores.append(ops.cast(weights, "float32"))
         grid = ops.shape(patches)[1:3] if self.grid is None else self.grid
         sides = ops.stack([*grid, *ops.shape(images)[self.axes]])

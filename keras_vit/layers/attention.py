@@ -38,6 +38,8 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
             Keras' own mask of the value is combined with it.
         return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
+        patches: for a subclass with positions, any tensor `(B, rows, columns, ...)` with the grid
+            that the patches have; None for the layer's.
         mask, query_mask, value_mask: Keras' own masks `(B, N)`, `(B, N)` and `(B, M)`; Keras fills
             `mask` where the query is the only tensor given, and otherwise the other two.
 
@@ -107,6 +109,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_mask=None,
         training=None,
         return_attention_scores=False,
+        patches=None,
         mask=None,
         query_mask=None,
         value_mask=None,
@@ -116,7 +119,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         q = self._heads(self.query, query)  # (B, N, heads, d)
         k = self._heads(self.key, value)  # (B, M, heads, d)
         v = self._heads(self.value, value)
-        q, k = self._positioned(q, k)
+        q, k = self._positioned(q, k, patches)
         mask = _mask_of_rank_4(combine_masks(attention_mask, value_mask))
         dropping = bool(training) and self.attention_dropout_rate > 0
         scores = None
@@ -145,7 +148,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_mask=None,
         training=None,
         return_attention_scores=False,
-        **masks,
+        **others,
     ):
         output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -171,7 +174,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     def _is_biased(self, part):
         return self.qkv_bias if isinstance(self.qkv_bias, bool) else part in self.qkv_bias
 
-    def _positioned(self, q, k):
+    def _positioned(self, q, k, patches):
         """Queries and keys, for a subclass to turn by their positions."""
         return q, k
 

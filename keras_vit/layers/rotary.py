@@ -65,7 +65,8 @@ class RotaryAttention(MultiHeadAttention):
 
     Args:
         num_heads: number of heads; four times it must divide the width D.
-        grid: `(rows, columns)` of the patches; None where nothing is turned.
+        grid: `(rows, columns)` of the patches; None where only the call knows it, or nothing is
+            turned.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         inner_norm: whether a LayerNorm stands before the output projection.
         epsilon: of this norm.
@@ -76,7 +77,8 @@ class RotaryAttention(MultiHeadAttention):
         As of `MultiHeadAttention`, without a `value` of its own.
 
     Raises:
-        ValueError: if the heads do not divide the width, or there are fewer tokens than patches.
+        ValueError: if the heads do not divide the width, there are fewer tokens than patches, or
+            neither the layer nor its call has a grid.
 
     Example:
         >>> attention = keras_vit.RotaryAttention(num_heads=3, grid=(14, 14))
@@ -98,7 +100,7 @@ class RotaryAttention(MultiHeadAttention):
     ):
         super().__init__(num_heads, **kwargs)
         self.rotary = rotary_options(rotary)
-        self.grid = check_grid(grid, self.rotary)
+        self.grid = None if grid is None else as_pair(grid, "grid")
         self.inner_norm = inner_norm
         self.epsilon = epsilon
         self.norm = None
@@ -113,6 +115,9 @@ class RotaryAttention(MultiHeadAttention):
             self.norm.build((None, query_shape[-1]))
         if self.rotary.coordinates == "none":
             return
+        check_head_dim(self.head_dim)
+        if self.grid is None:
+            return
         patches = self.grid[0] * self.grid[1]
         if query_shape[1] is None or query_shape[1] < patches:
             raise ValueError(
@@ -122,10 +127,26 @@ class RotaryAttention(MultiHeadAttention):
         prefix = query_shape[1] - patches
         self._turns = rotary_table(self.grid, self.head_dim, self.rotary, prefix)
 
-    def _positioned(self, q, k):
+    @property
+    def needs_patches(self):
+        """Whether the call has to say which grid the patches have."""
+        return self.grid is None and self.rotary.coordinates != "none"
+
+    def _positioned(self, q, k, patches):
         if self.rotary.coordinates == "none":
             return q, k
-        cosine, sine = (ops.convert_to_tensor(table, q.dtype) for table in self._turns)
+        if patches is not None:
+            rows, columns = ops.shape(patches)[1:3]
+            prefix = ops.shape(q)[1] - rows * columns
+            turns = rotary_table((rows, columns), self.head_dim, self.rotary, prefix, ops)
+        elif self.grid is not None:
+            turns = self._turns
+        else:
+            raise ValueError(
+                "Rotary positions need the grid of the patches: give grid=(rows, columns), or call "
+                "with patches=, any tensor (B, rows, columns, ...)."
+            )
+        cosine, sine = (ops.convert_to_tensor(table, q.dtype) for table in turns)
         return tuple(x * cosine + self._partners(x) * sine for x in (q, k))
 
     def _joined(self, x):
@@ -150,46 +171,40 @@ class RotaryAttention(MultiHeadAttention):
         }
 
 
-def rotary_table(grid, head_dim, rotary, num_prefix_tokens=0):
+def rotary_table(grid, head_dim, rotary, num_prefix_tokens=0, array=np):
     """Returns cosines and sines of the angles, two float32 arrays `(N, 1, head_dim)`.
 
     Args:
-        grid: `(rows, columns)` of the patches.
+        grid: `(rows, columns)` of the patches; scalar tensors where `array` is `keras.ops`.
         head_dim: width of a head, which 4 must divide.
         rotary: a `RotaryOptions`.
         num_prefix_tokens: tokens before the patches, whose angles are zero.
-
-    Raises:
-        ValueError: if 4 does not divide the width of a head.
+        array: NumPy, or `keras.ops` for a grid that is not known before it runs.
     """
+    dtype = "float64" if array is np else "float32"
+    quarter = head_dim // 4
+    frequency = (rotary.temperature ** -(np.arange(quarter) / quarter)).astype(dtype)
+    rows, columns = (
+        array.multiply(_coordinates(side, reference, rotary.coordinates, array), frequency)
+        for side, reference in zip(grid, rotary.reference_grid or (None, None), strict=True)
+    )
+    shape = (*grid, quarter)
+    angles = [array.broadcast_to(rows[:, None], shape), array.broadcast_to(columns[None], shape)]
+    angles = array.reshape(array.concatenate(angles, axis=-1), (-1, head_dim // 2))
+    halves = rotary.layout == "halves"
+    angles = array.tile(angles, (1, 2)) if halves else array.repeat(angles, 2, axis=1)
+    prefix = array.zeros((num_prefix_tokens, head_dim), dtype)
+    angles = array.concatenate([prefix, angles], axis=0)[:, None]
+    return array.array(array.cos(angles), "float32"), array.array(array.sin(angles), "float32")
+
+
+def check_head_dim(head_dim):
+    """Raises ValueError if 4 does not divide the width of a head."""
     if head_dim % 4:
         raise ValueError(
             f"Rotary positions need heads whose width 4 divides, but it is {head_dim}; choose "
             "another num_heads or hidden_size."
         )
-    quarter = head_dim // 4
-    frequency = rotary.temperature ** -(np.arange(quarter) / quarter)
-    axes = [
-        _coordinates(side, reference, rotary.coordinates)
-        for side, reference in zip(grid, rotary.reference_grid or (None, None), strict=True)
-    ]
-    position = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)  # (N, 2)
-    angles = (position[:, :, None] * frequency).reshape(len(position), -1)  # (N, head_dim / 2)
-    halves = rotary.layout == "halves"
-    angles = np.tile(angles, 2) if halves else np.repeat(angles, 2, axis=1)
-    angles = np.concatenate([np.zeros((num_prefix_tokens, head_dim)), angles])[:, None]
-    return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
-
-
-def check_grid(grid, rotary):
-    """Returns the grid as a pair, or None where nothing is turned and none is given.
-
-    Raises:
-        ValueError: if there is none, and positions are turned by.
-    """
-    if grid is None and rotary.coordinates == "none":
-        return None
-    return as_pair(grid, "grid")
 
 
 def rotary_options(value):
@@ -199,8 +214,10 @@ def rotary_options(value):
     return RotaryOptions(**(value or {}))
 
 
-def _coordinates(side, reference, kind):
-    numbers = np.arange(side, dtype="float64")
+def _coordinates(side, reference, kind, array):
+    """Where the patches of one axis are, `(side, 1)`; the side may be a scalar tensor."""
+    numbers = array.arange(side, dtype="float64" if array is np else "float32")[:, None]
+    count = numbers[-1, 0] + 1  # `side`, in their dtype wherever it comes from
     if kind == "centred":
-        return 2 * np.pi * (2 * (numbers + 0.5) / side - 1)
-    return numbers if reference is None else numbers / side * reference
+        return 2 * np.pi * (2 * (numbers + 0.5) / count - 1)
+    return numbers if reference is None else numbers / count * reference

@@ -7,7 +7,8 @@ import keras
 from keras_vit.layers.arguments import check_biased, check_choice
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
-from keras_vit.layers.rotary import RotaryAttention, check_grid, rotary_options
+from keras_vit.layers.patches import as_pair
+from keras_vit.layers.rotary import RotaryAttention, rotary_options
 from keras_vit.layers.transformer_block import PreNormBlock
 
 BRANCHES = ("attention", "mlp")
@@ -20,7 +21,8 @@ class RotaryBlock(PreNormBlock):
     Args:
         num_heads: number of attention heads; four times it must divide the width D.
         mlp_dim: width of the MLP's hidden layer.
-        grid: `(rows, columns)` of the patches; None where nothing is turned.
+        grid: `(rows, columns)` of the patches; None where only the call knows it, or nothing is
+            turned.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         gated: whether the MLP is a `GatedMlp`.
         inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
@@ -36,10 +38,13 @@ class RotaryBlock(PreNormBlock):
         qkv_bias: as in `TransformerBlock`.
 
     Call arguments:
-        As of `TransformerBlock`.
+        patches: any tensor `(B, rows, columns, ...)` with the grid that the patches have, which
+            then need not be known before it runs; None for the layer's.
+        All others as of `TransformerBlock`.
 
     Raises:
-        ValueError: if the heads do not divide the width, or there are fewer tokens than patches.
+        ValueError: if the heads do not divide the width, there are fewer tokens than patches, or
+            neither the layer nor its call has a grid.
 
     Example:
         >>> block = keras_vit.RotaryBlock(num_heads=3, mlp_dim=512, grid=(14, 14), gated=True)
@@ -73,7 +78,7 @@ class RotaryBlock(PreNormBlock):
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.rotary = rotary_options(rotary)
-        self.grid = check_grid(grid, self.rotary)
+        self.grid = None if grid is None else as_pair(grid, "grid")
         self.gated = gated
         self.inner_norms = check_inner_norms(inner_norms, gated)
         self.dropout_rate = dropout_rate
@@ -86,6 +91,11 @@ class RotaryBlock(PreNormBlock):
         self.layer_scale = layer_scale
         self.qkv_bias = check_biased("qkv_bias", qkv_bias)
         self._assemble()
+
+    @property
+    def needs_patches(self):
+        """Whether the call has to say which grid the patches have."""
+        return self.attention.needs_patches
 
     def _make_attention(self):
         return RotaryAttention(

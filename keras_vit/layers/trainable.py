@@ -1,8 +1,9 @@
-"""What of a layer or a model trains: handed down to its parts, and kept in files.
+"""What of a layer or a model trains, and how it is quantised: handed down, and kept in files.
 
-Keras leaves three gaps where a layer consists of others: what `build` makes does not take over
-that the layer is frozen; a configuration has one flag for the whole layer, whatever differs inside;
-and on TensorFlow an assignment to `trainable` that does not change the flag changes nothing inside.
+Keras leaves gaps where a layer consists of others: what `build` makes does not take over that the
+layer is frozen; a configuration has one flag for the whole layer, whatever differs inside, and does
+not say that the layers inside were quantised; and on TensorFlow an assignment to `trainable` that
+does not change the flag changes nothing inside.
 
 Both classes stand before Keras' own among the bases of the layers and models here.
 """
@@ -12,6 +13,11 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_vit.layers.arguments import plain_numbers
+from keras_vit.layers.quantized import (
+    dense_layers_inside,
+    quantization_inside,
+    quantize_arguments,
+)
 
 if TYPE_CHECKING:
     from keras.layers import Layer as _Base
@@ -53,23 +59,35 @@ class _WhatTrains(_Base):
 class LayerKeepsWhatTrains(_WhatTrains):
     """A layer that is frozen, as a whole or in parts, when its configuration says so.
 
-    Beside `trainable`, the configuration names the frozen weights where not all are alike.
+    Beside `trainable`, the configuration names the frozen weights where not all are alike, and how
+    the Dense layers inside are quantised.
     """
 
     def get_config(self):
-        frozen = self._frozen() if self.built else getattr(self, "_to_freeze", None)
-        return {**super().get_config(), **({} if frozen is None else {"frozen": list(frozen)})}
+        config = super().get_config()
+        if self.built:
+            frozen, mode = self._frozen(), quantization_inside(self)
+        else:
+            frozen, mode = (getattr(self, key, None) for key in ("_to_freeze", "_to_quantize"))
+        if frozen is not None:
+            config["frozen"] = list(frozen)
+        return config if mode is None else {**config, "quantized": mode}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        frozen = config.pop("frozen", None)
+        frozen, mode = config.pop("frozen", None), config.pop("quantized", None)
         layer = super().from_config(config)
         layer._to_freeze = None if frozen is None else tuple(frozen)  # once they are built
+        layer._to_quantize = mode
         return layer
 
     def _post_build(self):
         super()._post_build()
+        mode = getattr(self, "_to_quantize", None)
+        if mode is not None:
+            for dense in dense_layers_inside(self):
+                dense.quantize(**quantize_arguments(mode))
         frozen = getattr(self, "_to_freeze", None)
         if frozen is not None:
             self._freeze(frozen)

@@ -17,6 +17,8 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     A subclass keeps its arguments as attributes and then calls `_assemble`.
     """
 
+    needs_patches = False
+
     def build(self, input_shape):
         parts = (self.attention_norm, self.attention, self.mlp_norm, self.mlp)
         for layer in (*parts, self.attention_scale, self.mlp_scale):
@@ -29,6 +31,7 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_mask=None,
         training=None,
         return_attention_scores=False,
+        patches=None,
         mask=None,
         x_mask=None,
     ):
@@ -40,6 +43,7 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
                 attention_mask=combine_masks(attention_mask, mask),
                 training=training,
                 return_attention_scores=return_attention_scores,
+                patches=patches,
             )
             scores = None
             if return_attention_scores:
@@ -52,7 +56,7 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         return recomputed(self, encode, x) if self.rematerialize and training else encode(x)
 
     def compute_output_spec(
-        self, x, attention_mask=None, training=None, return_attention_scores=False, **masks
+        self, x, attention_mask=None, training=None, return_attention_scores=False, **others
     ):
         return self.attention.compute_output_spec(
             x, return_attention_scores=return_attention_scores
@@ -138,6 +142,7 @@ class TransformerBlock(PreNormBlock):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: return `(x, scores)`, the scores `(B, heads, N, N)` after the
             softmax and before dropout.
+        patches: as of `RotaryBlock`, which has positions of its own.
         mask, x_mask: Keras' own mask `(B, N)`; Keras fills `mask` where x is the only tensor
             given, and otherwise `x_mask`.
 

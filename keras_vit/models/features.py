@@ -35,7 +35,7 @@ def features(model, layers=None, as_grid=True):
 
     Returns:
         A `keras.Model` on the inputs of `model`, which can be called, trained on and saved like any
-        other. Of a quantised model, save that one, and ask for its features when it is loaded.
+        other.
 
     Raises:
         ValueError: for a model with none or several of these inside, or a layer that there is not;

@@ -6,6 +6,7 @@ from typing import ClassVar
 import keras
 
 from keras_vit.layers.arguments import plain_numbers
+from keras_vit.layers.quantized import quantization_inside, quantize_arguments
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.exporting import export
@@ -88,8 +89,9 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         self.dtype_policy = layer_policy(dtype)
         arguments = {key: plain_numbers(value) for key, value in arguments.items()}
         self._arguments = {**arguments, "dtype": self.dtype_policy}
-        if mode := _wanted_policy(dtype).quantization_mode:
-            self.quantize(mode)
+        wanted = _wanted_policy(dtype)
+        if wanted.quantization_mode:
+            self.quantize(**quantize_arguments(wanted.name.split("_from_")[0]))
 
     def _quantized(self, dtype):
         """The serialised policy with which the model is built as it is now.
@@ -97,20 +99,9 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         `quantize` changes the policies of the Dense layers and leaves the model's arguments alone,
         so that a file would load into layers that are not quantised.
         """
-        policies = [
-            layer.dtype_policy
-            for layer in self._flatten_layers()
-            if isinstance(layer, keras.layers.Dense)
-        ]
-        modes = {policy.name.split("_from_")[0] for policy in policies if policy.quantization_mode}
-        if not modes:
+        mode = quantization_inside(self)
+        if mode is None:
             return dtype
-        if len(modes) > 1 or not all(policy.quantization_mode for policy in policies):
-            raise ValueError(
-                "Only some of the model's Dense layers are quantised, or in different ways, which "
-                "its configuration cannot say; quantise all of them alike to save the model."
-            )
-        (mode,) = modes
         name = f"{mode}_from_{self._arguments['dtype'].name}"
         return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
 

@@ -63,7 +63,8 @@ class RotaryVisionTransformer(VisionTransformer):
     other.
 
     Args:
-        input_shape: `(H, W, C)`, or `(C, H, W)` with channels first.
+        input_shape: `(H, W, C)`, or `(C, H, W)` with channels first. H and W may be None: any
+            image that the patches fill, whose angles are computed in the graph.
         position_embedding: added to the tokens besides: `"learned"`, `"learned_2d"`, `"sincos2d"`
             or `"none"`.
         block: a `RotaryBlockOptions` or a dictionary of its fields.
@@ -97,14 +98,8 @@ class RotaryVisionTransformer(VisionTransformer):
                 "position_embedding='relative' is for a VisionTransformer; a "
                 "RotaryVisionTransformer has rotary positions in its blocks already."
             )
-        turning = options.rotary.coordinates != "none"
-        if turning and None in grid:
-            raise ValueError(
-                "Rotary positions need images of one size: give H and W in input_shape "
-                "(for_finetuning makes a model of another size, with the same weights)."
-            )
         return RotaryBlock(
-            grid=grid if turning else None,
+            grid=None if None in grid or options.rotary.coordinates == "none" else grid,
             rotary=options.rotary,
             gated=options.gated,
             inner_norms=options.inner_norms,

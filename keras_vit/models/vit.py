@@ -166,7 +166,7 @@ class VisionTransformer(ImageModel):
             dtype=policy,
             name="patch_embedding",
         )(x)  # (B, N, D)
-        embedded = [x] if any_size else []  # (B, rows, columns, D)
+        embedded = [x] if any_size else []  # (B, rows, columns, D), for what asks for the grid
         if any_size:
             x = keras.layers.Reshape((-1, hidden_size), dtype=policy, name="flat_patches")(x)
         slots = prefix if tokens.class_slot else 0
@@ -196,7 +196,7 @@ class VisionTransformer(ImageModel):
         if block.pre_norm:
             x = norm("pre_norm")(x)
         for index in range(num_layers):
-            x = self._encoder_block(
+            encoder_block = self._encoder_block(
                 block,
                 grid,
                 positions.kind == "relative",
@@ -206,7 +206,9 @@ class VisionTransformer(ImageModel):
                 rematerialize=rematerialize,
                 dtype=policy,
                 name=f"block_{index}",
-            )(x)
+            )
+            needed = {"patches": embedded[0]} if encoder_block.needs_patches else {}
+            x = encoder_block(x, **needed)
         if block.final_norm == "before":
             x = norm("encoder_norm")(x)
         if classifier == "map":

@@ -93,7 +93,7 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
-DATASETS = "shapes, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,
     _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),

@@ -157,6 +157,7 @@ def _report_on(folder: Path) -> None:
     written = write_report(folder)
     print(written.table)
     print(f"\nreport: {written.path}")
+    print(f"to send: {written.page}")
     figure = folder / "figures" / "accuracy.png"
     if figure.exists():
         print(f"figure: {figure}")

@@ -18,6 +18,7 @@ from studies.data.splits import SPLITS, plan_splits
 from studies.data.subsets import nested_order
 from studies.errors import UsageError
 
+DRAWN = ("shapes", "relations")  # data sets that are drawn: NAME:N has N training images
 _SPLITS, _ORDER = 0, 1  # keep the draw of splits apart from that of training images
 
 
@@ -238,7 +239,8 @@ def check_sizes(
                 f"choose sizes from {low} to {high}."
             )
         if size > high:
-            hint = f", or name the data set shapes:{size}" if info.name.startswith("shapes") else ""
+            kind = info.name.partition(":")[0]
+            hint = f", or name the data set {kind}:{size}" if kind in DRAWN else ""
             raise UsageError(
                 f"The size {size} is larger than the training data ({info.name} has {high} images "
                 f"for training): choose sizes from {low} to {high}{hint}."

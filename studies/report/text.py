@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
+from studies.report.markup import Marked, code, plain
 from studies.report.provenance import (
     backends,
     how_it_was_made,
@@ -42,7 +43,7 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
         figures: paths relative to the report, by name.
     """
     study = results.study
-    parts = [f"# {study.name} on {study.data_title}", _answer(results, evidence)]
+    parts = [f"# {plain(study.name)} on {plain(study.data_title)}", _answer(results, evidence)]
     parts += [_image(name, figures) for name in _FIRST if name in figures]
     if evidence.findings.estimates:
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
@@ -58,14 +59,14 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
 
 def _answer(results: Results, evidence: Evidence) -> str:
     """The question, the three sentences, what must be known of them, the other pairs."""
-    first, *others = headline(evidence.answer)
-    lines = [f"**{results.study.question}**" if results.study.question else ""]
+    first, *others = map(plain, headline(evidence.answer))
+    lines = [f"**{plain(results.study.question)}**" if results.study.question else ""]
     lines.append(" ".join([f"**{first}**", *others]))
     told = notes(evidence.answer)
-    lines.append("\n".join(f"- {note}" for note in told))
+    lines.append("\n".join(f"- {plain(note)}" for note in told))
     pairs = [standing(duel, evidence.answer) for duel in evidence.answer.duels[1:]]
     if pairs:
-        lines.append("The other pairs:\n\n" + "\n".join(f"- {pair}" for pair in pairs))
+        lines.append("The other pairs:\n\n" + "\n".join(f"- {plain(pair)}" for pair in pairs))
     return "\n\n".join(line for line in lines if line)
 
 
@@ -80,7 +81,7 @@ def _accuracies(results: Results, evidence: Evidence) -> str:
     if known:
         cells = [f"{POINTS * evidence.baselines[m]:.1f}" if m in known else "-" for m in metrics]
         unknown = ["-"] * bool(evidence.calibration)
-        rows.append(["any", f"*{baseline_name(evidence.answer)}*", *cells, *unknown])
+        rows.append(["any", Marked(f"*{baseline_name(evidence.answer)}*"), *cells, *unknown])
     order = {model: place for place, model in enumerate(evidence.answer.outlooks)}
     most = max(estimate.seeds for estimate in findings.estimates.values())
     marked = False
@@ -176,15 +177,19 @@ def _laws(evidence: Evidence) -> str:
             "",
         ]
         lines += [
-            f"- {model}: `{law.summary()}`, root mean square miss {100 * law.residual:.1f} %."
+            f"- {plain(model)}: {code(law.summary())}, root mean square miss {100 * law.residual:.1f} %."
             for model, law in laws.items()
         ]
-        lines += [f"- {model}: {note}." for model, law in laws.items() for note in law.notes]
+        lines += [
+            f"- {plain(model)}: {plain(note)}." for model, law in laws.items() for note in law.notes
+        ]
     for model, outlook in answer.outlooks.items():
         if outlook.barred:
-            lines.append(f"- {model}: no forecast, since it {states(outlook.barred)}.")
+            lines.append(f"- {plain(model)}: no forecast, since it {states(outlook.barred)}.")
         elif model in findings.without_law:
-            lines.append(f"- {model}: no law. {findings.without_law[model].rstrip('.')}.")
+            lines.append(
+                f"- {plain(model)}: no law. {plain(findings.without_law[model].rstrip('.'))}."
+            )
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -200,7 +205,7 @@ def _accuracy(law, interval, size: float, level: float, bare: bool = False) -> s
 def _crossings(evidence: Evidence) -> str:
     if not evidence.answer.duels:
         return ""
-    lines = [f"- {crossing_sentence(duel)}" for duel in evidence.answer.duels]
+    lines = [f"- {plain(crossing_sentence(duel))}" for duel in evidence.answer.duels]
     return (
         "## Crossing\n\nA crossing is told where both models were seen ahead, at different sizes; one "
         "beyond the measured sizes is a forecast.\n\n" + "\n".join(lines)
@@ -245,9 +250,9 @@ def _often_confused(evidence: Evidence) -> str:
             continue
         label, predicted = divmod(int(mistakes.argmax()), len(mistakes))
         share = POINTS * mistakes[label, predicted] / each.counts[label].sum()
-        names = evidence.class_names
+        names = [plain(name) for name in evidence.class_names]
         lines.append(
-            f"- {each.model} most often takes {names[label]} for {names[predicted]}: "
+            f"- {plain(each.model)} most often takes {names[label]} for {names[predicted]}: "
             f"{share:.1f} % of {names[label]}."
         )
     return "\n".join(lines)

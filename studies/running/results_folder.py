@@ -1,6 +1,6 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
-Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, figures/ (derived);
+Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, report.html, figures/ (derived);
 outcomes/; models/; logs/; running.json while a run is at work.
 """
 

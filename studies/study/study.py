@@ -7,7 +7,6 @@ each of which holds everything its own process needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -169,7 +168,7 @@ class Study(Strict):
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
 
-    @cached_property
+    @property  # not cached: a copy with other models would keep the old ones' arms
     def arms(self) -> dict[str, Arm]:
         """Models under the levels of the factors, by name, in the study's order."""
         made = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_vit
-from tests.contracts import forward, numpy
+from tests.contracts import forward, numpy, randomise
 from tests.keras_vit.ecosystem.models import KINDS, images, make
 
 
@@ -34,10 +34,28 @@ def test_int8(kind, policy, tmp_path):
     np.testing.assert_allclose(numpy(forward(other, images())), quantised, atol=1e-6)
 
 
+def test_the_layers_of_a_quantised_model_are_saved_as_they_are(tmp_path):
+    """Each layer's own configuration says it, also where no model of ours is in the file."""
+    model = keras_vit.VisionTransformer((8, 12, 3), 4, 1, 8, 16, 2, classes=3)
+    randomise(model)
+    model.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=4))
+    made = keras_vit.features(model, layers=[0, "encoder_norm"])
+    made.save(tmp_path / "features.keras")
+    loaded = keras.saving.load_model(tmp_path / "features.keras")
+    for found, expected in zip(forward(loaded, images()), forward(made, images()), strict=True):
+        np.testing.assert_array_equal(numpy(found), numpy(expected))
+    kernel = loaded.get_layer("block_0").mlp.hidden._kernel
+    assert keras.backend.standardize_dtype(kernel.dtype) == "int8"  # two of four bits in each
+    model.save(tmp_path / "vit.keras")
+    again = keras.saving.load_model(tmp_path / "vit.keras")
+    expected = numpy(forward(model, images()))
+    np.testing.assert_array_equal(numpy(forward(again, images())), expected)
+
+
 def test_partly_quantised_models_are_not_saved(tmp_path):
     model = make("vit")
     model.quantize("int8", filters="query")
-    with pytest.raises(ValueError, match="Only some of the model's Dense layers"):
+    with pytest.raises(ValueError, match="Only some of the Dense layers of"):
         model.save(tmp_path / "model.keras")
 
 

@@ -15,6 +15,11 @@ SIZES = dict(
 GATED = keras_vit.RotaryBlockOptions(
     gated=True, activation="silu", inner_norms=("attention", "mlp"), qkv_bias=("query", "value")
 )
+TURNING = {
+    "centred": {},
+    "grid": {"coordinates": "grid", "layout": "neighbours", "reference_grid": (2, 5)},
+    "none": {"coordinates": "none"},
+}
 
 
 def make(**arguments) -> keras.Model:
@@ -99,16 +104,65 @@ def test_relative_positions_are_refused():
         make(position_embedding="relative")
 
 
-def test_images_of_any_size():
-    """Gates alone do not ask where a patch is; rotary positions must know before."""
-    still = {**vars(GATED), "rotary": {"coordinates": "none"}}
-    fixed, free = (make(block=still, input_shape=shape) for shape in ((8, 12, 3), (None, None, 3)))
+@pytest.mark.parametrize("kind", TURNING)
+def test_images_of_any_size(kind, rng, tmp_path):
+    """In the graph what is computed before it for one size: that of the model, and another."""
+    fixed = make(block={**vars(GATED), "rotary": TURNING[kind]})
+    free = keras_vit.for_finetuning(fixed, 3, (None, None, 3))
     free.set_weights(fixed.get_weights())
-    expected = numpy(forward(fixed, images()))
-    np.testing.assert_allclose(numpy(forward(free, images())), expected, atol=1e-5)
-    assert forward(free, images()[:, :, :8]).shape == (3, 3)
-    with pytest.raises(ValueError, match="Rotary positions need images of one size"):
-        make(input_shape=(None, None, 3))
+    free.save(tmp_path / "free.keras")
+    loaded = keras.saving.load_model(tmp_path / "free.keras")
+    for size in ((8, 12), (16, 4)):
+        same = keras_vit.for_finetuning(free, 3, (*size, 3))
+        same.set_weights(fixed.get_weights())
+        photos = rng.normal(size=(2, *size, 3)).astype("float32")
+        expected = numpy(forward(same, photos))
+        np.testing.assert_allclose(numpy(forward(free, photos)), expected, atol=1e-5)
+        found = loaded.predict(photos, verbose=0)  # after two, compiled for sizes it has not seen
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_works_with_one_size_works_with_any(rng):
+    """Attention, features and recomputed blocks are handed the grid; low-rank updates train on."""
+    fixed = make()
+    free = make(input_shape=(None, None, 3), rematerialize=True)
+    free.set_weights(fixed.get_weights())
+    scores, expected = (
+        keras_vit.inspection.attention_scores(model, images(2)) for model in (free, fixed)
+    )
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert keras_vit.inspection.attention_map(free, images(2)[:, :, :8]).shape == (2, 8, 8)
+    found, expected = (
+        numpy(keras_vit.features(model, layers=1)(images(2))) for model in (free, fixed)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    losses = []
+    for model in (free, fixed):
+        keras_vit.enable_lora(model, rank=2)
+        for layer in model._flatten_layers():
+            if getattr(layer, "lora_enabled", False):
+                layer.lora_kernel_a.assign(np.ones(layer.lora_kernel_a.shape))
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        losses.append([float(model.train_on_batch(images(2), np.ones((2, 3)))) for _ in range(3)])
+    assert losses[0][-1] < losses[0][0]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_images_of_any_size_exported(backend, tmp_path, rng):
+    model = make(input_shape=(None, None, 3), block={})
+    for form in ("tf_saved_model", "onnx"):
+        if (backend, form) in REFUSED:
+            continue  # a message says so, of every model
+        model.export(tmp_path / form, format=form, verbose=False)
+        for size in ((8, 12), (16, 8)):
+            photos = rng.normal(size=(3, *size, 3)).astype("float32")
+            assert_runs(model, tmp_path / form, form, photos)
+
+
+def test_a_block_without_a_grid_says_what_it_needs():
+    block = keras_vit.RotaryBlock(num_heads=2, mlp_dim=8, grid=None)
+    with pytest.raises(ValueError, match=r"give grid=\(rows, columns\), or call with patches="):
+        block(np.zeros((1, 6, 8), "float32"))
 
 
 def test_the_tokens_of_its_blocks():

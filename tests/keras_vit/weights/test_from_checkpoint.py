@@ -185,6 +185,7 @@ def test_names_of_a_live_model(rng, tmp_path, family):
 
 
 def test_rotary_positions_of_another_image_size(rng, tmp_path):
+    """Of one that the model is made for, and of any: theirs are computed from each image's grid."""
     config = hf.DINOv3ViTConfig(**oracles.SIZES)
     theirs = oracles.saved(hf.DINOv3ViTModel(config), tmp_path)
     images = oracles.images(rng, 2, 16, 20, 3)
@@ -195,8 +196,11 @@ def test_rotary_positions_of_another_image_size(rng, tmp_path):
     with pytest.warns(UserWarning):
         new = keras_vit.from_checkpoint(tmp_path, classes=7)
     assert new.output_shape == (None, 7)
-    with pytest.raises(ValueError, match="Rotary positions need images of one size"):
-        keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    with pytest.warns(UserWarning):
+        any_size = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    for given in (images, images[:, :8]):
+        expected = oracles.outputs(theirs, given, "pooler_output")
+        oracles.assert_close(files.outputs(any_size, given), expected)
     below = {f"backbone.{name}": array for name, array in theirs.state_dict().items()}
     save_file(below, str(tmp_path / "model.safetensors"))
     with pytest.warns(UserWarning, match=r"the prefix 'backbone\.' taken off its names"):

@@ -70,7 +70,10 @@ def test_positions_of_another_image_size(rng, tmp_path, name):
         )
         other["pos_embed"] = table
     images = oracles.images(rng, 2, 16, 12, 3)
-    oracles.assert_close(files.outputs(model, images), eva.forward(other, images, **run))
+    expected = eva.forward(other, images, **run)
+    oracles.assert_close(files.outputs(model, images), expected)
+    any_size = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    oracles.assert_close(files.outputs(any_size, images), expected)
     # from a model of the checkpoint's size to the other, as for fine-tuning
     small = keras_vit.from_checkpoint(tmp_path, classes=None)
     large = keras_vit.for_finetuning(small, 5, (16, 12, 3), interpolation="bicubic_antialias")
