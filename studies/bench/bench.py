@@ -153,7 +153,7 @@ def _requests(options: Options) -> list[dict[str, Any]]:
             recipe: dict[str, Any] = {"dtype": options.dtype}
             if options.batch_size:
                 recipe["batch_size"] = options.batch_size
-            request = {
+            request: dict[str, Any] = {
                 **common,
                 "kind": "fit",
                 "base": entry.base,

@@ -17,9 +17,12 @@ from typer.exceptions import TyperException
 
 from studies.bench import bench as bench_room
 from studies.command_line import commands
+from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.command_line.compare import CompareOptions
+from studies.command_line.compare import compare as compare_runs
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
@@ -263,6 +266,44 @@ def check_data(
     _end(check, options)
 
 
+@app.command("advise", epilog=EXIT_CODES)
+def advise_on_data(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
+    budget: Annotated[str, _option("Time from start to answer: 30m, 1h30m.", metavar="TIME")],
+    target: Annotated[
+        str | None, _option("Accuracy to collect images for, such as 95%.", metavar="A")
+    ] = None,
+    cost_per_image: Annotated[float | None, _option("Prices the target.", min=0)] = None,
+    json: Annotated[bool, _option("Print JSON alone, for programs.", "--json")] = False,
+    workers: Annotated[int | None, _option("Trials at a time (one a core).", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+    results: Results = RUNS,
+) -> None:
+    """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
+    reading = {
+        "fit": fit.value if fit else None,
+        "skip_broken": skip_broken or None,
+        "groups": groups,
+        "imports": import_,
+    }
+    options = AdviseOptions(
+        dataset=dataset,
+        budget=budget,
+        command=context.obj,
+        results=results,
+        target=target,
+        cost_per_image=cost_per_image,
+        json=json,
+        workers=workers,
+        reading=reading,
+    )
+    _end(advise, options)
+
+
 @app.command("cache")
 def cached_data(
     remove: Annotated[
@@ -286,6 +327,19 @@ def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog="exit code 0: compared; 2: wrong use")
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
+    output: Annotated[
+        Path | None, _option("Write compare.md and its figure there.", metavar="DIR")
+    ] = None,
+    results: Results = RUNS,
+) -> None:
+    """Compare one study run twice: on two machines, backends or versions."""
+    _end(compare_runs, CompareOptions((run_a, run_b), results, output))
 
 
 @app.command(epilog=EXIT_CODES)

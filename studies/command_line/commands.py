@@ -121,7 +121,7 @@ def _run(options: StudyOptions, executor: Executor) -> int:
     checked = _checked_plan(options)
     shown = progress.display(_estimator(options, checked))
     try:
-        with _ended_cleanly():
+        with ended_cleanly():
             print(head(checked.study), flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
     except (KeyboardInterrupt, BrokenPipeError) as end:
@@ -251,7 +251,7 @@ def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
 
 
 @contextmanager
-def _ended_cleanly() -> Iterator[None]:
+def ended_cleanly() -> Iterator[None]:
     """Let a request to terminate end the run as Ctrl-C does."""
     import signal
 

@@ -9,7 +9,7 @@ trial's process prints them:
 
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
 without one gets a failed record from the executor.  Trials that would train the same never run at the
-same time (`waiting`).
+same time (`waiting`, `studies.records.checkpoints.claimed`).
 """
 
 from __future__ import annotations

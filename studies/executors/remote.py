@@ -77,6 +77,7 @@ class Work:
         )
         self._path = order.events
         self._ended = threading.Event()
+        self._trouble: OSError | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def finish(self) -> None:
@@ -84,9 +85,14 @@ class Work:
 
         A signal's handler may call it while it is at work already: it takes no lock. And it waits a
         little at a time, as between two instructions an engine's interruption is noticed.
+
+        Raises:
+            OSError: the events could not be written.
         """
         while not self._ended.is_set():
             time.sleep(0.1)
+        if self._trouble is not None:
+            raise self._trouble
 
     def ask_to_stop(self) -> None:
         """Let the process end after the step under way; `finish` notices."""
@@ -98,17 +104,25 @@ class Work:
 
     def _read(self) -> None:
         recorded = False
-        for event in self._process.events():
+        try:
+            self._write(b"")  # ends the line in which a worker before this one may have died
+            for event in self._process.events():
+                if not recorded:
+                    recorded = event["event"] == "record"
+                    self._write(json.dumps(event).encode())
             if not recorded:
-                recorded = event["event"] == "record"
-                self._write(event)
-        if not recorded:
-            self._write(STOPPED if self._process.was_stopped else self._process.failed_record())
-        self._ended.set()
+                stopped = self._process.was_stopped
+                last = STOPPED if stopped else self._process.failed_record()
+                self._write(json.dumps(last).encode())
+        except OSError as error:
+            self._trouble = error
+            self._process.popen.kill()
+        finally:
+            self._ended.set()
 
-    def _write(self, event: Event) -> None:
+    def _write(self, line: bytes) -> None:
         with open(self._path, "ab") as file:
-            file.write(json.dumps(event).encode() + b"\n")
+            file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from studies.records.checkpoints import is_trained
+from studies.records.checkpoints import claimed
 from studies.study.trial import Trial
 
 
@@ -20,7 +20,6 @@ class Waiting:
     def __init__(self, trials: Sequence[Trial], results: Path) -> None:
         self._trials = list(trials)
         self._results = results
-        self._ended: set[str] = set()  # trainings that have come to their end
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -34,14 +33,14 @@ class Waiting:
         """
         if most < 1 or not self._trials:
             return []
-        busy = {name for trial in at_work for name in self._trains(trial)}
+        busy = {name for trial in at_work for name in claimed(self._results, trial)}
         taken: list[Trial] = []
         left: list[Trial] = []
         for index, trial in enumerate(self._trials):
             if len(taken) >= most:
                 left += self._trials[index:]
                 break
-            own = self._trains(trial)
+            own = claimed(self._results, trial)
             if busy.isdisjoint(own):
                 taken.append(trial)
                 busy |= own
@@ -53,12 +52,3 @@ class Waiting:
     def put_back(self, trial: Trial) -> None:
         """Let a trial that was taken wait again, before all others."""
         self._trials.insert(0, trial)
-
-    def _trains(self, trial: Trial) -> set[str]:
-        """Ids whose folder of checkpoints a trial writes to, and no other may at the same time."""
-        for training in trial.chain:
-            if training.training_id not in self._ended and is_trained(self._results, training):
-                self._ended.add(training.training_id)
-        ids = {training.training_id for training in trial.chain}
-        # Evaluations of the last one take turns, too.
-        return (ids - self._ended) | {trial.training_id}

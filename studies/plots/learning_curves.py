@@ -51,7 +51,7 @@ def learning_curves(
     crossing: Crossing | None = None,
     names: tuple[str, str] | None = None,
     baseline: Line | None = None,
-    marks: Mapping[tuple[str, int], str] | None = None,
+    marks: Mapping[tuple[str, Any], str] | None = None,
     level: float = 0.9,
     y_label: str = "test accuracy",
     caption: str = "",
@@ -147,7 +147,7 @@ def _hollow(ax: Axes, marked: pd.DataFrame, look: Style) -> None:
         ax.plot(marked["size"], marked["mean"], linestyle="", **_points(look, hollow=True))
 
 
-def _name_hollow(ax: Axes, marks: Mapping[tuple[str, int], str]) -> None:
+def _name_hollow(ax: Axes, marks: Mapping[tuple[str, Any], str]) -> None:
     reasons = " or ".join(sorted(set(marks.values())))
     if reasons:
         key = _points(Style("0.4", "o", ""), hollow=True)
@@ -165,7 +165,7 @@ def _forecast(ax: Axes, law: Law, start: float, end: float, level: float, look: 
 
 def _one_size(
     ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, looks: Mapping[str, Style],
-    baseline: Line | None, marks: Mapping[tuple[str, int], str], label: str, caption: str,
+    baseline: Line | None, marks: Mapping[tuple[str, Any], str], label: str, caption: str,
     title: str,
 ) -> Axes:  # fmt: skip
     """One row a model: a line along the sizes would have no length."""

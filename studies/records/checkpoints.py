@@ -28,3 +28,12 @@ def is_trained(results: Path, training: Training) -> bool:
 def untrained(results: Path, training: Training) -> list[Training]:
     """The trainings of a chain that are still to be done, from the first on."""
     return [each for each in training.chain if not is_trained(results, each)]
+
+
+def claimed(results: Path, training: Training) -> set[str]:
+    """Ids whose folders a trial writes to: two trials that share one cannot run at the same time.
+
+    That of the last training is always among them, since its evaluations take turns.
+    """
+    ids = {each.training_id for each in untrained(results, training)}
+    return ids | {training.training_id}

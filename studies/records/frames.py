@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -233,7 +234,7 @@ def pool(data: ResolvedData) -> int:
     return sum(data.counts[split] for split in drawn)
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: str | os.PathLike[str]) -> Results:
     """Reads study.toml and trials.jsonl.
 
     Records of schema 1 (all seeds shared one draw of the images) are taken where there are no
@@ -242,6 +243,7 @@ def read_results(folder: Path) -> Results:
     Raises:
         UsageError: there is no readable study.toml, or the records are of a newer version.
     """
+    folder = Path(folder).expanduser()
     study = read_resolved(folder)
     arms = study.arms
     store = ResultsStore(folder / "trials.jsonl")

@@ -25,6 +25,7 @@ from studies.data.names import image_names
 from studies.records.axis import COMPUTE
 from studies.records.frames import Results, pool
 from studies.report.answer import Answer, answer
+from studies.report.evaluations import evaluation_means
 from studies.report.outlook import Setting
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Evidence:
             guessing reaches; NaN if that is unknown too.
         suspects: images whose label is probably wrong, the most suspect first: image (its name, or
             its number), label, suggested, trials, contradicted, margin.
+        evaluations: means of further evaluations, as `evaluation_means` gives them.
     """
 
     findings: Findings
@@ -84,6 +86,7 @@ class Evidence:
     class_names: tuple[str, ...]
     baselines: dict[str, float]
     suspects: pd.DataFrame
+    evaluations: pd.DataFrame
 
 
 def gather(results: Results) -> Evidence:
@@ -137,6 +140,7 @@ def gather(results: Results) -> Evidence:
         class_names=_class_names(results),
         baselines=baselines,
         suspects=_suspects([o for outcomes in said.values() for o in outcomes], results),
+        evaluations=evaluation_means(results, backend, findings.level),
     )
 
 

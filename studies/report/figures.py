@@ -12,10 +12,13 @@ from studies.plots.facets import backend_curves, fewshot_curves, training_curves
 from studies.plots.heat_maps import confusion_matrices
 from studies.plots.laws import error_laws
 from studies.plots.learning_curves import Line, learning_curves
-from studies.plots.style import XAxis, legend_of_figure, new_axes, new_panels
-from studies.records.axis import IMAGES, Place
+from studies.plots.metrics import labels_of
+from studies.plots.style import legend_of_figure, new_axes, new_panels
+from studies.records.axis import IMAGES
 from studies.records.frames import Results
+from studies.report.axes import on_axis, places_in_order, x_axis
 from studies.report.compute import FAMILIES
+from studies.report.evaluations import draw_evaluations
 from studies.report.evidence import Evidence
 from studies.report.words import METRICS, baseline_name
 
@@ -33,6 +36,7 @@ CAPTIONS = {
     "differences": "Differences of the models by size",
     "laws": "Test error and the fitted laws",
     "confusion": "Which class is taken for which, by the best model of each family",
+    "evaluations": "Further evaluations over what the study varies",
     "fewshot": "Few-shot linear accuracy of the representation",
     "training": "Validation accuracy during training, at the smallest and the largest size",
     "backends": "The same trials on several backends",
@@ -52,6 +56,7 @@ def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
         "differences": _differences(evidence, frame),
         "laws": _laws(results, evidence, frame),
         "confusion": _confusion(evidence),
+        "evaluations": draw_evaluations(results, evidence.evaluations, evidence.findings.level),
         "fewshot": _fewshot(results, evidence, frame),
         "training": _training(results, evidence),
         "backends": _backends(results),
@@ -102,7 +107,7 @@ def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Fig
     findings = evidence.findings
     means = on_axis(_means(findings.estimates), results)
     seeds = on_axis(_singles(frame, findings.metric), results)
-    curves = list(dict.fromkeys(place.curve for place in _in_order(results)))
+    curves = list(dict.fromkeys(place.curve for place in places_in_order(results)))
     sizes = sorted(set(means["panel"]))
     barred = findings.barred.items()
     columns = 3 if len(sizes) == 3 else 2
@@ -123,38 +128,9 @@ def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Fig
             ax=ax,
         )
     figure = _figure(axes[0])
-    handles, labels = axes[0].get_legend_handles_labels()
-    for ax in axes[1:]:  # what only one of them has, such as a note on hollow points
-        more = zip(*ax.get_legend_handles_labels(), strict=True)
-        for handle, label in more:
-            if label not in labels:
-                handles.append(handle)
-                labels.append(label)
-    legend_of_figure(figure, handles, _caption(results, evidence))
+    legend_of_figure(figure, list(labels_of(axes).values()), _caption(results, evidence))
     figure.suptitle(_title(results))
     return figure
-
-
-def _in_order(results: Results) -> list[Place]:
-    """Places in the order of the study's arms."""
-    order = list(results.arms)
-    return [results.places[key] for key in sorted(results.places, key=lambda k: order.index(k[0]))]
-
-
-def x_axis(results: Results) -> XAxis:
-    """The study's axis as figures take it."""
-    return XAxis(results.axis.label, results.axis.scale, results.axis.levels)
-
-
-def on_axis(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """A frame of arms and sizes as one of curves and what the study varies: model, size, and panel."""
-    keys = list(zip(frame["model"], frame["size"], strict=True))
-    places = [results.places[model, int(size)] for model, size in keys]
-    return frame.assign(
-        model=[place.curve for place in places],
-        size=[place.x for place in places],
-        panel=[place.panel for place in places],
-    )
 
 
 def _baseline(evidence: Evidence, metric: str) -> Line | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from studies.records.frames import Results
 from studies.report.compute import compute_text
 from studies.report.effects import effects_text
+from studies.report.evaluations import evaluations_text
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
 from studies.report.headline import opening, remarks
@@ -51,10 +52,17 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
         answer = evidence.answer
         parts += [compute_text(answer, answer.compute) if answer.compute else ""]
         parts += [effects_text(answer)]
+        level = evidence.findings.level
+        parts += [evaluations_text(results, evidence.evaluations, level)]
+        parts += [_image("evaluations", figures) if "evaluations" in figures else ""]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
     parts += [_intervals(results, evidence), kept_models(results)]
-    others = [_image(name, figures) for name in figures if name not in (*_FIRST, "confusion")]
+    others = [
+        _image(name, figures)
+        for name in figures
+        if name not in (*_FIRST, "confusion", "evaluations")
+    ]
     if others:
         parts.append("## More figures\n\n" + "\n\n".join(others))
     parts.append(how_it_was_made(results))

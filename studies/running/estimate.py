@@ -134,16 +134,16 @@ class Estimator:
         rates = self._exact.get((cost.flops, backend)) or self._rates.get(backend)
         return statistics.median(rates) if rates else ASSUMED_RATE * self.threads
 
+    def knows(self, training: Training, cost: Cost) -> bool:
+        """Whether trainings of the same model have been measured on this machine."""
+        return (cost.flops, training.backend) in self._exact
+
     def basis(self, trials: Iterable[Trial], costs: Mapping[str, Cost]) -> str:
         """What the estimates of some trials rest on, as a sentence for people."""
-        keys = {
-            (cost_of(costs, training).flops, training.backend)
-            for trial in trials
-            for training in trial.chain
-        }
-        if keys and all(key in self._exact for key in keys):
+        trainings = [(each, cost_of(costs, each)) for trial in trials for each in trial.chain]
+        if trainings and all(self.knows(each, cost) for each, cost in trainings):
             return "Times come from finished trials of the same models on this machine."
-        if keys and all(backend in self._rates for _, backend in keys):
+        if trainings and all(each.backend in self._rates for each, _ in trainings):
             return "Times come from FLOPs and the speed of finished trials on this machine."
         return (
             f"Times come from FLOPs where nothing is measured yet, at an assumed "

@@ -6,7 +6,7 @@ import pytest
 
 import keras_vit
 from studies.data import describe
-from studies.records.checkpoints import checkpoint_folder, is_trained, untrained
+from studies.records.checkpoints import checkpoint_folder, claimed, is_trained, untrained
 from studies.study.chain import Finetuning
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
@@ -260,6 +260,19 @@ def test_ties_between_learning_rates(entries, expected):
         for rate, entry in entries.items()
     }
     assert best_rate(found) == expected
+
+
+@pytest.mark.once
+def test_trials_that_train_the_same_claim_the_same(tmp_path):
+    one, other = chained("jax"), chained("jax", method="full")
+    assert claimed(tmp_path, one) & claimed(tmp_path, other) == {one.start.training_id}
+    path = final(tmp_path, one.start)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert claimed(tmp_path, one) == {one.training_id}
+    assert not claimed(tmp_path, one) & claimed(tmp_path, other)
+    given = one.start.model_copy(update={"objective": "none", "weights": "a.npz"})
+    assert is_trained(tmp_path, given)
 
 
 def test_given_weights_are_what_is_fine_tuned(backend, tmp_path):
