@@ -196,7 +196,7 @@ def _steps(results: Results) -> str:
 def augmentation(recipe: Recipe) -> str:
     """What is done to images and models besides; only what is done at all."""
     layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
-    told = {
+    amounts = {
         f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
         f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
         f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
@@ -206,7 +206,10 @@ def augmentation(recipe: Recipe) -> str:
         f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
         f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
     }
-    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
+    told = [text for text, amount in amounts.items() if amount]
+    return " and ".join(
+        told if told and recipe.augmentation == "none" else [recipe.augmentation, *told]
+    )
 
 
 def _matched(results: Results, a: str, b: str) -> str:

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.once
 
 def test_only_what_is_done_to_images_and_models_is_told():
     assert augmentation(Recipe()) == "crop"
+    assert augmentation(Recipe(augmentation="none")) == "none"
+    assert augmentation(Recipe(augmentation="none", mixup=0.2)) == "mixup (alpha 0.2)"
     everything = Recipe(
         augmentation="crop_flip",
         randaugment_layers=2,
