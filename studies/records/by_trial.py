@@ -33,8 +33,9 @@ def trials_frame(results: Results) -> pd.DataFrame:
         `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`.
         `flops`, forward, of one image, a multiply-add as two; `training_flops`, three times that
         for each image seen; `params`, weights.
-        `seconds`, of the whole trial; `images_per_second`, in training; `device`, `threads`, `cores`,
-        `commit`, and a column a package's version, such as `version.keras`.
+        `seconds`, of the whole trial; `images_per_second`, in training; `waiting`, the share of its time in
+        which it waited for images; `device`, `threads`, `cores`, `commit`, and a column a package's
+        version, such as `version.keras`.
         Where there are such: `levels.NAME`, the level of a factor; `pretraining.size`,
         `pretraining.dataset`, ... and `finetuning.method`, ... of a chain of trainings.
 
