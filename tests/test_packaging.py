@@ -31,7 +31,9 @@ def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
     tracked = ["pyproject.toml", "README.md", "LICENSE"]
     for package in ("keras_vit", "studies"):
         tracked += [str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")]
-    files = [p for p in (ROOT / "studies").rglob("*") if p.suffix in (".toml", ".json", ".csv")]
+    files = [
+        p for p in (ROOT / "studies").rglob("*") if p.suffix in (".toml", ".json", ".csv", ".css")
+    ]
     data = [str(p.relative_to(ROOT)) for p in files]
     tracked += data
     for name in tracked:
@@ -94,6 +96,7 @@ def test_all_means_every_other_extra():
 
 def test_the_studies_import_what_their_extra_asks_for():
     modules = {
+        "markdown-it-py": "markdown_it",
         "pillow": "PIL",
         "scikit-learn": "sklearn",
         "tensorflow-datasets": "tensorflow_datasets",

@@ -1,11 +1,13 @@
 """Do the intervals hold what they say, and does the verdict name the right model? By simulation.
 
     python -m studies.analysis.coverage --output results/coverage
+    python -m studies.analysis.coverage --output results/coverage --stopping
 
 Thousands of small studies are run from beginning to end, each with a folder of images of its own
 (`studies.analysis.simulated_studies`), and their 90 % intervals and verdicts are held against the
 truth: for equal models a difference of 0, otherwise the mean over all studies, which is fifty times
-as exact as one study. Exit code 1 if a bar is missed.
+as exact as one study. The second command runs studies that stop once their verdict is settled, as those of
+`advise` do. Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from studies.analysis.intervals import accuracy_of, difference_of
 from studies.analysis.outcomes import Scores
 from studies.analysis.simulated_studies import World
+from studies.analysis.stopping import MOST_SEEDS, settled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 LEVEL = 0.9
 SEEDS = (2, 3, 5)
 KINDS = ("accuracy", "equal", "unequal")
+SEQUENTIAL = (3, 5, MOST_SEEDS)  # seeds that a budget may hold, where they stop with the verdict
 
 # The bars: of nominal 90 %.
 LOWEST, HIGHEST, FEW_ERRORS = 0.86, 0.97, 10  # in every cell; above HIGHEST only with few errors
@@ -138,6 +142,44 @@ def simulate(world: World, studies: int, rng: np.random.Generator) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def simulate_stopping(world: World, studies: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Runs studies that are looked at after every seed and stop where their verdict is settled.
+
+    Returns:
+        One row a number of seeds that there are at most: most, winner (share of studies of equal models
+        that name any), wrong and power (of unequal ones: that name the worse, and the better), seeds and
+        unequal_seeds (mean number that was run, of equal and of unequal models).
+    """
+    import pandas as pd
+
+    found: dict[tuple[int, str], list[tuple[bool, bool, int]]] = {}
+    for _ in range(studies):
+        study = world.study(max(SEQUENTIAL), rng)
+        for kind, other in (("equal", "b"), ("unequal", "c")):
+            scores = _minus(study["a"], study[other])
+            looks = [
+                difference_of(scores[:seeds], world.uneven, world.overlap, LEVEL)
+                for seeds in range(2, len(scores) + 1)
+            ]
+            for most in SEQUENTIAL:
+                last = next((e for e in looks if e.seeds == most or settled(e, most)), looks[-1])
+                found.setdefault((most, kind), []).append((last.low > 0, last.high < 0, last.seeds))
+    rows = []
+    for most in SEQUENTIAL:
+        equal, unequal = (np.array(found[most, k], float).mean(axis=0) for k in KINDS[1:])
+        rows.append(
+            {
+                "most": most,
+                "winner": equal[0] + equal[1],
+                "wrong": unequal[1],
+                "power": unequal[0],
+                "seeds": equal[2],
+                "unequal_seeds": unequal[2],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def missed_bars(table: pd.DataFrame) -> list[str]:
     """What in a table of `simulate` misses the bars, a sentence each; empty if all hold."""
     table, missed = _promised(table), []
@@ -163,6 +205,53 @@ def missed_bars(table: pd.DataFrame) -> list[str]:
                 f"{name}: cover {mean:.1%} on average, not {MEAN[0]:.0%} to {MEAN[1]:.0%}"
             )
     return missed
+
+
+def missed_by_stopping(table: pd.DataFrame) -> list[str]:
+    """What in a table of `simulate_stopping` misses the bars, a sentence each."""
+    missed = []
+    for row in _promised(table).to_dict("records"):
+        cell = f"{row['world']}, up to {row['most']} seeds"
+        if row["winner"] > FALSE_WINNER:
+            missed.append(f"{cell}: {row['winner']:.1%} name a winner, above {FALSE_WINNER:.0%}")
+        if row["wrong"] > WRONG_WINNER:
+            missed.append(
+                f"{cell}: {row['wrong']:.1%} name the wrong one, above {WRONG_WINNER:.0%}"
+            )
+    return missed
+
+
+def stopping_markdown(table: pd.DataFrame, studies: int) -> str:
+    """The table of studies that stop, for people."""
+    promised, missed = _promised(table), missed_by_stopping(table)
+    lines = [
+        "# Do verdicts name the right model where seeds stop once it is settled?",
+        "",
+        f"{studies:,} simulated studies a row, looked at after every seed from the second on, and ended "
+        "by the rule of `studies/analysis/stopping.py`, which `advise` drops trials by. Written by "
+        "`python -m studies.analysis.coverage --stopping --output results/coverage`. Monte Carlo error of "
+        f"a share of 10 %: {100 * math.sqrt(0.09 / studies):.1f} points (one standard error).",
+        "",
+        f"- Of equally good models at most {FALSE_WINNER:.0%} of studies name a winner: at most "
+        f"{promised['winner'].max():.1%}, {promised['winner'].mean():.1%} on average.",
+        f"- Of unequal models at most {WRONG_WINNER:.0%} name the wrong one: at most "
+        f"{promised['wrong'].max():.1%}.",
+        f"- Of up to {MOST_SEEDS} seeds, studies of equal models run "
+        f"{promised[promised['most'] == MOST_SEEDS]['seeds'].mean():.1f} on average, of unequal ones "
+        f"{promised[promised['most'] == MOST_SEEDS]['unequal_seeds'].mean():.1f}.",
+        "",
+        *(["**Missed:** " + "; ".join(missed) + ".", ""] if missed else []),
+        "| study | up to seeds | false winner | wrong winner | power | seeds, equal | seeds, unequal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [
+            str(row["world"]), str(row["most"]), f"{100 * row['winner']:.1f}",
+            f"{100 * row['wrong']:.1f}", f"{100 * row['power']:.0f}", f"{row['seeds']:.1f}",
+            f"{row['unequal_seeds']:.1f}",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def markdown(table: pd.DataFrame, studies: int) -> str:
@@ -230,25 +319,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder for the table")
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies a row (2000)")
     parser.add_argument("--only", default="", help="only rows whose name holds this text")
+    parser.add_argument(
+        "--stopping", action="store_true", help="studies that stop once their verdict is settled"
+    )
     options = parser.parse_args(arguments)
+    run = simulate_stopping if options.stopping else simulate
     parts = []
     for number, (name, world) in enumerate((worlds() | limits()).items()):
         if options.only not in name:
             continue
         # Numbered, not in turn: a row is the same whichever others are asked for.
-        part = simulate(world, options.studies, np.random.default_rng([0, number]))
+        part = run(world, options.studies, np.random.default_rng([int(options.stopping), number]))
         parts.append(part.assign(world=name, overlap=world.overlap))
-        shown = part.pivot(index="seeds", columns="kind", values="coverage")[list(KINDS)]
+        shown = part
+        if not options.stopping:
+            shown = part.pivot(index="seeds", columns="kind", values="coverage")[list(KINDS)]
         print(f"{name}\n{shown.round(3).to_string()}", flush=True)
     if not parts:
         parser.error(f"no row's name holds '{options.only}'")
     table = pd.concat(parts, ignore_index=True)
     options.output.mkdir(parents=True, exist_ok=True)
     table = table[["world", "overlap", *table.columns.drop(["world", "overlap"])]]
-    table.round(5).to_csv(options.output / "coverage.csv", index=False)
-    text = markdown(table, options.studies)
-    (options.output / "coverage.md").write_text(text, encoding="utf-8")
-    missed = missed_bars(table)
+    name = "stopping" if options.stopping else "coverage"
+    table.round(5).to_csv(options.output / f"{name}.csv", index=False)
+    text = (stopping_markdown if options.stopping else markdown)(table, options.studies)
+    (options.output / f"{name}.md").write_text(text, encoding="utf-8")
+    missed = (missed_by_stopping if options.stopping else missed_bars)(table)
     print("\n".join(missed) if missed else "all bars hold")
     return int(bool(missed))
 

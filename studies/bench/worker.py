@@ -18,7 +18,7 @@ from studies.data import Batches, Split
 from studies.machine.devices import device
 from studies.machine.processes import reserve_stdout
 from studies.machine.versions import commit, versions
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 
 Turn = Callable[[int], None]  # does so many steps, and returns when they are done
 IMAGES = 2048
@@ -123,8 +123,8 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     """A trial's bare compiled step, its `fit`, and the reading of its batches."""
     import keras_vit
     from studies.training.feed import feed
-    from studies.training.loop import Reseed
     from studies.training.recipe import compile_model
+    from studies.training.seeds import Reseed
 
     recipe = Recipe(**request["recipe"])
     shape = tuple(request["input_shape"])
@@ -132,7 +132,7 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     split = Split(
         rng.integers(0, 256, (IMAGES, *shape), np.uint8), rng.integers(0, 10, IMAGES, np.int64)
     )
-    batches = Batches(split, np.arange(IMAGES), recipe.batch_size, 0, recipe.augmentation)
+    batches = Batches(split, np.arange(IMAGES), recipe.batch_size, 0, recipe, 10)
 
     def model() -> Any:
         made = keras_vit.create_model(
@@ -144,7 +144,7 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     fitted = model()
 
     def fit(steps: int) -> None:
-        data = feed(batches, 0, steps)
+        data, _ = feed(batches, 0, steps)
         fitted.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[Reseed(0)])
 
     def read(steps: int) -> None:

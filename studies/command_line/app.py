@@ -17,9 +17,12 @@ from typer.exceptions import TyperException
 
 from studies.bench import bench as bench_room
 from studies.command_line import commands
+from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.command_line.compare import CompareOptions
+from studies.command_line.compare import compare as compare_runs
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
@@ -45,6 +48,8 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+    ray = "ray"
+    slurm = "slurm"
 
 
 class KeepModels(StrEnum):
@@ -93,7 +98,7 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
-DATASETS = "shapes, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
+DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,
     _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
@@ -181,8 +186,19 @@ def plan_or_run(
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
-    workers: Annotated[int, _option("Trials at a time.")] = 1,
-    threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    address: Annotated[
+        str | None, _option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+    ] = None,
+    workers: Annotated[
+        int | None, _option("Trials at a time (1; on a cluster as many as it takes).")
+    ] = None,
+    threads: Annotated[
+        int | None, _option("Threads a trial (cores / workers; on a cluster 1).")
+    ] = None,
+    gpus: Annotated[float | None, _option("GPUs a trial, on a cluster.")] = None,
+    memory: Annotated[
+        str | None, _option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    ] = None,
     keep_models: Annotated[
         KeepModels | None,
         _option("Each model's best at the largest size (by default), all, or none."),
@@ -217,8 +233,12 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        executor=executor.value,
+        address=address,
         workers=workers,
         threads=threads,
+        gpus=gpus,
+        memory=memory,
         retry_failed=retry_failed,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
@@ -246,6 +266,44 @@ def check_data(
     _end(check, options)
 
 
+@app.command("advise", epilog=EXIT_CODES)
+def advise_on_data(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
+    budget: Annotated[str, _option("Time from start to answer: 30m, 1h30m.", metavar="TIME")],
+    target: Annotated[
+        str | None, _option("Accuracy to collect images for, such as 95%.", metavar="A")
+    ] = None,
+    cost_per_image: Annotated[float | None, _option("Prices the target.", min=0)] = None,
+    json: Annotated[bool, _option("Print JSON alone, for programs.", "--json")] = False,
+    workers: Annotated[int | None, _option("Trials at a time (one a core).", min=1)] = None,
+    fit: FitOption = None,
+    skip_broken: SkipBroken = False,
+    groups: Groups = None,
+    import_: Imports = None,
+    results: Results = RUNS,
+) -> None:
+    """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
+    reading = {
+        "fit": fit.value if fit else None,
+        "skip_broken": skip_broken or None,
+        "groups": groups,
+        "imports": import_,
+    }
+    options = AdviseOptions(
+        dataset=dataset,
+        budget=budget,
+        command=context.obj,
+        results=results,
+        target=target,
+        cost_per_image=cost_per_image,
+        json=json,
+        workers=workers,
+        reading=reading,
+    )
+    _end(advise, options)
+
+
 @app.command("cache")
 def cached_data(
     remove: Annotated[
@@ -269,6 +327,19 @@ def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog="exit code 0: compared; 2: wrong use")
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
+    output: Annotated[
+        Path | None, _option("Write compare.md and its figure there.", metavar="DIR")
+    ] = None,
+    results: Results = RUNS,
+) -> None:
+    """Compare one study run twice: on two machines, backends or versions."""
+    _end(compare_runs, CompareOptions((run_a, run_b), results, output))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -13,7 +13,7 @@ from studies.running.estimate import Estimator, duration
 from studies.running.now import Now
 from studies.running.runner import Display, Plan
 from studies.running.time_left import TimeLeft, share
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
 ROOMY = 79  # columns that hold a trial's label, its share and its step

@@ -1,7 +1,8 @@
 """Data sets as NumPy arrays: prepared once, split, nested subsets, batches; knows no Keras.
 
-Names: "shapes" (drawn here), "digits", "fashion_mnist", "folder:PATH" (one folder a class), "csv:FILE" (a
-table of files and labels) and every name of TensorFlow Datasets whose images have one label each.
+Names: "shapes" and "relations" (drawn here), "digits", "fashion_mnist", "folder:PATH" (one folder a class),
+"csv:FILE" (a table of files and labels) and every name of TensorFlow Datasets whose images have one label
+each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
-from studies.data.batches import AUGMENTATIONS, Batches
+from studies.data.augmentation import AUGMENTATIONS, Augmentation
+from studies.data.batches import Batches
 from studies.data.cache import cache_folder, prepared
 from studies.data.checks import Facts
 from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
@@ -21,6 +23,7 @@ from studies.errors import UsageError
 
 __all__ = [
     "AUGMENTATIONS",
+    "Augmentation",
     "Batches",
     "Dataset",
     "DatasetInfo",
@@ -51,8 +54,9 @@ def load(
     """Opens a data set; the first call prepares it in the cache.
 
     Args:
-        name: "shapes", "shapes:N" (N training images), "digits", "fashion_mnist", "folder:PATH",
-            "csv:FILE" or a name of TensorFlow Datasets, with a config if need be ("imagenet_resized/32x32").
+        name: "shapes" or "relations", also with ":N" (N training images), "digits", "fashion_mnist",
+            "folder:PATH", "csv:FILE" or a name of TensorFlow Datasets, with a config if need be
+            ("imagenet_resized/32x32").
         image_size: side of the square images, or (H, W), in pixels; None keeps the native size.
         options: how images are made to fit, left out and grouped; by default `Options()`.
         cache: the cache's folder; by default $KERAS_VIT_CACHE or ~/.cache/keras_vit.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from studies.data.augmentation import NOTHING, Augmenting, augmented, check_augmentation
 from studies.data.dataset import Split
+from studies.data.mixing import mix
+from studies.data.scramble import Scramble
 from studies.errors import UsageError
 
-AUGMENTATIONS = ("none", "crop", "crop_flip")
-_AUGMENT = 1  # keeps the stream of the augmentation apart from that of the order
+_MIX = 4  # keeps the stream of the mixing apart from those of the order and the augmentation
 
 
 class Batches:
@@ -24,15 +26,14 @@ class Batches:
         indices: (n,) the subset of the split.
         batch_size: images a batch.
         seed: of order and augmentation, >= 0.
-        augmentation: "none"; "crop": a random window after padding all sides by an eighth of the
-            size, edges repeated (black borders would be new to images on light ground);
-            "crop_flip": the same, then mirrored left to right in half of the cases.
+        augmentation: what is done to the images; nothing by default.
+        num_classes: C of the targets; only mixup and CutMix need it.
 
     Raises:
-        UsageError: the augmentation is unknown, the subset empty or the batch size below 1.
+        UsageError: the augmentation cannot be done, the subset is empty or the batch size below 1.
 
     Example:
-        >>> batches = Batches(part.train, part.subset(500), batch_size=128, seed=0, augmentation="crop")
+        >>> batches = Batches(part.train, part.subset(500), 128, 0, Augmentation("crop"))
         >>> images, labels = batches.batch(17)  # (128, H, W, C) float32 in [-1, 1], (128,) int32
     """
 
@@ -42,12 +43,10 @@ class Batches:
         indices: np.ndarray,
         batch_size: int,
         seed: int,
-        augmentation: str = "none",
+        augmentation: Augmenting = NOTHING,
+        num_classes: int | None = None,
     ) -> None:
-        if augmentation not in AUGMENTATIONS:
-            raise UsageError(
-                f"The augmentation {augmentation!r} is unknown: choose {', '.join(AUGMENTATIONS)}."
-            )
+        check_augmentation(augmentation)
         if len(indices) == 0 or batch_size < 1:
             raise UsageError(
                 f"Batches need at least one image and a batch size of at least 1, not "
@@ -58,18 +57,30 @@ class Batches:
         self.batch_size = int(batch_size)
         self.seed = int(seed)
         self.augmentation = augmentation
+        self.mixes = augmentation.mixup > 0 or augmentation.cutmix > 0
+        if self.mixes and num_classes is None:
+            raise UsageError("Mixed labels need the number of classes: give Batches num_classes.")
+        self.num_classes = num_classes
+        cell = augmentation.scramble
+        self._scramble = Scramble(cell, self.seed, split.images.shape[1:]) if cell else None
         self._epoch: tuple[int, np.ndarray] = (-1, self.indices)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The batch of a global step: images (B, H, W, C) float32 in [-1, 1], labels (B,) int32."""
+        """The batch of a global step.
+
+        Returns:
+            images (B, H, W, C) float32 in [-1, 1], and labels (B,) int32; where mixup or CutMix mix
+            them, the probabilities that are to be learned instead, (B, C) float32.
+        """
         chosen = self.indices_of(step)
-        images = self.split.images[chosen]
-        if self.augmentation != "none":
-            rng = np.random.default_rng([self.seed, step, _AUGMENT])
-            images = random_crop(images, rng)
-            if self.augmentation == "crop_flip":
-                images = random_flip(images, rng)
-        return to_float(images), self.split.labels[chosen].astype(np.int32)
+        images = augmented(self.split.images[chosen], self.augmentation, self.seed, step)
+        pixels, labels = to_float(images), self.split.labels[chosen].astype(np.int32)
+        if self.mixes:
+            assert self.num_classes is not None
+            rng = np.random.default_rng([self.seed, step, _MIX])
+            mixup, cutmix = self.augmentation.mixup, self.augmentation.cutmix
+            pixels, labels = mix(pixels, labels, self.num_classes, mixup, cutmix, rng)
+        return (self._scramble(pixels) if self._scramble else pixels), labels
 
     def indices_of(self, step: int) -> np.ndarray:
         """The indices into the split of a global step's images: (B,) int64."""
@@ -95,30 +106,3 @@ def to_float(images: np.ndarray) -> np.ndarray:
     result = np.divide(images, np.float32(127.5), dtype=np.float32)
     result -= np.float32(1.0)
     return result
-
-
-def random_crop(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A window of the same size out of each image padded by an eighth: (B, H, W, C) -> the same."""
-    size, height, width, channels = images.shape
-    tall, wide = height // 8, width // 8
-    padded = np.empty((size, height + 2 * tall, width + 2 * wide, channels), images.dtype)
-    middle = padded[:, tall : tall + height]
-    middle[:, :, wide : wide + width] = images
-    middle[:, :, :wide] = images[:, :, :1]
-    middle[:, :, wide + width :] = images[:, :, -1:]
-    padded[:, :tall] = middle[:, :1]
-    padded[:, tall + height :] = middle[:, -1:]
-    rows = rng.integers(0, 2 * tall + 1, size)
-    columns = rng.integers(0, 2 * wide + 1, size)
-    # A view of every possible window, of which one an image is copied: no index arrays by pixel.
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    windows = windows.transpose(0, 1, 2, 4, 5, 3)  # (B, rows, columns, H, W, C)
-    return windows[np.arange(size), rows, columns]
-
-
-def random_flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirrors each image left to right with probability one half: (B, H, W, C) -> the same."""
-    mirrored = rng.random(len(images)) < 0.5
-    images = images.copy()
-    images[mirrored] = images[mirrored][:, :, ::-1]
-    return images

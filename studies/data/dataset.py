@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from studies.data.splits import SPLITS, plan_splits
 from studies.data.subsets import nested_order
 from studies.errors import UsageError
 
+DRAWN = ("shapes", "relations")  # data sets that are drawn: NAME:N has N training images
 _SPLITS, _ORDER = 0, 1  # keep the draw of splits apart from that of training images
 
 
@@ -217,8 +218,19 @@ def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:
     return {split: min(count[split] for count in counts) for split in SPLITS}
 
 
+class Counted(Protocol):
+    """A description that says how many images and classes there are."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
 def check_sizes(
-    info: DatasetInfo, sizes: Iterable[int], counts: Mapping[str, int] | None = None
+    info: Counted, sizes: Iterable[int], counts: Mapping[str, int] | None = None
 ) -> None:
     """Refuses subset sizes that a data set cannot give.
 
@@ -238,7 +250,8 @@ def check_sizes(
                 f"choose sizes from {low} to {high}."
             )
         if size > high:
-            hint = f", or name the data set shapes:{size}" if info.name.startswith("shapes") else ""
+            kind = info.name.partition(":")[0]
+            hint = f", or name the data set {kind}:{size}" if kind in DRAWN else ""
             raise UsageError(
                 f"The size {size} is larger than the training data ({info.name} has {high} images "
                 f"for training): choose sizes from {low} to {high}{hint}."

@@ -7,27 +7,19 @@ its images show the figure that it is named for, the others one of many blobs, t
 times as seldom as the first. The more images, the more of them were met, so accuracy keeps rising
 over two orders of magnitude of images.
 
-Images are drawn in blocks of `BLOCK`, each from a random stream of its own that depends on nothing
-but the split and the block's number: image i is the same whatever number is drawn. Within each ten
-images every class comes once, so the first n images are a stratified subset. Other sizes than 32
-are drawn, not resized: the same figures at another resolution.
+Other sizes than 32 are drawn, not resized: the same figures at another resolution. How blocks of
+images follow from their numbers is said in `drawn`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from pathlib import Path
-
 import numpy as np
 
 from studies.data import figures
+from studies.data.drawn import BLOCK, Drawn
 from studies.data.images import ImageSize
-from studies.errors import UsageError
 
 CLASS_NAMES = list(figures.FIGURES)
-COUNTS = {"train": 100_000, "validation": 2_000, "test": 5_000}
-BLOCK = 100  # images a random stream
 
 # What makes it hard. Lengths are parts of the image's side, colours parts of the full range.
 RADIUS = (0.25, 0.45)  # of the figure
@@ -47,8 +39,8 @@ BLOBS = 300  # of each class
 WAVES, SWING = 5, 0.10  # of a blob's edge: frequencies, from 2 a turn on, and each one's scale
 
 _SEED = 32
-_SPLITS = ("train", "validation", "test")
-_EDGES = np.random.default_rng([_SEED, len(_SPLITS)]).normal(
+_EDGES_STREAM = 3  # behind those of the three splits
+_EDGES = np.random.default_rng([_SEED, _EDGES_STREAM]).normal(
     scale=SWING, size=(len(CLASS_NAMES), BLOBS, 2, WAVES)
 )
 _EDGES = _EDGES.astype(np.float32)
@@ -56,83 +48,26 @@ _UP_TO = np.cumsum(1 / np.arange(1, BLOBS + 1))
 _UP_TO /= _UP_TO[-1]  # the part of blobs that are among the first k
 
 
-class Shapes:
-    """The source of the images.
+class Shapes(Drawn):
+    """The source of the images."""
 
-    Args:
-        name: "shapes", or "shapes:N" for N training images.
-        size: (H, W) in pixels.
+    kind = "shapes"
+    seed = _SEED
+    class_names = CLASS_NAMES
+    code = ("shapes.py", "figures.py")
 
-    Raises:
-        UsageError: the number is no number or below 1000.
-    """
-
-    def __init__(self, name: str = "shapes", size: ImageSize | None = None) -> None:
-        match = re.fullmatch(r"shapes(?::([1-9]\d*))?", name)
-        number = int(match[1] or COUNTS["train"]) if match else 0
-        if number < 1000:
-            raise UsageError(
-                f"The data set {name!r} is unknown: choose shapes, or shapes:N for N training "
-                f"images, at least 1000."
-            )
-        self.name = name
-        self.class_names = CLASS_NAMES
-        self.size = size or (32, 32)
-        self.image_shape = (*self.size, 3)
-        self.labels = {s: labels(s, n) for s, n in {**COUNTS, "train": number}.items()}
-
-    def images(self, split: str, indices: np.ndarray) -> np.ndarray:
-        blocks = np.unique(indices // BLOCK)
-        drawn = np.concatenate([draw(split, int(block), self.size)[0] for block in blocks])
-        return drawn[np.searchsorted(blocks, indices // BLOCK) * BLOCK + indices % BLOCK]
-
-
-def version() -> str:
-    """Hash of the code that draws: with other code, the cache is drawn again."""
-    here = Path(__file__)
-    code = b"".join(p.read_bytes() for p in (here, here.with_name("figures.py")))
-    return hashlib.sha256(code).hexdigest()[:16]
-
-
-def labels(split: str, number: int) -> np.ndarray:
-    """The labels of a split's first images: (number,) int64."""
-    blocks = -(-number // BLOCK)
-    parts = [_labels(_stream(split, block)) for block in range(blocks)]
-    return np.concatenate(parts)[:number]
-
-
-def draw(split: str, block: int, size: ImageSize = (32, 32)) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one block of images.
-
-    Args:
-        split: "train", "validation" or "test".
-        block: its number, from 0.
-        size: (H, W) in pixels.
-
-    Returns:
-        images (BLOCK, H, W, 3) uint8, labels (BLOCK,) int64.
-    """
-    rng = _stream(split, block)
-    classes = _labels(rng)
-    canvas = _Canvas(size)
-    ground = rng.random((BLOCK, 3), np.float32) * np.float32(GROUND)
-    canvas.fill(ground)
-    canvas.pattern(rng, None)
-    for _ in range(BEHIND):
-        canvas.piece(rng)
-    canvas.figure(rng, classes, ground)
-    for _ in range(BEFORE):
-        canvas.piece(rng)
-    return canvas.developed(rng), classes
-
-
-def _stream(split: str, block: int) -> np.random.Generator:
-    return np.random.default_rng([_SEED, _SPLITS.index(split), block])
-
-
-def _labels(rng: np.random.Generator) -> np.ndarray:
-    rows = np.tile(np.arange(len(CLASS_NAMES)), (BLOCK // len(CLASS_NAMES), 1))
-    return rng.permuted(rows, axis=1).ravel()
+    @classmethod
+    def _images(cls, rng: np.random.Generator, classes: np.ndarray, size: ImageSize) -> np.ndarray:
+        canvas = _Canvas(size)
+        ground = rng.random((BLOCK, 3), np.float32) * np.float32(GROUND)
+        canvas.fill(ground)
+        canvas.pattern(rng, None)
+        for _ in range(BEHIND):
+            canvas.piece(rng)
+        canvas.figure(rng, classes, ground)
+        for _ in range(BEFORE):
+            canvas.piece(rng)
+        return canvas.developed(rng)
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> np.ndarray:

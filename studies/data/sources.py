@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.data.dataset import DRAWN
 from studies.data.images import ImageSize
 from studies.data.options import Reading, check_options
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
+    from studies.data.drawn import Drawn
     from studies.data.listing import Listing
 
 
@@ -63,11 +65,9 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
             notes=listed.notes,
         )
     _refuse_groups(name, options)
-    if name == "shapes" or name.startswith("shapes:"):
-        from studies.data.shapes import Shapes, version
-
-        shapes = Shapes(name, size)
-        return Found(version(), lambda folder: build(folder, shapes))
+    if name.partition(":")[0] in DRAWN:
+        drawn = _drawn(name.partition(":")[0])(name, size)
+        return Found(drawn.version(), lambda folder: build(folder, drawn))
     if name == "fashion_mnist":
         from studies.data.fashion_mnist import write_fashion_mnist
 
@@ -79,6 +79,11 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
 
         return Found(options.fit, lambda folder: build(folder, Digits(size, options.fit)))
     _refuse_path(name)
+    if name.startswith("scrambled-"):
+        raise UsageError(
+            f"The images of {name} are scrambled by the recipe of a study: give the name to plan or run, "
+            f"and name {name.partition(':')[2] or 'the data set itself'} here."
+        )
     from studies.data.tfds import module_files, write_tfds
 
     return Found(
@@ -102,6 +107,16 @@ def listing(name: str, options: Reading) -> Listing | None:
 
         return list_table(name, options)
     return None
+
+
+def _drawn(kind: str) -> type[Drawn]:
+    if kind == "shapes":
+        from studies.data.shapes import Shapes
+
+        return Shapes
+    from studies.data.relations import Relations
+
+    return Relations
 
 
 def _refuse_groups(name: str, options: Reading) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from studies.data.building import build
+from studies.data.dataset import DRAWN
 from studies.data.tfds_source import TfdsSource
 from studies.errors import UsageError
 
@@ -66,7 +67,7 @@ def _builder(order: dict[str, Any]) -> Any:
                 f"The data set {base!r} has no config {config!r}: choose "
                 f"{', '.join(f'{base}/{c}' for c in configs[:12]) or base}."
             ) from error
-        close = difflib.get_close_matches(base, ["shapes", *known], n=1)
+        close = difflib.get_close_matches(base, [*DRAWN, *known], n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UsageError(
             f"The data set {name!r} is unknown{hint}: choose shapes, fashion_mnist, folder:PATH or a "

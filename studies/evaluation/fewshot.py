@@ -9,11 +9,54 @@ the one of Dosovitskiy et al., arXiv 2010.11929, Fig. 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, field_validator
+
+from studies.evaluation import EvaluationOptions, Inputs
+
+READS = frozenset({"features"})
 
 CONSTANT = 100.0  # appended to the features: an intercept which the ridge penalty hardly feels
 EPSILON = 1e-5
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Options(EvaluationOptions):
+    """Few-shot linear accuracy.
+
+    Args:
+        shots: images a class; those beyond the smallest class are left out.
+        fewshot_seeds: draws of them, over which the accuracy is averaged.
+        l2: ridge penalty.
+    """
+
+    shots: tuple[Positive, ...] = (1, 5, 10, 25)
+    fewshot_seeds: Positive = 3
+    l2: Annotated[float, Field(gt=0)] = 1024.0
+
+    @field_validator("shots")
+    @classmethod
+    def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(shots)))
+
+
+def evaluate(inputs: Inputs, options: Options) -> dict[str, float]:
+    """Few-shot accuracies on the test images from the support images: `fewshot_5` and such.
+
+    There is a number for each of the shots that the smallest class has.
+    """
+    found = fewshot_accuracies(
+        inputs.support,
+        inputs.query,
+        inputs.num_classes,
+        options.shots,
+        options.fewshot_seeds,
+        options.l2,
+    )
+    return {f"fewshot_{shots}": accuracy for shots, accuracy in found.items()}
 
 
 def fewshot_accuracies(

@@ -8,8 +8,8 @@ trial's process prints them:
     {"event": "record", "record": {...}}
 
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
-without one gets a failed record from the executor.  Trials with the same `pretrain_id` share a
-checkpoint and never run at the same time.
+without one gets a failed record from the executor.  Trials that would train the same never run at the
+same time (`waiting`, `studies.records.checkpoints.claimed`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from studies.records.store import new_record
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Event = dict[str, Any]
 OnEvent = Callable[[Trial, Event], None]

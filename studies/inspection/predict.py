@@ -42,6 +42,8 @@ def run(options: Options) -> int:
         "model": str(options.model),
         "image_shape": card["image_shape"],
         "fit": card["fit"],
+        "scramble": card.get("scramble", 0),
+        "seed": card.get("seed", 0),
         "root": str(root),
         "files": files,
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from studies.data.batches import to_float
 from studies.data.images import UnreadableImage, decode
+from studies.data.scramble import Scramble
 from studies.errors import UsageError
 from studies.machine.processes import answer
 
@@ -20,12 +21,15 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
     """Say of each image how probable the classes are, a batch at a time.
 
     Args:
-        order: "model", a path; "image_shape", (H, W, C); "fit"; "root" and "files" below it.
+        order: "model", a path; "image_shape", (H, W, C); "fit"; "scramble" and "seed" of the model's
+            training; "root" and "files" below it.
         say: called with `{"images": [[file, probabilities], ...], "unreadable": [[file, reason], ...]}`.
     """
     model = _load(order["model"])
     root, files = Path(order["root"]), order["files"]
     height, width, channels = order["image_shape"]
+    cell = order["scramble"]
+    scramble = Scramble(cell, order["seed"], (height, width)) if cell else None
     for start in range(0, len(files), BATCH):
         names, images, unreadable = [], [], []
         for name in files[start : start + BATCH]:
@@ -35,7 +39,9 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
                 names.append(name)
             except UnreadableImage as error:
                 unreadable.append([name, error.reason])
-        found = _probabilities(model, np.stack(images)).tolist() if images else []
+        stacked = np.stack(images) if images else np.empty((0, height, width, channels), np.uint8)
+        seen = scramble(stacked) if scramble else stacked
+        found = _probabilities(model, seen).tolist() if images else []
         rows = [list(pair) for pair in zip(names, found, strict=True)]
         say({"images": rows, "unreadable": unreadable})
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
+from studies.report.markup import code, plain
 from studies.report.tables import markdown_table
 from studies.report.words import POINTS
 from studies.running.estimate import duration
+from studies.study.recipe import Recipe
 
 _MOST_MODELS = 12  # that are named
 
@@ -19,7 +21,7 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
     study, data, recipe = results.study, results.study.data, results.study.recipe
     lines = ["## What was trained", ""]
     lines.append(
-        f"- Data: {study.data_title}, images {results.shape_text} (height x width x channels)"
+        f"- Data: {plain(study.data_title)}, images {results.shape_text} (height x width x channels)"
     )
     if data:
         counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
@@ -41,11 +43,12 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
         f"{recipe.batch_size}, Adam (learning rate {recipe.learning_rate:g}, decoupled weight decay "
         f"{recipe.weight_decay:g} x learning rate), {100 * recipe.warmup_fraction:g} % linear "
         f"warmup, {recipe.schedule} decay, gradients clipped at {recipe.clip_norm:g}, label "
-        f"smoothing {recipe.label_smoothing:g}, augmentation {recipe.augmentation}, "
+        f"smoothing {recipe.label_smoothing:g}, augmentation {augmentation(recipe)}, "
         f"{recipe.dtype}; best of {recipe.validations} validations kept."
     )
     rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
-    for name, entry in study.models.items():
+    for name, arm in results.arms.items():
+        entry = arm.arm.entry
         own = {"learning rate": entry.learning_rate, "weight decay": entry.weight_decay}
         rows.append(
             [
@@ -78,7 +81,7 @@ def state(results: Results) -> str:
     for r in results.failed:
         reason = " ".join(str(r.get("reason") or "no reason recorded").split())
         lines.append(
-            f"- {r['model']}, size {r['size']:,}, seed {r['seed']}, {r['backend']}: {reason}"
+            f"- {plain(r['model'])}, size {r['size']:,}, seed {r['seed']}, {r['backend']}: {plain(reason)}"
         )
     told = [problem.rsplit("/", 1)[-1] for problem in results.problems]
     if results.foreign:
@@ -87,7 +90,7 @@ def state(results: Results) -> str:
             f"left out"
         )
     if told:
-        lines += ["", *(f"- Note: {note}." for note in told)]
+        lines += ["", *(f"- Note: {plain(note)}." for note in told)]
     return "\n".join(lines)
 
 
@@ -121,7 +124,7 @@ def kept_models(results: Results) -> str:
     if not results.models:
         return ""
     shown = results.models[:_MOST_MODELS]
-    files = ", ".join(f"`models/{name}`" for name in shown)
+    files = ", ".join(code(f"models/{name}") for name in shown)
     if len(results.models) > len(shown):
         files += f" and {len(results.models) - len(shown)} more"
     return (
@@ -134,20 +137,20 @@ def how_it_was_made(results: Results) -> str:
     """Commands, versions, machines, time."""
     study = results.study
     lines = ["## How it was made", ""]
-    commands = [f"`{command}`" for command in study.command.splitlines()]
+    commands = [code(command) for command in study.command.splitlines()]
     if commands:
         word = "Commands, in turn" if len(commands) > 1 else "Command"
         lines.append(f"- {word}: " + ", ".join(commands))
     for key, word in (("commit", "Commit"), ("device", "Device"), ("threads", "Threads a trial")):
         values = results.values(key)
         if values:
-            lines.append(f"- {word}: {_counted(values)}")
+            lines.append(f"- {word}: {plain(_counted(values))}")
     if results.values("cores"):
         lines.append(f"- Cores a trial: {_counted(results.values('cores'))}")
     versions = results.versions()
     if versions:
         lines.append(
-            "- Versions: " + ", ".join(f"{p} {' / '.join(v)}" for p, v in versions.items())
+            "- Versions: " + plain(", ".join(f"{p} {' / '.join(v)}" for p, v in versions.items()))
         )
     seconds = [float(r["seconds"]) for r in results.done if r.get("seconds") is not None]
     if seconds:
@@ -158,8 +161,8 @@ def how_it_was_made(results: Results) -> str:
     if "images_per_second" in results.frame and len(results.frame):
         speeds = results.frame.groupby(["model", "backend"])["images_per_second"].median()
         told = [
-            f"{model} {speeds[model, backend]:,.0f} ({backend})"
-            for model in study.models
+            f"{plain(model)} {speeds[model, backend]:,.0f} ({backend})"
+            for model in results.arms
             for backend in study.backends
             if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
         ]
@@ -176,12 +179,28 @@ def _steps(results: Results) -> str:
     return f"{steps[0] if steps else results.study.recipe.steps:,} steps"
 
 
+def augmentation(recipe: Recipe) -> str:
+    """What is done to images and models besides; only what is done at all."""
+    layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
+    told = {
+        f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
+        f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
+        f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
+        f"random erasing ({recipe.random_erasing:g})": recipe.random_erasing,
+        f"dropout {recipe.dropout_rate:g}": recipe.dropout_rate,
+        f"dropout of attention {recipe.attention_dropout_rate:g}": recipe.attention_dropout_rate,
+        f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
+        f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
+    }
+    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
+
+
 def _matched(results: Results, a: str, b: str) -> str:
     texts = []
     for word, values in (("forward FLOPs", results.flops), ("parameters", results.params)):
         one, two = values[a], values[b]
         if not one or not two:
-            return f"{a} and {b}: sizes not known yet."
+            return f"{plain(a)} and {plain(b)}: sizes not known yet."
         texts.append(f"{one / two:.2f} times the {word}")
         if word == "forward FLOPs":
             off = max(one / two, two / one) > 1.1
@@ -190,7 +209,7 @@ def _matched(results: Results, a: str, b: str) -> str:
         if off
         else "matched in FLOPs to within 10 %"
     )
-    return f"{a} has {texts[0]} and {texts[1]} of {b}: {verdict}."
+    return f"{plain(a)} has {texts[0]} and {texts[1]} of {plain(b)}: {verdict}."
 
 
 def _counted(values: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""A study's report: summary.csv, report.md and figures, from study.toml, records and outcomes.
+"""A study's report: summary.csv, report.md, report.html and figures, from study.toml, records and outcomes.
 
 Everything is derived from what the trials left, also while the study still runs, and equal records
 give equal bytes: all randomness is seeded by the study's name and nothing carries a date.
@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from studies.plots.style import DPI
+from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
+from studies.report import comparison_text
 from studies.report.evidence import Evidence, gather
 from studies.report.figures import CAPTIONS, draw
+from studies.report.html import page
+from studies.report.tables import csv
 from studies.report.terminal import table_text
 from studies.report.text import markdown
 
@@ -24,19 +28,27 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from studies.report.comparison import Comparison
 
-LISTS = {"classes.csv", "suspects.csv"}  # written where there are outcomes
+
+LISTS = {
+    "classes.csv",
+    "suspects.csv",
+    "evaluations.csv",
+}  # written where there is something in them
+FIGURES = "figures"  # their folder
 
 
 class Report(NamedTuple):
     """A written report."""
 
     path: Path  # of report.md
+    page: Path  # of report.html
     table: str  # the answer and the accuracies, for a terminal
 
 
 def write_report(folder: str | os.PathLike[str]) -> Report:
-    """Writes summary.csv, report.md, figures/*.png and lists of a results folder.
+    """Writes summary.csv, report.md, report.html, figures/*.png and lists of a results folder.
 
     Args:
         folder: holds study.toml, trials.jsonl and outcomes/; the latter two may be missing or
@@ -54,17 +66,50 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     results = read_results(folder)
     evidence = gather(results)
     tables = {"summary.csv": summary_frame(results), **_lists(evidence)}
+    if results.extras:
+        tables["evaluations.csv"] = evaluations_frame(results).round(6)
     try:
         for name, table in tables.items():
-            _write(folder / name, table.to_csv(index=False).encode())
+            _write(folder / name, csv(table))
         for name in LISTS - tables.keys():
             (folder / name).unlink(missing_ok=True)
-        figures = _save(folder, draw(results, evidence))
-        path = folder / "report.md"
-        _write(path, markdown(results, evidence, figures).encode())
+        pictures = _save(folder, draw(results, evidence))
+        figures = {name: f"{FIGURES}/{name}.png" for name in pictures}
+        text = markdown(results, evidence, figures)
+        path, to_send = folder / "report.md", folder / "report.html"
+        _write(path, text.encode())
+        _write(to_send, page(text, {figures[name]: pictures[name] for name in figures}).encode())
     except OSError as error:
         raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from error
-    return Report(path, table_text(results, evidence))
+    return Report(path, to_send, table_text(results, evidence))
+
+
+def write_comparison(folder: Path, found: Comparison) -> Path:
+    """Writes compare.md and its figure.
+
+    Args:
+        folder: made where it is not there.
+        found: what two runs have in common.
+
+    Returns:
+        The path of compare.md.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    from studies.errors import UsageError
+
+    figure = comparison_text.draw(found)
+    path = folder / "compare.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if figure is not None:
+            _write(folder / comparison_text.FIGURE, _png(figure))
+        name = comparison_text.FIGURE if figure is not None else None
+        _write(path, comparison_text.markdown(found, name).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write the comparison to {folder}: {error.strerror}") from error
+    return path
 
 
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
@@ -89,18 +134,24 @@ def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
     }
 
 
-def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:
-    """Writes figures; their paths relative to the folder, by name."""
+def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
+    """Writes figures as PNG files; these by name."""
     if figures:
-        (folder / "figures").mkdir(exist_ok=True)
+        (folder / FIGURES).mkdir(exist_ok=True)
     for name in CAPTIONS.keys() - figures.keys():  # of an earlier report, on other records
-        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+        (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
+    pictures = {}
     for name, figure in figures.items():
-        # Without the program's version in it, equal records give equal files.
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-        _write(folder / "figures" / f"{name}.png", buffer.getvalue())
-    return {name: f"figures/{name}.png" for name in figures}
+        pictures[name] = _png(figure)
+        _write(folder / FIGURES / f"{name}.png", pictures[name])
+    return pictures
+
+
+def _png(figure: Figure) -> bytes:
+    # Without the program's version in it, equal records give equal files.
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,19 +1,35 @@
-"""Tables in Markdown and for a terminal."""
+"""Tables in Markdown, for a terminal and for programs."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from studies.report.markup import Marked, cell, inline
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTH = 60  # columns of a narrow terminal
 _GLUE = "\u2060"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table, the first one its header."""
-    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    """Rows of cells as a Markdown table, the first one its header; plain text, unless `Marked`."""
+    header, *body = [[_cell(cell) for cell in row] for row in rows]
     lines = [header, ["---"] * len(header), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """A frame as a CSV file, whose names no spreadsheet takes for formulas."""
+    names = table.select_dtypes(["object", "string"]).columns
+    safe = {
+        n: table[n].map(lambda value: cell(value) if isinstance(value, str) else value)
+        for n in names
+    }
+    return table.assign(**safe).to_csv(index=False).encode()
 
 
 def plain_table(rows: Sequence[Sequence[str]], width: int = WIDTH) -> list[str]:
@@ -39,6 +55,10 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
     glued = text.replace(" %", f"{_GLUE}%")
     lines = textwrap.wrap(glued, width, break_on_hyphens=False)
     return [line.replace(_GLUE, " ") for line in lines]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|") if isinstance(text, Marked) else inline(text)
 
 
 def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:

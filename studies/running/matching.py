@@ -10,7 +10,7 @@ from studies.analysis.findings import compared_pairs
 from studies.errors import UsageError
 from studies.running.costs import measure
 from studies.running.runner import Plan
-from studies.study.study import ModelEntry
+from studies.study.entries import ModelEntry
 
 MATCHED = 1.1  # within so many times the FLOPs of each other
 UNIT = 64  # channels of the first stage at width_factor 1
@@ -26,7 +26,7 @@ def advice(plan: Plan) -> str:
     from keras_vit.models.variants import get_variant
 
     study, costs = plan.study, plan.costs
-    families = {name: get_variant(entry.base).family for name, entry in study.models.items()}
+    families = {name: get_variant(arm.entry.base).family for name, arm in study.arms.items()}
     pairs = compared_pairs(families, {name: float(cost.flops) for name, cost in costs.items()})
     if not pairs:
         return ""
@@ -35,7 +35,7 @@ def advice(plan: Plan) -> str:
     if _off(ratio) <= MATCHED:
         return ""
     told = f"{a} has {ratio:.2f} times the forward FLOPs of {b}: whichever is ahead has that to do with it"
-    if families[b] != "resnet" or families[a] == "resnet":
+    if families[b] != "resnet" or families[a] == "resnet" or study.factors:
         return f"{told}."
     found = _nearest(plan, a, b)
     if found is None:

@@ -15,7 +15,7 @@ from studies.running.estimate import Estimator
 from studies.running.results_folder import is_held
 from studies.running.runner import Plan
 from studies.running.time_left import TimeLeft
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 FILE = "running.json"
 

@@ -11,7 +11,11 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from studies.study.study import Architecture, Evaluation, ModelEntry, Reading, Recipe, Study
+from studies.study.chain import Finetuning, Pretraining
+from studies.study.entries import Architecture, ModelEntry, Reading
+from studies.study.factors import Level
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.study import EvaluationEntry, Study
 
 # The tables of a file, in its order; what is found or derived is not written by people.
 TABLES: dict[str, type[BaseModel]] = {
@@ -19,10 +23,18 @@ TABLES: dict[str, type[BaseModel]] = {
     "reading.": Reading,
     "recipe.": Recipe,
     "evaluation.": Evaluation,
+    "evaluations.NAME.": EvaluationEntry,
     "models.NAME.": ModelEntry,
     "models.NAME.at.SIDE.": Architecture,
+    "pretraining.": Pretraining,
+    "finetuning.": Finetuning,
+    "factors.FACTOR.LEVEL.": Level,
 }
-_DERIVED = {(Study, "data"), (ModelEntry, "name"), (ModelEntry, "files")}
+_DERIVED = {
+    *((Study, name) for name in ("data", "files", "other_data")),
+    *((ModelEntry, name) for name in ("name", "files")),
+    (EvaluationEntry, "name"),
+}
 WIDTH = 100  # columns of a comment
 
 EXAMPLE = """\
@@ -126,6 +138,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _is_table(annotation: Any) -> bool:
-    """Whether a field is a table whose own fields are listed."""
-    parts = (annotation, *get_args(annotation))
-    return any(isinstance(p, type) and issubclass(p, BaseModel) for p in parts)
+    """Whether a field is a table, or holds tables, whose own fields are listed."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return any(_is_table(part) for part in get_args(annotation))

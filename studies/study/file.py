@@ -16,8 +16,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from studies.errors import UsageError
+from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
-from studies.study.study import Architecture, ModelEntry, Reading, Study
+from studies.study.scrambled import spell_out
+from studies.study.study import Study
 
 _OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -89,6 +91,7 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         for place in _places(raw, key):
             _assign(raw, place, value, f"--set {setting}")
     _drop_unasked(raw, file)
+    spell_out(raw)
     sized = options.get("sizes") is not None or ["sizes"] in [
         _parse_setting(s)[0] for s in settings
     ]
@@ -141,6 +144,10 @@ def to_toml(study: Study) -> str:
     for entry in content["models"].values():
         del entry["name"]  # it is the table's key
         entry["at"] = {str(side): other for side, other in entry["at"].items()}
+    for entry in content["evaluations"].values():
+        del entry["name"]
+    if study.pretraining is None and not study.factors:
+        del content["finetuning"]  # nothing is fine-tuned
     return tomli_w.dumps(content)
 
 

@@ -10,23 +10,28 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from studies.machine.backends import BACKENDS
+from studies.study.chain import Finetuning, Pretraining
 from studies.study.described import ResolvedData
+from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.fields import written
-from studies.study.study import (
-    Architecture,
-    Evaluation,
-    ModelEntry,
-    Reading,
-    Recipe,
-    Study,
-)
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.study import EvaluationEntry, Study
 
-_SINGLE = ("recipe", "evaluation", "reading")  # tables of which there is one
+_SINGLE = (
+    "recipe",
+    "evaluation",
+    "reading",
+    "pretraining",
+    "finetuning",
+)  # tables of which there is one
 _TABLES: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "evaluation": Evaluation,
     "reading": Reading,
     "models": ModelEntry,
+    "evaluations": EvaluationEntry,
+    "pretraining": Pretraining,
+    "finetuning": Finetuning,
     "data": ResolvedData,
 }
 # By the beginning of pydantic's error types, such as float_parsing and float_type.
@@ -47,6 +52,8 @@ def sentence(errors: Sequence[ErrorDetails]) -> str:
     # Of a value that may also be "auto", pydantic names the alternative that it tried.
     location = [part for part in error["loc"] if not re.search(r"^constrained-|\[", str(part))]
     place = ".".join(part for part in location if isinstance(part, str)) or "the study"
+    if error["type"] == "value_error":  # our own sentence
+        return error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return _unknown_field([str(part) for part in location])
     if error["type"] == "missing":
@@ -84,8 +91,8 @@ def _unknown_field(location: list[str]) -> str:
         fields = written(Architecture)
     else:
         fields = written(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
-    elsewhere = {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table])}
-    elsewhere |= {f: f for f in written(Study)}
+    elsewhere = {f: f for f in written(Study)}
+    elsewhere |= {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table])}
     same = [dotted for dotted, field in elsewhere.items() if field == name]
     hint = suggestion(name, fields)
     if same or not hint:

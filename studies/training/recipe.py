@@ -12,9 +12,11 @@ import keras
 from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
-from studies.study.study import Recipe
+from keras_vit.models.variants import get_variant
+from studies.study.recipe import Recipe
 
 LINEAR_END = 1e-5  # where the paper's linear decay ends
+RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")
 
 
 def validation_points(steps: int, validations: int) -> list[int]:
@@ -106,28 +108,50 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+def rates(recipe: Recipe, base: str) -> dict[str, float]:
+    """The recipe's rates of dropout and stochastic depth as arguments of `create_model`.
+
+    Args:
+        recipe: of a study, whatever its models are.
+        base: name of a model; only a ViT or a hybrid has layers for them.
+    """
+    if get_variant(base).family != "vit":
+        return {}
+    wanted = {name: getattr(recipe, name) for name in RATES}
+    return {name: rate for name, rate in wanted.items() if rate}
+
+
 def make_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
-    """Adam with decoupled weight decay on the model's kernels alone, built for its weights.
+    """The recipe's optimizer, with decoupled weight decay on the model's kernels alone.
 
     As everywhere in Keras the decay is multiplied by the learning rate of the step.
 
     Args:
-        recipe: learning rate, decay, betas, schedule and clipping.
-        model: a built model.
+        recipe: which optimizer, learning rate, decay, betas or momentum, schedule and clipping.
+        model: a built model; what of it trains decides what the optimizer is for.
     """
     schedule = WarmupDecay(
         recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule
     )
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=schedule,
-        weight_decay=recipe.weight_decay,
-        beta_1=recipe.beta_1,
-        beta_2=recipe.beta_2,
-        epsilon=1e-8,  # the authors' (Flax); Keras' own default is 1e-7
-        global_clipnorm=recipe.clip_norm or None,
-    )
+    clip_norm = recipe.clip_norm or None
+    if recipe.optimizer == "sgd":
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(
+            schedule,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay or None,
+            global_clipnorm=clip_norm,
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(
+            learning_rate=schedule,
+            weight_decay=recipe.weight_decay,
+            beta_1=recipe.beta_1,
+            beta_2=recipe.beta_2,
+            epsilon=1e-8,  # the authors' (Flax); Keras' own default is 1e-7
+            global_clipnorm=clip_norm,
+        )
     kept = [weight for weight in model.trainable_weights if not decays(weight)]
-    if kept:
+    if kept and optimizer.weight_decay is not None:
         optimizer.exclude_from_weight_decay(var_list=kept)
     return optimizer
 
@@ -139,14 +163,27 @@ def decays(weight: Any) -> bool:
 
 def compile_model(model: keras.Model, recipe: Recipe) -> None:
     """Compile a model with the recipe, and build its optimizer so that a checkpoint can be put back."""
-    if recipe.label_smoothing:
-        loss: keras.losses.Loss = SmoothedCrossentropy(recipe.label_smoothing)
+    accuracy: keras.metrics.Metric = keras.metrics.SparseCategoricalAccuracy(name="top1")
+    if (
+        recipe.mixup or recipe.cutmix
+    ):  # the labels are probabilities; the likeliest counts for top-1
+        loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+        accuracy = keras.metrics.CategoricalAccuracy(name="top1")
+    elif recipe.label_smoothing:
+        loss = SmoothedCrossentropy(recipe.label_smoothing)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="top1")
     model.compile(
         make_optimizer(recipe, model), loss=loss, metrics=[accuracy], jit_compile=_jit(model)
     )
+    model.optimizer.build(model.trainable_variables)
+
+
+def compile_masked_patches(model: keras.Model, recipe: Recipe) -> None:
+    """Compile a `MaskedPatchModel`, whose loss and accuracy are its own, as `compile_model` does."""
+    model.compile(make_optimizer(recipe, model), jit_compile=_jit(model))
     model.optimizer.build(model.trainable_variables)
 
 

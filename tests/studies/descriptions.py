@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from studies.study.study import ModelEntry, Recipe, Trial
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Recipe
+from studies.study.trial import Trial
 
 TINY = {"hidden_size": 8, "num_layers": 1, "mlp_dim": 8, "num_heads": 2}
 

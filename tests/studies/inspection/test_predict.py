@@ -11,6 +11,7 @@ from PIL import Image
 
 import keras_vit
 from studies.command_line.app import main
+from studies.data.scramble import Scramble
 from studies.inspection import predictor
 
 CARD = {"class_names": ["ant", "bee", "cat"], "image_shape": [8, 8, 3], "fit": "crop"}
@@ -77,12 +78,18 @@ def test_a_folder_is_classified_and_what_cannot_be_read_is_told(
             assert float(row[f"p({name})"]) == pytest.approx(probability, abs=1e-3)
 
 
-def test_many_images_come_in_batches_of_which_the_last_is_filled_up(model, photos, monkeypatch):
+@pytest.mark.parametrize("cell", [0, 4])
+def test_many_images_come_in_batches_of_which_the_last_is_filled_up(
+    model, photos, monkeypatch, cell
+):
+    """And scrambled as those that the model was trained on."""
     (vit, path), (folder, pixels) = model, photos
     monkeypatch.setattr(predictor, "BATCH", 5)
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("[0-9]*.png"))
     said = []
-    order = {"model": str(path), "root": str(folder), "files": files, **CARD}
+    training = {"scramble": cell, "seed": 2}
+    order = {"model": str(path), "root": str(folder), "files": files, **CARD, **training}
+    pixels = Scramble(4, 2, (8, 8))(pixels) if cell else pixels
     predictor.classify(order, said.append)
     assert [len(each["images"]) for each in said] == [5, 5, 2]
     found = dict(row for each in said for row in each["images"])

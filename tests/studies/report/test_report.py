@@ -1,5 +1,6 @@
 """Reports from synthetic records: the right answer, in words, whatever state the study is in."""
 
+import io
 import re
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from studies.errors import UsageError
 from studies.records.frames import read_results, summary_frame
 from studies.records.outcomes import outcomes_path
 from studies.report import figures as figures_module
+from studies.report import report as report_module
 from studies.report.evidence import gather
 from studies.report.report import write_report
+from studies.report.tables import csv
 from studies.report.terminal import table_text
 from studies.report.text import markdown
+from tests.studies.report.pages import Page
 from tests.studies.synthetic import (
     CURVES,
     SIZES,
@@ -327,6 +331,30 @@ def test_figures_exist_are_linked_and_are_pictures(full, report):
     )
 
 
+def test_the_page_to_send_has_all_of_the_report_and_its_pictures_inside(full, report):
+    text = (full / "report.html").read_text()
+    shown = Page(text)
+    headings = re.findall(r"^#+ (.+)$", report, re.MULTILINE)
+    assert shown.headings == headings
+    numbers = re.findall(r"\d[\d,.]*\d", re.sub(r"\]\([^)]*\)", "", report))
+    assert len(numbers) > 300 and not [n for n in numbers if n not in shown.shown]
+    pictures = [load for load in shown.loads if not load.startswith("#section-")]
+    assert len(pictures) == shown.tags["img"] == len(list((full / "figures").iterdir()))
+    assert all(load.startswith("data:image/png;base64,") for load in pictures)
+    assert "http://" not in text and "https://" not in text and "script" not in shown.tags
+    assert len(text) < 2e6
+
+
+def test_names_in_lists_are_no_formulas(tmp_path):
+    classes = ["=cmd|' /C calc'!A0", "@b"]
+    study = make_study(["vit-s", "bit-s"], [500], classes=classes, test=400)
+    folder = write_folder(tmp_path, study, make_records(study), mislabelled=3)
+    lists = report_module._lists(gather(read_results(folder)))
+    written = csv(lists["classes.csv"]).decode()
+    assert "'=cmd" in written and ",=cmd" not in written and "'@b" in written
+    assert list(pd.read_csv(io.StringIO(written))["recall"]) == list(lists["classes.csv"]["recall"])
+
+
 def test_summary_has_a_row_a_model_and_size(full):
     summary = pd.read_csv(full / "summary.csv")
     assert len(summary) == 3 * len(SIZES)
@@ -356,7 +384,7 @@ def test_nothing_is_left_behind(full):
     names = {path.name for path in full.iterdir() if not path.name.endswith(".lock")}
     assert names == {
         *("study.toml", "trials.jsonl", "outcomes", "summary.csv", "classes.csv", "suspects.csv"),
-        *("report.md", "figures"),
+        *("report.md", "report.html", "figures"),
     }
 
 

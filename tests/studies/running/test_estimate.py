@@ -6,7 +6,7 @@ from studies.machine.devices import cpu_name
 from studies.running import estimate
 from studies.running.costs import Cost
 from studies.running.estimate import ASSUMED_RATE, START_SECONDS, Estimator, duration
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once

@@ -7,7 +7,7 @@ import pytest
 from studies.running import matching
 from studies.running.costs import Cost
 from studies.study.described import ResolvedData
-from studies.study.study import ModelEntry
+from studies.study.entries import ModelEntry
 
 pytestmark = pytest.mark.once
 

@@ -6,7 +6,7 @@ from studies.running import estimate, time_left
 from studies.running.costs import Cost
 from studies.running.estimate import START_SECONDS, Estimator
 from studies.running.time_left import TimeLeft
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once

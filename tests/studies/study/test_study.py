@@ -12,8 +12,10 @@ from studies.data.dataset import DatasetInfo
 from studies.errors import UsageError
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
 from studies.study.strict import Neutral
-from studies.study.study import Evaluation, ModelEntry, Recipe, Trial
+from studies.study.trial import Trial
 from tests.studies.descriptions import study_file as write
 from tests.studies.descriptions import trial
 

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_vit
-from studies.study.study import Recipe
+from studies.study.recipe import Recipe
 from studies.training.recipe import (
     SmoothedCrossentropy,
     WarmupDecay,
     compile_model,
     decays,
     make_optimizer,
+    rates,
     validation_points,
     warmup_steps,
 )
@@ -157,3 +158,35 @@ def test_label_smoothing_equals_keras_dense_loss(rng):
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(actual), keras.ops.convert_to_numpy(expected), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixed_labels_are_learned_as_probabilities(rng, smoothing):
+    model = tiny("token")
+    compile_model(model, Recipe(steps=10, mixup=0.2, label_smoothing=smoothing))
+    logits = rng.normal(size=(6, 3)).astype("float32")
+    targets = rng.dirichlet(np.ones(3), 6).astype("float32")
+    wanted = (1 - smoothing) * targets.astype(float) + smoothing / 3
+    log_probability = logits - np.log(np.exp(logits.astype(float)).sum(1, keepdims=True))
+    found = keras.ops.convert_to_numpy(model.loss(targets, logits))
+    assert found == pytest.approx(-(wanted * log_probability).sum(1).mean(), rel=1e-5)
+    [metric] = model._compile_metrics._user_metrics
+    right = np.mean(targets.argmax(1) == logits.argmax(1))
+    assert float(metric(targets, logits)) == pytest.approx(right)
+
+
+def test_rates_are_arguments_of_the_models_that_have_them():
+    recipe = Recipe(dropout_rate=0.1, attention_dropout_rate=0.2, stochastic_depth_rate=0.3)
+    small = {"num_layers": 2, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2}
+    for base in ("ViT-Ti/4", "R26+ViT-Ti/32"):
+        assert rates(recipe, base) == {
+            "dropout_rate": 0.1,
+            "attention_dropout_rate": 0.2,
+            "stochastic_depth_rate": 0.3,
+        }
+    model = keras_vit.create_model("ViT-Ti/4", (8, 8, 1), 3, **small, **rates(recipe, "ViT-Ti/4"))
+    block = next(layer for layer in model.layers if "block" in layer.name)
+    assert (block.dropout_rate, block.attention_dropout_rate) == (0.1, 0.2)
+    assert rates(recipe, "BiT-R50x1") == rates(Recipe(), "ViT-Ti/4") == {}
+    with pytest.raises(ValueError, match="no argument 'dropout_rate'"):  # so it has no layer for it
+        keras_vit.create_model("BiT-R50x1", (8, 8, 1), 3, dropout_rate=0.1)

@@ -17,12 +17,16 @@ from PIL import Image
 
 from studies import data
 from studies.data import describe
+from studies.data.scramble import Scramble
 from studies.errors import TrialError
+from studies.records.checkpoints import checkpoint_folder
 from studies.records.outcomes import load_outcomes, outcomes_path
-from studies.study.study import Evaluation, ModelEntry, Recipe, Trial
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.trial import Trial
 from studies.training import trial as trial_module
 from studies.training.checkpoint import load
-from studies.training.trial import checkpoint_folder, reason, run_trial
+from studies.training.trial import reason, run_trial
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -55,7 +59,6 @@ def make_trial(images, backend):
             "num_heads": 2,
             "dropout_rate": 0.2,
             "attention_dropout_rate": 0.1,
-            "stochastic_depth_rate": 0.3,
         }
         return Trial(
             study="test",
@@ -75,6 +78,13 @@ def make_trial(images, backend):
                     "validations": 8,
                     "learning_rate": 3e-3,
                     "augmentation": "crop_flip",
+                    "randaugment_layers": 1,
+                    "random_erasing": 0.2,
+                    "mixup": 0.2,
+                    "cutmix": 1.0,
+                    "label_smoothing": 0.1,
+                    "stochastic_depth_rate": 0.3,
+                    "scramble": 2,
                     **recipe,
                 }
             ),
@@ -244,6 +254,7 @@ def check_record(record, trial):
     assert [entry["step"] for entry in record["history"]] == [3, 6, 9, 12, 15, 18, 21, 24]
     assert record["flops"] > record["params"] > 0
     assert record["seconds"] > 0 and record["images_per_second"] > 0
+    assert 0 < record["waiting"] < 1
     assert record["steps"] == 24 and record["threads"] == 1 and record["cores"] >= 1
     assert {"python", "keras", "numpy", trial.backend} <= set(record["versions"])
     assert record["device"].startswith(("cpu (", "gpu ("))
@@ -276,7 +287,7 @@ def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
     record = run_trial(trial, tmp_path)
     test = data.load(trial.dataset, trial.image_size).replicate(trial.seed).test
     path = tmp_path / "images.npy"
-    np.save(path, test.images)
+    np.save(path, Scramble(2, trial.seed, trial.image_shape)(test.images))  # as it was trained
     best = checkpoint_folder(tmp_path, trial) / "best.keras"
     subprocess.run([sys.executable, "-c", READ_BEST, str(best), str(path)], cwd=ROOT, check=True)
     found = np.load(path).argmax(-1) == test.labels
@@ -333,7 +344,7 @@ def test_a_second_process_waits_for_the_first(make_trial, tmp_path, monkeypatch)
     trial = make_trial()
     entered = threading.Event()
     monkeypatch.setattr(
-        trial_module, "_train_and_evaluate", lambda *arguments: entered.set() or {"metrics": {}}
+        trial_module, "_finish_and_evaluate", lambda *arguments: entered.set() or {"metrics": {}}
     )
     folder = checkpoint_folder(tmp_path, trial)
     folder.mkdir(parents=True)

@@ -1,0 +1,270 @@
+"""The answer of `advise`: the report's own sentences and what else a decision needs, in words and as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from studies.advise.rounds import End
+from studies.analysis.stopping import MOST_SEEDS, Stop
+from studies.analysis.target import Collection, collection
+from studies.errors import UsageError
+from studies.records.frames import Results, pool
+from studies.report.evidence import Evidence
+from studies.report.words import (
+    METRICS,
+    POINTS,
+    crossing_sentence,
+    headline,
+    images,
+    next_step,
+    notes,
+)
+
+SURE = 0.9  # probability with which a target is to be reached
+_STOPPED = {
+    "ahead": "More seeds would not change who is ahead.",
+    "as good": "More seeds would not change that: the two differ by less than a point.",
+    "out of reach": f"Even {MOST_SEEDS} seeds would hardly tell them apart.",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A wanted accuracy, and what an image costs.
+
+    Attributes:
+        accuracy: in (0, 1), of the number that leads.
+        cost: of one image; None where nobody asked.
+    """
+
+    accuracy: float
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered.
+
+    Attributes:
+        results, evidence: of the results folder.
+        end: why no more trials were run.
+        stop: why more seeds would not change the verdict.
+        more: the budget with which the next run would go on.
+        target: what was asked for, if it was.
+    """
+
+    results: Results
+    evidence: Evidence
+    end: End
+    stop: Stop | None
+    more: str
+    target: Target | None = None
+
+    @property
+    def collections(self) -> dict[str, Collection]:
+        """What to collect for the target, by model with a law."""
+        answer, target = self.evidence.answer, self.target
+        if target is None:
+            return {}
+        return {
+            model: collection(law, 1.0 - target.accuracy, answer.outlooks[model].size, SURE)
+            for model, law in answer.laws.items()
+        }
+
+    @property
+    def per_training_image(self) -> float:
+        """How many images are collected for one to train on: the others validate and test."""
+        data = self.results.study.data
+        return pool(data) / data.counts["train"] if data and data.counts.get("train") else 1.0
+
+
+def target_of(text: str) -> float:
+    """An accuracy as it was typed: "95%", "95 %" or "0.95".
+
+    Raises:
+        UsageError: it is none between 0 and 1.
+    """
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100.0 if percent else 1.0)
+    except ValueError:
+        value = math.nan
+    if rest.strip() or not 0.0 < value < 1.0:
+        raise UsageError(f"--target takes an accuracy such as 95% or 0.95, not {text!r}")
+    return value
+
+
+def words(reply: Reply) -> list[str]:
+    """The answer as sentences, one paragraph each."""
+    answer = reply.evidence.answer
+    told = list(headline(answer))
+    advice = told.pop() if len(told) > 1 else ""
+    if answer.duels and answer.duels[0].leader:
+        told.append(crossing_sentence(answer.duels[0]))
+    told += _sure(reply)
+    told += _for_target(reply)
+    told += [advice] if advice else []
+    told += [_scope(reply), _more_time(reply), *notes(answer)]
+    return [text for text in told if text]
+
+
+def as_json(reply: Reply) -> dict[str, Any]:
+    """The answer for programs; accuracies and differences of them are in points, null where unknown."""
+    answer = reply.evidence.answer
+    duel = answer.duels[0] if answer.duels else None
+    difference = duel.verdict.difference if duel and duel.verdict else None
+    sides = {duel.a: "A", duel.b: "B"} if duel else {}
+    found: dict[str, Any] = {
+        "verdict": sides.get(duel.leader or "", "undecided") if duel else "undecided",
+        "models": [duel.a, duel.b] if duel else list(reply.results.study.models),
+        "leader": duel.leader if duel else None,
+        "metric": answer.metric,
+        "size": duel.verdict.size if duel and duel.verdict else None,
+        "seeds": difference.seeds if difference else 0,
+        "difference": {
+            "value": _points(difference.mean if difference else math.nan),
+            "low": _points(difference.low if difference else math.nan),
+            "high": _points(difference.high if difference else math.nan),
+            "level": answer.level,
+        },
+        "twice": {
+            model: {
+                "points": _points(outlook.gain.drop if outlook.gain else math.nan),
+                "low": _points(outlook.gain.low if outlook.gain else math.nan),
+                "high": _points(outlook.gain.high if outlook.gain else math.nan),
+            }
+            for model, outlook in answer.outlooks.items()
+        },
+        "next": next_step(answer) if answer.outlooks else headline(answer)[0],
+        "enough": reply.end.reason != "time",
+    }
+    if reply.target:
+        found["target"] = {
+            "accuracy": _points(reply.target.accuracy),
+            "models": {
+                model: {
+                    "training_images": _whole(c.size),
+                    "probability": c.probability,
+                    "as_likely_as_not": _whole(c.middle),
+                    "rounds": list(c.rounds),
+                    "collect": _whole(_to_collect(reply, model, c.size)),
+                    "cost": _cost(reply, model, c.size),
+                }
+                for model, c in reply.collections.items()
+            },
+        }
+    return found
+
+
+def _sure(reply: Reply) -> list[str]:
+    """How sure the verdict is, and why it was not made surer."""
+    answer = reply.evidence.answer
+    verdict = answer.duels[0].verdict if answer.duels else None
+    if verdict is None or verdict.barred:
+        return []
+    difference = verdict.difference
+    if difference.variance is None:
+        return []
+    text = (
+        f"The verdict rests on {difference.seeds} seeds and {difference.images:,} test images, and its "
+        f"interval holds the chance in both."
+    )
+    return [f"{text} {_STOPPED[reply.stop]}" if reply.stop else text]
+
+
+def _for_target(reply: Reply) -> list[str]:
+    """How many images to collect for the target, in rounds, for the model that needs fewest."""
+    target = reply.target
+    if target is None:
+        return []
+    of = METRICS.get(reply.evidence.answer.metric, reply.evidence.answer.metric)
+    aim = f"{POINTS * target.accuracy:g} % of {of}"
+    found = reply.collections
+    outlooks = reply.evidence.answer.outlooks
+    if not found:
+        return [f"How many images {aim} takes cannot be said: no model has a law to forecast by."]
+    told = []
+    for model, need in found.items():
+        size = outlooks[model].size
+        if need.size <= size:
+            told.append(f"{model} reaches it with the {size:,} that are there")
+        elif math.isinf(need.size):
+            likely = "" if math.isinf(need.middle) else f", {images(need.middle)} as likely as not"
+            told.append(f"for {model} no number can be named with that probability{likely}")
+        else:
+            likely = f", as likely as not {images(need.middle)}" if need.middle > size else ""
+            told.append(f"{model} about {images(need.size)}{likely}")
+    text = (
+        f"For {aim}, with a probability of {SURE:g}, training images are needed: {'; '.join(told)}."
+    )
+    best = min(found, key=lambda model: (found[model].size, found[model].middle))
+    return [text, *_rounds(reply, best, found[best])]
+
+
+def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
+    size = reply.evidence.answer.outlooks[model].size
+    if need.size <= size or math.isinf(min(need.size, need.middle)):
+        far = "More images alone may not be the way to it: try other models, or published weights."
+        return [] if need.size <= size else [far]
+    first = need.rounds[0] if need.rounds else 2 * size
+    counts = "not told" if not need.rounds else f"{len(need.rounds)}"
+    more = _to_collect(reply, model, first)
+    text = (
+        f"Collect in rounds, and decide again after each: first {images(more)} images more, up to "
+        f"{images(first)} to train {model} on"
+    )
+    if reply.per_training_image > 1.01:
+        text += " (the others validate and test)"
+    if reply.target and reply.target.cost is not None:
+        text += f", for about {_money(_cost(reply, model, first))}"
+        if need.rounds:
+            text += f"; all {counts} rounds would cost {_money(_cost(reply, model, need.size))} at most, "
+            text += f"with a probability of {SURE:g}"
+    return [f"{text}."]
+
+
+def _scope(reply: Reply) -> str:
+    """What the answer is about, and what not."""
+    return (
+        f"All of this is about training from scratch, on images of {reply.results.shape_text} and with "
+        f"these small models; starting from published weights was not tried."
+    )
+
+
+def _more_time(reply: Reply) -> str:
+    end = reply.end
+    if end.reason == "time" and end.needs:
+        verdict = reply.evidence.answer.duels[0].verdict if reply.evidence.answer.duels else None
+        larger = verdict is None or end.size > verdict.size
+        what = f"{end.size:,} images" if larger else "more seeds"
+        return f"With --budget {reply.more} the same command goes on from here, to {what}."
+    if end.reason == "time":
+        return ""
+    return "More time would not help: there is nothing left to run that could change this answer."
+
+
+def _to_collect(reply: Reply, model: str, size: float) -> float:
+    """Images to collect until a model can be trained on so many."""
+    data = reply.results.study.data
+    there = data.counts["train"] if data else reply.evidence.answer.outlooks[model].size
+    return max(0.0, size - there) * reply.per_training_image
+
+
+def _cost(reply: Reply, model: str, size: float) -> float | None:
+    if reply.target is None or reply.target.cost is None or math.isinf(size):
+        return None
+    return round(reply.target.cost * _to_collect(reply, model, size), 2)
+
+
+def _money(amount: float | None) -> str:
+    return "an unknown sum" if amount is None else f"{float(f'{amount:.2g}'):,.10g}"
+
+
+def _points(value: float) -> float | None:
+    return None if math.isnan(value) else round(POINTS * value, 3)
+
+
+def _whole(value: float) -> int | None:
+    return None if math.isinf(value) else math.ceil(value)

@@ -1,0 +1,255 @@
+"""One run of `advise`: the study that a folder of images gets, and its rounds until time or question end.
+
+The recipe follows from the data alone, so that a later run with more time adds to what is there: sizes
+and seeds are what a budget buys, steps never are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from studies.advise.budget import Budget, OutOfTime, in_units
+from studies.advise.pace import Pace
+from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
+from studies.analysis.by_size import difference_estimates
+from studies.analysis.findings import compared_pairs, leading, main_backend
+from studies.analysis.stopping import MOST_SEEDS, Stop, settled
+from studies.errors import UsageError
+from studies.executors import Event
+from studies.machine.backends import default_backend
+from studies.machine.threads import cores
+from studies.records.frames import read_results
+from studies.records.store import Record, ResultsStore
+from studies.running import runner
+from studies.running.estimate import Estimator, duration, records_of
+from studies.running.runner import Display, Plan
+from studies.study import file as study_file
+from studies.study.defaults import default_sizes
+from studies.study.study import Study, Trial
+
+if TYPE_CHECKING:
+    from studies.executors.local import LocalExecutor
+
+STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
+# Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
+MAX_EPOCHS = 100
+SPARE = 1.2  # times the least time, where a budget is proposed
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about, and where its results lie."""
+
+    dataset: str
+    results: Path = Path("runs")
+    command: str = ""
+    reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
+
+    @property
+    def name(self) -> str:
+        """Of the results folder."""
+        stem = PurePath(self.dataset.partition(":")[2] or self.dataset).stem
+        return "advise-" + (re.sub(r"[^\w.+-]", "-", stem) or "data")
+
+
+class Session:
+    """Runs rounds of trials within a budget.
+
+    Args:
+        question: what is asked about.
+        budget: of time; it runs already.
+        executor: runs the trials.
+
+    Raises:
+        UsageError: data, models or the results folder are not as they must be.
+    """
+
+    def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
+        self.budget, self._executor = budget, executor
+        self._plan = runner.make_plan(_study(question), question.results)
+        study, data = self._plan.study, self._plan.study.data
+        assert data is not None  # the plan found it
+        sizes = default_sizes(data.counts["train"], data.num_classes)
+        whole = study.model_copy(update={"sizes": sizes, "seeds": MOST_SEEDS})
+        self._grid: dict[Unit, dict[str, Trial]] = {}
+        for trial in whole.trials(data):
+            self._grid.setdefault((trial.seed, trial.size), {})[trial.trial_id] = trial
+        self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
+        self._pace = Pace(self.estimator(), self._plan.costs, budget.clock)
+        self.failed: list[Record] = []
+
+    @property
+    def study(self) -> Study:
+        """The study, with its data in it."""
+        return self._plan.study
+
+    @property
+    def folder(self) -> Path:
+        """Its results folder."""
+        return self._plan.folder
+
+    def planned(self) -> list[Round]:
+        """The rounds that the budget will hold, as far as one can tell now.
+
+        Raises:
+            UsageError: it holds not even the smallest useful set of trials.
+        """
+        state = self._state()
+        chosen = next_round(state)
+        if isinstance(chosen, Round) and chosen.purpose == "speed":  # is there hope beyond it?
+            chosen = next_round(replace(state, measured=True))
+        if isinstance(chosen, End) and state.top is None:
+            raise UsageError(self._too_short(chosen))
+        return forecast(state)
+
+    def estimated(self) -> str:
+        """What the times of a plan rest on, as a sentence."""
+        trials = [trial for unit in self._grid.values() for trial in unit.values()]
+        return self.estimator().basis(trials, self._plan.costs)
+
+    def run(self, display: Display, say: Callable[[str], None]) -> End:
+        """Run rounds until the time is up or nothing is left to tell.
+
+        Args:
+            display: shows a round's trials.
+            say: tells what a round is for.
+
+        Raises:
+            KeyboardInterrupt: handed on; the next run continues.
+        """
+        watched = _Watched(display, self._pace)
+        while isinstance(chosen := next_round(self._state()), Round):
+            say(_purpose(chosen))
+            began = self.budget.elapsed
+            try:
+                with self.budget.enforced():
+                    outcome = runner.run(self._of(chosen), self._executor, watched)
+            except OutOfTime:
+                say("the time is up: trials at work are interrupted, and continue in a later run")
+                spent = (
+                    self.budget.elapsed - began
+                )  # it takes longer than that, whatever was expected
+                needs = max(self._seconds(chosen), 1.5 * spent)
+                return End("time", needs, max(trial.size for trial in chosen.trials))
+            self.failed += [r for r in outcome.added if r["status"] != "done"]
+            self._pace.learn(self.estimator())
+        return chosen
+
+    def more(self, end: End) -> str:
+        """The budget with which the next run would do what comes next."""
+        return in_units(SPARE * end.needs + self.budget.kept + 30.0)
+
+    def stop(self) -> Stop | None:
+        """Why more seeds would not change the verdict on the main pair at the largest size."""
+        return self._state().stop
+
+    def _state(self) -> State:
+        records = {r["trial_id"]: r for r in ResultsStore(self.folder / "trials.jsonl").records()}
+        state = State(
+            missing={
+                unit: [trial for id_, trial in trials.items() if id_ not in records]
+                for unit, trials in self._grid.items()
+            },
+            seconds=self._pace.seconds,
+            lanes=self._lanes,
+            left=self.budget.left,
+            measured=self._measured,
+        )
+        top = state.top
+        stop = self._look(top) if top is not None else None
+        return replace(state, stop=stop)
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the models' speed on this machine is known."""
+        return all(self._pace.known(trial) for trial in self._grid[min(self._grid)].values())
+
+    def _look(self, size: int) -> Stop | None:
+        """Whether the verdict on the main pair at a size is settled."""
+        results = read_results(self.folder)
+        backend = main_backend(results.frame)
+        pairs = compared_pairs(results.families, results.flops)
+        if not pairs or not backend:
+            return None
+        mine = results.frame[results.frame["backend"] == backend]
+        mine = mine[mine["size"] == size]
+        metric, mine = leading(mine, results.source)
+        found = difference_estimates(mine, *pairs[0], metric, source=results.source)
+        return settled(found[size]) if size in found else None
+
+    def _of(self, chosen: Round) -> Plan:
+        """A plan of a round's trials alone; its study has what earlier rounds had, and theirs."""
+        sizes = tuple(sorted({trial.size for trial in chosen.trials}))
+        seeds = 1 + max(trial.seed for trial in chosen.trials)
+        study = self._plan.study.model_copy(update={"sizes": sizes, "seeds": seeds})
+        return Plan(study, self._plan.results, list(chosen.trials), self._plan.costs, {})
+
+    def _seconds(self, chosen: Round) -> float:
+        units = {(trial.seed, trial.size) for trial in chosen.trials}
+        return self._state().takes(sorted(units))
+
+    def estimator(self) -> Estimator:
+        """Times by the records that there are now."""
+        data = self._plan.study.data
+        counts = data.counts if data else {}
+        return Estimator(records_of(self._plan.results), self._executor.threads, counts)
+
+    def _too_short(self, end: End) -> str:
+        least = in_units(SPARE * end.needs + self.budget.elapsed + self.budget.kept)
+        how = "as these models train here" if self._measured else "by estimate"
+        return (
+            f"a budget of {duration(self.budget.seconds)} is too short: the smallest useful set of "
+            f"trials, two seeds of {' and '.join(MODELS)} at {end.size:,} images, takes about "
+            f"{duration(end.needs)} ({how}); give at least --budget {least}"
+        )
+
+
+class _Watched:
+    """A display that lets the pace see what it shows."""
+
+    def __init__(self, display: Display, pace: Pace) -> None:
+        self._display, self._pace = display, pace
+
+    def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
+        self._pace.begin(workers)
+        self._display.start(plan, trials, workers)
+
+    def event(self, trial: Trial, event: Event) -> None:
+        self._pace.event(trial, event)
+        self._display.event(trial, event)
+
+    def stop(self) -> None:
+        self._display.stop()
+
+
+def _study(question: Question) -> Study:
+    """The study of a folder of images; what a results folder was begun with stays."""
+    folder = question.results.expanduser().resolve() / question.name
+    begun = study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
+    options = {
+        "dataset": question.dataset,
+        "name": question.name,
+        "command": question.command,
+        "models": list(MODELS),
+        "seeds": MOST_SEEDS,  # so that every one of them has images enough
+        "sizes": "auto",
+        "backends": list(begun.backends[:1]) if begun else [default_backend()],
+        **question.reading,
+    }
+    return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
+
+
+def _purpose(chosen: Round) -> str:
+    size = max(trial.size for trial in chosen.trials)
+    seeds = max(trial.seed for trial in chosen.trials) + 1
+    return {
+        "speed": f"how fast trials run here: {size:,} images",
+        "verdict": f"who is ahead: two seeds of {size:,} images"
+        + (", and the sizes below" if len({t.size for t in chosen.trials}) > 1 else ""),
+        "law": f"what more images would buy: {size:,} images",
+        "seeds": f"how sure it is: {seeds} seeds",
+    }[chosen.purpose]

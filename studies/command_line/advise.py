@@ -1,0 +1,140 @@
+"""`advise`: the decision within a budget of time, in plain words or for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies.command_line.commands import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    ended_cleanly,
+    stop_talking,
+)
+from studies.errors import UsageError
+
+if TYPE_CHECKING:
+    from studies.advise.reply import Reply
+    from studies.advise.session import Session
+    from studies.executors.local import LocalExecutor
+
+MOST_WORKERS = 8  # by default: each takes memory of its own
+
+
+@dataclass(frozen=True)
+class AdviseOptions:
+    """What is asked, and how much time there is."""
+
+    dataset: str
+    budget: str
+    command: str = ""
+    results: Path = Path("runs")
+    target: str | None = None
+    cost_per_image: float | None = None
+    json: bool = False
+    workers: int | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
+
+
+def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int:
+    """Run what the budget holds, and answer.
+
+    Args:
+        options: of the command line.
+        executor: runs the trials; by default local processes.
+    """
+    from studies.advise.budget import Budget, seconds_of
+    from studies.advise.reply import Target, as_json, target_of, words
+    from studies.advise.session import Question, Session
+    from studies.executors.local import LocalExecutor
+    from studies.machine.threads import cores
+    from studies.running.results_folder import check_permitted
+
+    budget = Budget(seconds_of(options.budget))
+    if options.cost_per_image is not None and options.target is None:
+        raise UsageError("--cost-per-image prices a --target: give one, such as --target 95%")
+    target = None
+    if options.target is not None:
+        target = Target(target_of(options.target), options.cost_per_image)
+    workers = options.workers or min(len(cores()), MOST_WORKERS)
+    executor = executor or LocalExecutor(workers)
+    check_permitted(options.results)  # before data are prepared, which may take long
+    # For programs stdout holds the answer alone; what it rests on is told on stderr.
+    aside = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with aside:
+        question = Question(options.dataset, options.results, options.command, options.reading)
+        session = Session(question, budget, executor)
+        try:
+            with ended_cleanly():
+                reply = _answered(session, options, target)
+        except (KeyboardInterrupt, BrokenPipeError) as end:
+            if isinstance(end, BrokenPipeError):
+                stop_talking()
+            print(
+                f"\nInterrupted. Finished trials are recorded in {session.folder}; the same command "
+                f"continues where this one stopped.",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
+        if not options.json:
+            print("\n" + "\n\n".join(words(reply)))
+            figure = session.folder / "figures" / "accuracy.png"
+            print(
+                f"\nfigure: {figure}\n" * figure.exists()
+                + f"report: {session.folder / 'report.md'}"
+            )
+        for record in session.failed:
+            label = f"{record['model']} size {record['size']} seed {record['seed']}"
+            print(f"failed: {label}: {record.get('reason')}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(as_json(reply), indent=1))
+    return FAILED if session.failed else DONE
+
+
+def _answered(session: Session, options: AdviseOptions, target: Any) -> Reply:
+    """Print the plan, run the trials, write the report."""
+    from studies.advise.reply import Reply
+    from studies.command_line import progress
+    from studies.command_line.check import head
+    from studies.records.frames import read_results
+    from studies.report.evidence import gather
+    from studies.report.report import write_report
+
+    print(head(session.study), flush=True)
+    print("\n".join(_plan(session)), flush=True)
+    end = session.run(
+        progress.display(session.estimator()), lambda text: print(f"\n{text}", flush=True)
+    )
+    write_report(session.folder)
+    results = read_results(session.folder)
+    return Reply(results, gather(results), end, session.stop(), session.more(end), target)
+
+
+def _plan(session: Session) -> list[str]:
+    """The plan for people, before anything is started."""
+    from studies.running.estimate import duration
+
+    study, budget = session.study, session.budget
+    rounds = session.planned()
+    trials = [trial for each in rounds for trial in each.trials]
+    data = study.data
+    assert data is not None
+    height, width, _ = data.image_shape
+    if not trials:
+        return ["plan: nothing is left to run in this time"]
+    sizes = sorted({trial.size for trial in trials})
+    seeds = max(trial.seed for trial in trials) + 1
+    steps = sorted({trial.recipe.steps for trial in trials})
+    return [
+        f"plan, for {duration(budget.seconds)} from the start, of which {duration(budget.elapsed)} are "
+        f"over: {' and '.join(study.models)}, trained from scratch on images of {width}x{height}",
+        f"  up to {len(trials)} trials: {', '.join(f'{n:,}' for n in sizes)} training images under up "
+        f"to {seeds} seeds, {steps[0]:,} to {steps[-1]:,} steps each, whatever the budget",
+        "  those that would not end in time, or could not change the verdict any more, are left out",
+        f"  {session.estimated()} It is corrected as trials end.",
+    ]

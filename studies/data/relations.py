@@ -1,0 +1,177 @@
+"""``relations``: images whose class is a relation between two distant parts, drawn to need relations.
+
+Every image shows glyphs in the cells of a grid. One of them is white, the query; of the coloured ones
+one has the query's form, the match, and its colour is the class. Counting does not help: every colour
+is there in every image, each form may be any colour's, and nothing but the form joins query and
+match. So a model must compare parts far from each other, which attention does in one step and a
+stack of small convolutions only as far as it reaches. The data set shows what that is worth; it says
+nothing of photographs.
+
+Two things are added for those who do not relate. In a part of the images no glyph matches and one is
+a ring, whose own colour is the class: a local cue, which convolutions learn from few images. And most
+matches are near their query, so that the reach of convolutions goes a part of the way.
+
+All glyphs lie at least `MARGIN` pixels of 32 from the edges, so that the crops of training (an eighth
+of the side, see `cropping.random_crop`) cut none of them: the class stays. A mirrored image keeps it
+too. Larger images show the same bits as larger squares.
+
+References:
+    Johnson et al., "CLEVR", CVPR 2017, arXiv 1612.06890, for classes that are relations; and for
+    lookup by content as what attention does: Graves et al., "Neural Turing Machines", arXiv 1410.5401.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+
+from studies.data.drawn import BLOCK, SIZE, Drawn
+from studies.data.images import ImageSize
+from studies.errors import UsageError
+
+COLOURS = {
+    "red": (210, 30, 30),
+    "orange": (220, 120, 0),
+    "yellow": (220, 210, 20),
+    "green": (30, 140, 40),
+    "mint": (100, 220, 150),
+    "cyan": (20, 170, 210),
+    "blue": (40, 60, 220),
+    "violet": (130, 50, 190),
+    "pink": (224, 110, 180),
+    "brown": (110, 70, 30),
+}
+WHITE = (224, 224, 224)
+NOISE = (
+    32  # levels that noise adds to each pixel and channel; the brightest colour leaves them room
+)
+GRID, CELL = 6, 4  # cells a side; pixels a cell, as many as a patch of the built-in ViTs
+MARGIN = (SIZE[0] - GRID * CELL) // 2  # pixels
+RING = (0b0110, 0b1001, 0b1001, 0b0110)
+LIT, APART = 8, 6  # of a glyph's 16 bits are lit, and as many differ between two glyphs at least
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What makes it hard.
+
+    Args:
+        glyphs: forms of glyphs, besides the ring.
+        distractors: fewest and most glyphs that are neither query nor match.
+        nearness: matches at distance d, in a king's steps, are as frequent as d to the power of minus
+            this.
+        cued: part of the images with the ring in the match's place.
+    """
+
+    glyphs: int = 8
+    distractors: tuple[int, int] = (9, 13)
+    nearness: float = 1.5
+    cued: float = 0.35
+
+
+KNOBS = Knobs()
+
+
+class Relations(Drawn):
+    """The source of the images.
+
+    Raises:
+        UsageError: as of `Drawn`, or a side is no multiple of 32 pixels.
+    """
+
+    kind = "relations"
+    seed = 33
+    class_names: ClassVar = list(COLOURS)
+    code = ("relations.py",)
+    knobs = KNOBS
+
+    def __init__(self, name: str | None = None, size: ImageSize | None = None) -> None:
+        if size is not None and any(side % unit for side, unit in zip(size, SIZE)):
+            raise UsageError(
+                f"The images of relations cannot be drawn in {size[1]}x{size[0]} pixels, since its "
+                f"glyphs are made of whole pixels: choose an image size of {SIZE[0]} or a multiple of it."
+            )
+        super().__init__(name, size)
+
+    @classmethod
+    def _images(cls, rng: np.random.Generator, classes: np.ndarray, size: ImageSize) -> np.ndarray:
+        forms, colours = _cells(rng, classes, cls.knobs)
+        bits = glyphs(cls.knobs.glyphs)[forms]  # (BLOCK, GRID ** 2, CELL, CELL)
+        palette = np.array([*COLOURS.values(), WHITE, (0, 0, 0)], np.uint8)
+        cells = bits[..., None] * palette[colours][:, :, None, None]
+        cells = cells.reshape(BLOCK, GRID, GRID, CELL, CELL, 3)
+        picture = cells.transpose(0, 1, 3, 2, 4, 5).reshape(BLOCK, GRID * CELL, GRID * CELL, 3)
+        for axis, unit in enumerate(SIZE, start=1):
+            picture = picture.repeat(size[axis - 1] // unit, axis)
+        height, width = picture.shape[1:3]
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        images = rng.integers(0, NOISE, (BLOCK, *size, 3), np.uint8)
+        images[:, top : top + height, left : left + width] += picture
+        return images
+
+
+@cache
+def glyphs(number: int) -> np.ndarray:
+    """The ring and the first glyphs: bool (number + 1, CELL, CELL), none lighter or darker than another.
+
+    Args:
+        number: of glyphs besides the ring, at most 40.
+    """
+    values = np.arange(2 ** (CELL * CELL))
+    words = (values[:, None] >> np.arange(CELL * CELL)[::-1]) & 1
+    words = words[words.sum(1) == LIT].astype(bool)
+    ring = int("".join(f"{row:04b}" for row in RING), 2)
+    chosen = [((ring >> np.arange(CELL * CELL)[::-1]) & 1).astype(bool)]
+    # In an order of their own, since in that of the numbers the first ones look alike.
+    for word in words[np.random.default_rng(Relations.seed).permutation(len(words))]:
+        if len(chosen) > number:
+            break
+        if min((word != other).sum() for other in chosen) >= APART:
+            chosen.append(word)
+    return np.stack(chosen).reshape(-1, CELL, CELL)
+
+
+def _cells(
+    rng: np.random.Generator, classes: np.ndarray, knobs: Knobs
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forms and colours of all cells: two arrays (BLOCK, GRID ** 2) of integers.
+
+    Form 0 is the ring; colour 10 is white, 11 black, for empty cells.
+    """
+    least, most = knobs.distractors
+    white = len(COLOURS)
+    pairs = _pairs(knobs.nearness)
+    query, match = np.divmod(np.searchsorted(pairs, rng.random(BLOCK), "right"), GRID**2)
+    form = rng.integers(1, knobs.glyphs + 1, BLOCK)
+    others = 1 + (form[:, None] + rng.integers(0, knobs.glyphs - 1, (BLOCK, most))) % knobs.glyphs
+    cued = rng.random(BLOCK) < knobs.cued
+    # The nine other colours, then some of all ten: how often a colour comes tells nothing of the class.
+    further = rng.permuted(np.tile(np.arange(1, white), (BLOCK, 1)), axis=1)
+    again = rng.permuted(np.tile(np.arange(white), (BLOCK, 1)), axis=1)
+    shades = np.concatenate([(classes[:, None] + further) % white, again], axis=1)[:, :most]
+    shown = np.arange(most) < rng.integers(least, most + 1, BLOCK)[:, None]
+
+    order = rng.random((BLOCK, GRID**2))
+    np.put_along_axis(order, query[:, None], -2, axis=1)
+    np.put_along_axis(order, match[:, None], -1, axis=1)
+    laid = order.argsort(axis=1)[:, : most + 2]  # the cells of query, match and distractors
+    forms = np.zeros((BLOCK, GRID**2), np.int64)
+    forms_laid = [form, np.where(cued, 0, form), np.where(shown, others, 0)]
+    np.put_along_axis(forms, laid, np.column_stack(forms_laid), axis=1)
+    colours = np.full((BLOCK, GRID**2), white + 1)
+    colours_laid = [np.full(BLOCK, white), classes, np.where(shown, shades, white + 1)]
+    np.put_along_axis(colours, laid, np.column_stack(colours_laid), axis=1)
+    return forms, colours
+
+
+@cache
+def _pairs(nearness: float) -> np.ndarray:
+    """How likely the pairs of cells are, summed up: by their distance, and alike at each distance."""
+    place = np.stack(np.divmod(np.arange(GRID**2), GRID), axis=1)
+    distance = np.abs(place[:, None] - place).max(2).ravel()
+    number = np.bincount(distance)
+    weight = np.where(distance > 0, distance.clip(1) ** -nearness / number[distance], 0).cumsum()
+    return weight / weight[-1]

@@ -1,0 +1,136 @@
+"""The trainings and evaluations of one arm at one size: a study's grid, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from studies.study.chain import FINETUNING, Pretraining, recipe_with
+from studies.study.described import DataDescription
+from studies.study.entries import ModelEntry
+from studies.study.factors import Arm
+from studies.study.recipe import Recipe
+from studies.study.trial import Backend, Data, Extra, Training, Trial
+
+if TYPE_CHECKING:
+    from studies.study.study import EvaluationEntry, Study
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Makes trials of a study's arms.
+
+    Attributes:
+        study: whose they are.
+        info: description of its data.
+        others: descriptions of the further data, by `other_key`.
+    """
+
+    study: Study
+    info: DataDescription
+    others: Mapping[str, DataDescription]
+
+    def trials(self, arm: Arm, size: int, seed: int, backend: Backend) -> Iterator[Trial]:
+        """All trials of an arm at one size: of each pre-training, of each evaluation."""
+        for start in self._pretrainings(arm, seed, backend):
+            last = self._last(arm, size, seed, backend, start)
+            yield self._trial(arm, last, None)
+            for entry in self.study.evaluations.values():
+                evaluated = last if entry.of == "last" else start
+                if evaluated is not None:
+                    yield self._trial(arm, evaluated, self._extra(entry, evaluated))
+
+    def _last(
+        self, arm: Arm, size: int, seed: int, backend: Backend, start: Training | None
+    ) -> Training:
+        """The training on the study's own images."""
+        if start is None:
+            recipe = arm.entry.own(arm.recipe)
+        else:
+            recipe = recipe_with(arm.recipe, FINETUNING, arm.finetuning.recipe)
+        return Training(
+            **self._own_data().model_dump(),
+            size=size,
+            seed=seed,
+            backend=backend,
+            model=self._entry(arm),
+            recipe=recipe.for_size(size),
+            start=start,
+            finetuning=arm.finetuning if start is not None else None,
+        )
+
+    def _pretrainings(self, arm: Arm, seed: int, backend: Backend) -> Iterator[Training | None]:
+        before = arm.pretraining
+        if before is None:
+            yield None
+            return
+        info = self._described(before.dataset, before.image_size)
+        everything = info.counts["train"]
+        recipe = arm.entry.own(recipe_with(arm.recipe, before.recipe))
+        entry = self._entry(arm)
+        for size in self._pretraining_sizes(before, everything):
+            yield Training(
+                **self._data(before.dataset, before.image_size).model_dump(),
+                size=size,
+                seed=seed,
+                backend=backend,
+                model=entry,
+                recipe=Recipe() if before.objective == "none" else recipe.for_size(size),
+                objective=before.objective,
+                weights=before.weights,
+                weights_digest=self.study.files.get(before.weights or ""),
+            )
+
+    @staticmethod
+    def _pretraining_sizes(before: Pretraining, everything: int) -> tuple[int, ...]:
+        if before.objective == "none" or before.sizes == "all":
+            return (everything,)
+        return before.sizes
+
+    def _trial(self, arm: Arm, training: Training, extra: Extra | None) -> Trial:
+        return Trial(
+            **dict(training),
+            study=self.study.name,
+            evaluation=self.study.evaluation,
+            extra=extra,
+            base_model=arm.model if self.study.factors else None,
+            levels=dict(arm.levels),
+        )
+
+    def _extra(self, entry: EvaluationEntry, training: Training) -> Extra:
+        data = self._data(entry.dataset, entry.image_size)
+        other = data.data_fingerprint != training.data_fingerprint
+        return Extra(
+            name=entry.name,
+            kind=entry.kind or entry.name,
+            options=entry.options,
+            data=data if other else None,
+        )
+
+    def _entry(self, arm: Arm) -> ModelEntry:
+        height, width, _ = self.info.image_shape
+        return arm.entry.for_images(height, width)
+
+    def _own_data(self) -> Data:
+        return self._data(None, None)
+
+    def _described(self, dataset: str | None, image_size: int | None) -> DataDescription:
+        from studies.study.study import other_key
+
+        if dataset is None and image_size is None:
+            return self.info
+        study = self.study
+        return self.others[other_key(dataset or study.dataset, image_size or study.image_size)]
+
+    def _data(self, dataset: str | None, image_size: int | None) -> Data:
+        info = self._described(dataset, image_size)
+        height, width, _ = info.image_shape
+        return Data(
+            dataset=dataset or self.study.dataset,
+            data_fingerprint=info.fingerprint,
+            image_shape=(height, width, self.info.image_shape[2]),
+            num_classes=info.num_classes,
+            image_size=image_size or self.study.image_size,
+            reading=self.study.reading,
+        )

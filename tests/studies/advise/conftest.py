@@ -1,0 +1,39 @@
+"""A session on handwritten digits whose trials are made up."""
+
+import pytest
+
+from studies.advise.budget import Budget
+from studies.advise.session import Question, Session
+from studies.running import runner
+from studies.running.costs import Cost
+from tests.studies.advise.fake import FLOPS, Clock, Machine, Silent
+
+
+def far_apart(model, size):
+    return (2.0 if model == "bit-s" else 3.5) * size**-0.4
+
+
+def alike(model, size):
+    return 3.0 * size**-0.4
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    """Makes a session of a budget in seconds; its machine is its `machine`."""
+    monkeypatch.setattr(runner, "measure", lambda entries, *_: {e.name: COST for e in entries})
+    monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
+
+    def make(seconds, error=far_apart, prepared=5.0, **machine):
+        clock = Clock()
+        budget = Budget(seconds, clock)
+        clock.now += prepared
+        fake = Machine(clock, error, **machine)
+        made = Session(Question("digits", tmp_path / "runs"), budget, fake)
+        made.machine = fake
+        made.go = lambda: made.run(Silent(), lambda text: None)
+        return made
+
+    return make
+
+
+COST = Cost(flops=FLOPS, params=1000)

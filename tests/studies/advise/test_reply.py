@@ -1,0 +1,98 @@
+"""The answer: the report's sentences, what else a decision needs, and the same for programs."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from studies.advise.reply import Reply, Target, as_json, target_of, words
+from studies.errors import UsageError
+from studies.records.frames import read_results
+from studies.report.evidence import gather
+from studies.report.words import headline, next_step
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def reply(session):
+    """Answers after some seconds; two of them, so that other fields can be tried."""
+
+    def make(seconds, target=None, **options):
+        made = session(seconds, **options)
+        end = made.go()
+        results = read_results(made.folder)
+        return Reply(results, gather(results), end, made.stop(), made.more(end), target)
+
+    return make
+
+
+def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
+    told = reply(36_000)
+    answer = told.evidence.answer
+    # What twice the images reach in nineteen draws of twenty.
+    high = answer.laws["bit-s"].mean_interval([2 * 1258], 0.9)[1]
+    told = replace(told, target=Target(round(1.0 - float(high[0]), 3), 0.5))
+    duel = answer.duels[0]
+    text = "\n".join(words(told))
+    for sentence in headline(answer):
+        assert sentence in text
+    assert "bit-s is ahead of vit-s at 1,258 training images" in text
+    assert "More seeds would not change who is ahead" in text
+    assert "training from scratch, on images of 8x8x1" in text
+    assert "More time would not help" in text and "--budget" not in text
+
+    found = json.loads(json.dumps(as_json(told)))
+    assert found["models"] == ["vit-s", "bit-s"] and found["verdict"] == "B"
+    assert found["leader"] == "bit-s" and found["size"] == 1258
+    difference = found["difference"]
+    assert difference["value"] == pytest.approx(100 * duel.verdict.difference.mean, abs=1e-3)
+    assert difference["low"] < difference["value"] < difference["high"] < 0
+    for model, outlook in answer.outlooks.items():
+        assert found["twice"][model]["points"] == pytest.approx(100 * outlook.gain.drop, abs=1e-3)
+        assert found["twice"][model]["low"] <= found["twice"][model]["points"]
+    assert found["next"] == next_step(answer) and found["enough"] is True
+
+    # What is to be collected: of seven images in ten, that are trained on, the others follow.
+    need = told.collections["bit-s"]
+    assert 1258 < need.size <= 2 * 1258
+    asked = found["target"]["models"]["bit-s"]
+    assert asked["training_images"] == math.ceil(need.size) and asked["rounds"] == list(need.rounds)
+    assert asked["collect"] == pytest.approx((need.size - 1258) * 1797 / 1258, abs=2)
+    assert asked["cost"] == pytest.approx(0.5 * (need.size - 1258) * 1797 / 1258, abs=1)
+    assert f"For {100 * told.target.accuracy:g} % of test accuracy, with a probability of 0.9" in text
+    assert "Collect in rounds" in text and "for about" in text
+
+    reached = as_json(replace(told, target=Target(0.5)))["target"]["models"]["bit-s"]
+    assert reached["collect"] == 0 and reached["cost"] is None and reached["rounds"] == []
+    there = "\n".join(words(replace(told, target=Target(0.5))))
+    assert "bit-s reaches it with the 1,258 that are there" in there and "Collect" not in there
+
+
+def test_too_little_time_says_what_is_open_and_what_more_would_bring(reply):
+    told = reply(120, Target(0.97))
+    text = "\n".join(words(told))
+    assert f"With --budget {told.more} the same command goes on from here" in text
+    assert "cannot be said: no model has a law" in text
+    found = as_json(told)
+    assert found["enough"] is False and found["target"]["models"] == {}
+    assert found["twice"]["vit-s"] == {"points": None, "low": None, "high": None}
+
+
+def test_without_results_nothing_is_concluded(reply, session):
+    told = reply(36_000, fails=("vit-s", "bit-s"))
+    found = as_json(told)
+    assert found["verdict"] == "undecided" and found["difference"]["value"] is None
+    assert words(told)[0].startswith("No trial has finished yet")
+
+
+@pytest.mark.parametrize(("text", "value"), [("95%", 0.95), ("99.5 %", 0.995), ("0.9", 0.9)])
+def test_a_target_is_read_as_it_is_typed(text, value):
+    assert target_of(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "95", "100%", "-3%", "many", "5%5", "nan"])
+def test_what_is_no_target_is_answered_by_one_sentence(text):
+    with pytest.raises(UsageError, match=r"such as 95% or 0\.95"):
+        target_of(text)

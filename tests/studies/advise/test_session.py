@@ -1,0 +1,116 @@
+"""What a budget buys: in time, in order, and in the end a verdict; trials and clock are made up."""
+
+import pytest
+
+from studies.advise.budget import OVER, seconds_of
+from studies.analysis.stopping import MOST_SEEDS
+from studies.errors import UsageError
+from studies.records.store import ResultsStore
+from tests.studies.advise.conftest import alike
+
+pytestmark = pytest.mark.once
+
+SIZES = [160, 310, 630, 1258]  # halves of the 1,258 digits that are there to train on
+
+
+@pytest.fixture
+def undecided(monkeypatch):
+    """No verdict is ever settled: all of the time is used."""
+    monkeypatch.setattr("studies.advise.session.settled", lambda difference: None)
+
+
+def seeds(session):
+    found = {}
+    for trial in session.machine.ran:
+        found.setdefault(trial.size, set()).add(trial.seed)
+    return {size: len(found[size]) for size in sorted(found)}
+
+
+def test_the_pair_is_trained_alike_whatever_the_budget(session):
+    long, short = session(1500), session(400)
+    long.go()
+    steps = {trial.size: trial.recipe.steps for trial in long.machine.ran}
+    # A hundred times through the images in batches of 64.
+    assert steps == {n: -(-100 * n // 64) for n in SIZES}
+    assert {t.model.name for t in long.machine.ran} == {"vit-s", "bit-s"}
+    assert short.study.recipe == long.study.recipe
+
+
+@pytest.mark.parametrize(("seconds", "each"), [(120, 0.05), (400, 0.02), (600, 0.15)])
+def test_what_is_begun_ends_in_time(session, undecided, seconds, each):
+    made = session(seconds, error=alike, each=each)
+    end = made.go()
+    assert seeds(made) and made.budget.elapsed <= seconds - made.budget.kept
+    assert end.reason == "time" and end.needs > made.budget.left
+
+
+def test_the_first_trials_show_the_speed_and_the_rest_is_chosen_by_it(session):
+    slow = session(1000, each=0.5)  # seconds a step: ten times what is assumed
+    slow.go()
+    assert [t.size for t in slow.machine.ran[:2]] == [160, 160]
+    assert slow.budget.elapsed <= OVER * 1000
+    assert max(seeds(slow)) < 1258, "two seeds of all images would take more than is left"
+    assert seeds(slow)[max(seeds(slow))] == 2
+
+
+def test_two_seeds_of_all_images_come_before_the_curve_and_that_before_more_seeds(
+    session, undecided
+):
+    made = session(2500, error=alike)
+    made.go()
+    order = [(t.seed, t.size) for t in made.machine.ran]
+    at = {unit: order.index(unit) for unit in order}
+    assert at[0, 160] < min(at[0, 1258], at[1, 1258])
+    assert max(at[0, 1258], at[1, 1258]) < at[1, 630] < at[2, 1258]
+
+
+def test_seeds_stop_where_the_verdict_is_settled(session):
+    made = session(36_000)
+    end = made.go()
+    assert end.reason == "settled" and made.stop() == "ahead"
+    assert made.budget.elapsed < 3600
+    assert seeds(made)[1258] < MOST_SEEDS
+
+
+def test_there_are_never_more_seeds_than_the_rule_was_tried_with(session, undecided, monkeypatch):
+    monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 4)
+    made = session(360_000, error=alike)
+    end = made.go()
+    assert end.reason == "most seeds" and seeds(made) == dict.fromkeys(SIZES, 4)
+
+
+def test_a_second_run_adds_to_the_first(session):
+    first = session(300)
+    end = first.go()
+    assert end.reason == "time"
+    before = {t.trial_id for t in first.machine.ran}
+    second = session(seconds_of(first.more(end)), prepared=1.0)
+    second.go()
+    after = {t.trial_id for t in second.machine.ran}
+    assert after and not before & after
+    store = ResultsStore(second.folder / "trials.jsonl")
+    assert {r["trial_id"] for r in store.records()} == before | after
+
+
+def test_a_budget_that_is_too_short_names_one_that_is_not(session):
+    with pytest.raises(UsageError, match=r"too short.*160 images") as told:
+        session(30).planned()
+    least = str(told.value).rpartition("--budget ")[2]
+    enough = session(seconds_of(least))
+    assert enough.planned()
+    enough.go()
+    assert seeds(enough)[160] == 2
+
+
+def test_a_model_that_fails_is_not_tried_again_and_again(session):
+    made = session(1200, fails=("vit-s",))
+    made.go()
+    ids = [t.trial_id for t in made.machine.ran]
+    assert len(ids) == len(set(ids)) and {r["model"] for r in made.failed} == {"vit-s"}
+
+
+def test_many_places_are_filled(session, undecided):
+    made = session(2000, error=alike, workers=8)
+    made.go()
+    assert made.budget.elapsed < 2000
+    assert seeds(made)[1258] > 2

@@ -1,0 +1,87 @@
+"""The command `advise`: its answers, exit codes and streams, with trials that are made up."""
+
+import json
+
+import pytest
+
+from studies.advise import session as advising
+from studies.command_line import app as cli
+from studies.command_line.advise import AdviseOptions, advise
+from studies.running import runner
+from studies.running.costs import Cost
+from tests.studies.advise.conftest import far_apart
+from tests.studies.advise.fake import FLOPS, Machine
+
+pytestmark = pytest.mark.once
+
+
+class RealClock:
+    """A clock that trials do not move: they take no time."""
+
+    now = 0.0
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        runner, "measure", lambda entries, *_: {e.name: Cost(FLOPS, 1000) for e in entries}
+    )
+    monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
+    monkeypatch.setattr(advising, "MOST_SEEDS", 3)
+    monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 3)
+
+    def run(machine=None, **options):
+        machine = machine or Machine(RealClock(), far_apart)
+        options = {"dataset": "digits", "budget": "1h", "results": tmp_path} | options
+        return advise(AdviseOptions(**options), machine)
+
+    return run
+
+
+def test_it_prints_data_plan_and_answer_and_where_the_picture_is(ask, capsys, tmp_path):
+    assert ask() == 0
+    out = capsys.readouterr().out
+    assert (
+        out.index("digits: 1,797 images")
+        < out.index("plan, for 1 h 00 min")
+        < out.index("bit-s is ahead")
+    )
+    assert "how fast trials run here" in out
+    assert (tmp_path / "advise-digits" / "figures" / "accuracy.png").exists()
+    assert str(tmp_path / "advise-digits" / "figures" / "accuracy.png") in out
+    ask(json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["verdict"] == "B" and "digits: 1,797 images" in err
+    assert "plan: nothing is left to run" in err
+
+
+def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
+    monkeypatch.setattr("studies.report.report.write_report", lambda folder: None)
+    assert ask(Machine(RealClock(), far_apart, fails=("vit-s",))) == 1
+    assert "failed: vit-s size 160 seed 0: it was told to" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_with_130_and_says_how_to_go_on(ask, capsys):
+    class Stopped(Machine):
+        def run(self, *given):
+            raise KeyboardInterrupt
+
+    assert ask(Stopped(RealClock(), far_apart)) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["digits"], "missing option '--budget'"),
+        (["digits", "--budget", "soon"], "takes a time such as 30m"),
+        (["digits", "--budget", "30m", "--target", "good"], "an accuracy such as 95%"),
+        (["digits", "--budget", "30m", "--cost-per-image", "1"], "prices a --target"),
+        (["folder:nowhere", "--budget", "30m"], "nowhere"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_one_sentence(arguments, told, tmp_path, capsys):
+    assert cli.main(["advise", *arguments, "--results", str(tmp_path / "runs")]) == 2
+    err = capsys.readouterr().err
+    assert told in err and err.startswith("error: ") and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
