@@ -96,6 +96,7 @@ def test_all_means_every_other_extra():
 
 def test_the_studies_import_what_their_extra_asks_for():
     modules = {
+        "markdown-it-py": "markdown_it",
         "pillow": "PIL",
         "scikit-learn": "sklearn",
         "tensorflow-datasets": "tensorflow_datasets",

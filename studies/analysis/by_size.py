@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studies.analysis.estimate import Estimate
-from studies.analysis.intervals import accuracy, difference, overlap
+from studies.analysis.intervals import accuracy, contrast, difference, overlap
 from studies.analysis.outcomes import Outcomes
-from studies.analysis.seed_intervals import accuracy_interval, difference_interval
+from studies.analysis.seed_intervals import (
+    accuracy_interval,
+    contrast_interval,
+    difference_interval,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +106,43 @@ def difference_estimates(
         elif size in sides[0] and size in sides[1]:
             estimate = difference_interval(sides[0][size], sides[1][size], level, images)
             found[size] = _with_width(estimate)
+    return found
+
+
+def contrast_estimates(
+    frame: pd.DataFrame,
+    weights: Mapping[str, float],
+    metric: str,
+    level: float = 0.9,
+    source: Source | None = None,
+    images: int | None = None,
+) -> dict[int, Estimate]:
+    """A linear contrast of several models' accuracies at every size that all of them have.
+
+    Args:
+        frame: as for `mean_estimates`, of one backend.
+        weights: of the models' accuracies, by name in the column model.
+        metric, level, source, images: as for `mean_estimates`.
+
+    Returns:
+        Estimate by size, ascending; none where the models have no seed in common.
+    """
+    sizes = [set(map(int, frame.loc[frame["model"] == model, "size"])) for model in weights]
+    values = [_by_size(frame, model, metric) for model in weights]
+    found = {}
+    for size in sorted(set.intersection(*sizes)):
+        backend = str(frame["backend"].iloc[0])
+        outcomes = [_read(source, metric, model, backend, size) for model in weights]
+        common = set.intersection(*({o.seed for o in each} for each in outcomes))
+        if source is not None and common:
+            share = overlap(size, source.pool)
+            numbers = list(weights.values())
+            found[size] = contrast(outcomes, numbers, metric == BALANCED, share, level)
+        elif all(size in each for each in values):
+            sides = [each[size] for each in values]
+            estimate = contrast_interval(sides, list(weights.values()), level, images)
+            if estimate.seeds:
+                found[size] = _with_width(estimate)
     return found
 
 

@@ -209,12 +209,12 @@ def main_backend(frame: pd.DataFrame, metric: str = TOP1) -> str:
 
 
 def compared_pairs(
-    families: dict[str, str], flops: dict[str, float | None]
+    families: Mapping[str, str], flops: Mapping[str, float | None]
 ) -> list[tuple[str, str]]:
     """Which models to compare: every ViT with every ResNet, matched FLOPs first.
 
     Args:
-        families: "vit", "resnet" or another word, by model, in the study's order.
+        families: "vit", "hybrid", "resnet" or another word, by model, in the study's order.
         flops: forward FLOPs of an image, by model; None if unknown.
 
     Returns:
@@ -226,7 +226,7 @@ def compared_pairs(
     pairs = [(a, b) for a in vits for b in resnets]
     if not pairs:
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    return sorted(pairs, key=lambda pair: _mismatch(flops.get(pair[0]), flops.get(pair[1])))
+    return sorted(pairs, key=lambda pair: mismatch(flops.get(pair[0]), flops.get(pair[1])))
 
 
 def _barred(
@@ -279,7 +279,8 @@ def _with_balanced(frame: pd.DataFrame, source: Source | None) -> pd.DataFrame:
     return frame.assign(**{BALANCED: [values.get(key, np.nan) for key in keys]})
 
 
-def _mismatch(a: float | None, b: float | None) -> float:
+def mismatch(a: float | None, b: float | None) -> float:
+    """How far two models' costs are apart, in log units; 0 within 10 %, infinite if one is unknown."""
     if not a or not b:
         return float("inf")
     # Only "matched" or not counts: among matched pairs the study's own order stays.

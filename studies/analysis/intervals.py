@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from studies.analysis.estimate import Estimate, check_level
-from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right
+from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right, weighted_rights
 from studies.analysis.variance import Variance, variance
 
 ONE_SEED = "one seed: the test set's error alone"
@@ -77,6 +77,37 @@ def difference(
     return difference_of(scores, balanced, overlap, level)
 
 
+def contrast(
+    models: Sequence[Sequence[Outcomes]],
+    weights: Sequence[float],
+    balanced: bool = False,
+    overlap: float = 0.0,
+    level: float = 0.9,
+) -> Estimate:
+    """A linear contrast of several models' accuracies at one size, paired image by image.
+
+    With the weights 1, -1, -1 and 1 it is the difference of two differences: what a change does to one
+    model, less what it does to another. Of the seeds, those that all models have.
+
+    Args:
+        models: one entry a seed each.
+        weights: of the models' accuracies.
+        balanced, overlap, level: as for `accuracy`.
+
+    Raises:
+        ValueError: as for `difference`.
+
+    Example:
+        >>> cost = contrast([vit_whole, vit_scrambled, bit_whole, bit_scrambled], [1, -1, -1, 1])
+    """
+    scores = weighted_rights(models, weights)
+    if not scores:
+        raise ValueError("the models have no seed in common: they cannot be paired.")
+    lowest = sum(weight for weight in weights if weight < 0)
+    highest = sum(weight for weight in weights if weight > 0)
+    return difference_of(scores, balanced, overlap, level, lowest, highest)
+
+
 def accuracy_of(scores: Sequence[Scores], balanced: bool, overlap: float, level: float) -> Estimate:
     """`accuracy` of what is already 0 or 1 an image."""
     check_level(level)
@@ -89,13 +120,18 @@ def accuracy_of(scores: Sequence[Scores], balanced: bool, overlap: float, level:
 
 
 def difference_of(
-    scores: Sequence[Scores], balanced: bool, overlap: float, level: float
+    scores: Sequence[Scores],
+    balanced: bool,
+    overlap: float,
+    level: float,
+    lowest: float = -1.0,
+    highest: float = 1.0,
 ) -> Estimate:
-    """`difference` of what is already -1, 0 or 1 an image."""
+    """`difference` of what is already -1, 0 or 1 an image, or another number between two ends."""
     check_level(level)
-    parts = variance(scores, balanced, overlap, lowest=-1.0)
+    parts = variance(scores, balanced, overlap, lowest, highest)
     half = parts.half_width(level)
-    low, high = max(-1.0, parts.mean - half), min(1.0, parts.mean + half)
+    low, high = max(lowest, parts.mean - half), min(highest, parts.mean + half)
     return _estimate(parts, low, high, level, overlap, paired=True)
 
 

@@ -65,7 +65,8 @@ class Scores:
 
     Attributes:
         seed: the seed.
-        value: (n,) 0 or 1 for a model; -1, 0 or 1 for the difference of two.
+        value: (n,) 0 or 1 for a model; -1, 0 or 1 for the difference of two; a sum of weights for a
+            contrast of several.
         group, label: (n,) as in `Outcomes`.
     """
 
@@ -87,23 +88,39 @@ def right_minus_right(a: Sequence[Outcomes], b: Sequence[Outcomes]) -> list[Scor
     Raises:
         ValueError: within a seed the two were tested on different images or against other labels.
     """
-    _check_seeds(a)
-    _check_seeds(b)
-    others = {outcomes.seed: outcomes for outcomes in b}
+    return weighted_rights((a, b), (1.0, -1.0))
+
+
+def weighted_rights(models: Sequence[Sequence[Outcomes]], weights: Sequence[float]) -> list[Scores]:
+    """A linear contrast of several models, image by image, for the seeds that all have, ascending.
+
+    Args:
+        models: outcomes of each, one entry a seed.
+        weights: of each model's rights.
+
+    Raises:
+        ValueError: within a seed two were tested on different images or against other labels.
+    """
+    for model in models:
+        _check_seeds(model)
+    by_seed = [{outcomes.seed: outcomes for outcomes in model} for model in models]
     found = []
-    for one in sorted(a, key=lambda outcomes: outcomes.seed):
-        if one.seed not in others:
-            continue
-        two = others[one.seed]
-        first, second = np.argsort(one.image), np.argsort(two.image)
-        same = np.array_equal(one.image[first], two.image[second])
-        if not same or not np.array_equal(one.label[first], two.label[second]):
-            raise ValueError(
-                f"the two models of seed {one.seed} were tested on different images or labels: "
-                f"they cannot be compared image by image."
-            )
-        value = one.correct[first].astype(float) - two.correct[second]
-        found.append(Scores(one.seed, value, one.group[first], one.label[first]))
+    for seed in sorted(set.intersection(*(set(each) for each in by_seed))):
+        sides = [each[seed] for each in by_seed]
+        orders = [np.argsort(side.image) for side in sides]
+        first, order = sides[0], orders[0]
+        for side, its in zip(sides[1:], orders[1:], strict=True):
+            same = np.array_equal(first.image[order], side.image[its])
+            if not same or not np.array_equal(first.label[order], side.label[its]):
+                raise ValueError(
+                    f"the models of seed {seed} were tested on different images or labels: they "
+                    f"cannot be compared image by image."
+                )
+        value = np.sum(
+            [w * side.correct[its] for w, side, its in zip(weights, sides, orders, strict=True)],
+            axis=0,
+        )
+        found.append(Scores(seed, value, first.group[order], first.label[order]))
     return found
 
 

@@ -118,6 +118,27 @@ def difference_interval(
     return Estimate(mean, mean - half, mean + half, math.nan, n, level, note=SEEDS_ALONE)
 
 
+def contrast_interval(
+    models: Sequence[Mapping[Hashable, float]],
+    weights: Sequence[float],
+    level: float = 0.9,
+    images: int | None = None,
+) -> Estimate:
+    """Mean over seeds of a linear contrast with its t interval; of the seeds, those that all have.
+
+    Args:
+        models: value by seed, of each.
+        weights: of the models' values.
+        level, images: as for `mean_interval`.
+    """
+    common = sorted(set.intersection(*(set(each) for each in models)), key=str)
+    values = [
+        sum(weight * each[seed] for weight, each in zip(weights, models, strict=True))
+        for seed in common
+    ]
+    return replace(mean_interval(values, level, images), paired=True)
+
+
 def _rounding(images: int | None) -> float:
     """Variance of a number rounded to a whole multiple of 1 / images."""
     return 0.0 if images is None else 1.0 / (12.0 * images**2)

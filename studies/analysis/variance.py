@@ -124,7 +124,11 @@ class Variance:
 
 
 def variance(
-    scores: Sequence[Scores], balanced: bool = False, overlap: float = 0.0, lowest: float = 0.0
+    scores: Sequence[Scores],
+    balanced: bool = False,
+    overlap: float = 0.0,
+    lowest: float = 0.0,
+    highest: float = 1.0,
 ) -> Variance:
     """Mean over seeds and test images, and the parts of its variance.
 
@@ -137,7 +141,7 @@ def variance(
         scores: one entry a seed.
         balanced: mean of the classes' means instead of the images' mean.
         overlap: share of the training images that two seeds have in common, in [0, 1].
-        lowest: smallest possible value; the largest one is 1.
+        lowest, highest: smallest and largest possible value of a score.
 
     Raises:
         ValueError: no scores, or overlap outside [0, 1].
@@ -166,9 +170,9 @@ def variance(
     present = layout.weight > 0
     recall = np.sum(means.reshape(present.shape) * present, axis=0) / present.sum(axis=0)
     added = PSEUDO / num_classes
-    pseudo = added * ((1.0 - recall) ** 2 + (recall - lowest) ** 2)
+    pseudo = added * ((highest - recall) ** 2 + (recall - lowest) ** 2)
     pseudo = pseudo * (weight / layout.all_groups) ** 2
-    smoothed = layout.all_groups * recall + added * (1.0 + lowest)
+    smoothed = layout.all_groups * recall + added * (highest + lowest)
     smooth = np.sum(weight * smoothed / (layout.all_groups + 2.0 * added))
 
     by_class = np.bincount(layout.pair, deviation) / num_seeds

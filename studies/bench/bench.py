@@ -143,7 +143,7 @@ def _requests(options: Options) -> list[dict[str, Any]]:
                 "batch_size": options.batch_size or 8,
             }
         ]
-    requests = []
+    requests: dict[str, dict[str, Any]] = {}
     for name in study_file.built_in():
         study = study_file.resolve(name, {})
         native, channels = INPUTS[study.dataset.partition(":")[0]]
@@ -153,18 +153,18 @@ def _requests(options: Options) -> list[dict[str, Any]]:
             recipe: dict[str, Any] = {"dtype": options.dtype}
             if options.batch_size:
                 recipe["batch_size"] = options.batch_size
-            requests.append(
-                {
-                    **common,
-                    "kind": "fit",
-                    "model": f"{name}/{entry.name}",
-                    "base": entry.base,
-                    "overrides": entry.overrides,
-                    "recipe": study.recipe_for(entry).model_copy(update=recipe).model_dump(),
-                    "input_shape": [size, size, channels],
-                }
-            )
-    return requests
+            request: dict[str, Any] = {
+                **common,
+                "kind": "fit",
+                "base": entry.base,
+                "overrides": entry.overrides,
+                "recipe": study.recipe_for(entry).model_copy(update=recipe).model_dump(),
+                "input_shape": [size, size, channels],
+            }
+            # Studies share models, which then differ in how long they train alone.
+            step = {**request, "recipe": {**request["recipe"], "steps": 0, "max_epochs": None}}
+            requests.setdefault(json.dumps(step), {**request, "model": f"{name}/{entry.name}"})
+    return list(requests.values())
 
 
 def _backends(text: str | None) -> list[str]:

@@ -123,8 +123,8 @@ def compare_fit(request: dict[str, Any]) -> dict[str, Any]:
     """A trial's bare compiled step, its `fit`, and the reading of its batches."""
     import keras_vit
     from studies.training.feed import feed
-    from studies.training.loop import Reseed
     from studies.training.recipe import compile_model
+    from studies.training.seeds import Reseed
 
     recipe = Recipe(**request["recipe"])
     shape = tuple(request["input_shape"])

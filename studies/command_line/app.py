@@ -21,6 +21,8 @@ from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
+from studies.command_line.compare import CompareOptions
+from studies.command_line.compare import compare as compare_runs
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
@@ -46,6 +48,8 @@ class ExecutorName(StrEnum):
     """Where trials run."""
 
     local = "local"
+    ray = "ray"
+    slurm = "slurm"
 
 
 class KeepModels(StrEnum):
@@ -182,8 +186,19 @@ def plan_or_run(
         str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
     executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
-    workers: Annotated[int, _option("Trials at a time.")] = 1,
-    threads: Annotated[int | None, _option("Threads a trial (cores / workers by default).")] = None,
+    address: Annotated[
+        str | None, _option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+    ] = None,
+    workers: Annotated[
+        int | None, _option("Trials at a time (1; on a cluster as many as it takes).")
+    ] = None,
+    threads: Annotated[
+        int | None, _option("Threads a trial (cores / workers; on a cluster 1).")
+    ] = None,
+    gpus: Annotated[float | None, _option("GPUs a trial, on a cluster.")] = None,
+    memory: Annotated[
+        str | None, _option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    ] = None,
     keep_models: Annotated[
         KeepModels | None,
         _option("Each model's best at the largest size (by default), all, or none."),
@@ -218,8 +233,12 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        executor=executor.value,
+        address=address,
         workers=workers,
         threads=threads,
+        gpus=gpus,
+        memory=memory,
         retry_failed=retry_failed,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
@@ -308,6 +327,19 @@ def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None
 def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
+
+
+@app.command(epilog="exit code 0: compared; 2: wrong use")
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
+    output: Annotated[
+        Path | None, _option("Write compare.md and its figure there.", metavar="DIR")
+    ] = None,
+    results: Results = RUNS,
+) -> None:
+    """Compare one study run twice: on two machines, backends or versions."""
+    _end(compare_runs, CompareOptions((run_a, run_b), results, output))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -11,12 +11,14 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies.errors import UsageError
 
 if TYPE_CHECKING:
+    from studies.executors import Executor
     from studies.running.estimate import Estimator
     from studies.running.runner import Plan
     from studies.study.study import Study
@@ -45,8 +47,12 @@ class StudyOptions:
     backends: list[str] | None = None
     keep_models: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
-    workers: int = 1
+    executor: str = "local"
+    address: str | None = None
+    workers: int | None = None
     threads: int | None = None
+    gpus: float | None = None
+    memory: str | None = None
     retry_failed: bool = False
 
 
@@ -90,7 +96,7 @@ def plan(options: StudyOptions) -> int:
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
     print(head(checked.study))
-    print(plan_table(checked, estimator, options.workers, options.retry_failed))
+    print(plan_table(checked, estimator, options.workers or 1, options.retry_failed))
     for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
         print(f"note: {told}")
     return DONE
@@ -98,14 +104,20 @@ def plan(options: StudyOptions) -> int:
 
 def run(options: StudyOptions) -> int:
     """Run what is missing of a study, then write its report."""
-    from studies.command_line import progress
-    from studies.command_line.check import head
-    from studies.executors.local import LocalExecutor
-    from studies.running import runner
+    from studies.executors.choose import chosen
     from studies.running.results_folder import check_permitted
 
-    executor = LocalExecutor(options.workers, options.threads)
-    check_permitted(options.results)  # before data are prepared, which may take long
+    where = (options.executor, options.workers, options.threads)
+    check_permitted(options.results)
+    with chosen(*where, options.address, options.gpus, options.memory) as executor:
+        return _run(options, executor)  # data are prepared there, which may take long
+
+
+def _run(options: StudyOptions, executor: Executor) -> int:
+    from studies.command_line import progress
+    from studies.command_line.check import head
+    from studies.running import runner
+
     checked = _checked_plan(options)
     shown = progress.display(_estimator(options, checked))
     try:
@@ -223,11 +235,19 @@ def _results_name(study: str) -> str:
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
     from studies.executors.local import LocalExecutor
+    from studies.records.checkpoints import is_trained
     from studies.running.estimate import Estimator, records_of
 
-    threads = LocalExecutor(options.workers, options.threads).threads
+    here = options.executor == "local"
+    threads = (
+        LocalExecutor(options.workers or 1, options.threads).threads
+        if here
+        else options.threads or 1
+    )
     counts = checked.study.data.counts if checked.study.data else {}
-    return Estimator(records_of(checked.results), threads, counts)
+    others = {each.fingerprint: each.counts for each in checked.study.other_data.values()}
+    trained = partial(is_trained, checked.results)
+    return Estimator(records_of(checked.results), threads, counts, others, trained)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from studies.running.estimate import Estimator, duration
 from studies.running.models import model_bytes, number_kept
 from studies.running.runner import Plan
 from studies.study.file import read_resolved
+from studies.study.study import STANDARD
+from studies.study.trial import Trial
 
 
 def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: bool = False) -> str:
@@ -22,33 +24,40 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     study = plan.study
     missing = plan.missing(retry_failed)
     rows = []
-    for trial in plan.trials:
-        cost = plan.costs[trial.model.name]
-        record = plan.records.get(trial.trial_id, {})
+    seconds = estimator.each(plan.trials, plan.costs, anew=True)
+    for trial, each in zip(plan.trials, seconds, strict=True):
+        cost = plan.costs.of(trial)
         rows.append(
-            [
-                trial.model.name,
-                str(trial.size),
-                str(trial.seed),
-                trial.backend,
-                str(trial.recipe.steps),
-                f"{cost.flops / 1e6:.1f}",
-                f"{cost.params:,}",
-                duration(estimator.seconds(trial, cost)),
-                record.get("status", "-"),
-            ]
+            {
+                "model": trial.model.name,
+                "pre-training": _pretraining(trial),
+                "size": str(trial.size),
+                "seed": str(trial.seed),
+                "backend": trial.backend,
+                "steps": _steps(trial),
+                "MFLOPs": f"{cost.flops / 1e6:.1f}",
+                "parameters": f"{cost.params:,}",
+                "evaluation": trial.extra.name if trial.extra else STANDARD,
+                "time": duration(each),
+                "state": plan.records.get(trial.trial_id, {}).get("status", "-"),
+            }
         )
-    header = ["model", "size", "seed", "backend", "steps", "MFLOPs", "parameters", "time", "state"]
+    # A study without a pre-training or further evaluations has no columns for them.
+    spare = {
+        "pre-training": all(trial.start is None for trial in plan.trials),
+        "evaluation": all(trial.extra is None for trial in plan.trials),
+    }
+    header = [name for name in rows[0] if not spare.get(name)]
     shape = "x".join(str(length) for length in study.data.image_shape) if study.data else "?"
-    done = sum(row[-1] == "done" for row in rows)
-    failed = sum(row[-1] == "failed" for row in rows)
+    done = sum(row["state"] == "done" for row in rows)
+    failed = sum(row["state"] == "failed" for row in rows)
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
         f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
         f"results: {plan.folder}",
         "",
-        *_aligned([header, *rows]),
+        *_aligned([header, *([row[name] for name in header] for row in rows)]),
         "",
         f"{len(rows)} trials, {done} done, {failed} failed, {len(missing)} to run; "
         f"about {duration(left)} with {workers} at a time. "
@@ -58,13 +67,36 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     return "\n".join(lines)
 
 
+def _pretraining(trial: Trial) -> str:
+    """What a trial starts from, in a few words."""
+    start = trial.start
+    if start is None:
+        return "-"
+    if start.objective == "none":
+        return start.weights or "-"
+    masked = " masked" if start.objective == "masked_patches" else ""
+    return f"{start.dataset}{masked} {start.size}"
+
+
+def _steps(trial: Trial) -> str:
+    """Steps of a trial's last training, and how often they are taken."""
+    if trial.objective == "none":
+        return "0"
+    rates = len(trial.recipe.learning_rates)
+    return f"{rates} x {trial.recipe.steps}" if rates > 1 else str(trial.recipe.steps)
+
+
 def _disk(plan: Plan) -> str:
     """What the trained models take on the disk, those that are kept and those among the checkpoints."""
     kept = number_kept(plan.study, plan.trials)
     sizes = {name: model_bytes(cost.params) for name, cost in plan.costs.items()}
     models = sum(number * sizes[name] for name, number in kept.items())
-    # Each trial leaves its model and its weights among the checkpoints, where a kept one is linked from.
-    all_of_them = 2 * sum(sizes[trial.model.name] for trial in plan.trials)
+    # Each training leaves its weights among the checkpoints, and each that is evaluated its model, too,
+    # where a kept one is linked from.
+    trained = {part.training_id: part for trial in plan.trials for part in trial.chain}
+    evaluated = {trial.training_id: trial for trial in plan.trials}
+    parts = [*trained.values(), *evaluated.values()]
+    all_of_them = sum(model_bytes(plan.costs.of(part).params) for part in parts)
     return (
         f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; "
         f"checkpoints of all trials {in_bytes(all_of_them)}"
@@ -114,7 +146,11 @@ def _running(folder: Path) -> list[str]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    words = {0, 3, 8}  # columns of words stand left, numbers right
+    words = {
+        column
+        for column, name in enumerate(rows[0])
+        if name in ("model", "pre-training", "backend", "evaluation", "state")
+    }  # columns of words stand left, numbers right
     return [
         "  ".join(
             cell.ljust(width) if column in words else cell.rjust(width)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -218,8 +218,19 @@ def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:
     return {split: min(count[split] for count in counts) for split in SPLITS}
 
 
+class Counted(Protocol):
+    """A description that says how many images and classes there are."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
 def check_sizes(
-    info: DatasetInfo, sizes: Iterable[int], counts: Mapping[str, int] | None = None
+    info: Counted, sizes: Iterable[int], counts: Mapping[str, int] | None = None
 ) -> None:
     """Refuses subset sizes that a data set cannot give.
 

@@ -9,8 +9,8 @@ beyond it. Each operation grows stronger with it (in the authors' code posterize
 Half of all images get the opposite direction where there is one.
 
 Reference: Cubuk et al., arXiv 1909.13719; the ranges at 10: AutoAugment, arXiv 1805.09501. For ViTs,
-Steiner et al., "How to train your ViT?", arXiv 2106.10270, take 2 layers of magnitude 10 to 20, mixup
-with alpha 0.2 to 0.8 beside them.
+Steiner et al., "How to train your ViT?", arXiv 2106.10270, go from 2 layers of magnitude 0 without mixup to
+2 of magnitude 20 with an alpha of 0.8.
 """
 
 from __future__ import annotations

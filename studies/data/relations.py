@@ -12,7 +12,7 @@ a ring, whose own colour is the class: a local cue, which convolutions learn fro
 matches are near their query, so that the reach of convolutions goes a part of the way.
 
 All glyphs lie at least `MARGIN` pixels of 32 from the edges, so that the crops of training (an eighth
-of the side, see `batches.random_crop`) cut none of them: the class stays. A mirrored image keeps it
+of the side, see `cropping.random_crop`) cut none of them: the class stays. A mirrored image keeps it
 too. Larger images show the same bits as larger squares.
 
 References:

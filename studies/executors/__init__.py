@@ -8,8 +8,8 @@ trial's process prints them:
     {"event": "record", "record": {...}}
 
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
-without one gets a failed record from the executor.  Trials with the same `pretrain_id` share a
-checkpoint and never run at the same time.
+without one gets a failed record from the executor.  Trials that would train the same never run at the
+same time (`waiting`, `studies.records.checkpoints.claimed`).
 """
 
 from __future__ import annotations

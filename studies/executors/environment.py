@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from studies.machine.processes import child_environment
+from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.trial import Trial
 
 
@@ -47,13 +48,14 @@ def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, in
     """Threads and cores of a trial: as when it first started, because the bits depend on them.
 
     Args:
-        trial: the trial, whose process keeps that note beside its checkpoints.
+        trial: the trial, whose process keeps that note beside its checkpoints; of a chain the first
+            training that has not come to its end counts.
         results: the folder that holds the checkpoints.
         wanted: both numbers for a trial that starts for the first time.
     """
-    path = results / ".checkpoints" / trial.pretrain_id / "threads.json"
+    first = next(iter(untrained(results, trial)), trial)
     try:
-        note = json.loads(path.read_text())
+        note = json.loads((checkpoint_folder(results, first) / "threads.json").read_text())
         return int(note["threads"]), int(note["cores"])
     except (OSError, ValueError, KeyError, TypeError):
         return wanted, wanted

@@ -12,10 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 
 from studies.plots.style import (
     STEPS,
+    TRAINING_IMAGES,
+    XAxis,
     legend_below,
     new_axes,
     nothing_yet,
-    size_axis,
     styles,
     themed,
 )
@@ -43,6 +44,7 @@ def error_laws(
     level: float = 0.9,
     y_label: str = "test error",
     title: str = "",
+    axis: XAxis = TRAINING_IMAGES,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws error against training images, both on log axes, with each law and its interval.
@@ -54,6 +56,7 @@ def error_laws(
         level: confidence of the bands.
         y_label: what the error is.
         title: stands above the Axes.
+        axis: what sizes are, where they are not training images.
         ax: draws here; None makes a new figure.
     """
     ax = new_axes() if ax is None else ax
@@ -94,7 +97,7 @@ def error_laws(
     ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
     percent_log_axis(ax, np.concatenate(drawn))
     ax.set_ylabel(f"{y_label} (%, log scale)")
-    size_axis(ax, sizes, end)
+    axis.ticks(ax, sizes, end)
     ax.set_title(title)
     legend_below(ax)
     return ax

@@ -1,4 +1,4 @@
-"""Accuracy against the number of training images, measured and forecast."""
+"""Accuracy against the number of training images, or what else a study varies, measured and forecast."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from matplotlib.ticker import MaxNLocator
 from studies.plots.laws import FORECAST, Law
 from studies.plots.style import (
     STEPS,
+    TRAINING_IMAGES,
     Style,
+    XAxis,
     legend_below,
     new_axes,
     nothing_yet,
     percent_axis,
     short,
-    size_axis,
     styles,
     themed,
 )
@@ -50,18 +51,20 @@ def learning_curves(
     crossing: Crossing | None = None,
     names: tuple[str, str] | None = None,
     baseline: Line | None = None,
-    marks: Mapping[tuple[str, int], str] | None = None,
+    marks: Mapping[tuple[str, Any], str] | None = None,
     level: float = 0.9,
     y_label: str = "test accuracy",
     caption: str = "",
     title: str = "",
+    axis: XAxis = TRAINING_IMAGES,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws one line a model: mean over seeds, its interval as a band, seeds as faint points.
 
     Args:
         means: one row a model and size: model, size, mean, low, high, in [0, 1]; low and high are
-            NaN where there is no interval.
+            NaN where there is no interval. A size of NaN is nowhere on the axis: a line across.
         seeds: single results: model, size, value.
         models: names in the order that decides their looks.
         laws: fitted laws; beyond the largest measured size drawn dotted, with their band.
@@ -73,6 +76,8 @@ def learning_curves(
         y_label: what the accuracy is.
         caption: says what the bands are.
         title: stands above the Axes.
+        axis: what sizes are, where they are not training images.
+        legend: whether the Axes get one; several that show the same share the figure's.
         ax: draws here; None makes a new figure.
 
     Returns:
@@ -80,16 +85,16 @@ def learning_curves(
     """
     ax = new_axes() if ax is None else ax
     looks, marks = styles(models), marks or {}
+    across = means[means["size"].isna()]
+    means, seeds = means[means["size"].notna()], seeds[seeds["size"].notna()]
     sizes = sorted(set(means["size"]))
     if not sizes:
         return nothing_yet(ax, title)
-    if len(sizes) == 1:
+    if len(sizes) == 1 and not len(across) and axis == TRAINING_IMAGES:
         return _one_size(ax, means, seeds, looks, baseline, marks, y_label, caption, title)
     first, last = sizes[0], sizes[-1]
     end = _end(last, laws, crossing)
-    spread = math.log(end / first)
-    ax.set_xscale("log")
-    ax.set_xlim(first * math.exp(-0.04 * spread), end * math.exp(0.04 * spread))
+    axis.limit(ax, first, end)
     ends: dict[str, float] = {}
     shade = 0.18 if means["model"].nunique() <= _FEW_MODELS else 0.09
     for model in [m for m in models if m in set(means["model"])]:
@@ -99,6 +104,8 @@ def learning_curves(
         _hollow(ax, mine[[(model, size) in marks for size in mine["size"]]], looks[model])
         if laws and model in laws and end > last:
             ends[model] = _forecast(ax, laws[model], mine["size"].max(), end, level, looks[model])
+    for row in across.itertuples():
+        _across(ax, row, looks[row.model])
     if end > last:
         ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
         ax.plot([], [], ":", color="0.4", linewidth=1.8, label="forecast of the fitted law")
@@ -108,13 +115,21 @@ def learning_curves(
     if baseline is not None:
         _baseline(ax, baseline)
     _label_ends(ax, ends, looks)
-    size_axis(ax, sizes, end if end > last else None)
+    axis.ticks(ax, sizes, end if end > last else None)
     marked = crossing is not None and _mark(ax, crossing, names)
     if title:
         # The mark's note lies between the Axes and the title.
         ax.set_title(title, pad=24 if marked else None)
-    legend_below(ax, caption or None)
+    if legend:
+        legend_below(ax, caption or None)
     return ax
+
+
+def _across(ax: Axes, row: Any, look: Style) -> None:
+    """A model that is nowhere on the axis, with its interval."""
+    ax.axhline(row.mean, color=look.colour, linestyle=look.line, linewidth=1.8, label=row.model)
+    if row.low < row.high:
+        ax.axhspan(row.low, row.high, color=look.colour, alpha=0.1, linewidth=0)
 
 
 def _curve(
@@ -132,7 +147,7 @@ def _hollow(ax: Axes, marked: pd.DataFrame, look: Style) -> None:
         ax.plot(marked["size"], marked["mean"], linestyle="", **_points(look, hollow=True))
 
 
-def _name_hollow(ax: Axes, marks: Mapping[tuple[str, int], str]) -> None:
+def _name_hollow(ax: Axes, marks: Mapping[tuple[str, Any], str]) -> None:
     reasons = " or ".join(sorted(set(marks.values())))
     if reasons:
         key = _points(Style("0.4", "o", ""), hollow=True)
@@ -150,7 +165,7 @@ def _forecast(ax: Axes, law: Law, start: float, end: float, level: float, look: 
 
 def _one_size(
     ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, looks: Mapping[str, Style],
-    baseline: Line | None, marks: Mapping[tuple[str, int], str], label: str, caption: str,
+    baseline: Line | None, marks: Mapping[tuple[str, Any], str], label: str, caption: str,
     title: str,
 ) -> Axes:  # fmt: skip
     """One row a model: a line along the sizes would have no length."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -54,6 +54,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", (0, (6, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 
 _LETTERS_AN_INCH, _KEY_LETTERS = 13, 7  # of a legend: its letters, and the room of a line's sample
+_LONG_LABEL = 5  # letters of a tick's label
 _LABELS_POINTS = 40.0  # from the x axis down to below its label
 
 
@@ -108,6 +109,42 @@ def new_panels(
     return list(axes[:number])
 
 
+class XAxis(NamedTuple):
+    """What stands along x.
+
+    Attributes:
+        label: with the unit.
+        scale: "log" or "linear" of numbers; "levels": x is a place from 0, named below.
+        levels: the names.
+    """
+
+    label: str = "training images"
+    scale: str = "log"
+    levels: tuple[str, ...] = ()
+
+    def limit(self, ax: Axes, first: float, last: float) -> None:
+        """Sets x limits with a margin, and the scale."""
+        if self.scale == "log":
+            margin = 0.04 * np.log(last / first) or 0.3
+            ax.set_xscale("log")
+            ax.set_xlim(first * np.exp(-margin), last * np.exp(margin))
+        else:
+            margin = 0.04 * (last - first) or 0.5
+            ax.set_xlim(first - margin, last + margin)
+
+    def ticks(self, ax: Axes, values: Iterable[float], end: float | None = None) -> None:
+        """Labels x; set the limits first."""
+        if self.scale == "log":
+            size_axis(ax, values, end, self.label)
+            return
+        if self.levels:
+            ax.set_xticks(range(len(self.levels)), self.levels)
+        ax.set_xlabel(self.label)
+
+
+TRAINING_IMAGES = XAxis()
+
+
 def percent_axis(ax: Axes, axis: str = "y") -> None:
     """Labels shares in [0, 1] in percent; the unit stands in the axis' label."""
     getattr(ax, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}"))
@@ -131,8 +168,10 @@ def size_axis(
     # First come, first labelled: the ends say most, round numbers beyond the data least.
     wanted = [*measured[:1], *last, *([end] if end else []), *measured]
     ticks: list[float] = []
+    letters = max((len(short(size)) for size in wanted), default=0)
+    apart = 0.05 if letters < _LONG_LABEL else 0.09
     for size in [*wanted, *(_round_sizes(last[0], end) if end else [])]:
-        if all(abs(np.log(size / tick)) > 0.05 * span for tick in ticks):
+        if all(abs(np.log(size / tick)) > apart * span for tick in ticks):
             ticks.append(size)
     ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     ax.xaxis.set_minor_locator(NullLocator())
@@ -199,8 +238,15 @@ def keys(names: Iterable[str], looks: dict[str, Style], markers: bool = True) ->
 
 
 def short(size: float) -> str:
-    """500, 2k, 1.5M: a number of images in few letters, two or three digits of it."""
-    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """500, 2k, 1.5M: a number of images, or FLOPs, in few letters, two or three digits of it."""
+    for factor, letter in (
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+    ):
         if size >= 0.9995 * factor:
             return f"{size / factor:.3g}{letter}"
     return f"{size:.3g}"

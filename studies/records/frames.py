@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,14 @@ import pandas as pd
 
 from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
 from studies.analysis.calibration import calibration
+from studies.analysis.effects import Change
 from studies.analysis.outcomes import Outcomes
+from studies.records.arms import ReportedArm, changes_of, name_of, pairs_of, reported_arms
+from studies.records.axis import COMPUTE, Axis, Place, axis_of, lengths
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
+from studies.study.study import STANDARD
 
 if TYPE_CHECKING:
     from studies.study.described import ResolvedData
@@ -34,12 +39,14 @@ class Results:
 
     Attributes:
         study: the validated study.
-        done: records of finished trials of this study, in the study's order.
+        done: records of its finished trials with the standard evaluation, in the study's order. In these
+            and all others `model` is the reported arm's name.
+        extras: records of its finished further evaluations.
         failed: records of its failed trials.
         planned: how many trials the study has.
         foreign: records that belong to none of its trials (of another protocol, for instance).
         problems: lines of the records' file that were passed over.
-        frame: one row a finished trial, with a column a metric.
+        frame: one row a finished trial with the standard evaluation, with a column a metric.
         one_draw: whether all seeds share one draw of the images (records of schema 1).
         outcomes: what the trials said of single test images; None where none can have been kept.
         models: names of the trained models that are kept in the folder's models/.
@@ -47,6 +54,7 @@ class Results:
 
     study: Study
     done: list[Record]
+    extras: list[Record]
     failed: list[Record]
     planned: int
     foreign: int
@@ -90,27 +98,64 @@ class Results:
             return None
         return Source(lru_cache(_AT_ONCE)(self.outcomes.read), pool(self.study.data))
 
+    @cached_property
+    def arms(self) -> dict[str, ReportedArm]:
+        """What curves, tables and verdicts are of, by name, in the study's order."""
+        return reported_arms(self.study)
+
     @property
     def families(self) -> dict[str, str]:
-        """vit or resnet, by model, from the table of variants."""
-        from keras_vit.models.variants import get_variant
+        """vit, hybrid or resnet, by arm, from the table of variants."""
+        return {name: arm.family for name, arm in self.arms.items()}
 
-        found = {}
-        for name, entry in self.study.models.items():
-            try:
-                found[name] = get_variant(entry.base).family
-            except ValueError:  # a base that this version no longer knows can still be reported
-                found[name] = "other"
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Which arms are compared, the main pair first."""
+        return pairs_of(self.study, self.arms, self.flops)
+
+    @cached_property
+    def changes(self) -> list[tuple[Change, Change | None]]:
+        """Changes of one factor; then those of two compared models, the one less the other."""
+        lengths_on_axis = lengths(self.study.factors) if self.axis.name == COMPUTE else ()
+        by_arm = changes_of(self.study, self.arms, lengths_on_axis)
+        alone: list[tuple[Change, Change | None]] = [
+            (change, None) for changes in by_arm.values() for change in changes
+        ]
+        return alone + [
+            (one, other)
+            for a, b in self.pairs
+            for one in by_arm.get(a, [])
+            for other in by_arm.get(b, [])
+            if one.factor == other.factor and one.model != other.model
+        ]
+
+    @cached_property
+    def axis(self) -> Axis:
+        """What curves are drawn over."""
+        return axis_of(self.study)
+
+    @cached_property
+    def places(self) -> dict[tuple[str, int], Place]:
+        """Where results stand in figures, by arm and number of training images."""
+        found: dict[tuple[str, int], Place] = {}
+        for r in self.done:
+            key = (r["model"], r["size"])
+            found.setdefault(key, self.axis.place(self.arms[key[0]], key[1], r.get("compute")))
         return found
 
     @property
+    def finished(self) -> int:
+        """Number of finished trials, of all evaluations."""
+        return len(self.done) + len(self.extras)
+
+    @property
     def flops(self) -> dict[str, float | None]:
-        """Forward FLOPs of an image, by model, from the records."""
+        """Forward FLOPs of an image, by arm, from the records."""
         return self._by_model("flops")
 
     @property
     def params(self) -> dict[str, float | None]:
-        """Number of parameters, by model, from the records."""
+        """Number of parameters, by arm, from the records."""
         return self._by_model("params")
 
     @property
@@ -124,7 +169,7 @@ class Results:
         """Trials (model, size, seed) finished on more than one backend; most backends first."""
         counts = Counter((r["model"], r["size"], r["seed"]) for r in self.done)
         shared = [key for key, count in counts.items() if count > 1]
-        order = list(self.study.models)
+        order = list(self.arms)
         return sorted(shared, key=lambda k: (-counts[k], -k[1], order.index(k[0]), k[2]))
 
     def values(self, key: str) -> dict[str, int]:
@@ -141,7 +186,7 @@ class Results:
         return {package: sorted(found[package]) for package in sorted(found)}
 
     def _by_model(self, key: str) -> dict[str, float | None]:
-        found: dict[str, float | None] = dict.fromkeys(self.study.models)
+        found: dict[str, float | None] = dict.fromkeys(self.arms)
         for record in self.done:
             if record.get(key) is not None:
                 found[record["model"]] = record[key]
@@ -189,7 +234,7 @@ def pool(data: ResolvedData) -> int:
     return sum(data.counts[split] for split in drawn)
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: str | os.PathLike[str]) -> Results:
     """Reads study.toml and trials.jsonl.
 
     Records of schema 1 (all seeds shared one draw of the images) are taken where there are no
@@ -198,7 +243,9 @@ def read_results(folder: Path) -> Results:
     Raises:
         UsageError: there is no readable study.toml, or the records are of a newer version.
     """
+    folder = Path(folder).expanduser()
     study = read_resolved(folder)
+    arms = study.arms
     store = ResultsStore(folder / "trials.jsonl")
     records = {record["trial_id"]: record for record in store.records()}
     old = {id_: r for id_, r in records.items() if r.get("schema", 1) < SEED_DRAWS}
@@ -215,10 +262,12 @@ def read_results(folder: Path) -> Results:
         planned = len(trials)
     else:  # a study file that `run` did not write: take what fits it
         one_draw = not new
-        ours = [r for r in (new or old).values() if r.get("model") in study.models]
+        ours = [r for r in (new or old).values() if r.get("model") in arms]
         planned = len(ours)
-    done = [r for r in ours if r.get("status") == "done"]
+    ours = [{**r, "model": name_of(r, arms)} for r in ours]
+    finished = [r for r in ours if r.get("status") == "done"]
     failed = [r for r in ours if r.get("status") != "done"]
+    done = [r for r in finished if r.get("evaluation") in (None, STANDARD)]
     rows = [
         {k: v for k, v in r.items() if not isinstance(v, dict | list)} | (r.get("metrics") or {})
         for r in done
@@ -234,6 +283,7 @@ def read_results(folder: Path) -> Results:
     return Results(
         study=study,
         done=done,
+        extras=[r for r in finished if r.get("evaluation") not in (None, STANDARD)],
         failed=failed,
         planned=planned,
         foreign=len(records) - len(ours),
@@ -288,7 +338,7 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
         means = frame.groupby(keys)[costs].mean().reset_index()
         table = table.merge(means.astype({"size": int}), on=keys, how="left")
     whole = [c for c in ("flops", "params", "steps") if c in table and table[c].notna().all()]
-    order = list(results.study.models)
+    order = list(results.arms)
     table = table.sort_values(
         keys, key=lambda c: c.map(order.index) if c.name == "model" else c
     ).reset_index(drop=True)

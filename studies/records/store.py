@@ -16,7 +16,9 @@ from filelock import FileLock
 
 from studies.errors import UsageError
 from studies.machine.versions import commit, versions
-from studies.study.trial import Trial
+from studies.study.chain import Finetuning
+from studies.study.study import STANDARD
+from studies.study.trial import Training, Trial
 
 SCHEMA = 2  # 2: a seed draws its own training images and missing splits; outcomes are kept
 
@@ -115,14 +117,48 @@ def new_record(trial: Trial) -> Record:
         "num_classes": trial.num_classes,
         "model": trial.model.name,
         "base": trial.model.base,
+        "base_model": trial.base_model or trial.model.name,
+        "levels": dict(trial.levels),
+        "evaluation": trial.extra.name if trial.extra else STANDARD,
+        "objective": trial.objective,
+        "pretraining": _pretraining(trial.start),
+        "finetuning": _finetuning(trial.finetuning),
         "size": trial.size,
         "seed": trial.seed,
         "backend": trial.backend,
         "steps": trial.recipe.steps,
         "batch_size": trial.recipe.batch_size,
+        "images_seen": images_seen(trial),
         "versions": versions(trial.backend),
         "commit": commit(),
     }
+
+
+def images_seen(training: Training) -> int:
+    """Images of a training's steps, at the learning rate that counts; no others that were tried."""
+    if training.objective == "none":
+        return 0
+    return training.recipe.steps * training.recipe.batch_size
+
+
+def _pretraining(start: Training | None) -> Record | None:
+    if start is None:
+        return None
+    return {
+        "training_id": start.training_id,
+        "dataset": start.dataset,
+        "size": start.size,
+        "objective": start.objective,
+        "weights": start.weights,
+        "steps": 0 if start.objective == "none" else start.recipe.steps,
+    }
+
+
+def _finetuning(finetuning: Finetuning | None) -> Record | None:
+    if finetuning is None:
+        return None
+    rank = finetuning.lora_rank if finetuning.method == "lora" else None
+    return {"method": finetuning.method, "lora_rank": rank}
 
 
 def _plain(value: Any) -> Any:

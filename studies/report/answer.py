@@ -6,7 +6,7 @@ images buy, what to do next); words for them are found in `studies.report.words`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from studies.report.duel import Duel, compare
 from studies.report.outlook import Outlook, Setting, outlooks
 
 if TYPE_CHECKING:
+    from studies.analysis.compute import Compute
+    from studies.analysis.effects import Effect
     from studies.analysis.findings import Findings
     from studies.analysis.scaling_law import ScalingLaw
 
@@ -32,6 +34,9 @@ class Answer:
         outlooks: by model, in the study's order.
         laws: fitted law by model, of models that are not barred.
         advice: what to do next.
+        effects: of the factors' levels; those of two models compared have `less`.
+        one_at_a_time: whether the study is about these effects alone.
+        compute: what compute buys, where the study is about that.
         one_draw: whether all seeds share one draw of the images, and the test set is in no interval.
         lost: number of trials whose outcomes are missing.
     """
@@ -46,12 +51,27 @@ class Answer:
     outlooks: Mapping[str, Outlook]
     laws: Mapping[str, ScalingLaw]
     advice: Advice
+    effects: tuple[Effect, ...] = ()
+    one_at_a_time: bool = False
+    compute: Compute | None = None
     one_draw: bool = False
     lost: int = 0
 
 
-def answer(findings: Findings, setting: Setting) -> Answer:
-    """Decides what a study's findings say."""
+def answer(
+    findings: Findings,
+    setting: Setting,
+    effects: Sequence[Effect] = (),
+    compute: Compute | None = None,
+) -> Answer:
+    """Decides what a study's findings say.
+
+    Args:
+        findings: about the number that leads.
+        setting: of the study.
+        effects: of its factors' levels.
+        compute: what compute buys, where the study is about that.
+    """
     seen = outlooks(findings, setting)
     laws = {m: law for m, law in findings.laws.items() if m in seen and not seen[m].barred}
     duels = tuple(compare(pair, laws) for pair in findings.pairs)
@@ -66,6 +86,9 @@ def answer(findings: Findings, setting: Setting) -> Answer:
         outlooks=seen,
         laws=laws,
         advice=advise(duels[0] if duels else None, seen, setting),
+        effects=tuple(effects),
+        one_at_a_time=setting.one_at_a_time,
+        compute=compute,
         one_draw=setting.one_draw,
         lost=setting.lost,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,17 +11,21 @@ import numpy as np
 
 from studies.analysis.by_size import BALANCED, TOP1, mean_estimates
 from studies.analysis.calibration import calibration
+from studies.analysis.compute import Compute, Trained, study_compute
 from studies.analysis.confusion import confusion_matrix
+from studies.analysis.effects import Effect, find_effects
 from studies.analysis.estimate import Estimate
-from studies.analysis.findings import Findings, compared_pairs, find, main_backend
+from studies.analysis.findings import Findings, find, leading, main_backend
 from studies.analysis.intervals import accuracy, overlap
 from studies.analysis.outcomes import FIELDS, Outcomes
 from studies.analysis.suspects import suspect_labels
 from studies.analysis.undertrained import Training, judge_training
 from studies.analysis.verdict import baseline
 from studies.data.names import image_names
+from studies.records.axis import COMPUTE
 from studies.records.frames import Results, pool
 from studies.report.answer import Answer, answer
+from studies.report.evaluations import evaluation_means
 from studies.report.outlook import Setting
 
 if TYPE_CHECKING:
@@ -70,6 +75,7 @@ class Evidence:
             guessing reaches; NaN if that is unknown too.
         suspects: images whose label is probably wrong, the most suspect first: image (its name, or
             its number), label, suggested, trials, contradicted, margin.
+        evaluations: means of further evaluations, as `evaluation_means` gives them.
     """
 
     findings: Findings
@@ -80,6 +86,7 @@ class Evidence:
     class_names: tuple[str, ...]
     baselines: dict[str, float]
     suspects: pd.DataFrame
+    evaluations: pd.DataFrame
 
 
 def gather(results: Results) -> Evidence:
@@ -90,8 +97,8 @@ def gather(results: Results) -> Evidence:
     training = _training(results, backend)
     findings = find(
         frame,
-        list(results.study.models),
-        compared_pairs(results.families, results.flops),
+        list(results.arms),
+        results.pairs,
         results.study.name,
         results.num_classes,
         backend=backend,
@@ -109,7 +116,9 @@ def gather(results: Results) -> Evidence:
         outcomes = source.read(model, backend, size) if source else ()
         if outcomes:
             errors[model, size] = calibration(outcomes).error
-    reply = answer(findings, _setting(results, backend, training))
+    effects = _effects(results, findings, mine)
+    compute = _compute(results, findings, mine)
+    reply = answer(findings, _setting(results, backend, training), effects, compute)
     best = _best_models(reply, results.families)
     said = {m: source.read(m, backend, reply.outlooks[m].size) for m in best} if source else {}
     said = {model: outcomes for model, outcomes in said.items() if outcomes}
@@ -131,10 +140,48 @@ def gather(results: Results) -> Evidence:
         class_names=_class_names(results),
         baselines=baselines,
         suspects=_suspects([o for outcomes in said.values() for o in outcomes], results),
+        evaluations=evaluation_means(results, backend, findings.level),
     )
 
 
+def _effects(results: Results, findings: Findings, mine: pd.DataFrame) -> list[Effect]:
+    """Of the factors' levels, and how they differ between models."""
+    if not results.changes or not len(mine):
+        return []
+    _, frame = leading(mine, results.source)
+    return find_effects(
+        frame,
+        results.changes,
+        findings.metric,
+        findings.barred,
+        findings.level,
+        results.source,
+        results.num_test_images,
+    )
+
+
+def _compute(results: Results, findings: Findings, mine: pd.DataFrame) -> Compute | None:
+    """What compute buys, where that is the study's axis."""
+    if results.axis.name != COMPUTE or not len(mine):
+        return None
+    _, frame = leading(mine, results.source)
+    trained = []
+    for (arm, size), estimate in findings.estimates.items():
+        rows = frame[(frame["model"] == arm) & (frame["size"] == size)]
+        place = results.places[arm, size]
+        if not math.isnan(place.x):
+            errors = dict(zip(rows["seed"], 1.0 - rows[findings.metric], strict=True))
+            family = results.arms[arm].family
+            trained.append(Trained(arm, size, family, place.x, estimate, errors))
+    if not trained:
+        return None
+    chance = 0.0 if math.isnan(findings.baseline) else findings.baseline
+    return study_compute(trained, results.study.name, chance, findings.level)
+
+
 def _training(results: Results, backend: str) -> dict[Key, Training]:
+    if results.axis.name == COMPUTE:
+        return {}  # how long is trained is the question
     by_key: dict[Key, list[dict]] = {}
     for record in results.done:
         if record["backend"] == backend:
@@ -160,13 +207,14 @@ def _setting(results: Results, backend: str, training: dict[Key, Training]) -> S
     }
     kept = any(source.read(model, backend, size) for model, size in steps) if source else False
     return Setting(
-        done=len(results.done),
+        done=results.finished,
         planned=results.planned,
         steps=steps,
         training=training,
         pool=data.counts.get("train", 0) if data else 0,
         test=results.num_test_images or 0,
         commonest=kept,
+        one_at_a_time=bool(results.study.factors) and results.study.design == "one_at_a_time",
         one_draw=results.one_draw,
         lost=len(results.outcomes.lost) if results.outcomes else 0,
     )

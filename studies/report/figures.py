@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 from studies.analysis.by_size import means_by_size
 from studies.plots.differences import Comparison, differences
+from studies.plots.effects import Panel, Row, forest
 from studies.plots.facets import backend_curves, fewshot_curves, training_curves
 from studies.plots.heat_maps import confusion_matrices
 from studies.plots.laws import error_laws
 from studies.plots.learning_curves import Line, learning_curves
-from studies.plots.style import new_axes, new_panels
+from studies.plots.metrics import labels_of
+from studies.plots.style import legend_of_figure, new_axes, new_panels
+from studies.records.axis import IMAGES
 from studies.records.frames import Results
+from studies.report.axes import on_axis, places_in_order, x_axis
+from studies.report.compute import FAMILIES
+from studies.report.evaluations import draw_evaluations
 from studies.report.evidence import Evidence
 from studies.report.words import METRICS, baseline_name
 
@@ -21,16 +27,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from studies.analysis.effects import Effect
+
 CAPTIONS = {
-    "accuracy": "Test accuracy against the number of training images",
+    "accuracy": "Test accuracy against the number of training images, or what the study varies",
+    "compute": "Test error against training compute, and the fitted laws",
+    "effects": "What the factors change, with intervals",
     "differences": "Differences of the models by size",
     "laws": "Test error and the fitted laws",
     "confusion": "Which class is taken for which, by the best model of each family",
+    "evaluations": "Further evaluations over what the study varies",
     "fewshot": "Few-shot linear accuracy of the representation",
     "training": "Validation accuracy during training, at the smallest and the largest size",
     "backends": "The same trials on several backends",
 }
-_MOST_PAIRS, _MOST_BACKEND_TRIALS = 6, 4
+_MOST_PAIRS, _MOST_BACKEND_TRIALS, _MOST_ARMS = 6, 4, 8
 
 
 def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
@@ -40,9 +51,12 @@ def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
     frame = results.frame[results.frame["backend"] == evidence.findings.backend]
     figures = {
         "accuracy": _accuracy(results, evidence, frame),
+        "compute": _compute(results, evidence),
+        "effects": _effects(evidence),
         "differences": _differences(evidence, frame),
         "laws": _laws(results, evidence, frame),
         "confusion": _confusion(evidence),
+        "evaluations": draw_evaluations(results, evidence.evaluations, evidence.findings.level),
         "fewshot": _fewshot(results, evidence, frame),
         "training": _training(results, evidence),
         "backends": _backends(results),
@@ -52,6 +66,8 @@ def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
 
 def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure:
     """The number that leads; where classes are uneven, beside it the other one."""
+    if results.axis.name != IMAGES:
+        return _over_axis(results, evidence, frame)
     findings, answer = evidence.findings, evidence.answer
     shown = [findings.metric]
     if findings.uneven:
@@ -67,33 +83,54 @@ def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figu
     names = (answer.duels[0].a, answer.duels[0].b) if answer.duels else None
     for metric, ax in zip(shown, axes, strict=True):
         leads = metric == findings.metric
-        _curves(
-            results, evidence, frame, metric, ax,
+        estimates = evidence.accuracies.get(metric, findings.estimates)
+        learning_curves(
+            _means(estimates),
+            _singles(frame, metric),
+            list(results.arms),
             laws=answer.laws if leads else None,
             crossing=found if leads else None,
             names=names,
-        )  # fmt: skip
+            baseline=_baseline(evidence, metric),
+            marks={key: ", ".join(reasons) for key, reasons in findings.barred.items()},
+            level=findings.level,
+            y_label=METRICS[metric],
+            caption=_caption(results, evidence),
+            title=_title(results),
+            ax=ax,
+        )
     return _figure(axes[0])
 
 
-def _curves(  # type: ignore[no-untyped-def]
-    results: Results, evidence: Evidence, frame: pd.DataFrame, metric: str, ax: Axes, **options
-) -> None:
+def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure:
+    """A panel for each number of training images, over what the study varies instead."""
     findings = evidence.findings
-    estimates = evidence.accuracies.get(metric, findings.estimates)
-    learning_curves(
-        _means(estimates),
-        _singles(frame, metric),
-        list(results.study.models),
-        baseline=_baseline(evidence, metric),
-        marks={key: ", ".join(reasons) for key, reasons in findings.barred.items()},
-        level=findings.level,
-        y_label=METRICS[metric],
-        caption=_caption(results, evidence),
-        title=_title(results),
-        ax=ax,
-        **options,
-    )
+    means = on_axis(_means(findings.estimates), results)
+    seeds = on_axis(_singles(frame, findings.metric), results)
+    curves = list(dict.fromkeys(place.curve for place in places_in_order(results)))
+    sizes = sorted(set(means["panel"]))
+    barred = findings.barred.items()
+    columns = 3 if len(sizes) == 3 else 2
+    width = 8.0 if len(sizes) == 1 else 11.0 / columns
+    axes = new_panels(len(sizes), columns, width, height=4.4)
+    for size, ax in zip(sizes, axes, strict=True):
+        places = {results.places[key]: ", ".join(why) for key, why in barred}
+        learning_curves(
+            means[means["panel"] == size],
+            seeds[seeds["panel"] == size],
+            curves,
+            marks={(p.curve, p.x): why for p, why in places.items() if p.panel == size},
+            level=findings.level,
+            y_label=METRICS[findings.metric],
+            title=f"{size:,} training images",
+            axis=x_axis(results),
+            legend=False,
+            ax=ax,
+        )
+    figure = _figure(axes[0])
+    legend_of_figure(figure, list(labels_of(axes).values()), _caption(results, evidence))
+    figure.suptitle(_title(results))
+    return figure
 
 
 def _baseline(evidence: Evidence, metric: str) -> Line | None:
@@ -105,6 +142,8 @@ def _baseline(evidence: Evidence, metric: str) -> Line | None:
 
 
 def _differences(evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
+    if evidence.answer.one_at_a_time:
+        return None  # these are the effects
     metric = evidence.findings.metric
     pairs = []
     for pair, duel in list(zip(evidence.findings.pairs, evidence.answer.duels))[:_MOST_PAIRS]:
@@ -125,12 +164,64 @@ def _differences(evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
     return _figure(differences(pairs, METRICS[metric], caption)[0])
 
 
+def _effects(evidence: Evidence) -> Figure | None:
+    """What changes do alone, or, where two models are compared, to one more than to the other."""
+    answer = evidence.answer
+    effects = [e for e in answer.effects if e.less is not None] or list(answer.effects)
+    if not effects:
+        return None
+    models = {e.change.model for e in effects}
+    panels = []
+    for size in sorted({e.size for e in effects}):
+        rows = [_row(e, models) for e in effects if e.size == size]
+        panels.append(Panel(f"{size:,} training images", rows))
+    level = f"{100 * answer.level:g} %"
+    caption = f"change and {level} interval, filled where it is told apart from none"
+    of = METRICS[answer.metric]
+    label = f"change of {of}" if effects[0].less is None else "difference of changes"
+    return _figure(forest(panels, label, caption)[0])
+
+
+def _row(effect: Effect, models: set[str]) -> Row:
+    change, less = effect.change, effect.less
+    base = change.base.removeprefix(change.model).strip()
+    against = f"{change.factor} against {base}" if base else change.factor
+    if less is not None:
+        group = f"{change.model} less {less.model}: {against}"
+    else:
+        group = against if len(models) == 1 else f"{change.model}: {against}"
+    estimate = effect.estimate
+    told = effect.sign != 0
+    return Row(group, change.level, estimate.mean, estimate.low, estimate.high, told)
+
+
+def _compute(results: Results, evidence: Evidence) -> Figure | None:
+    """Each family's best for its compute, and the laws fitted to them."""
+    import pandas as pd
+
+    found = evidence.answer.compute
+    if found is None:
+        return None
+    rows = [
+        (FAMILIES[family], each.compute, seed, 1.0 - error)
+        for family, front in found.fronts.items()
+        for each in front
+        for seed, error in each.errors.items()
+    ]
+    seeds = pd.DataFrame(rows, columns=["model", "size", "seed", "value"])
+    laws = {FAMILIES[family]: law for family, law in found.laws.items()}
+    label = METRICS[evidence.findings.metric].replace("accuracy", "error")
+    names = [name for name in FAMILIES.values() if name in set(seeds["model"])]
+    title = f"{_title(results)}: each family's best for its compute"
+    return _figure(error_laws(seeds, laws, names, found.level, label, title, axis=x_axis(results)))
+
+
 def _laws(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
     laws, findings = evidence.answer.laws, evidence.findings
     if not laws:
         return None
     label = METRICS[findings.metric].replace("accuracy", "error")
-    seeds, models = _singles(frame, findings.metric), list(results.study.models)
+    seeds, models = _singles(frame, findings.metric), list(results.arms)
     ax = error_laws(seeds, laws, models, findings.level, label, _title(results))
     return _figure(ax)
 
@@ -146,7 +237,7 @@ def _confusion(evidence: Evidence) -> Figure | None:
 def _fewshot(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
     import pandas as pd
 
-    if not results.shots:
+    if not results.shots or len(results.arms) > _MOST_ARMS:
         return None
     means, seeds = [], []
     for shots in results.shots:
@@ -154,7 +245,7 @@ def _fewshot(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figur
         means.append(means_by_size(frame, metric, evidence.findings.level).assign(shots=shots))
         seeds.append(_singles(frame, metric).assign(shots=shots))
     caption = f"mean and {100 * evidence.findings.level:g} % interval over seeds alone"
-    models = list(results.study.models)
+    models = list(results.arms)
     return fewshot_curves(pd.concat(means), pd.concat(seeds).dropna(), models, caption)
 
 
@@ -165,7 +256,11 @@ def _training(results: Results, evidence: Evidence) -> Figure | None:
     if not sizes:
         return None
     ends = list(dict.fromkeys([sizes[0], sizes[-1]]))
-    return training_curves(records, ends, list(results.study.models))
+    arms = list(results.arms)
+    if len(arms) > _MOST_ARMS:  # lines of more cannot be told from each other
+        arms = list(dict.fromkeys(name for pair in results.pairs for name in pair))[:_MOST_ARMS]
+        records = [r for r in records if r["model"] in arms]
+    return training_curves(records, ends, arms) if records else None
 
 
 def _backends(results: Results) -> Figure | None:

@@ -86,7 +86,7 @@ def _words(inline: Token) -> str:
 
 def _with_contents(tokens: list[Token]) -> list[Token]:
     """The tokens, with a list of the sections before the first of them; it is folded away."""
-    entries = []
+    entries: list[tuple[int, str]] = []
     for place, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag == "h2":
             token.meta["id"] = f"section-{len(entries) + 1}"
@@ -134,10 +134,10 @@ def _smaller(picture: bytes) -> tuple[bytes, int, int]:
 
     with Image.open(io.BytesIO(picture)) as image:
         few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-        sides = [round(side * _PIXELS_AN_INCH / DPI) for side in image.size]
+        width, height = (round(side * _PIXELS_AN_INCH / DPI) for side in image.size)
     buffer = io.BytesIO()
     few.save(buffer, format="png", optimize=True)
-    return min(buffer.getvalue(), picture, key=len), *sides
+    return min(buffer.getvalue(), picture, key=len), width, height
 
 
 def _heading(

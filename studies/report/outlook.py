@@ -57,7 +57,7 @@ class Setting:
         pool: number of training images that are there.
         test: number of test images; 0 if unknown.
         commonest: whether the findings' baseline is the commonest class's share.
-        one_draw, lost: as in `Answer`.
+        one_at_a_time, one_draw, lost: as in `Answer`.
     """
 
     done: int
@@ -67,6 +67,7 @@ class Setting:
     pool: int
     test: int
     commonest: bool
+    one_at_a_time: bool = False
     one_draw: bool = False
     lost: int = 0
 

@@ -47,7 +47,8 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
         f"{recipe.dtype}; best of {recipe.validations} validations kept."
     )
     rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
-    for name, entry in study.models.items():
+    for name, arm in results.arms.items():
+        entry = arm.arm.entry
         own = {"learning rate": entry.learning_rate, "weight decay": entry.weight_decay}
         rows.append(
             [
@@ -161,7 +162,7 @@ def how_it_was_made(results: Results) -> str:
         speeds = results.frame.groupby(["model", "backend"])["images_per_second"].median()
         told = [
             f"{plain(model)} {speeds[model, backend]:,.0f} ({backend})"
-            for model in study.models
+            for model in results.arms
             for backend in study.backends
             if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
         ]

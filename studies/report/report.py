@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from studies.plots.style import DPI
+from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
+from studies.report import comparison_text
 from studies.report.evidence import Evidence, gather
 from studies.report.figures import CAPTIONS, draw
 from studies.report.html import page
@@ -26,8 +28,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from studies.report.comparison import Comparison
 
-LISTS = {"classes.csv", "suspects.csv"}  # written where there are outcomes
+
+LISTS = {
+    "classes.csv",
+    "suspects.csv",
+    "evaluations.csv",
+}  # written where there is something in them
 FIGURES = "figures"  # their folder
 
 
@@ -58,6 +66,8 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     results = read_results(folder)
     evidence = gather(results)
     tables = {"summary.csv": summary_frame(results), **_lists(evidence)}
+    if results.extras:
+        tables["evaluations.csv"] = evaluations_frame(results).round(6)
     try:
         for name, table in tables.items():
             _write(folder / name, csv(table))
@@ -72,6 +82,34 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     except OSError as error:
         raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from error
     return Report(path, to_send, table_text(results, evidence))
+
+
+def write_comparison(folder: Path, found: Comparison) -> Path:
+    """Writes compare.md and its figure.
+
+    Args:
+        folder: made where it is not there.
+        found: what two runs have in common.
+
+    Returns:
+        The path of compare.md.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    from studies.errors import UsageError
+
+    figure = comparison_text.draw(found)
+    path = folder / "compare.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if figure is not None:
+            _write(folder / comparison_text.FIGURE, _png(figure))
+        name = comparison_text.FIGURE if figure is not None else None
+        _write(path, comparison_text.markdown(found, name).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write the comparison to {folder}: {error.strerror}") from error
+    return path
 
 
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
@@ -104,12 +142,16 @@ def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
         (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
     pictures = {}
     for name, figure in figures.items():
-        # Without the program's version in it, equal records give equal files.
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-        pictures[name] = buffer.getvalue()
+        pictures[name] = _png(figure)
         _write(folder / FIGURES / f"{name}.png", pictures[name])
     return pictures
+
+
+def _png(figure: Figure) -> bytes:
+    # Without the program's version in it, equal records give equal files.
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

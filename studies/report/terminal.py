@@ -6,17 +6,18 @@ import math
 
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
+from studies.report.headline import opening, remarks
 from studies.report.tables import plain_table, wrapped
-from studies.report.words import METRICS, POINTS, baseline_name, headline, notes, percent
+from studies.report.words import METRICS, POINTS, baseline_name, percent
 
-_LETTERS = 24  # of a model's name
+_LETTERS = 30  # of a model's name
 
 
 def table_text(results: Results, evidence: Evidence) -> str:
     """The answer and the accuracies."""
     findings = evidence.findings
-    lines = [line for sentence in headline(evidence.answer) for line in wrapped(sentence)]
-    lines += [line for note in notes(evidence.answer) for line in wrapped(f"({note})")]
+    lines = [line for sentence in opening(evidence.answer) for line in wrapped(sentence)]
+    lines += [line for note in remarks(evidence.answer) for line in wrapped(f"({note})")]
     if not findings.estimates:
         return "\n".join(lines)
     of = METRICS[findings.metric]

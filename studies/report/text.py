@@ -6,8 +6,12 @@ import math
 from collections.abc import Mapping
 
 from studies.records.frames import Results
+from studies.report.compute import compute_text
+from studies.report.effects import effects_text
+from studies.report.evaluations import evaluations_text
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
+from studies.report.headline import opening, remarks
 from studies.report.markup import Marked, code, plain
 from studies.report.provenance import (
     backends,
@@ -22,8 +26,6 @@ from studies.report.words import (
     POINTS,
     baseline_name,
     crossing_sentence,
-    headline,
-    notes,
     percent,
     points,
     standing,
@@ -31,7 +33,7 @@ from studies.report.words import (
 )
 
 _MOST_SUSPECTS, _MOST_CLASSES = 20, 20
-_FIRST = ("accuracy", "differences")  # figures that stand beside the answer
+_FIRST = ("accuracy", "compute", "effects", "differences")  # figures that stand beside the answer
 
 
 def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -> str:
@@ -47,10 +49,20 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
     parts += [_image(name, figures) for name in _FIRST if name in figures]
     if evidence.findings.estimates:
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
+        answer = evidence.answer
+        parts += [compute_text(answer, answer.compute) if answer.compute else ""]
+        parts += [effects_text(answer)]
+        level = evidence.findings.level
+        parts += [evaluations_text(results, evidence.evaluations, level)]
+        parts += [_image("evaluations", figures) if "evaluations" in figures else ""]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
     parts += [_intervals(results, evidence), kept_models(results)]
-    others = [_image(name, figures) for name in figures if name not in (*_FIRST, "confusion")]
+    others = [
+        _image(name, figures)
+        for name in figures
+        if name not in (*_FIRST, "confusion", "evaluations")
+    ]
     if others:
         parts.append("## More figures\n\n" + "\n\n".join(others))
     parts.append(how_it_was_made(results))
@@ -59,13 +71,13 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
 
 def _answer(results: Results, evidence: Evidence) -> str:
     """The question, the three sentences, what must be known of them, the other pairs."""
-    first, *others = map(plain, headline(evidence.answer))
+    first, *others = map(plain, opening(evidence.answer))
     lines = [f"**{plain(results.study.question)}**" if results.study.question else ""]
     lines.append(" ".join([f"**{first}**", *others]))
-    told = notes(evidence.answer)
+    told = remarks(evidence.answer)
     lines.append("\n".join(f"- {plain(note)}" for note in told))
     pairs = [standing(duel, evidence.answer) for duel in evidence.answer.duels[1:]]
-    if pairs:
+    if pairs and not evidence.answer.one_at_a_time:
         lines.append("The other pairs:\n\n" + "\n".join(f"- {plain(pair)}" for pair in pairs))
     return "\n\n".join(line for line in lines if line)
 
@@ -122,6 +134,8 @@ def _accuracies(results: Results, evidence: Evidence) -> str:
 def _differences(evidence: Evidence) -> str:
     tables = []
     findings = evidence.findings
+    if evidence.answer.one_at_a_time:
+        return ""  # these are the effects
     for duel, pair in zip(evidence.answer.duels, findings.pairs, strict=True):
         if not len(pair.differences):
             continue
@@ -183,13 +197,15 @@ def _laws(evidence: Evidence) -> str:
         lines += [
             f"- {plain(model)}: {plain(note)}." for model, law in laws.items() for note in law.notes
         ]
+    reasons: dict[str, list[str]] = {}  # arms that share one, together
     for model, outlook in answer.outlooks.items():
         if outlook.barred:
-            lines.append(f"- {plain(model)}: no forecast, since it {states(outlook.barred)}.")
+            why = f"no forecast, since it {states(outlook.barred)}"
+            reasons.setdefault(why, []).append(model)
         elif model in findings.without_law:
-            lines.append(
-                f"- {plain(model)}: no law. {plain(findings.without_law[model].rstrip('.'))}."
-            )
+            why = f"no law. {findings.without_law[model].rstrip('.')}"
+            reasons.setdefault(why, []).append(model)
+    lines += [f"- {plain(', '.join(names))}: {plain(why)}." for why, names in reasons.items()]
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -203,7 +219,8 @@ def _accuracy(law, interval, size: float, level: float, bare: bool = False) -> s
 
 
 def _crossings(evidence: Evidence) -> str:
-    if not evidence.answer.duels:
+    sizes = {size for _, size in evidence.findings.estimates}
+    if not evidence.answer.duels or evidence.answer.one_at_a_time or len(sizes) < 2:
         return ""
     lines = [f"- {plain(crossing_sentence(duel))}" for duel in evidence.answer.duels]
     return (

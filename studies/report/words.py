@@ -18,6 +18,7 @@ from studies.report.duel import Duel, is_open
 from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
 
 POINTS = 100.0  # accuracies are told in percentage points
+_MANY = 6  # arms that a sentence can name
 METRICS = {"test_top1": "test accuracy", "test_balanced": "balanced accuracy"}
 
 
@@ -75,6 +76,8 @@ def standing(duel: Duel, answer: Answer) -> str:
 def twice_the_images(answer: Answer) -> str:
     """What twice the images would buy each model."""
     outlooks = list(answer.outlooks.values())
+    if len(outlooks) > _MANY and answer.duels:  # more would be no sentence
+        outlooks = [answer.outlooks[name] for name in (answer.duels[0].a, answer.duels[0].b)]
     forecast = [o for o in outlooks if o.gain is not None]
     parts = []
     if forecast:

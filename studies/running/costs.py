@@ -20,6 +20,7 @@ from typing import Any
 from studies.errors import UsageError
 from studies.machine.processes import ROOT, child_environment
 from studies.study.entries import ModelEntry
+from studies.study.trial import Training
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,66 @@ class Cost:
     params: int
 
 
+class Costs(dict[str, Cost]):
+    """Costs of a study's arms on its own images, by name, and of models as they are pre-trained.
+
+    Args:
+        arms: by name.
+        before: of the pre-trained models, by name, image shape and number of classes.
+    """
+
+    def __init__(
+        self,
+        arms: Mapping[str, Cost],
+        before: Mapping[tuple[str, tuple[int, int, int], int], Cost] | None = None,
+    ) -> None:
+        super().__init__(arms)
+        self._before = dict(before or {})
+
+    def of(self, training: Training) -> Cost:
+        """The cost of a training's, or a trial's, model on the images of that training."""
+        key = (training.model.name, training.image_shape, training.num_classes)
+        return self._before.get(key) or self[training.model.name]
+
+
+def measure_all(
+    entries: Iterable[ModelEntry],
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    trainings: Iterable[Training],
+    backend: str,
+) -> Costs:
+    """Measure a study's arms, and its pre-trainings where images or classes are others.
+
+    Args:
+        entries: the arms' models.
+        image_shape, num_classes: of the study's images.
+        trainings: the pre-trainings.
+        backend: an installed backend to build them on.
+
+    Raises:
+        UsageError: as of `measure`, or patches cannot be predicted with a model.
+    """
+    arms = measure(entries, image_shape, num_classes, backend)
+    groups: dict[tuple[Any, ...], dict[str, ModelEntry]] = {}
+    for each in trainings:
+        masked = each.objective == "masked_patches"
+        key = (each.image_shape, each.num_classes, masked)
+        if masked or key[:2] != (image_shape, num_classes):
+            groups.setdefault(key, {})[each.model.name] = each.model
+    before = {}
+    for (shape, classes, masked), group in groups.items():
+        for name, cost in measure(group.values(), shape, classes, backend, masked).items():
+            before[name, shape, classes] = cost
+    return Costs(arms, before)
+
+
 def measure(
-    entries: Iterable[ModelEntry], image_shape: tuple[int, int, int], num_classes: int, backend: str
+    entries: Iterable[ModelEntry],
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    backend: str,
+    masked_patches: bool = False,
 ) -> dict[str, Cost]:
     """Measure models by building them, or look the answers up.
 
@@ -40,6 +99,7 @@ def measure(
         image_shape: (H, W, C) in pixels.
         num_classes: size of the head.
         backend: an installed backend to build them on; it does not change the answers.
+        masked_patches: whether patches are to be predicted with the models, which not all of them can.
 
     Returns:
         Costs by entry name.
@@ -54,6 +114,7 @@ def measure(
             "overrides": entry.overrides,
             "input_shape": list(image_shape),
             "classes": num_classes,
+            **({"masked_patches": True} if masked_patches else {}),
         }
         for entry in entries
     }
@@ -64,7 +125,8 @@ def measure(
     if missing:
         for name, answer in _ask(missing, backend).items():
             if "error" in answer:
-                raise UsageError(f"model {name!r} cannot be built: {answer['error']}")
+                what = "be pre-trained on masked patches" if masked_patches else "be built"
+                raise UsageError(f"model {name!r} cannot {what}: {answer['error']}")
             costs[name] = Cost(**answer)
             _write(paths[name], costs[name])
     return {name: costs[name] for name in requests}
@@ -123,6 +185,8 @@ def _build(request: Mapping[str, Any]) -> dict[str, Any]:
             classes=request["classes"],
             **request["overrides"],
         )
+        if request.get("masked_patches"):
+            keras_vit.pretraining.MaskedPatchModel(model)
     except (ValueError, TypeError) as error:
         return {"error": " ".join(str(error).split())}
     return asdict(Cost(flops=int(keras_vit.flops(model)), params=int(model.count_params())))

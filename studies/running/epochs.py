@@ -10,7 +10,11 @@ from studies.running.runner import Plan
 
 def advice(plan: Plan) -> str:
     """One sentence where the steps go through the images too few times for a verdict, else nothing."""
-    trial = max(plan.trials, key=lambda trial: trial.size)
+    # Of models that are trained from scratch: fine-tuning needs far fewer steps.
+    scratch = [each for each in plan.trials if each.start is None and each.extra is None]
+    if not scratch:
+        return ""
+    trial = max(scratch, key=lambda trial: trial.size)
     seen = trial.recipe.steps * trial.recipe.batch_size / trial.size
     if seen >= EPOCHS:
         return ""

@@ -6,36 +6,37 @@ To the FLOPs of training and evaluation comes what every trial takes before its 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from studies.errors import UsageError
 from studies.machine.devices import cpu_name, on_gpu
 from studies.machine.threads import cores
 from studies.records.store import Record, ResultsStore
-from studies.running.costs import Cost
-from studies.study.trial import Trial
+from studies.running.costs import Cost, Costs
+from studies.study.trial import Training, Trial
 
 ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 # Seconds of one core to start a process, load the backend, build and compile a small model, and
 # compile its evaluation: measured with trials of four steps.
 START_SECONDS = {"tensorflow": 10.0, "jax": 25.0, "torch": 8.0}
+COMPILING = 0.5  # the share of it that each further training of a process takes, about
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
-def trial_flops(trial: Trial, cost: Cost, counts: Mapping[str, int]) -> float:
-    """FLOPs of a trial: its training steps, its validations and the evaluation at the end.
+def training_passes(training: Training, counts: Mapping[str, int]) -> float:
+    """Forward passes that a training's steps and validations are worth, over all learning rates.
 
     Args:
-        trial: the trial.
-        cost: of its model.
-        counts: images in the splits "validation" and "test".
+        training: the training.
+        counts: images in the split "validation".
     """
-    recipe = trial.recipe
-    validation, test = counts.get("validation", 0), counts.get("test", 0)
-    validations = min(recipe.validations, recipe.steps)
-    seen = (validations + 1) * validation + test
-    return cost.flops * (TRAINING_FACTOR * recipe.batch_size * recipe.steps + seen)
+    if training.objective == "none":
+        return 0.0
+    recipe = training.recipe
+    validated = min(recipe.validations, recipe.steps) * counts.get("validation", 0)
+    passes = TRAINING_FACTOR * recipe.batch_size * recipe.steps + validated
+    return float(passes * max(1, len(recipe.learning_rates)))
 
 
 class Estimator:
@@ -45,13 +46,22 @@ class Estimator:
         records: finished trials, of any study.
         threads: computing threads of a trial.
         counts: images in the splits of the data.
+        others: the same of the data of pre-trainings, by fingerprint.
+        trained: whether a training has come to its end already.
     """
 
     def __init__(
-        self, records: Iterable[Record], threads: int, counts: Mapping[str, int] | None = None
+        self,
+        records: Iterable[Record],
+        threads: int,
+        counts: Mapping[str, int] | None = None,
+        others: Mapping[str, Mapping[str, int]] | None = None,
+        trained: Callable[[Training], bool] = lambda training: False,
     ) -> None:
         self.threads = threads
         self.counts = counts or {}
+        self.others = others or {}
+        self.trained = trained
         self._exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> FLOP/s
         self._rates: dict[str, list[float]] = {}  # backend -> FLOP/s
         for record in records:
@@ -64,39 +74,75 @@ class Estimator:
             self._rates.setdefault(backend, []).append(rate)
 
     def seconds(self, trial: Trial, cost: Cost) -> float:
-        """Estimated seconds of a trial, from the start of its process to its record."""
+        """Estimated seconds of a trial whose pre-training is done, from its start to its record."""
         return START_SECONDS[trial.backend] + self.working_seconds(trial, cost)
+
+    def each(
+        self, trials: Iterable[Trial], costs: Mapping[str, Cost], anew: bool = False
+    ) -> list[float]:
+        """Estimated seconds of some trials, in their order; what several need counts with the first.
+
+        Args:
+            trials: those that are to run.
+            costs: by the name of the model, or `Costs`.
+            anew: as if nothing were trained yet.
+        """
+        done: set[str] = set()
+        found = []
+        for trial in trials:
+            parts = []
+            for training in trial.chain:
+                key = training.training_id
+                if key not in done and (anew or not self.trained(training)):
+                    parts.append(self._training_seconds(training, cost_of(costs, training)))
+                done.add(key)
+            compiled = START_SECONDS[trial.backend] * COMPILING * max(0, len(parts) - 1)
+            evaluated = self._evaluation_seconds(trial, cost_of(costs, trial))
+            found.append(START_SECONDS[trial.backend] + compiled + sum(parts) + evaluated)
+        return found
 
     def total(self, trials: Sequence[Trial], costs: Mapping[str, Cost], workers: int) -> float:
         """Estimated seconds until all of some trials have ended.
 
         Args:
             trials: those that are to run.
-            costs: by the name of the model.
+            costs: by the name of the model, or `Costs`.
             workers: trials at a time; more of them than cores for their threads take turns.
         """
-        each = [self.seconds(trial, costs[trial.model.name]) for trial in trials]
+        each = self.each(trials, costs)
         if not each:
             return 0.0
         lanes = min(workers, len(each), max(1, len(cores()) // self.threads))
         return max(sum(each) / lanes, max(each))
 
     def working_seconds(self, trial: Trial, cost: Cost) -> float:
-        """Estimated seconds of a trial's training and evaluation alone."""
-        rates = self._exact.get((cost.flops, trial.backend)) or self._rates.get(trial.backend)
-        rate = statistics.median(rates) if rates else ASSUMED_RATE * self.threads
-        return trial_flops(trial, cost, self.counts) / rate
+        """Estimated seconds of the training and the evaluation of a trial's last model alone."""
+        return self._training_seconds(trial, cost) + self._evaluation_seconds(trial, cost)
 
-    def knows(self, trial: Trial, cost: Cost) -> bool:
-        """Whether trials of the same model have been measured on this machine."""
-        return (cost.flops, trial.backend) in self._exact
+    def _training_seconds(self, training: Training, cost: Cost) -> float:
+        counts = self.others.get(training.data_fingerprint, self.counts)
+        return training_passes(training, counts) * cost.flops / self._rate(training, cost)
+
+    def _evaluation_seconds(self, trial: Trial, cost: Cost) -> float:
+        passes = self.counts.get("validation", 0) + self.counts.get("test", 0)
+        return passes * cost.flops / self._rate(trial, cost)
+
+    def _rate(self, training: Training, cost: Cost) -> float:
+        """FLOP/s."""
+        backend = training.backend
+        rates = self._exact.get((cost.flops, backend)) or self._rates.get(backend)
+        return statistics.median(rates) if rates else ASSUMED_RATE * self.threads
+
+    def knows(self, training: Training, cost: Cost) -> bool:
+        """Whether trainings of the same model have been measured on this machine."""
+        return (cost.flops, training.backend) in self._exact
 
     def basis(self, trials: Iterable[Trial], costs: Mapping[str, Cost]) -> str:
         """What the estimates of some trials rest on, as a sentence for people."""
-        trials = list(trials)
-        if trials and all(self.knows(trial, costs[trial.model.name]) for trial in trials):
+        trainings = [(each, cost_of(costs, each)) for trial in trials for each in trial.chain]
+        if trainings and all(self.knows(each, cost) for each, cost in trainings):
             return "Times come from finished trials of the same models on this machine."
-        if trials and all(trial.backend in self._rates for trial in trials):
+        if trainings and all(each.backend in self._rates for each, _ in trainings):
             return "Times come from FLOPs and the speed of finished trials on this machine."
         return (
             f"Times come from FLOPs where nothing is measured yet, at an assumed "
@@ -107,6 +153,11 @@ class Estimator:
         device = str(record.get("device"))
         here = device.startswith("gpu") if on_gpu() else device == f"cpu ({cpu_name()})"
         return here and record.get("threads") == self.threads
+
+
+def cost_of(costs: Mapping[str, Cost], training: Training) -> Cost:
+    """The cost of a training's model, which plain costs have by its name."""
+    return costs.of(training) if isinstance(costs, Costs) else costs[training.model.name]
 
 
 def records_of(results: Path) -> list[Record]:

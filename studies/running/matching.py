@@ -26,7 +26,7 @@ def advice(plan: Plan) -> str:
     from keras_vit.models.variants import get_variant
 
     study, costs = plan.study, plan.costs
-    families = {name: get_variant(entry.base).family for name, entry in study.models.items()}
+    families = {name: get_variant(arm.entry.base).family for name, arm in study.arms.items()}
     pairs = compared_pairs(families, {name: float(cost.flops) for name, cost in costs.items()})
     if not pairs:
         return ""
@@ -35,7 +35,7 @@ def advice(plan: Plan) -> str:
     if _off(ratio) <= MATCHED:
         return ""
     told = f"{a} has {ratio:.2f} times the forward FLOPs of {b}: whichever is ahead has that to do with it"
-    if families[b] != "resnet" or families[a] == "resnet":
+    if families[b] != "resnet" or families[a] == "resnet" or study.factors:
         return f"{told}."
     found = _nearest(plan, a, b)
     if found is None:

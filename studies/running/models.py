@@ -1,7 +1,8 @@
 """Trained models where one looks for them: RUN/models/, with what it takes to use each beside it.
 
 A trial leaves its model among its checkpoints, whose folders have no names for people. From there it is
-linked to `models/<model>-<size>-seed<n>-<backend>.keras`; a `.json` of the same name holds the class
+linked to `models/<model>-<size>-seed<n>-<backend>.keras` (of a fine-tuned one the size is that of both
+trainings, such as 10000+500); a `.json` of the same name holds the class
 names and how images are prepared. Which models are kept follows from the records alone, so that a run
 that was killed before it had linked some does so when it goes on.
 """
@@ -11,16 +12,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
+from studies.records.checkpoints import checkpoint_folder
 from studies.records.store import Record
 from studies.study.described import ResolvedData
 from studies.study.study import Study
 from studies.study.trial import Trial
-from studies.training.trial import checkpoint_folder
 
 FOLDER = "models"
 WEIGHT = 4  # bytes
@@ -49,7 +50,7 @@ def keep_models(
     assert study.data is not None
     if study.keep_models == "none":
         return []
-    done = [t for t in trials if records.get(t.trial_id, {}).get("status") == "done"]
+    done = [t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done"]
     chosen = done if study.keep_models == "all" else _best(done, records)
     kept = []
     for trial in chosen:
@@ -71,15 +72,20 @@ def keep_models(
 
 def number_kept(study: Study, trials: Sequence[Trial]) -> dict[str, int]:
     """How many models of each name a study keeps once it is done."""
-    kept = {"none": [], "all": list(trials)}.get(study.keep_models or "best")
+    kept = {"none": [], "all": list(_models(trials))}.get(study.keep_models or "best")
     if kept is None:
-        kept = list({(t.model.name, t.backend): t for t in trials}.values())
-    return {name: sum(t.model.name == name for t in kept) for name in study.models}
+        kept = list({(t.model.name, t.backend): t for t in _models(trials)}.values())
+    return {name: sum(t.model.name == name for t in kept) for name in study.arms}
 
 
 def model_bytes(params: int) -> int:
     """Bytes of one model's file, about."""
     return WEIGHT * params + SPARE
+
+
+def _models(trials: Iterable[Trial]) -> Iterator[Trial]:
+    """One trial of each model: further evaluations are of the same."""
+    return (trial for trial in trials if trial.extra is None)
 
 
 def _best(done: Iterable[Trial], records: Mapping[str, Record]) -> list[Trial]:
@@ -91,7 +97,14 @@ def _best(done: Iterable[Trial], records: Mapping[str, Record]) -> list[Trial]:
     def rank(trial: Trial) -> tuple[float, ...]:
         metrics = records[trial.trial_id].get("metrics") or {}
         accuracy, loss = metrics.get("val_top1") or 0.0, metrics.get("val_loss")
-        return trial.size, accuracy, -(loss if loss is not None else float("inf")), -trial.seed
+        before = trial.start.size if trial.start is not None else 0
+        return (
+            before,
+            trial.size,
+            accuracy,
+            -(loss if loss is not None else float("inf")),
+            -trial.seed,
+        )
 
     best: dict[tuple[str, str], Trial] = {}
     for trial in done:
@@ -112,6 +125,7 @@ def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:
         "output": "logits",
         "model": trial.model.name,
         "base": trial.model.base,
+        "pretraining": record.get("pretraining"),
         "overrides": trial.model.overrides,
         "study": record["study"],
         "dataset": trial.dataset,
@@ -125,7 +139,8 @@ def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:
 
 
 def _name(trial: Trial) -> str:
-    return f"{file_stem(trial.model.name)}-{trial.size}-seed{trial.seed}-{trial.backend}"
+    size = str(trial.size) if trial.start is None else f"{trial.start.size}+{trial.size}"
+    return f"{file_stem(trial.model.name)}-{size}-seed{trial.seed}-{trial.backend}"
 
 
 def _same(source: Path, path: Path) -> bool:

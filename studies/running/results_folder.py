@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
+from studies.study.chain import Pretraining
 from studies.study.entries import ModelEntry
+from studies.study.factors import Level
 from studies.study.file import to_toml
 from studies.study.study import Study
 
@@ -50,12 +52,13 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:
-    """The study of a results folder, extended by more models, sizes, seeds or backends.
+    """The study of a results folder, extended by more models, sizes, seeds, levels or evaluations.
 
     Its commands are all that were typed, one a line; they may differ in anything else.
 
     Raises:
-        UsageError: data, recipe, evaluation or a model of the same name differ.
+        UsageError: data, recipe, evaluation, pre-training, fine-tuning, factors, or a model, level or
+            evaluation of the same name differ.
     """
     _refuse_other_data_set(old, new, folder)
     if old.data and new.data:
@@ -74,6 +77,18 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
         _refuse_difference(what, getattr(old, what), getattr(new, what), folder)
     for name in old.models.keys() & new.models.keys():
         _refuse_other_model(old.models[name], new.models[name], folder)
+    for key in old.other_data.keys() & new.other_data.keys():
+        if old.other_data[key].fingerprint != new.other_data[key].fingerprint:
+            raise UsageError(
+                f"the results in {folder} are of another version of {key}: its images have changed; "
+                f"{_ADVICE}"
+            )
+    _refuse_difference("fine-tuning", old.finetuning, new.finetuning, folder)
+    for name in old.evaluations.keys() & new.evaluations.keys():
+        evaluations = old.evaluations[name], new.evaluations[name]
+        _refuse_difference(f"evaluation {name!r}", *evaluations, folder)
+    if old.design != new.design:
+        _refuse("design", old.design, new.design, folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -83,6 +98,11 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
                 dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
             ),
             "models": {**old.models, **new.models},
+            "pretraining": _merged_pretraining(old, new, folder),
+            "factors": _merged_factors(old, new, folder),
+            "evaluations": {**old.evaluations, **new.evaluations},
+            "files": {**old.files, **new.files},
+            "other_data": {**old.other_data, **new.other_data},
             "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
             "backends": tuple(dict.fromkeys([*old.backends, *new.backends])),
             "seeds": max([s for s in (old.seeds, new.seeds) if s != "auto"], default="auto"),
@@ -190,6 +210,51 @@ def _refuse_other_model(old: ModelEntry, new: ModelEntry, folder: Path) -> None:
         e.model_copy(update={"overrides": {**e.overrides, **e.files}}) for e in (old, new)
     )
     _refuse_difference(f"model {new.name!r}", before, after, folder)
+
+
+def _merged_pretraining(old: Study, new: Study, folder: Path) -> Pretraining | None:
+    """With the sizes of both; anything else must be the same."""
+    if old.pretraining is None or new.pretraining is None:
+        if old.pretraining != new.pretraining:
+            was, now = ("none" if each.pretraining is None else "one" for each in (old, new))
+            _refuse("pre-training", was, now, folder)
+        return new.pretraining
+    before, after = (_by_content(each) for each in (old, new))
+    _refuse_difference("pre-training", before, after, folder)
+    sizes, others = old.pretraining.sizes, new.pretraining.sizes
+    if sizes != others and "all" in (sizes, others):
+        _refuse("pre-training", f"sizes {sizes}", f"sizes {others}", folder)
+    both = others if isinstance(others, str) else tuple(sorted({*_known(sizes), *others}))
+    return new.pretraining.model_copy(update={"sizes": both})
+
+
+def _by_content(study: Study) -> Pretraining:
+    """The pre-training but for its sizes, its weights told by what the file holds."""
+    assert study.pretraining is not None
+    weights = study.pretraining.weights
+    known = study.files.get(weights or "", weights)
+    return study.pretraining.model_copy(update={"weights": known, "sizes": "all"})
+
+
+def _merged_factors(old: Study, new: Study, folder: Path) -> dict[str, dict[str, Level]]:
+    """With the levels of both; those of the same name must be the same."""
+    if list(old.factors) != list(new.factors):
+        was, now = (", ".join(each.factors) or "none" for each in (old, new))
+        _refuse("factors", was, now, folder)
+    merged = {}
+    for factor, levels in old.factors.items():
+        others = new.factors[factor]
+        for name in levels.keys() & others.keys():
+            what = f"level {name!r} of factor {factor!r}"
+            _refuse_difference(what, levels[name], others[name], folder)
+        if new.design == "one_at_a_time" and _first(levels) != _first(others):
+            _refuse(f"first level of factor {factor!r}", _first(levels), _first(others), folder)
+        merged[factor] = {**levels, **others}
+    return merged
+
+
+def _first(levels: Mapping[str, Level]) -> str:
+    return next(iter(levels))
 
 
 def _known(sizes: tuple[int, ...] | str) -> tuple[int, ...]:

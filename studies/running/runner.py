@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from studies.executors import Event, Executor
 from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
-from studies.records.store import Record, ResultsStore
-from studies.running.costs import Cost, measure
+from studies.records.store import Record, ResultsStore, images_seen
+from studies.running.checks import check_arms, check_trials
+from studies.running.costs import Costs, measure_all
 from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
+from studies.study.chain import Pretraining
 from studies.study.described import ResolvedData
 from studies.study.file import read_resolved
-from studies.study.study import Study
+from studies.study.study import Study, other_key
 from studies.study.trial import Trial
 
 
@@ -32,14 +34,14 @@ class Plan:
         study: the study as asked for, with its data's description in it.
         results: the folder of all studies.
         trials: all trials, in the order in which they are to run.
-        costs: of every model, by its name.
+        costs: of every arm, by its name, and of what is pre-trained.
         records: what the folder holds already, by trial_id.
     """
 
     study: Study
     results: Path
     trials: list[Trial]
-    costs: Mapping[str, Cost]
+    costs: Costs
     records: Mapping[str, Record]
 
     @property
@@ -82,34 +84,49 @@ def make_plan(study: Study, results: Path) -> Plan:
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
-    from studies.data import default_image_size, load
-    from studies.data.dataset import check_sizes, smallest_counts
-    from studies.data.scramble import check_scramble
+    from studies.data import default_image_size
 
     results = results.expanduser().resolve()
     check_backends(study.backends)
     folder = results / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
+    check_arms(study)
     if old is not None:
         study = continued(old, study, folder)
         if old.data is not None:  # before any data is prepared, which may take long
-            merge(old, with_digests(study.resolved(old.data)), folder)
+            merge(old, with_digests(study.resolved(old.data, old.other_data)), folder)
     if study.image_size is None:
         size = default_image_size(study.dataset, study.reading)
         study = study.model_copy(update={"image_size": size})
-    prepared = load(study.dataset, study.image_size, study.reading)
-    info, counts = prepared.info, smallest_counts(prepared, study.seeds_for(prepared.info))
-    data = ResolvedData.of(info).model_copy(update={"counts": counts})
-    study = with_digests(study.resolved(data))
+    data = _prepared(study, study.dataset, study.image_size)
+    others = {
+        other_key(dataset, size): _prepared(study, dataset, size)
+        for dataset, size in study.other_sources
+    }
+    study = with_digests(study.resolved(data, others))
     if old is not None:
         merge(old, study, folder)
     trials = study.trials(data)
-    check_sizes(info, sorted({trial.size for trial in trials}), counts)
-    for training in (training for trial in trials for training in trial.chain):
-        check_scramble(training.recipe.scramble, training.image_shape)
-    costs = measure(study.models.values(), info.image_shape, info.num_classes, study.backends[0])
+    check_trials(trials, [data, *others.values()])
+    costs = measure_all(
+        [arm.entry for arm in study.arms.values()],
+        data.image_shape,
+        data.num_classes,
+        [start for trial in trials for start in trial.chain[:-1]],
+        study.backends[0],
+    )
     records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
     return Plan(study, results, trials, costs, records)
+
+
+def _prepared(study: Study, dataset: str, image_size: int | None) -> ResolvedData:
+    """What there is to know of a data set, which is prepared if need be."""
+    from studies.data import load
+    from studies.data.dataset import smallest_counts
+
+    found = load(dataset, image_size, study.reading)
+    counts = smallest_counts(found, study.seeds_for(found.info))
+    return ResolvedData.of(found.info).model_copy(update={"counts": counts})
 
 
 def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:
@@ -169,6 +186,7 @@ def with_digests(study: Study) -> Study:
 
     Their paths become absolute: trials are other processes, and results outlive the working directory.
     """
+    study = _with_pretraining_files(study)
     models = {}
     for name, entry in study.models.items():
         weights = entry.overrides.get("weights")
@@ -180,17 +198,47 @@ def with_digests(study: Study) -> Study:
     return study.model_copy(update={"models": models})
 
 
+def _with_pretraining_files(study: Study) -> Study:
+    files = dict(study.files)
+
+    def absolute(pretraining: Mapping[str, Any]) -> dict[str, Any]:
+        weights = pretraining.get("weights")
+        if not isinstance(weights, str) or not Path(weights).expanduser().exists():
+            return dict(pretraining)
+        path = str(Path(weights).expanduser().resolve())
+        files[path] = file_digest(path)
+        return {**pretraining, "weights": path}
+
+    update: dict[str, Any] = {}
+    if study.pretraining is not None and study.pretraining.weights is not None:
+        content = absolute(study.pretraining.model_dump(exclude_unset=True))
+        update["pretraining"] = Pretraining.model_validate(content)
+    update["factors"] = {
+        factor: {
+            name: level.model_copy(update={"pretraining": absolute(level.pretraining)})
+            if isinstance(level.pretraining, dict) and level.pretraining
+            else level
+            for name, level in levels.items()
+        }
+        for factor, levels in study.factors.items()
+    }
+    return study.model_copy(update={**update, "files": files})
+
+
 # Fields that a trial knows only once it has come so far.
 _MEASURED = (
     *("threads", "cores", "device", "seconds", "images_per_second", "waiting"),
-    *("processes", "best_step", "weights_sha256"),
+    *("processes", "best_step", "weights_sha256", "learning_rate"),
 )
 
 
 def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     # Every line has every field: a failed trial may not have come as far as measuring some.
-    cost = plan.costs[trial.model.name]
+    cost = plan.costs.of(trial)
     unmeasured = dict.fromkeys(_MEASURED)
     costs = {"flops": cost.flops, "params": cost.params}
-    lists: Record = {"metrics": {}, "history": []}
-    return {**costs, **unmeasured, **lists, **record, "study": plan.study.name}
+    lists: Record = {"metrics": {}, "history": [], "rates": {}}
+    # Of the chain, whoever trained its parts; other learning rates that were tried are not in it.
+    compute = sum(3 * plan.costs.of(part).flops * images_seen(part) for part in trial.chain)
+    known = {**costs, "compute": compute, **unmeasured, **lists}
+    return {**known, **record, "study": plan.study.name}

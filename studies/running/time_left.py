@@ -20,9 +20,9 @@ class TimeLeft:
     def start(self, trials: Sequence[Trial], costs_of: Mapping[str, Cost], workers: int) -> None:
         """Begin to count: some trials are to run, so many at a time; costs are by model's name."""
         self._began = time.monotonic()
-        costs = {trial.trial_id: costs_of[trial.model.name] for trial in trials}
         # In estimated seconds: of all of a trial, and of what it does from its first step on.
-        self._whole = {t.trial_id: self._estimator.seconds(t, costs[t.trial_id]) for t in trials}
+        each = self._estimator.each(trials, costs_of)
+        self._whole = {trial.trial_id: seconds for trial, seconds in zip(trials, each, strict=True)}
         self._steps = {
             key: seconds - START_SECONDS[trial.backend]
             for trial, (key, seconds) in zip(trials, self._whole.items(), strict=True)

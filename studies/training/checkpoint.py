@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from studies.records.checkpoints import FINAL
+
 MAGIC = b"keras_vit studies checkpoint 1\n"
 KEPT = 2  # the newest and, should that one be damaged, its predecessor
 
@@ -89,7 +91,7 @@ def load(path: Path) -> Checkpoint:
     data = memoryview(path.read_bytes())
     start = len(MAGIC) + 8
     if len(data) < start + 32 or data[: len(MAGIC)] != MAGIC:
-        raise DamagedCheckpoint(f"{path} is not a whole checkpoint of a trial.")
+        raise DamagedCheckpoint(f"{path} is not a whole checkpoint of a training.")
     if hashlib.sha256(data[:-32]).digest() != data[-32:]:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its content.")
     offset = start + int.from_bytes(data[len(MAGIC) : start], "little")
@@ -106,7 +108,7 @@ def load(path: Path) -> Checkpoint:
 
 
 class CheckpointFolder:
-    """The checkpoints of one trial: numbered states while it runs, one final file once it is trained.
+    """The checkpoints of one training: numbered states while it runs, one final file once it is trained.
 
     Args:
         folder: created when the first file is written.
@@ -114,7 +116,7 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.final_path = folder / "final.ckpt"
+        self.final_path = folder / FINAL
 
     def save_state(
         self, number: int, meta: Mapping[str, Any], arrays: Mapping[str, Iterable[np.ndarray]]

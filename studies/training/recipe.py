@@ -122,27 +122,36 @@ def rates(recipe: Recipe, base: str) -> dict[str, float]:
 
 
 def make_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
-    """Adam with decoupled weight decay on the model's kernels alone, built for its weights.
+    """The recipe's optimizer, with decoupled weight decay on the model's kernels alone.
 
     As everywhere in Keras the decay is multiplied by the learning rate of the step.
 
     Args:
-        recipe: learning rate, decay, betas, schedule and clipping.
-        model: a built model.
+        recipe: which optimizer, learning rate, decay, betas or momentum, schedule and clipping.
+        model: a built model; what of it trains decides what the optimizer is for.
     """
     schedule = WarmupDecay(
         recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule
     )
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=schedule,
-        weight_decay=recipe.weight_decay,
-        beta_1=recipe.beta_1,
-        beta_2=recipe.beta_2,
-        epsilon=1e-8,  # the authors' (Flax); Keras' own default is 1e-7
-        global_clipnorm=recipe.clip_norm or None,
-    )
+    clip_norm = recipe.clip_norm or None
+    if recipe.optimizer == "sgd":
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(
+            schedule,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay or None,
+            global_clipnorm=clip_norm,
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(
+            learning_rate=schedule,
+            weight_decay=recipe.weight_decay,
+            beta_1=recipe.beta_1,
+            beta_2=recipe.beta_2,
+            epsilon=1e-8,  # the authors' (Flax); Keras' own default is 1e-7
+            global_clipnorm=clip_norm,
+        )
     kept = [weight for weight in model.trainable_weights if not decays(weight)]
-    if kept:
+    if kept and optimizer.weight_decay is not None:
         optimizer.exclude_from_weight_decay(var_list=kept)
     return optimizer
 
@@ -169,6 +178,12 @@ def compile_model(model: keras.Model, recipe: Recipe) -> None:
     model.compile(
         make_optimizer(recipe, model), loss=loss, metrics=[accuracy], jit_compile=_jit(model)
     )
+    model.optimizer.build(model.trainable_variables)
+
+
+def compile_masked_patches(model: keras.Model, recipe: Recipe) -> None:
+    """Compile a `MaskedPatchModel`, whose loss and accuracy are its own, as `compile_model` does."""
+    model.compile(make_optimizer(recipe, model), jit_compile=_jit(model))
     model.optimizer.build(model.trainable_variables)
 
 

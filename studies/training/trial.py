@@ -1,4 +1,4 @@
-"""One trial, from its description to its record: the only module of the studies that trains.
+"""One trial, from its description to its record: a chain of trainings and one evaluation.
 
 As a process of its own (`python -m studies.training.trial SPEC.json --results DIR`) it writes events to
 stdout, one JSON object a line; what people and backends write goes to stderr:
@@ -18,27 +18,26 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from studies.analysis.outcomes import Outcomes
-from studies.data.dataset import Replicate
 from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic
 from studies.machine.processes import die_with_parent, reserve_stdout
-from studies.machine.threads import settle_threads
-from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
+from studies.machine.threads import Threads, settle_threads
+from studies.records.checkpoints import checkpoint_folder, untrained
+from studies.records.outcomes import outcomes_path
 from studies.records.store import new_record
-from studies.study.trial import Trial
-
-Emit = Callable[[dict[str, Any]], None]
+from studies.study.trial import Training, Trial
+from studies.training.events import Emit, Events
 
 
 def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> dict[str, Any]:
-    """Train one model as the trial says, evaluate it, and give the record.
+    """Train the models of a trial's chain that are not trained yet, evaluate the last, give the record.
 
     Killed and called again it goes on from its last checkpoint. Whatever goes wrong inside becomes
     a record with status "failed" and one sentence as `reason`. A second process with the same
@@ -46,7 +45,7 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
 
     Args:
         trial: what to train, on what, how.
-        results: folder of the results; checkpoints lie in `.checkpoints/<pretrain_id>/` below it.
+        results: folder of the results; checkpoints lie in `.checkpoints/<training_id>/` below it.
         emit: called with each event.
 
     The test images' outcomes go to `<study>/outcomes/<trial_id>.npz` below `results`.
@@ -55,16 +54,16 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
         The record, a JSON object (also emitted as the last event).
     """
     began = time.perf_counter()
-    folder = checkpoint_folder(results, trial)
     record = new_record(trial)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / "lock"):
-            threads = settle_threads(folder / "threads.json")
+        events = Events(trial, untrained(results, trial), emit)
+        for training in untrained(results, trial):
+            if training.training_id != trial.training_id:
+                with _alone(results, training):
+                    _finish(training, results, events)
+        with _alone(results, trial) as threads:
             record.update(threads._asdict())
-            make_deterministic(trial.backend)
-            outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)
-            record.update(_train_and_evaluate(trial, folder, outcomes, emit), status="done")
+            record.update(_finish_and_evaluate(trial, results, events), status="done")
     except Exception as error:
         traceback.print_exc()
         # How far it came is in the log; a failed record never looks like a measured one.
@@ -75,9 +74,15 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
     return record
 
 
-def checkpoint_folder(results: Path, trial: Trial) -> Path:
-    """Where a trial's checkpoints lie; trials that differ in their evaluation alone share it."""
-    return Path(results) / ".checkpoints" / trial.pretrain_id
+@contextmanager
+def _alone(results: Path, training: Training) -> Iterator[Threads]:
+    """Hold a training's folder, with its threads settled: the first such call is before a backend."""
+    folder = checkpoint_folder(results, training)
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / "lock"):
+        threads = settle_threads(folder / "threads.json")
+        make_deterministic(training.backend)
+        yield threads
 
 
 def reason(error: Exception, trial: Trial) -> str:
@@ -121,129 +126,77 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if record["status"] == "done" else 1
 
 
-def _train_and_evaluate(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, Any]:
+def _finish(training: Training, results: Path, events: Events) -> None:
+    from studies.training.chain import finish
+    from studies.training.images import images_of
+
+    with _policy_restored():
+        _check_backend(training)
+        finish(training, results, images_of(training), events)
+
+
+def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[str, Any]:
+    import keras_vit
+    from studies.training.chain import finish
+    from studies.training.checkpoint import digest
+    from studies.training.evaluate import evaluate
+    from studies.training.images import images_of
+    from studies.training.start import save_model, weights_of
+
+    with _policy_restored():
+        _check_backend(trial)
+        images = images_of(trial)
+        trained = finish(trial, results, images, events)
+        events.trained()
+        began = time.perf_counter()
+        outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)
+        metrics = evaluate(trained, trial, images, outcomes)
+        model = trained.task.trained
+        save_model(model, checkpoint_folder(results, trial) / "best.keras")
+        measured = {
+            "metrics": metrics,
+            "images": images.counts,
+            "flops": int(keras_vit.flops(model)),
+            "params": int(model.count_params()),
+            "weights_sha256": digest(weights_of(model)),
+            "device": device(trial.backend),
+            "learning_rate": trained.learning_rate,
+            "rates": trained.rates,
+        }
+        took = time.perf_counter() - began
+        if trial.extra is not None:  # what was trained is in the record of the standard evaluation
+            return {**measured, "seconds": took}
+        progress = trained.progress
+        return {
+            **measured,
+            "best_step": progress.best["step"],
+            "history": progress.history,
+            "seconds": trained.seconds + took,
+            "images_per_second": progress.images_per_second,
+            "waiting": progress.waiting,
+            "processes": progress.processes,
+        }
+
+
+def _check_backend(training: Training) -> None:
+    import keras
+
+    if keras.backend.backend() != training.backend:
+        raise TrialError(
+            f"The trial is for the backend {training.backend}, but Keras runs on "
+            f"{keras.backend.backend()}: set KERAS_BACKEND={training.backend} before it starts."
+        )
+
+
+@contextmanager
+def _policy_restored() -> Iterator[None]:
     import keras
 
     before = keras.config.dtype_policy()
     try:
-        return _run(trial, folder, outcomes, emit)
+        yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _run(trial: Trial, folder: Path, outcomes: Path, emit: Emit) -> dict[str, Any]:
-    import keras
-
-    import keras_vit
-    from studies.data import Batches, load
-    from studies.data.scramble import scrambled
-    from studies.training.checkpoint import CheckpointFolder, digest
-    from studies.training.inference import outputs_model
-    from studies.training.loop import train
-    from studies.training.recipe import compile_model, rates
-
-    if keras.backend.backend() != trial.backend:
-        raise TrialError(
-            f"The trial is for the backend {trial.backend}, but Keras runs on "
-            f"{keras.backend.backend()}: set KERAS_BACKEND={trial.backend} before it starts."
-        )
-    whole = load(trial.dataset, trial.image_size, trial.reading)
-    if whole.info.fingerprint != trial.data_fingerprint:
-        raise TrialError(
-            f"The data set {trial.dataset} has changed since the study was made (fingerprint "
-            f"{whole.info.fingerprint}, not {trial.data_fingerprint}): use another --results folder."
-        )
-    recipe = trial.recipe
-    data = scrambled(whole.replicate(trial.seed), recipe.scramble, trial.seed)
-    # Keras scales the loss of float16 models by the policy that they were made under.
-    keras.config.set_dtype_policy(recipe.dtype)
-    model = keras_vit.create_model(
-        trial.model.base,
-        input_shape=trial.image_shape,
-        classes=trial.num_classes,
-        seed=trial.seed,
-        **{**rates(recipe, trial.model.base), **trial.model.overrides},
-    )
-    compile_model(model, recipe)
-    identity = {"trial_id": trial.trial_id, "steps": recipe.steps}
-
-    def started(step: int) -> None:
-        emit({"event": "start", **identity, "pretrain_id": trial.pretrain_id, "step": step})
-
-    def report(entry: dict[str, Any], speed: float) -> None:
-        emit({"event": "progress", **identity, **entry, "images_per_second": speed})
-
-    outputs = outputs_model(model)
-    progress = train(
-        model,
-        outputs,
-        recipe,
-        Batches(
-            data.train,
-            data.subset(trial.size),
-            recipe.batch_size,
-            trial.seed,
-            recipe,
-            trial.num_classes,
-        ),
-        data.validation,
-        CheckpointFolder(folder),
-        trial.seed,
-        started,
-        report,
-    )
-    began = time.perf_counter()
-    metrics, said = _evaluate(outputs, trial, data)
-    save_outcomes(outcomes, said)  # before the record, which counts on it
-    _save_model(model, folder / "best.keras")
-    metrics["val_top1"] = progress.best["val_top1"]
-    metrics["val_loss"] = progress.best["val_loss"]
-    return {
-        "metrics": metrics,
-        "images": data.counts,
-        "best_step": progress.best["step"],
-        "history": progress.history,
-        "flops": int(keras_vit.flops(model)),
-        "params": int(model.count_params()),
-        "seconds": progress.seconds + time.perf_counter() - began,
-        "images_per_second": progress.images_per_second,
-        "waiting": progress.waiting,
-        "processes": progress.processes,
-        "weights_sha256": digest([keras.ops.convert_to_numpy(w) for w in model.weights]),
-        "device": device(trial.backend),
-    }
-
-
-def _evaluate(outputs: Any, trial: Trial, data: Replicate) -> tuple[dict[str, float], Outcomes]:
-    from studies.evaluation import Inputs, get_evaluation
-    from studies.training.inference import predict
-
-    support, _ = predict(outputs, data.validation.images)
-    query, logits = predict(outputs, data.test.images)
-    inputs = Inputs(
-        num_classes=trial.num_classes,
-        labels=data.test.labels,
-        logits=logits,
-        features=query,
-        support_labels=data.validation.labels,
-        support_features=support,
-    )
-    metrics = get_evaluation("standard").evaluate(inputs, trial.evaluation)
-    test = data.test
-    return metrics, outcomes_of(trial.seed, logits, test.labels, test.ids, test.groups)
-
-
-def _save_model(model: Any, path: Path) -> None:
-    """The best model as an ordinary Keras file, for `inspect` and for users; renamed into place.
-
-    It is saved bare: the recipe's schedule and loss are classes of the studies, which another
-    process cannot load, and the optimizer's state is that of the last step.
-    """
-    bare = type(model).from_config(model.get_config())
-    bare.set_weights(model.get_weights())
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # Keras insists on the ending
-    bare.save(temporary)
-    os.replace(temporary, path)
 
 
 def _says_out_of_memory(text: str) -> bool:

@@ -3,6 +3,7 @@
 done    writes a few events and a good record        noisy   the same, with noise on stdout
 fails   writes a failed record                       exits   says why on stderr and exits with 3
 dies    kills itself as the kernel would             hangs   starts and then does nothing more
+lasts   hangs when it first starts, then it is done
 """
 
 import argparse
@@ -32,8 +33,12 @@ def main() -> int:
     print("a word on stderr", file=sys.stderr)
     began = time.time()
     emit({"event": "start", "step": 0, "steps": trial.recipe.steps})
-    (options.results / f"{trial.trial_id}.pid").write_text(str(os.getpid()))
-    if behaviour == "hangs":
+    own = options.results / f"{trial.trial_id}.pid"
+    first = not own.exists()
+    own.write_text(str(os.getpid()))
+    with (options.results / "starts").open("a") as starts:
+        starts.write(f"{trial.trial_id}\n")
+    if behaviour == "hangs" or (behaviour == "lasts" and first):
         time.sleep(120)
     if behaviour == "dies":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -22,7 +22,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # Modules that load Keras at their head: parts of a trial's process.
 KERAS_AT_THE_HEAD = {
-    *("training/feed.py", "training/inference.py", "training/loop.py", "training/recipe.py"),
+    *("training/evaluate.py", "training/feed.py", "training/inference.py"),
+    *("training/interruption.py", "training/loop.py", "training/recipe.py"),
+    *("training/seeds.py", "training/start.py", "training/tasks.py"),
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from studies.command_line import app as cli
 from studies.command_line import commands
-from studies.executors import local
+from studies.executors import process
 from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
 from tests.studies.descriptions import image_folder, study_file
@@ -69,9 +69,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from studies.command_line import app as cli
 from studies.command_line import commands
-from studies.executors import local
+from studies.executors import process
 from tests.studies.fake_trial import COMMAND
-local.TRIAL_COMMAND = COMMAND
+process.TRIAL_COMMAND = COMMAND
 commands._write_report = lambda folder: None
 sys.exit(cli.main({arguments!r}))
 """
@@ -83,7 +83,7 @@ sys.exit(cli.main({arguments!r}))
 
 @pytest.fixture
 def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
-    monkeypatch.setattr(local, "TRIAL_COMMAND", COMMAND)
+    monkeypatch.setattr(process, "TRIAL_COMMAND", COMMAND)
     monkeypatch.setattr(commands, "_write_report", lambda folder: None)  # nothing here to report on
     return Project(tmp_path, dataset, capsys)
 
@@ -262,6 +262,15 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--fit", "stretch"], ["--fit: 'stretch' is not one of 'crop', 'pad', 'squash'; see "]),
         (["--image-size", "0"], ["--image-size: must be at least 1; see "]),
         (["--workers", "1.5"], ["--workers: must be a whole number; see "]),
+        (["--gpus", "1"], ["--gpus is for clusters", "--executor"]),
+        (["--executor", "ray", "--threads", "0"], ["--threads", "at least 1"]),
+        (["--executor", "ray", "--gpus", "1.5"], ["--gpus 1.5", "a part of 1, or a whole number"]),
+        (["--executor", "ray", "--memory", "4"], ["--memory 4", "4GB"]),
+        (
+            ["--executor", "ray", "--address", "127.0.0.1:9"],
+            ["no Ray cluster answers", "ray start"],
+        ),
+        (["--executor", "slurm", "--address", "a:1"], ["--address is for Ray"]),
     ],
 )
 def test_wrong_use_is_one_sentence_and_writes_nothing(project, options, words):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from studies.data import load
-from studies.data.batches import random_crop, random_flip
+from studies.data.cropping import random_crop, random_flip
 from studies.data.drawn import BLOCK
 from studies.data.relations import COLOURS, KNOBS, Relations, glyphs
 from studies.errors import UsageError

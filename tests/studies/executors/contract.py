@@ -1,7 +1,14 @@
 """What every executor must do.  A new executor's test subclasses `ExecutorContract`."""
 
-from collections.abc import Sequence
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +18,31 @@ from studies.study.trial import Trial
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 
+# A driver: runs what has no record yet, two trials at a time, and records it.
+DRIVER = """
+import contextlib, sys
+from pathlib import Path
+from studies.records.store import ResultsStore
+from tests.studies.descriptions import trial
+from tests.studies.fake_trial import COMMAND
+{imports}
+
+results = Path(sys.argv[1])
+store = ResultsStore(results / "trials.jsonl")
+recorded = {{record["trial_id"] for record in store.records()}}
+trials = [trial("done"), trial("lasts", seed=1), trial("done", seed=2)]
+trials = [each for each in trials if each.trial_id not in recorded]
+with {executor} as executor:
+    executor.run(trials, results, results / "logs",
+                 lambda _, event: event["event"] == "record" and store.append(event["record"]))
+"""
+
 
 class ExecutorContract:
     """Trials in, one record each out, whatever becomes of their processes."""
+
+    # How a driver has one with two workers for a while, and what it imports for that.
+    IMPORTS, EXECUTOR = "", ""
 
     def make(self, workers: int, threads: int, command: Sequence[str]) -> Executor:
         """The executor under test."""
@@ -80,6 +109,57 @@ class ExecutorContract:
 
     def test_no_trials_are_no_work(self, run):
         assert run([]) == []
+
+    def test_a_killed_driver_goes_on_and_repeats_nothing_that_is_recorded(self, tmp_path):
+        code = DRIVER.format(imports=self.IMPORTS, executor=self.EXECUTOR)
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        lasting = trial("lasts", seed=1).trial_id
+        driver = subprocess.Popen(command)
+        try:
+            wait_for(lambda: len(_lines(tmp_path / "trials.jsonl")) == 2)
+            wait_for((tmp_path / f"{lasting}.pid").exists)
+        finally:
+            driver.send_signal(signal.SIGKILL)
+            driver.wait()
+        assert subprocess.run(command, timeout=120).returncode == 0
+        records = [json.loads(line) for line in _lines(tmp_path / "trials.jsonl")]
+        assert [record["status"] for record in records] == ["done"] * 3
+        starts = _lines(tmp_path / "starts")
+        assert len(starts) == 4 and starts.count(lasting) == 2
+
+
+def wait_for(happened: Callable[[], Any], seconds: float = 90) -> Any:
+    """Wait until something has happened, and give what it is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = happened()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z" and os.path.exists(f"/proc/{pid}")
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below a process."""
+    children = [
+        int(word)
+        for thread in Path(f"/proc/{pid}/task").glob("*")
+        for word in (thread / "children").read_text().split()
+    ]
+    return children + [each for child in children for each in descendants(child)]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _records(events: list[tuple[Trial, dict]]) -> dict[str, dict]:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,16 @@ from studies.executors import log_name
 from studies.executors.local import LocalExecutor
 from studies.machine.threads import cores
 from tests.studies.descriptions import trial
-from tests.studies.executors.contract import ExecutorContract
+from tests.studies.executors.contract import ExecutorContract, alive, wait_for
 from tests.studies.fake_trial import COMMAND
 
 pytestmark = pytest.mark.once
 
 
 class TestLocalExecutor(ExecutorContract):
+    IMPORTS = "from studies.executors.local import LocalExecutor"
+    EXECUTOR = "contextlib.nullcontext(LocalExecutor(2, 1, COMMAND))"
+
     def make(self, workers, threads, command):
         return LocalExecutor(workers, threads, command)
 
@@ -102,20 +104,18 @@ def test_an_interruption_leaves_no_process_behind(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         LocalExecutor(1, 1, COMMAND).run([trial("hangs")], tmp_path, tmp_path / "l", interrupt)
-    assert not any(_alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
+    assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
 
 def test_trials_die_with_a_killed_driver(tmp_path):
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=Path.cwd())
     try:
-        pids = _wait(lambda: [int(p.read_text() or 0) for p in tmp_path.glob("*.pid")], count=2)
+        wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        pids = [wait_for(lambda p=p: int(p.read_text() or 0)) for p in tmp_path.glob("*.pid")]
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    deadline = time.monotonic() + 10
-    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(_alive(pid) for pid in pids)
+    wait_for(lambda: not any(alive(pid) for pid in pids), seconds=10)
 
 
 DRIVER = """
@@ -129,21 +129,3 @@ results = Path(sys.argv[1])
 trials = [trial("hangs", seed=seed) for seed in range(2)]
 LocalExecutor(2, 1, COMMAND).run(trials, results, results / "logs", lambda trial, event: None)
 """
-
-
-def _wait(get, count: int) -> list[int]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = get()
-        if len(found) == count and all(found):
-            return found
-        time.sleep(0.05)
-    raise AssertionError("the trials did not start")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z" and os.path.exists(f"/proc/{pid}")

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
+from studies.records.checkpoints import checkpoint_folder
 from studies.running.models import keep_models, number_kept
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
-from studies.training.trial import checkpoint_folder
 from tests.studies.descriptions import study_file as write
 
 pytestmark = pytest.mark.once

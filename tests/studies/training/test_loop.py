@@ -1,5 +1,7 @@
 """The training loop: best weights, history, failures; killed runs are in tests/studies/test_trial.py."""
 
+import os
+import signal
 from types import SimpleNamespace
 
 import keras
@@ -12,10 +14,11 @@ from studies.data.dataset import Split
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
 from studies.study.recipe import Recipe
-from studies.training.checkpoint import CheckpointFolder
-from studies.training.inference import outputs_model, predict
-from studies.training.loop import Reseed, train
-from studies.training.recipe import compile_model
+from studies.training.checkpoint import CheckpointFolder, digest, load
+from studies.training.inference import predict
+from studies.training.loop import train
+from studies.training.seeds import Reseed
+from studies.training.tasks import Classification
 
 
 def split_of(count, seed):
@@ -40,7 +43,7 @@ class Recorded(Batches):
         return super().batch(step)
 
 
-def run(folder, recipe, jit=True, **callbacks):
+def run(folder, recipe, jit=True, batches=Recorded, **callbacks):
     model = keras_vit.VisionTransformer(
         input_shape=(8, 8, 1),
         patch_size=4,
@@ -51,23 +54,20 @@ def run(folder, recipe, jit=True, **callbacks):
         classes=2,
         dropout_rate=0.1,
     )
-    compile_model(model, recipe)
+    validation = split_of(50, seed=2)
+    task = Classification(model, recipe, validation)
     if not jit and keras.backend.backend() == "tensorflow":  # XLA takes longer than these tests
         model.jit_compile = False
-    outputs = outputs_model(model)
     data = split_of(64, seed=1)
-    batches = Recorded(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
-    validation = split_of(50, seed=2)
-    progress = train(
-        model, outputs, recipe, batches, validation, CheckpointFolder(folder), 0, **callbacks
-    )
+    batches = batches(data, np.arange(64), recipe.batch_size, seed=0, augmentation=recipe)
+    progress = train(task, recipe, batches, CheckpointFolder(folder), 0, **callbacks)
     return SimpleNamespace(
         model=model,
-        outputs=outputs,
+        outputs=task.outputs,
         progress=progress,
         validation=validation,
         folder=folder,
-        asked=batches.asked,
+        asked=getattr(batches, "asked", None),
     )
 
 
@@ -145,6 +145,42 @@ def test_outputs_are_representation_and_logits_whatever_the_batch(trained):
     np.testing.assert_allclose(some[1], logits, atol=1e-5)
     whole = trained.model.predict(keras_vit.preprocess_input(images), verbose=0)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
+
+
+class Ended(BaseException):
+    """What SIGTERM does here."""
+
+
+def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path):
+    def end(signum, frame):
+        raise Ended
+
+    class Ending(Batches):
+        def batch(self, step):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().batch(step)
+
+    recipe = Recipe(steps=20, batch_size=16, validations=2, learning_rate=3e-3)
+    keras.utils.set_random_seed(3)  # the weights that it begins with
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(Ended):
+            run(tmp_path / "parts", recipe, jit=False, batches=Ending)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    left = CheckpointFolder(tmp_path / "parts").newest_state().meta["progress"]["steps"]
+    assert 0 < left <= 7  # batches are read ahead
+    seen = []
+    parts = run(tmp_path / "parts", recipe, jit=False, started=seen.append)
+    assert seen == [left] and parts.asked[-1] == 19
+    keras.utils.set_random_seed(3)
+    whole = run(tmp_path / "whole", recipe, jit=False)
+    assert parts.progress.history == whole.progress.history
+    assert parts.progress.processes == 2
+    ends = [load(tmp_path / name / "final.ckpt") for name in ("parts", "whole")]
+    assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
+    assert digest(ends[0].arrays["best"]) == digest(ends[1].arrays["best"])
 
 
 def test_one_step_is_a_valid_training(tmp_path):

@@ -19,13 +19,14 @@ from studies import data
 from studies.data import describe
 from studies.data.scramble import Scramble
 from studies.errors import TrialError
+from studies.records.checkpoints import checkpoint_folder
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Trial
 from studies.training import trial as trial_module
 from studies.training.checkpoint import load
-from studies.training.trial import checkpoint_folder, reason, run_trial
+from studies.training.trial import reason, run_trial
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -343,7 +344,7 @@ def test_a_second_process_waits_for_the_first(make_trial, tmp_path, monkeypatch)
     trial = make_trial()
     entered = threading.Event()
     monkeypatch.setattr(
-        trial_module, "_train_and_evaluate", lambda *arguments: entered.set() or {"metrics": {}}
+        trial_module, "_finish_and_evaluate", lambda *arguments: entered.set() or {"metrics": {}}
     )
     folder = checkpoint_folder(tmp_path, trial)
     folder.mkdir(parents=True)

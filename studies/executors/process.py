@@ -1,0 +1,140 @@
+"""The process of a trial, started fresh on whatever machine it is to run, with its log.
+
+It lives no longer than its starter: it holds the reading end of a pipe whose other end only the
+starter has, and asks the kernel for a signal at its parent's death besides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from studies.errors import UsageError
+from studies.executors import Event, failed_record
+from studies.executors.environment import environment, threads_and_cores
+from studies.machine.claims import claim_cores
+from studies.study.trial import Trial
+
+TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
+GRACE_SECONDS = 10.0  # in which a trial may end the step under way and write a checkpoint
+
+
+class TrialProcess:
+    """A trial's process; its events come from `events`, what else it prints goes to its log.
+
+    Args:
+        trial: what it runs.
+        results: the folder that holds the checkpoints.
+        log: file to append to; the trial's description is put beside it.
+        threads: computing threads where the trial starts for the first time.
+        shared: whether others compute on the same accelerator.
+        command: what runs one trial, by default `python -m studies.training.trial`.
+        variables: further environment variables.
+
+    Raises:
+        UsageError: the machine has no memory, or no number, left for another process.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        results: Path,
+        log: Path,
+        threads: int,
+        shared: bool = False,
+        command: Sequence[str] | None = None,
+        variables: dict[str, str] | None = None,
+    ) -> None:
+        self.trial = trial
+        self.log = log
+        threads, count = threads_and_cores(trial, results, threads)
+        specification = log.with_suffix(".json")
+        specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
+        self._claim = claim_cores(count)
+        with open(log, "ab") as stderr, self._claim.bound():
+            try:
+                self.popen = subprocess.Popen(
+                    [*(command or TRIAL_COMMAND), str(specification), "--results", str(results)],
+                    stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env={**environment(trial, threads, shared), **(variables or {})},
+                    start_new_session=True,  # Ctrl-C is the starter's business
+                )
+            except OSError as error:  # of memory or processes, not of the disk
+                raise UsageError(
+                    f"cannot start a trial's process ({error.strerror or error}): choose fewer "
+                    f"--workers, or end other programs; finished trials are kept"
+                ) from error
+
+    def events(self) -> Iterator[Event]:
+        """What the process says, until it has ended."""
+        stdout: IO[bytes] = self.popen.stdout  # type: ignore[assignment]
+        for line in stdout:
+            event = parse(line)
+            if event is not None:
+                yield event
+                continue
+            # On a full disk the words are lost, but the trial's end must still be heard.
+            with contextlib.suppress(OSError), open(self.log, "ab") as log:
+                log.write(line)
+        self.popen.wait()
+
+    def close(self) -> None:
+        """Let go of its pipes and cores."""
+        for pipe in (self.popen.stdin, self.popen.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._claim.release()
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it has ended because it was asked to; then it goes on from its checkpoint."""
+        return self.popen.returncode == -signal.SIGTERM
+
+    def failed_record(self) -> Event:
+        """The last event of a process that ended without a record."""
+        record = failed_record(self.trial, self._why_it_died())
+        return {"event": "record", "record": record}
+
+    def _why_it_died(self) -> str:
+        code = self.popen.returncode
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            memory = " (often because the machine ran out of memory)" if name == "SIGKILL" else ""
+            return f"the trial's process was killed by {name}{memory}; its log is {self.log}"
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        return (
+            f"the trial's process ended with exit code {code}: {lines[-1]}; its log is {self.log}"
+        )
+
+
+def stop(processes: Iterable[TrialProcess]) -> None:
+    """End processes: by asking them, which lets them save where they are, then by force."""
+    processes = list(processes)
+    for process in processes:
+        process.popen.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        try:
+            process.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.popen.kill()
+            process.popen.wait()
+        process.close()
+
+
+def parse(line: bytes) -> Event | None:
+    """The event that a line holds, or None."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None

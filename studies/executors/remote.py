@@ -1,0 +1,275 @@
+"""Trials on other machines, whatever engine brings them there.
+
+The machines and the driver share the results folder. An `Order` lies there as a trial's description;
+the machine that gets it starts the trial's process and writes down what it says, one event a line,
+where the driver reads it. The engine moves orders and says when one has ended, nothing else:
+
+    driver --order--> engine --order--> machine: trial's process
+       ^                                              |
+       +---------- LOGS/<trial>.<n>.events <----------+
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from studies.executors import Event, OnEvent, failed_record, log_name
+from studies.executors.process import TrialProcess, parse, stop
+from studies.executors.waiting import Waiting
+from studies.study.trial import Trial
+
+MOST = 1000  # orders at a time: engines are slow with more, and Slurm's arrays end there
+ATTEMPTS = (
+    4  # at a trial whose machine is lost; one that is asked to stop saves, and goes on as often
+)
+PATIENCE_SECONDS = 30.0  # what a file's last line may take from one machine to another
+STOPPED: Event = {"event": "stopped"}  # the last event of a process that is to go on elsewhere
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial for a machine; paths are the same on all machines.
+
+    Args:
+        trial: its description, as JSON.
+        results, log, events: the folder of the checkpoints, and the two files that are written.
+        threads: computing threads where the trial starts for the first time.
+        gpus: how many the engine gives it, 0 to hide all, or a part of one that others use too.
+        command: what runs one trial, by default `python -m studies.training.trial`.
+    """
+
+    trial: str
+    results: Path
+    log: Path
+    events: Path
+    threads: int
+    gpus: float = 0
+    command: Sequence[str] | None = None
+
+    def start(self) -> Work:
+        """Start the trial's process, on this machine."""
+        return Work(self)
+
+
+class Work:
+    """A trial's process on the machine that got the order, and the thread that writes its events."""
+
+    def __init__(self, order: Order) -> None:
+        trial = Trial.model_validate_json(order.trial)
+        # Libraries take whatever GPU they see, whether the engine meant it for them or not.
+        hidden = {} if order.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+        self._process = TrialProcess(
+            trial,
+            order.results,
+            order.log,
+            order.threads,
+            0 < order.gpus < 1,
+            order.command,
+            hidden,
+        )
+        self._path = order.events
+        self._ended = threading.Event()
+        self._trouble: OSError | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def finish(self) -> None:
+        """Wait for the process; the last event is its record, or that it was stopped.
+
+        A signal's handler may call it while it is at work already: it takes no lock. And it waits a
+        little at a time, as between two instructions an engine's interruption is noticed.
+
+        Raises:
+            OSError: the events could not be written.
+        """
+        while not self._ended.is_set():
+            time.sleep(0.1)
+        if self._trouble is not None:
+            raise self._trouble
+
+    def ask_to_stop(self) -> None:
+        """Let the process end after the step under way; `finish` notices."""
+        self._process.popen.terminate()
+
+    def stop(self) -> None:
+        """End the process, by force if need be, and let go of what belongs to it."""
+        stop([self._process])
+
+    def _read(self) -> None:
+        recorded = False
+        try:
+            self._write(b"")  # ends the line in which a worker before this one may have died
+            for event in self._process.events():
+                if not recorded:
+                    recorded = event["event"] == "record"
+                    self._write(json.dumps(event).encode())
+            if not recorded:
+                stopped = self._process.was_stopped
+                last = STOPPED if stopped else self._process.failed_record()
+                self._write(json.dumps(last).encode())
+        except OSError as error:
+            self._trouble = error
+            self._process.popen.kill()
+        finally:
+            self._ended.set()
+
+    def _write(self, line: bytes) -> None:
+        with open(self._path, "ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class End(NamedTuple):
+    """How an order ended, as far as its engine knows."""
+
+    reason: str = ""  # why there can be no record, if there is none
+    again: bool = False  # whether the trial may be run again then
+
+
+Handle = Any
+
+
+class Engine(Protocol):
+    """What brings orders to machines."""
+
+    def room(self, orders: int) -> int:
+        """How many more may be submitted while some are under way."""
+        ...
+
+    def submit(self, orders: Sequence[Order], names: Sequence[str]) -> list[Handle]:
+        """Take orders and give something that can be hashed for each; names are for people."""
+        ...
+
+    def ended(self, handles: Collection[Handle], seconds: float) -> Mapping[Handle, End]:
+        """Which have ended; waits so long, or until one has."""
+        ...
+
+    def cancel(self, handles: Collection[Handle]) -> None:
+        """Give up orders; returns when none of them is at work any more."""
+        ...
+
+
+@dataclass
+class _Remote:
+    """An order under way."""
+
+    trial: Trial
+    events: Path
+    attempt: int
+    offset: int = 0
+    last: Event | None = None  # its record, or STOPPED
+    end: End | None = None
+    since: float = field(default_factory=time.monotonic)  # when it ended, once it has
+
+    def new_events(self) -> list[Event]:
+        """Whole lines that have come since the latest call, but for the last event of all."""
+        try:
+            with open(self.events, "rb") as file:
+                file.seek(self.offset)
+                lines = file.read().splitlines(keepends=True)
+        except OSError:  # not begun yet
+            return []
+        new = []
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            self.offset += len(line)
+            event = parse(line)
+            if event is not None and event["event"] in ("record", "stopped"):
+                self.last = event
+            elif event is not None:
+                self.last = None  # it was stopped, and goes on
+                new.append(event)
+        return new
+
+
+def run_on(
+    engine: Engine,
+    make_order: Callable[[Trial, Path, Path], Order],
+    trials: Sequence[Trial],
+    results: Path,
+    logs: Path,
+    on_event: OnEvent,
+) -> None:
+    """Run trials on an engine; see `studies.executors.Executor.run`.
+
+    Args:
+        engine: brings orders to machines.
+        make_order: makes a trial's order, given the paths of its log and its events.
+        trials: the most wanted first.
+        results: the folder that holds the checkpoints.
+        logs: folder of the logs.
+        on_event: called with every trial and event, in this thread.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    for left_behind in logs.glob("*.events"):
+        left_behind.unlink(missing_ok=True)
+    waiting = Waiting(trials, results)
+    attempts: dict[str, int] = {}
+    under_way: dict[Handle, _Remote] = {}
+    try:
+        while waiting or under_way:
+            at_work = [remote.trial for remote in under_way.values()]
+            taken = waiting.take(at_work, engine.room(len(under_way)))
+            if taken:
+                remotes = [_remote(trial, logs, attempts) for trial in taken]
+                orders = [make_order(r.trial, logs / log_name(r.trial), r.events) for r in remotes]
+                handles = engine.submit(orders, [trial.label for trial in taken])
+                under_way.update(zip(handles, remotes, strict=True))
+            open_ones = [handle for handle, remote in under_way.items() if remote.end is None]
+            for handle, end in engine.ended(open_ones, seconds=0.2).items():
+                under_way[handle].end = end
+                under_way[handle].since = time.monotonic()
+            for handle, remote in list(under_way.items()):
+                for event in remote.new_events():
+                    on_event(remote.trial, event)
+                record = None if remote.last == STOPPED else remote.last
+                if record is None and (remote.end is None or _may_yet_come(remote)):
+                    continue
+                del under_way[handle]
+                remote.events.unlink(missing_ok=True)
+                if record or not _may_go_on(remote):
+                    on_event(remote.trial, record or _lost(remote))
+                else:
+                    attempts[remote.trial.trial_id] = (
+                        0 if remote.last == STOPPED else remote.attempt
+                    )
+                    waiting.put_back(remote.trial)
+    finally:
+        engine.cancel([handle for handle, remote in under_way.items() if remote.end is None])
+
+
+def _remote(trial: Trial, logs: Path, attempts: dict[str, int]) -> _Remote:
+    attempts[trial.trial_id] = attempts.get(trial.trial_id, 0) + 1
+    # A name of its own: who works on after all on an order that was given up writes elsewhere.
+    events = (logs / log_name(trial)).with_suffix(f".{uuid.uuid4().hex[:8]}.events")
+    return _Remote(trial, events, attempts[trial.trial_id])
+
+
+def _may_yet_come(remote: _Remote) -> bool:
+    assert remote.end is not None
+    patience = 0.0 if remote.end.reason or remote.last else PATIENCE_SECONDS
+    return time.monotonic() < remote.since + patience
+
+
+def _may_go_on(remote: _Remote) -> bool:
+    assert remote.end is not None
+    stopped = remote.last == STOPPED and not remote.end.reason
+    return stopped or (remote.end.again and remote.attempt < ATTEMPTS)
+
+
+def _lost(remote: _Remote) -> Event:
+    assert remote.end is not None
+    reason = remote.end.reason or (
+        f"its machine wrote nothing to {remote.events.parent}: the results folder must lie where all "
+        f"machines see it under the same path"
+    )
+    return {"event": "record", "record": failed_record(remote.trial, reason)}

@@ -1,0 +1,39 @@
+"""Where trained weights lie among the results: `.checkpoints/<training_id>/`, for all studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studies.study.trial import Training
+
+FINAL = "final.ckpt"  # is there once a training has come to its end
+
+
+def checkpoint_folder(results: Path, training: Training) -> Path:
+    """Where a training's checkpoints lie; trials that differ in their evaluation alone share it.
+
+    Args:
+        results: the folder of all studies.
+        training: or a trial, for the last training of its chain.
+    """
+    return Path(results) / ".checkpoints" / training.training_id
+
+
+def is_trained(results: Path, training: Training) -> bool:
+    """Whether nothing is left to train: it has come to its end, or only takes given weights."""
+    done = training.objective == "none"
+    return done or (checkpoint_folder(results, training) / FINAL).exists()
+
+
+def untrained(results: Path, training: Training) -> list[Training]:
+    """The trainings of a chain that are still to be done, from the first on."""
+    return [each for each in training.chain if not is_trained(results, each)]
+
+
+def claimed(results: Path, training: Training) -> set[str]:
+    """Ids whose folders a trial writes to: two trials that share one cannot run at the same time.
+
+    That of the last training is always among them, since its evaluations take turns.
+    """
+    ids = {each.training_id for each in untrained(results, training)}
+    return ids | {training.training_id}

@@ -1,0 +1,386 @@
+"""One study run twice (on two machines, backends or versions): what is the same, and what is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any, Literal
+
+from studies.analysis.by_size import BALANCED, Source, mean_estimates
+from studies.analysis.estimate import Estimate
+from studies.analysis.findings import leading
+from studies.analysis.intervals import difference, overlap
+from studies.analysis.outcomes import Outcomes
+from studies.analysis.seed_intervals import difference_interval
+from studies.analysis.two_runs import (
+    Cell,
+    Place,
+    pooled_difference,
+    pooled_over_seeds,
+    predicted_alike,
+)
+from studies.errors import UsageError
+from studies.records.frames import Record, Results, pool, read_results
+from studies.records.outcomes import load_outcomes, outcomes_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from studies.study.entries import ModelEntry
+    from studies.study.study import Study
+
+# What two runs of one study may differ in: words, the extent of the grid, and how data are found.
+_FREE = {
+    *("question", "command", "run_time", "expected", "name", "dataset", "keep_models"),
+    *("sizes", "seeds", "backends", "models", "data", "evaluations", "pairs"),
+}
+_MACHINE = ("device", "threads", "cores", "commit")
+_NONE = "-"
+
+Kind = Literal["equal bits", "same", "apart", "unknown"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results folder that is compared.
+
+    Attributes:
+        name: which tells the two apart.
+        results: what it holds.
+    """
+
+    name: str
+    results: Results
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A model at a number of training images, in both runs.
+
+    Attributes:
+        seeds: in both.
+        accuracies: mean over these seeds, of each run.
+        difference: second run minus first.
+        equal: trials whose trained weights have the same bits; None where no digests are known.
+        alike: share of test images with the same predicted class; None without outcomes.
+    """
+
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, float]
+    difference: Estimate
+    equal: int | None
+    alike: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What two runs of one study have in common, and where they differ.
+
+    Attributes:
+        names: of the two runs.
+        metric, level: which accuracy, and the confidence of all intervals.
+        cells: what both have, by model and size.
+        alone: seeds that one of them has alone, by model and size: of the first, of the second.
+        whole: second minus first over all shared trials; None where nothing is shared.
+        estimates: of each run, over the shared seeds, by model and size.
+        singles: model, size, run and value of every shared trial.
+        speeds: training images a second, median over shared trials, by model: of each run.
+        seconds: mean of the shared trials, by model: of each run.
+        facts: what is known of each run's machine and software, by what it is.
+    """
+
+    names: tuple[str, str]
+    metric: str
+    level: float
+    cells: Mapping[Cell, Shared]
+    alone: Mapping[Cell, tuple[tuple[int, ...], tuple[int, ...]]]
+    whole: Estimate | None
+    estimates: Mapping[tuple[str, str, int], Estimate]
+    singles: pd.DataFrame
+    speeds: Mapping[str, tuple[float, float]]
+    seconds: Mapping[str, tuple[float, float]]
+    facts: Mapping[str, tuple[str, str]]
+
+    @property
+    def trials(self) -> int:
+        """Number of trials in both."""
+        return sum(len(cell.seeds) for cell in self.cells.values())
+
+    @property
+    def equal(self) -> int | None:
+        """Number of shared trials with equal bits; None where that is not known of all."""
+        known = [cell.equal for cell in self.cells.values()]
+        return None if None in known else sum(n for n in known if n is not None)
+
+    @property
+    def differing(self) -> dict[str, tuple[str, str]]:
+        """The facts in which the two differ."""
+        return {what: pair for what, pair in self.facts.items() if pair[0] != pair[1]}
+
+    @property
+    def kind(self) -> Kind:
+        """The verdict; from one seed nothing is told, unless the bits are equal."""
+        if self.cells and self.equal == self.trials:
+            return "equal bits"
+        whole = self.whole
+        if whole is None or whole.seeds < 2 or math.isnan(whole.low):
+            return "unknown"
+        return "same" if whole.low <= 0.0 <= whole.high else "apart"
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[Run, Run]:
+    """Two results folders, checked to be of one study.
+
+    Raises:
+        UsageError: they are one folder, cannot be read, or are of different data, recipes or models.
+    """
+    first, second = (folder.expanduser().resolve() for folder in folders)
+    if first == second:
+        raise UsageError(
+            f"both runs are {first}: give two results folders, such as those of two machines"
+        )
+    one, two = (Run(name, read_results(at)) for name, at in zip(_names(first, second), folders))
+    _refuse_different(one, two)
+    return one, two
+
+
+def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
+    """Everything that the comparison shows.
+
+    Args:
+        a, b: of one study, from `read_runs`.
+        level: confidence of all intervals.
+    """
+    import pandas as pd
+
+    records = _records(a.results, b.results)
+    shared = [place for place in records[0] if place in records[1]]
+    said = _outcomes(records, (a.results, b.results), shared)
+    frames = []
+    for run, known in zip((a, b), records, strict=True):
+        names = {known[place]["trial_id"]: place[0][0] for place in shared}
+        frame = run.results.frame
+        frame = frame[frame["trial_id"].isin(names)] if "trial_id" in frame else frame[:0]
+        frames.append(
+            frame.assign(backend=run.name, model=frame["trial_id"].map(names) if names else "")
+        )
+    frame = pd.concat(frames, ignore_index=True)
+    sides = {run.name: outcomes for run, outcomes in zip((a, b), said, strict=True)}
+    data = a.results.study.data
+    images = a.results.num_test_images
+
+    def read(model: str, side: str, size: int) -> list[Outcomes]:
+        cell = {place: o for place, o in sides[side].items() if place[0] == (model, size)}
+        return [cell[place] for place in sorted(cell)] if len(cell) == seeds[model, size] else []
+
+    seeds = {cell: sum(place[0] == cell for place in shared) for cell, _ in shared}
+    source = Source(read, pool(data)) if data and all(said) else None
+    metric, frame = leading(frame, source) if shared else ("test_top1", frame)
+    values = [
+        {place: value for place in shared if (value := _value(frame, run.name, place, metric))}
+        for run in (a, b)
+    ]
+    largest = max((cell[1] for cell, _ in shared), default=1)
+    share = overlap(largest, source.pool) if source else 0.0
+    whole = (
+        pooled_difference(said[0], said[1], metric == BALANCED, share, level) if source else None
+    )
+    cells = {
+        cell: _cell(cell, shared, records, said, values, metric, source, level, images)
+        for cell in _ordered(shared)
+    }
+    every = _ordered([place for known in records for place in known])
+    return Comparison(
+        names=(a.name, b.name),
+        metric=metric,
+        level=level,
+        cells=cells,
+        alone={
+            cell: tuple(  # type: ignore[misc]  # of two
+                tuple(sorted(s for c, s in mine if c == cell and (c, s) not in other))
+                for mine, other in (records, records[::-1])
+            )
+            for cell in every
+        },
+        whole=whole or pooled_over_seeds(values[0], values[1], level, images),
+        estimates=mean_estimates(frame, metric, level, source, images) if shared else {},
+        singles=frame.assign(value=frame[metric]) if metric in frame else frame[:0],
+        speeds=_by_model(records, shared, "images_per_second", median),
+        seconds=_by_model(records, shared, "seconds", mean),
+        facts=_facts(records, shared),
+    )
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """The ends of two paths, as long as it takes to tell them apart."""
+    for length in range(1, max(len(first.parts), len(second.parts)) + 1):
+        names = ["/".join(path.parts[-length:]) for path in (first, second)]
+        if names[0] != names[1]:
+            break
+    return names[0], names[1]
+
+
+def _refuse_different(a: Run, b: Run) -> None:
+    one, two = a.results.study, b.results.study
+    pairs = [("data", _data(one), _data(two))]
+    fields = [name for name in type(one).model_fields if name not in _FREE]
+    pairs += [(name, getattr(one, name), getattr(two, name)) for name in fields]
+    pairs += [
+        (f"model {name!r}", _by_content(entry), _by_content(two.models[name]))
+        for name, entry in one.models.items()
+        if name in two.models
+    ]
+    for what, before, after in pairs:
+        if before != after:
+            raise UsageError(
+                f"{a.name} and {b.name} are not runs of one study, since they differ in {what}"
+                f"{_where(before, after)}: compare two runs of the same data and recipe"
+            )
+    if not one.models.keys() & two.models.keys():
+        raise UsageError(f"{a.name} and {b.name} have no model in common: nothing can be compared")
+
+
+def _data(study: Study) -> Any:
+    """What the images are: by their content where it is known."""
+    return study.data.fingerprint if study.data else study.dataset
+
+
+def _by_content(entry: ModelEntry) -> ModelEntry:
+    """A model whose files count by what they hold, wherever they lie."""
+    return entry.model_copy(update={"overrides": {**entry.overrides, **entry.files}})
+
+
+def _where(before: Any, after: Any) -> str:
+    """The first field that differs, if there are fields."""
+    if not hasattr(before, "model_dump") or not hasattr(after, "model_dump"):
+        return ""
+    one, two = before.model_dump(mode="json"), after.model_dump(mode="json")
+    name = next(name for name in one if one[name] != two.get(name))
+    return f" ({name} {one[name]}, not {two.get(name)})"
+
+
+def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
+    """Finished trials by what was trained, size and seed, with the standard evaluation, of one backend each.
+
+    That is the first one that both runs have; where they share none, the first of each.
+    """
+    both = [backend for backend in a.study.backends if backend in b.study.backends]
+    found = []
+    for results in (a, b):
+        backend = both[0] if both else results.study.backends[0]
+        mine = [r for r in results.done if r["backend"] == backend]
+        mine = [r for r in mine if r.get("evaluation", "standard") == "standard"]
+        found.append({((_trained(r), r["size"]), r["seed"]): r for r in mine})
+    return found
+
+
+def _trained(record: Record) -> str:
+    """The model, and the images that it was trained on before, if there were any."""
+    before = record.get("pretraining")
+    return record["model"] if not before else f"{record['model']} after {before['size']:,}"
+
+
+def _outcomes(
+    records: Sequence[Mapping[Place, Record]], results: Sequence[Results], shared: Sequence[Place]
+) -> list[dict[Place, Outcomes]]:
+    """Outcomes of shared trials, of those that both runs have kept."""
+    found: list[dict[Place, Outcomes]] = [{}, {}]
+    kept = [each.outcomes for each in results]
+    if None in kept or any(each.study.data is None for each in results):
+        return found
+    for place in shared:
+        paths = [
+            outcomes_path(each.folder, known[place]["trial_id"])
+            for known, each in zip(records, kept, strict=True)
+            if each is not None
+        ]
+        said = [load_outcomes(path) for path in paths]
+        for mine, outcomes in zip(found, said, strict=True):
+            if outcomes is not None and None not in said:
+                mine[place] = outcomes
+    return found
+
+
+def _cell(
+    cell: Cell,
+    shared: Sequence[Place],
+    records: Sequence[Mapping[Place, Record]],
+    said: Sequence[Mapping[Place, Outcomes]],
+    values: Sequence[Mapping[Place, float]],
+    metric: str,
+    source: Source | None,
+    level: float,
+    images: int | None,
+) -> Shared:
+    places = sorted(place for place in shared if place[0] == cell)
+    kept = [place for place in places if place in said[0]]
+    if source is not None and len(kept) == len(places):
+        one, two = ([side[place] for place in places] for side in said)
+        found = difference(two, one, metric == BALANCED, overlap(cell[1], source.pool), level)
+    else:
+        one_, two_ = ({p[1]: side[p] for p in places if p in side} for side in values)
+        found = difference_interval(two_, one_, level, images)  # type: ignore[arg-type]
+    digests = [[known[place].get("weights_sha256") for place in places] for known in records]
+    known_ = all(digest is not None for side in digests for digest in side)
+    alike = [predicted_alike(said[0][place], said[1][place]) for place in kept]
+    accuracies = [[side[place] for place in places if place in side] for side in values]
+    first, second = (mean(side) if side else math.nan for side in accuracies)
+    return Shared(
+        seeds=tuple(seed for _, seed in places),
+        accuracies=(first, second),
+        difference=found,
+        equal=sum(x == y for x, y in zip(*digests, strict=True)) if known_ else None,
+        alike=mean(alike) if alike else None,
+    )
+
+
+def _value(frame: pd.DataFrame, side: str, place: Place, metric: str) -> float | None:
+    (model, size), seed = place
+    rows = frame[
+        (frame["backend"] == side)
+        & (frame["model"] == model)
+        & (frame["size"] == size)
+        & (frame["seed"] == seed)
+    ]
+    return float(rows[metric].iloc[0]) if metric in rows and rows[metric].notna().any() else None
+
+
+def _ordered(places: Sequence[Place]) -> list[Cell]:
+    """Cells by size, and within it in the order of the records, which is the study's."""
+    return sorted(dict.fromkeys(cell for cell, _ in places), key=lambda cell: cell[1])
+
+
+def _by_model(records: Any, shared: Sequence[Place], key: str, average: Any) -> dict[str, Any]:
+    """A field of the records, averaged over the shared trials that have it in both runs."""
+    by_model: dict[str, list[tuple[float, float]]] = {}
+    for place in shared:
+        pair = tuple(known[place].get(key) for known in records)
+        if None not in pair:
+            by_model.setdefault(place[0][0], []).append(pair)  # type: ignore[arg-type]
+    return {
+        model: tuple(float(average(side)) for side in zip(*pairs, strict=True))
+        for model, pairs in by_model.items()
+    }
+
+
+def _facts(records: Any, shared: Sequence[Place]) -> dict[str, tuple[str, str]]:
+    """Backend, versions and machine of the shared trials, of each run."""
+    sides: list[dict[str, set[str]]] = []
+    for known in records:
+        found: dict[str, set[str]] = {}
+        for place in shared:
+            record = known[place]
+            told = {key: record.get(key) for key in ("backend", *_MACHINE)}
+            told |= record.get("versions") or {}
+            for what, value in told.items():
+                if value is not None:
+                    found.setdefault(what, set()).add(str(value))
+        sides.append(found)
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    return {
+        name: tuple(" / ".join(sorted(side.get(name, {_NONE}))) for side in sides)  # type: ignore[misc]
+        for name in names
+    }

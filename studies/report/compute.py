@@ -1,0 +1,96 @@
+"""Accuracy against training compute in words and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studies.report.markup import code
+from studies.report.tables import markdown_table
+from studies.report.words import METRICS, POINTS, listed, percent
+
+if TYPE_CHECKING:
+    from studies.analysis.compute import Compute
+    from studies.report.answer import Answer
+
+FAMILIES = {"vit": "ViTs", "hybrid": "hybrids", "resnet": "ResNets", "other": "other models"}
+_TWICE = 2.0
+
+
+def flops(number: float) -> str:
+    """1.2e+14 becomes 120 T: FLOPs to two digits."""
+    for unit, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if number >= unit:
+            return f"{float(f'{number / unit:.2g}'):g} {letter}FLOPs"
+    return f"{float(f'{number:.2g}'):g} FLOPs"
+
+
+def compute_headline(answer: Answer, found: Compute) -> tuple[str, ...]:
+    """Who is best for its compute, what twice the compute buys, what to do next."""
+    front = found.front
+    of = METRICS.get(answer.metric, answer.metric)
+    least, most = front[0], front[-1]
+    held = [
+        f"{FAMILIES[family]} hold {number}"
+        for family in found.fronts
+        if (number := sum(e.family == family for e in front))
+    ]
+    first = (
+        f"For its compute the best is {least.arm} at {flops(least.compute)} ({of} "
+        f"{percent(least.accuracy)} %) and {most.arm} at {flops(most.compute)} "
+        f"({percent(most.accuracy)} %); of the {len(front)} best points from the one to the other "
+        f"{listed(held)}"
+    )
+    parts = []
+    for family, law in found.laws.items():
+        last = found.fronts[family][-1].compute
+        gain = law.gain(last, _TWICE, found.level)
+        parts.append(
+            f"the {FAMILIES[family]}' best {POINTS * gain.drop:.1f} points ({100 * found.level:g} % "
+            f"interval {POINTS * gain.low:.1f} to {POINTS * gain.high:.1f})"
+        )
+    without = [FAMILIES[family] for family in found.without_law]
+    texts = [f"by forecast, twice the compute would buy {listed(parts)}"] if parts else []
+    if without:
+        texts.append(f"nothing is forecast for {listed(without)}, whose fronts carry no law")
+    second = "; ".join(texts)
+    best = most.family
+    grows = best in found.laws and found.laws[best].gain(most.compute, _TWICE).drop >= 0.01
+    third = (
+        f"Next, train {most.arm} longer or a larger one: more compute still buys a point"
+        if grows
+        else f"Next, take {most.arm}, or what stands before it on the front where compute is dear"
+    )
+    return f"{first}.", f"{second[0].upper()}{second[1:]}.", f"{third}."
+
+
+def compute_text(answer: Answer, found: Compute) -> str:
+    """The section of a report."""
+    of = METRICS.get(answer.metric, answer.metric)
+    rows = [["compute", "arm", "family", "images", of, "best of its family", "best of all"]]
+    for each in found.trained:
+        own = each in found.fronts[each.family]
+        marks = ["yes" if own else "-", "yes" if each in found.front else "-"]
+        cells = [flops(each.compute), each.arm, each.family, f"{each.size:,}"]
+        rows.append([*cells, percent(each.accuracy), *marks])
+    laws = [["family", "points", "error falls as compute to the", "interval", "law"]]
+    for family in found.fronts:
+        number = str(len(found.fronts[family]))
+        if family in found.laws:
+            power = found.exponent(family)
+            interval = f"{power.low:.2f} to {power.high:.2f}"
+            law = code(found.laws[family].summary())
+            laws.append([FAMILIES[family], number, f"{power.value:.2f}", interval, law])
+        else:
+            why = found.without_law[family].rstrip(".")
+            laws.append([FAMILIES[family], number, "-", "-", why])
+    return "\n\n".join(
+        (
+            "## Accuracy against compute\n\nCompute is 3 times the forward FLOPs of an image for each image "
+            "seen, all trainings of a chain together. Best is what nothing of as little compute reaches, in "
+            "the mean over seeds.",
+            markdown_table(rows),
+            f"The laws are fitted to each family's best; the exponent is the slope at its largest compute, "
+            f"with a {100 * found.level:g} % interval (x: FLOPs).",
+            markdown_table(laws),
+        )
+    )

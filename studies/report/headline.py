@@ -1,0 +1,39 @@
+"""The three sentences that a report opens with; which they are depends on what the study is about."""
+
+from __future__ import annotations
+
+from studies.report.answer import Answer
+from studies.report.compute import compute_headline
+from studies.report.effects import MANY, contrast_sentence, effects_headline
+from studies.report.words import headline, next_step, notes, standing
+
+
+def opening(answer: Answer) -> tuple[str, ...]:
+    """Three sentences; of a study without results one.
+
+    About factors one at a time: which changes are told apart, which are not, what to do. About what a
+    factor does to two models: which it favours, how the two stand, what to do. About compute: who is
+    best for it, what twice as much buys, what to do. Otherwise: who is ahead, what twice the images
+    buy, what to do.
+    """
+    if answer.outlooks and answer.compute is not None:
+        return compute_headline(answer, answer.compute)
+    if answer.outlooks and answer.one_at_a_time and answer.effects:
+        return effects_headline(answer)
+    if answer.outlooks and answer.duels and any(e.less is not None for e in answer.effects):
+        first = contrast_sentence(answer)
+        return first, standing(answer.duels[0], answer), next_step(answer)
+    return headline(answer)
+
+
+def remarks(answer: Answer) -> list[str]:
+    """What must be known of the opening."""
+    found = notes(answer)
+    number = len(answer.effects)
+    if number >= MANY:
+        level = max(e.estimate.level for e in answer.effects)
+        found.append(
+            f"Of {number} intervals at {100 * level:g} %, about {max(1, round(number * (1 - level)))} leave "
+            f"out the truth by chance: an effect told apart by little may be one of them."
+        )
+    return found

@@ -1,0 +1,108 @@
+"""What of a study cannot be, told before anything is prepared or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from studies.errors import UsageError
+from studies.evaluation import get_evaluation
+from studies.study.described import ResolvedData
+from studies.study.factors import Arm
+from studies.study.study import EvaluationEntry, Study
+from studies.study.trial import Trial
+
+
+def check_arms(study: Study) -> None:
+    """Refuse evaluations, objectives and ways of fine-tuning that are not for a study's models.
+
+    Raises:
+        UsageError: the first of them, in one sentence.
+    """
+    from keras_vit.models.variants import get_variant
+
+    for entry in study.evaluations.values():
+        _check_evaluation(entry)
+    for arm in study.arms.values():
+        if get_variant(arm.entry.base).family == "resnet":
+            _check_resnet(arm, study)
+        for entry in study.evaluations.values():
+            _check_of(entry, arm)
+
+
+def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
+    """Refuse sizes and cells that the images of a training do not have.
+
+    Args:
+        trials: of a study.
+        data: descriptions of all its data.
+
+    Raises:
+        UsageError: the first of them, in one sentence.
+    """
+    from studies.data.dataset import check_sizes
+    from studies.data.scramble import check_scramble
+
+    found = {each.fingerprint: each for each in reversed(data)}
+    for trial in trials:
+        for training in trial.chain:
+            info = found[training.data_fingerprint]
+            check_sizes(info, [training.size], info.counts)
+            check_scramble(training.recipe.scramble, training.image_shape)
+        if trial.extra is not None and trial.extra.data is not None:
+            check_scramble(trial.recipe.scramble, trial.extra.data.image_shape)
+
+
+def _check_evaluation(entry: EvaluationEntry) -> None:
+    place = f"evaluations.{entry.name}"
+    try:
+        evaluation = get_evaluation(entry.kind or entry.name)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from None
+    try:
+        evaluation.Options.model_validate(entry.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "options"
+        fields = ", ".join(evaluation.Options.model_fields)
+        raise UsageError(
+            f"{place}.options.{field}: {first['msg'][:1].lower()}{first['msg'][1:]}, not "
+            f"{first['input']!r}; the options of {entry.kind or entry.name} are {fields}"
+        ) from None
+    if "logits" in evaluation.READS and (entry.dataset or entry.image_size):
+        raise UsageError(
+            f"{place}: {entry.kind or entry.name} reads logits, which there are of the study's own "
+            f"images alone; leave out dataset and image_size"
+        )
+
+
+def _check_resnet(arm: Arm, study: Study) -> None:
+    before = arm.pretraining
+    if before is not None and before.objective == "masked_patches":
+        raise UsageError(
+            f"pretraining.objective masked_patches is for ViTs, and {arm.name!r} is a ResNet: leave it "
+            f"out with --models, or name the ViTs in a level's models"
+        )
+    if before is not None and arm.finetuning.method == "lora":
+        raise UsageError(
+            f"finetuning.method lora is for ViTs, and {arm.name!r} is a ResNet: leave it out with "
+            f"--models, or choose full or head_and_norms"
+        )
+    for entry in study.evaluations.values():
+        if "attention" in get_evaluation(entry.kind or entry.name).READS:
+            raise UsageError(
+                f"evaluations.{entry.name} reads attention, and {arm.name!r} is a ResNet: leave it out "
+                f"with --models, or the evaluation"
+            )
+
+
+def _check_of(entry: EvaluationEntry, arm: Arm) -> None:
+    if entry.of != "pretraining" or arm.pretraining is None:
+        return
+    reads = get_evaluation(entry.kind or entry.name).READS
+    if "logits" in reads and arm.pretraining.objective != "supervised":
+        raise UsageError(
+            f"evaluations.{entry.name} reads logits, and the pre-training of {arm.name!r} learns no "
+            f'labels: choose another evaluation, or of = "last"'
+        )

@@ -1,0 +1,159 @@
+"""One training of a chain: done once, in the folder of its id, and reused by all that need it.
+
+Where several learning rates are tried, each is a training in a folder of its own inside, until the best
+of them on the validation images has become the training's end.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from studies.data import Batches
+from studies.data.dataset import Replicate
+from studies.records.checkpoints import checkpoint_folder
+from studies.study.recipe import Recipe
+from studies.study.trial import Training
+from studies.training.checkpoint import Checkpoint, CheckpointFolder
+from studies.training.events import Events
+from studies.training.loop import Diverged, Progress, assign, rank, train
+from studies.training.start import first_model
+from studies.training.tasks import TASKS, Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that has come to its end.
+
+    Attributes:
+        task: whose model has the best weights.
+        progress: of the learning rate that counted.
+        learning_rate: that one.
+        rates: validation accuracy by learning rate, where several were tried; None: it diverged.
+        seconds: of training and validation, over all learning rates.
+    """
+
+    task: Task
+    progress: Progress
+    learning_rate: float
+    rates: dict[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def finish(training: Training, results: Path, images: Replicate, events: Events) -> Trained:
+    """Train what is not trained yet, from the last checkpoint on.
+
+    Args:
+        training: whose `start` is trained.
+        results: the folder of all studies.
+        images: of the training.
+        events: told of every step.
+
+    Raises:
+        TrialError: the loss became NaN or infinite, at every learning rate that was tried.
+    """
+    return _Training(training, results, images, events).finish()
+
+
+class _Training:
+    def __init__(
+        self, training: Training, results: Path, images: Replicate, events: Events
+    ) -> None:
+        self._training, self._images, self._events = training, images, events
+        self._folder = CheckpointFolder(checkpoint_folder(results, training))
+        start = training.start
+        self._before = (
+            None if start is None else CheckpointFolder(checkpoint_folder(results, start))
+        )
+
+    def finish(self) -> Trained:
+        training = self._training
+        if training.objective == "none":
+            return Trained(
+                self._task(training.recipe, None), Progress(), training.recipe.learning_rate
+            )
+        final = self._folder.final()
+        if final is not None:
+            return self._ended(final)
+        rates = training.recipe.learning_rates
+        if len(rates) > 1:
+            return self._best_of(sorted(rates))
+        return self._train(rates[0] if rates else training.recipe.learning_rate, self._folder)
+
+    def _ended(self, final: Checkpoint) -> Trained:
+        """What the last checkpoint says; the model is made without the weights that it began with."""
+        recipe = self._training.recipe
+        task = self._task(recipe, None)
+        assign(task.model.weights, final.arrays["best"], self._folder)
+        progress = Progress(**final.meta["progress"])
+        alone = {
+            "learning_rate": (*recipe.learning_rates, recipe.learning_rate)[0],
+            "seconds": progress.seconds,
+        }
+        return Trained(task, progress, **{**alone, **final.meta.get("grid", {})})
+
+    def _best_of(self, rates: list[float]) -> Trained:
+        entries: dict[float, dict[str, Any] | None] = {}
+        best, seconds, reason = None, 0.0, ""
+        folders = {rate: CheckpointFolder(self._folder.folder / f"rate-{rate!r}") for rate in rates}
+        for rate, folder in folders.items():
+            try:
+                end = self._train(rate, folder)
+            except Diverged as error:  # a lower rate may do
+                folder.save_final({"diverged": str(error)}, {})
+                entries[rate], reason = None, str(error)
+                continue
+            entries[rate] = end.progress.best
+            seconds += end.seconds
+            best = end if best_rate(entries) == rate else best
+        if best is None:
+            raise Diverged(reason)
+        told = {repr(rate): entry and entry["val_top1"] for rate, entry in entries.items()}
+        grid: dict[str, Any] = {
+            "learning_rate": best.learning_rate,
+            "rates": told,
+            "seconds": seconds,
+        }
+        final = folders[best.learning_rate].final()
+        assert final is not None
+        self._folder.save_final({**final.meta, "grid": grid}, final.arrays)
+        for folder in folders.values():
+            shutil.rmtree(folder.folder, ignore_errors=True)
+        return replace(best, **grid)
+
+    def _train(self, rate: float, folder: CheckpointFolder) -> Trained:
+        training, images = self._training, self._images
+        recipe = training.recipe.model_copy(update={"learning_rate": rate})
+        started, report = self._events.part(recipe.steps)
+        final = folder.final()
+        if final is not None and "diverged" in final.meta:
+            raise Diverged(final.meta["diverged"])
+        batches = Batches(
+            images.train,
+            images.subset(training.size),
+            recipe.batch_size,
+            training.seed,
+            recipe,
+            training.num_classes,
+        )
+        task = self._task(recipe, self._before)
+        progress = train(task, recipe, batches, folder, training.seed, started, report)
+        return Trained(task, progress, rate, seconds=progress.seconds)
+
+    def _task(self, recipe: Recipe, before: CheckpointFolder | None) -> Task:
+        training = self._training
+        model = first_model(training, before)
+        return TASKS[training.objective](model, recipe, self._images.validation, training.seed)
+
+
+def best_rate(entries: Mapping[float, Mapping[str, Any] | None]) -> float | None:
+    """The learning rate with the best validation accuracy; of equals the lower loss, then the lower rate.
+
+    Args:
+        entries: the best validation of each learning rate; None where it diverged.
+    """
+    known = {rate: entry for rate, entry in entries.items() if entry is not None}
+    return max(known, key=lambda rate: (*rank(known[rate]), -rate), default=None)

@@ -1,0 +1,61 @@
+"""How far a trial has come, told over all the trainings and learning rates that are left to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from studies.study.trial import Training, Trial
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def steps_of(training: Training) -> int:
+    """The steps of a training, over all learning rates that are tried."""
+    if training.objective == "none":
+        return 0
+    return training.recipe.steps * max(1, len(training.recipe.learning_rates))
+
+
+class Events:
+    """Says once where the process starts, and then every validation point.
+
+    Args:
+        trial: whose events they are.
+        left: its trainings that this process has to do.
+        emit: called with each event.
+    """
+
+    def __init__(self, trial: Trial, left: Sequence[Training], emit: Emit) -> None:
+        self._emit = emit
+        # What an earlier process has trained does not count; what is only evaluated is done.
+        self._total = sum(map(steps_of, left)) or steps_of(trial)
+        self._identity = {"trial_id": trial.trial_id, "steps": self._total}
+        self._pretrain_id = trial.pretrain_id
+        self._before = 0  # steps of the parts that are done
+        self._said = False
+
+    def part(self, steps: int) -> tuple[Callable[[int], None], Callable[..., None]]:
+        """`started` and `report` of the next part, one learning rate of one training, for `train`."""
+        before = self._before
+        self._before += steps
+
+        def started(step: int) -> None:
+            if step < steps:
+                self._start(before + step)
+
+        def report(entry: dict[str, Any], speed: float) -> None:
+            told = {**entry, "step": before + entry["step"]}
+            self._emit({"event": "progress", **self._identity, **told, "images_per_second": speed})
+
+        return started, report
+
+    def trained(self) -> None:
+        """All is trained; where it was so from the beginning, that is where the process starts."""
+        self._start(self._total)
+
+    def _start(self, step: int) -> None:
+        if not self._said:
+            self._said = True
+            event = {"event": "start", **self._identity}
+            self._emit({**event, "pretrain_id": self._pretrain_id, "step": step})

@@ -1,0 +1,110 @@
+"""The model that a training begins with: drawn, given, or made of what was trained before."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_vit
+from keras_vit.models.weight_values import weight_name, weight_values
+from keras_vit.pretraining import MaskedPatchModel
+from studies.errors import TrialError
+from studies.study.chain import Finetuning
+from studies.study.trial import Training
+from studies.training.checkpoint import CheckpointFolder
+from studies.training.loop import Weights, assign
+from studies.training.recipe import RATES, rates
+from studies.training.seeds import stream
+
+
+def first_model(training: Training, before: CheckpointFolder | None = None) -> keras.Model:
+    """The model before its first step; `enable_lora` and what is frozen are done.
+
+    Args:
+        training: decides all of it.
+        before: where the weights of `training.start` lie; without them a model of the same form comes
+            back, with other weights, which those of a checkpoint can be put into.
+
+    Raises:
+        TrialError: the weights lie there no more, or cannot be given.
+    """
+    # Keras scales the loss of float16 models by the policy that they were made under.
+    keras.config.set_dtype_policy(training.recipe.dtype)
+    if training.start is None or training.finetuning is None:
+        return _created(training)
+    start = training.start
+    pretrained = _created(start)
+    if before is not None and start.objective != "none":
+        final = before.final()
+        if final is None:
+            raise TrialError(
+                f"The weights to start from, in {before.folder}, are gone or damaged: run again with "
+                "--retry-failed, which trains them anew."
+            )
+        holder = MaskedPatchModel(pretrained) if start.objective == "masked_patches" else pretrained
+        assign(holder.weights, final.arrays["best"], before)
+    # Dropout and stochastic depth are those of this training.
+    wanted = {**rates(training.recipe, training.model.base), **training.model.overrides}
+    known = {name: wanted.get(name, 0.0) for name in RATES if name in pretrained.arguments}
+    model = keras_vit.for_finetuning(
+        pretrained, training.num_classes, input_shape=training.image_shape, **known
+    )
+    _choose_what_trains(model, training.finetuning, training.seed)
+    return model
+
+
+def _created(training: Training) -> keras.Model:
+    given: dict[str, Any] = {} if training.weights is None else {"weights": training.weights}
+    try:
+        return keras_vit.create_model(
+            training.model.base,
+            input_shape=training.image_shape,
+            classes=training.num_classes,
+            seed=training.seed,
+            **{**rates(training.recipe, training.model.base), **training.model.overrides, **given},
+        )
+    except (OSError, ValueError) as error:
+        if not given:
+            raise
+        why = " ".join(str(error).split())
+        raise TrialError(
+            f"The weights {training.weights} cannot be given to {training.model.base}: {why}"
+        ) from None
+
+
+def _choose_what_trains(model: keras.Model, finetuning: Finetuning, seed: int) -> None:
+    if finetuning.method == "head_and_norms":
+        keras_vit.train_only_head_and_norms(model)
+    if finetuning.method == "lora":
+        keras_vit.enable_lora(model, finetuning.lora_rank)
+        for variable in model.trainable_variables:
+            if variable.name.endswith("_a"):  # He's uniform numbers, as Keras draws them
+                limit = math.sqrt(6 / variable.shape[0])
+                rng = stream(seed, weight_name(model, variable))
+                variable.assign(rng.uniform(-limit, limit, variable.shape))
+
+
+def weights_of(model: keras.Model) -> Weights:
+    """Copies of a model's weights."""
+    return [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights]
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a model as an ordinary Keras file, for `inspect` and for users; renamed into place.
+
+    It is saved bare: the recipe's schedule and loss are classes of the studies, which another process
+    cannot load, and the optimizer's state is that of the last step. Low-rank updates are added to the
+    kernels that they are of.
+    """
+    bare = type(model).from_config(model.get_config())
+    values = weight_values(model)
+    for variable in bare.weights:
+        variable.assign(values[weight_name(bare, variable)])
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # Keras insists on the ending
+    bare.save(temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,179 @@
+"""Two runs of one study compared: the sentence, the tables, what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+
+from studies.command_line.app import main
+from studies.errors import UsageError
+from studies.records.outcomes import load_outcomes, save_outcomes
+from studies.report.comparison import compare_runs, read_runs
+from studies.report.comparison_text import markdown, terminal, verdict
+from studies.report.markup import plain
+from tests.studies.synthetic import make_records, make_study, write_folder
+
+pytestmark = pytest.mark.once
+
+SIZES = (500, 1000, 2000)
+
+
+def run(folder, change=lambda record: None, outcomes=True, **options):
+    """A results folder with digests of weights, every record changed by `change`."""
+    study = make_study(**{"models": ["vit-s", "bit-s"], "sizes": SIZES, **options})
+    records = make_records(study)
+    for record in records:
+        record["weights_sha256"] = record["trial_id"]
+        change(record)
+    return write_folder(folder, study, [r for r in records if r], outcomes=outcomes)
+
+
+def better(folder, images, part=slice(None)):
+    """Rewrites outcomes, or a part of them, so that so many more images are right."""
+    for path in sorted((folder / "outcomes").glob("*.npz"))[part]:
+        said = load_outcomes(path)
+        predicted = said.predicted.copy()
+        wrong = np.flatnonzero(~said.correct)[:images]
+        predicted[wrong] = said.label[wrong]
+        fields = {name: getattr(said, name) for name in said.__dataclass_fields__}
+        save_outcomes(path, type(said)(**fields | {"predicted": predicted}))
+
+
+def elsewhere(record):
+    record["weights_sha256"] = "other"
+    record["device"] = "gpu (H100)"
+    record["versions"] = {**record["versions"], "keras": "3.16.0"}
+    record["images_per_second"] *= 2.5
+
+
+def compared(*folders):
+    return compare_runs(*read_runs(folders))
+
+
+def test_equal_bits_are_told(tmp_path):
+    found = compared(run(tmp_path / "a"), run(tmp_path / "b"))
+    assert verdict(found) == (
+        "a and b are the same, bit for bit: the trained weights of all 18 trials are equal."
+    )
+    assert not found.differing and all(cell.alike == 1.0 for cell in found.cells.values())
+    assert "What differs" not in terminal(found)
+
+
+def test_a_run_that_is_higher_is_told_with_its_interval(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
+    better(b, 60)  # of 2,000 test images: 3 points in every trial
+    text = verdict(compared(a, b))
+    mean, low, high = map(
+        float,
+        re.fullmatch(
+            r"b is higher by (.*) points of test accuracy over 18 trials of both "
+            r"\(90 % interval (.*) to (.*)\)\.",
+            text,
+        ).groups(),
+    )
+    assert mean == 3.0 and 2.0 < low < 3.0 < high < 4.0
+    assert verdict(compared(b, a)).startswith("b is higher by 3.0 points")
+
+
+def test_scatter_is_the_same_within_the_interval(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
+    for folder, part in ((a, slice(0, None, 2)), (b, slice(1, None, 2))):
+        better(folder, 40, part)
+    found = compared(a, b)
+    assert found.equal == 0 and found.kind == "same"
+    assert verdict(found).startswith("a and b are the same within the interval: b - a is ")
+
+
+def test_the_tables_say_what_is_shared_and_what_differs(tmp_path):
+    def change(record):
+        elsewhere(record)
+        if record["seed"] == 2 and record["model"] == "bit-s":
+            record.clear()
+
+    found = compared(run(tmp_path / "a"), run(tmp_path / "b", change))
+    assert found.trials == 15
+    assert found.differing == {"keras": ("3.15.1", "3.16.0"), "device": ("cpu", "gpu (H100)")}
+    assert found.speeds == {"vit-s": (11000.0, 27500.0), "bit-s": (11000.0, 27500.0)}
+    text = markdown(found, None)
+    assert "| 500 vit-s | " in text and "| 3 | 0 of 3 | 100.0 % |" in text
+    assert "| vit-s | 11,000 | 27,500 | 2.50 | 120.0 | 120.0 |" in text
+    assert "| 500 bit-s | 2 | - |" in text.split("## Trials that")[1]
+    assert plain(verdict(found)) in text
+    assert max(map(len, terminal(found).splitlines())) <= 60
+
+
+def test_other_backends_are_compared_seed_by_seed(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere, backends=("jax",))
+    found = compared(a, b)
+    assert found.trials == 18 and found.differing["backend"] == ("tensorflow", "jax")
+
+
+def test_accuracies_do_where_no_outcomes_were_kept(tmp_path):
+    def change(record):
+        elsewhere(record)
+        record["metrics"]["test_top1"] += 0.02 + 0.0003 * record["seed"]
+
+    found = compared(
+        run(tmp_path / "a", outcomes=False), run(tmp_path / "b", change, outcomes=False)
+    )
+    assert verdict(found).startswith("b is higher by 2.0 points")
+    assert all(cell.alike is None for cell in found.cells.values())
+
+
+def test_one_seed_and_nothing_shared_cannot_tell(tmp_path):
+    a, b = run(tmp_path / "a", seeds=1), run(tmp_path / "b", elsewhere, seeds=1)
+    text = verdict(compared(a, b))
+    assert text.startswith("It cannot be told whether a and b are the same") and "one seed" in text
+    c = run(tmp_path / "c", sizes=[5000])
+    found = compared(a, c)
+    assert "no finished trial is in both" in verdict(found) and "alone" in terminal(found)
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path):
+    found = compared(run(tmp_path / "one" / "x"), run(tmp_path / "two" / "x"))
+    assert found.names == ("one/x", "two/x")
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        (r"data", {"test": 1000}),
+        (r"recipe \(steps 10000, not 50\)", "recipe"),
+        (r"model 'vit-s' \(base ViT-Ti/4, not ViT-S/4\)", "model"),
+        ("no model in common", {"models": ["vit-m"]}),
+    ],
+)
+def test_what_is_no_run_of_the_same_study_is_refused(tmp_path, what, change):
+    a = run(tmp_path / "a")
+    study = make_study(models=["vit-s", "bit-s"], sizes=SIZES)
+    if change == "recipe":
+        study = study.model_copy(update={"recipe": study.recipe.model_copy(update={"steps": 50})})
+    elif change == "model":
+        entry = study.models["vit-s"].model_copy(update={"base": "ViT-S/4"})
+        study = study.model_copy(update={"models": {**study.models, "vit-s": entry}})
+    elif what == "data":
+        data = study.data.model_copy(update={"fingerprint": "9"})
+        study = study.model_copy(update={"data": data})
+    else:
+        study = make_study(**{"sizes": SIZES, **change})
+    b = write_folder(tmp_path / "b", study, [])
+    with pytest.raises(UsageError, match=f"^a and b .*{what}"):
+        read_runs([a, b])
+    with pytest.raises(UsageError, match="two results folders"):
+        read_runs([a, a])
+
+
+def test_the_command_prints_and_writes(tmp_path, capsys):
+    run(tmp_path / "runs" / "a")
+    b = run(
+        tmp_path / "b",
+        elsewhere,
+    )
+    arguments = ["compare", "a", str(b), "--results", str(tmp_path / "runs")]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "within the interval" in out and "compare.md" in out
+    assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert "![" in (tmp_path / "out" / "compare.md").read_text()
+    assert main(["compare", "a", "nowhere", "--results", str(tmp_path / "runs")]) == 2
+    assert "there are no results in nowhere" in capsys.readouterr().err

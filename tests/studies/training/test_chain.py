@@ -1,0 +1,286 @@
+"""Chains of trainings: each is done once, ends with the bits of one left alone, and starts the next."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from studies.data import describe
+from studies.records.checkpoints import checkpoint_folder, claimed, is_trained, untrained
+from studies.study.chain import Finetuning
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.trial import Extra, Training, Trial
+from studies.training import recipe as recipes
+from studies.training.chain import best_rate
+from studies.training.checkpoint import load
+from studies.training.start import first_model, weights_of
+from studies.training.trial import run_trial
+
+TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2, "dropout_rate": 0.2}
+SHORT = Recipe(steps=4, batch_size=8, validations=2, learning_rate=3e-3)
+SGD = SHORT.model_copy(update={"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.03})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick(backend):
+    with pytest.MonkeyPatch.context() as patch:
+        if backend == "tensorflow":  # XLA takes longer than these tests
+            patch.setattr(recipes, "_jit", lambda model: False)
+        yield
+
+
+def training(backend, **changes):
+    info = describe("digits")
+    fields = {
+        "dataset": "digits",
+        "data_fingerprint": info.fingerprint,
+        "image_shape": info.image_shape,
+        "num_classes": info.num_classes,
+        "size": 40,
+        "seed": 1,
+        "backend": backend,
+        "model": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
+        "recipe": SHORT,
+    }
+    return Training(**{**fields, **changes})
+
+
+def trial(last, **changes):
+    return Trial(**dict(last), study="test", evaluation=Evaluation(shots=(1,)), **changes)
+
+
+def chained(backend, method="lora", objective="masked_patches"):
+    """Masked patches, then a fine-tuning on fewer images."""
+    before = training(backend, objective=objective, size=60)
+    finetuning = Finetuning(method=method, lora_rank=2)
+    return training(backend, start=before, finetuning=finetuning, recipe=SGD)
+
+
+def run(trial, results):
+    events = []
+    record = run_trial(trial, results, events.append)
+    assert record["status"] == "done", record.get("reason")
+    return record, events
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_at_point(trial, results, number):
+    """Run a trial, and end it when it has told of so many validation points."""
+    told = []
+
+    def emit(event):
+        told.append(event)
+        if sum(event["event"] == "progress" for event in told) == number:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, results, emit)
+    return told
+
+
+def final(results, training):
+    return checkpoint_folder(results, training) / "final.ckpt"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, backend):
+    """A chain that was left alone: its trial, results folder, record and events."""
+    results = tmp_path_factory.mktemp("chain")
+    each = trial(chained(backend))
+    return each, results, *run(each, results)
+
+
+def test_a_chain_killed_in_each_training_ends_with_the_same_bits(done, tmp_path):
+    each, results, record, _ = done
+    killed_at_point(each, tmp_path, 1)  # in the pre-training
+    assert not is_trained(tmp_path, each.start)
+    told = killed_at_point(each, tmp_path, 2)  # its second point, then the first of the fine-tuning
+    assert [e["step"] for e in told] == [2, 4, 6] and {e["steps"] for e in told} == {8}
+    assert [t.training_id for t in untrained(tmp_path, each)] == [each.training_id]
+    again, events = run(each, tmp_path)
+    assert [(e["step"], e["steps"]) for e in events[:-1]] == [(2, 4), (4, 4)]
+    assert again["weights_sha256"] == record["weights_sha256"]
+    assert again["history"] == record["history"] and again["metrics"] == record["metrics"]
+    for part in each.chain:
+        ends = [load(final(place, part)) for place in (results, tmp_path)]
+        assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
+
+
+def test_the_record_says_what_the_chain_was(done):
+    each, _, record, events = done
+    assert [e["step"] for e in events[:-1]] == [0, 2, 4, 6, 8]
+    assert record["pretraining"] == {
+        "training_id": each.start.training_id,
+        "dataset": "digits",
+        "size": 60,
+        "objective": "masked_patches",
+        "weights": None,
+        "steps": 4,
+    }
+    assert record["finetuning"] == {"method": "lora", "lora_rank": 2}
+    assert (record["evaluation"], record["base_model"], record["levels"]) == ("standard", "vit", {})
+    assert (record["learning_rate"], record["rates"]) == (0.03, {})
+    assert record["images_seen"] == 4 * 8
+
+
+def test_masked_patches_are_learned_from_validation_to_validation(done):
+    each, results, _, _ = done
+    history = load(final(results, each.start)).meta["progress"]["history"]
+    # 8 colours of grey; corruption is the same at both points, so that they can be compared.
+    assert history[0]["val_loss"] == pytest.approx(np.log(8), rel=0.2)
+    assert history[1]["val_loss"] != history[0]["val_loss"]
+    assert 0 <= history[1]["val_top1"] <= 1
+
+
+def test_low_rank_updates_leave_what_is_frozen_alone_and_the_file_computes_the_same(done):
+    each, results, _, _ = done
+    before = weights_of(first_model(each, checkpoint(results, each.start)))
+    model = first_model(each)
+    after = load(final(results, each)).arrays["best"]
+    for weight, old, new in zip(model.weights, before, after, strict=True):
+        assert weight.trainable or np.array_equal(old, new), weight.path
+        weight.assign(new)
+    trained = [w.path for w in model.weights if w.trainable]
+    assert any("lora" in path for path in trained) and "head/kernel" in trained
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    plain = keras.saving.load_model(checkpoint_folder(results, each) / "best.keras")
+    assert not any("lora" in weight.path for weight in plain.weights)
+    expected = keras.ops.convert_to_numpy(model(images))
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(plain(images)), expected, atol=1e-5)
+
+
+def checkpoint(results, training):
+    from studies.training.checkpoint import CheckpointFolder
+
+    return CheckpointFolder(checkpoint_folder(results, training))
+
+
+def test_a_later_evaluation_trains_nothing(done, backend):
+    each, results, record, _ = done
+    changed = [final(results, part).stat().st_mtime_ns for part in each.chain]
+    knn = Extra(name="neighbours", kind="nearest_neighbours", options={"k": 3})
+    extra, events = run(trial(chained(backend), extra=knn), results)
+    assert [e["event"] for e in events] == ["start", "record"] and events[0]["step"] == 4
+    assert set(extra["metrics"]) == {"knn_top1", "knn_balanced"}
+    assert extra["evaluation"] == "neighbours" and extra["trial_id"] != record["trial_id"]
+    assert extra["weights_sha256"] == record["weights_sha256"]
+    assert [final(results, part).stat().st_mtime_ns for part in each.chain] == changed
+
+
+def test_another_fine_tuning_does_not_train_the_pre_training_again(done, backend):
+    each, results, _, _ = done
+    changed = final(results, each.start).stat().st_mtime_ns
+    last = chained(backend, method="head_and_norms")
+    record, events = run(trial(last), results)
+    assert [(e["step"], e["steps"]) for e in events[:-1]] == [(0, 4), (2, 4), (4, 4)]
+    assert final(results, each.start).stat().st_mtime_ns == changed
+    before = weights_of(first_model(last, checkpoint(results, each.start)))
+    after = load(final(results, last)).arrays["best"]
+    moved = {
+        weight.path
+        for weight, old, new in zip(first_model(last).weights, before, after, strict=True)
+        if not np.array_equal(old, new)
+    }
+    assert moved and all("norm" in path or path.startswith("head/") for path in moved)
+    assert record["finetuning"] == {"method": "head_and_norms", "lora_rank": None}
+
+
+def test_the_pre_trained_model_itself_is_evaluated_on_other_images_of_another_size(done, backend):
+    each, results, _, _ = done
+    other = describe("digits", 12)
+    data = {
+        "dataset": "digits",
+        "data_fingerprint": other.fingerprint,
+        "image_shape": other.image_shape,
+        "num_classes": other.num_classes,
+        "image_size": 12,
+    }
+    extra = Extra(name="attention", kind="attention", options={"images": 3}, data=data)
+    record, events = run(trial(each.start, extra=extra), results)
+    assert [e["event"] for e in events] == ["start", "record"]
+    assert 0 < record["metrics"]["attention_distance"] < 12 * 2**0.5
+    assert record["pretraining"] is None and record["objective"] == "masked_patches"
+
+
+def test_a_fine_tuned_model_starts_from_the_trained_weights_with_zeros_as_its_head(done, backend):
+    each, results, _, _ = done
+    best = load(final(results, each.start)).arrays["best"]
+    larger = each.model_copy(update={"image_shape": (16, 16, 1), "finetuning": Finetuning()})
+    model = first_model(larger, checkpoint(results, each.start))
+    values = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+    assert values["position_embedding/position_embedding"].shape == (1, 1 + 16, 8)
+    assert not values["head/kernel"].any() and values["head/kernel"].shape == (8, 10)
+    kernel = values["block_0/mlp/hidden/kernel"]
+    assert any(np.array_equal(kernel, array) for array in best)
+
+
+def test_the_learning_rate_that_is_best_on_validation_counts(backend, tmp_path):
+    rates = {"learning_rates": (1e-5, 0.05, 1e30), "clip_norm": 0.0, "warmup_fraction": 0.0}
+    last = training(backend, recipe=SGD.model_copy(update=rates))
+    record, events = run(trial(last), tmp_path)
+    told = record["rates"]
+    assert set(told) == {"1e-05", "0.05", "1e+30"} and told["1e+30"] is None  # it diverged
+    best = max((r for r in told if told[r] is not None), key=lambda r: told[r])
+    if told["1e-05"] != told["0.05"]:
+        assert record["learning_rate"] == float(best)
+    assert record["metrics"]["val_top1"] == told[repr(record["learning_rate"])]
+    assert {e["steps"] for e in events[:-1]} == {12} and events[-2]["step"] <= 12
+    folder = checkpoint_folder(tmp_path, last)
+    assert {p.name for p in folder.iterdir()} == {
+        "best.keras",
+        "final.ckpt",
+        "lock",
+        "threads.json",
+    }
+    again, events = run(trial(last), tmp_path)
+    assert [e["event"] for e in events] == ["start", "record"] and events[0]["step"] == 12
+    same = ("rates", "learning_rate", "metrics", "weights_sha256", "history")
+    assert {name: again[name] for name in same} == {name: record[name] for name in same}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({0.1: (0.5, 1.0), 0.2: (0.6, 9.0)}, 0.2),  # accuracy first
+        ({0.1: (0.5, 1.0), 0.2: (0.5, 0.9)}, 0.2),  # then the loss
+        ({0.1: (0.5, 1.0), 0.2: (0.5, 1.0)}, 0.1),  # then the lower rate
+        ({0.1: (0.1, 3.0), 0.2: None}, 0.1),
+        ({0.1: None}, None),
+    ],
+)
+def test_ties_between_learning_rates(entries, expected):
+    found = {
+        rate: entry and {"val_top1": entry[0], "val_loss": entry[1]}
+        for rate, entry in entries.items()
+    }
+    assert best_rate(found) == expected
+
+
+@pytest.mark.once
+def test_trials_that_train_the_same_claim_the_same(tmp_path):
+    one, other = chained("jax"), chained("jax", method="full")
+    assert claimed(tmp_path, one) & claimed(tmp_path, other) == {one.start.training_id}
+    path = final(tmp_path, one.start)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert claimed(tmp_path, one) == {one.training_id}
+    assert not claimed(tmp_path, one) & claimed(tmp_path, other)
+    given = one.start.model_copy(update={"objective": "none", "weights": "a.npz"})
+    assert is_trained(tmp_path, given)
+
+
+def test_given_weights_are_what_is_fine_tuned(backend, tmp_path):
+    vit = keras_vit.create_model("ViT-Ti/4", (8, 8, 1), 3, seed=5, **TINY)
+    keras_vit.export_weights(vit, tmp_path / "vit.npz")
+    given = training(backend, objective="none", weights=str(tmp_path / "vit.npz"), recipe=Recipe())
+    last = training(backend, start=given, finetuning=Finetuning(), recipe=SGD)
+    model = first_model(last, checkpoint(tmp_path, given))
+    kernel = keras.ops.convert_to_numpy(model.get_layer("block_0").mlp.hidden.kernel)
+    expected = keras.ops.convert_to_numpy(vit.get_layer("block_0").mlp.hidden.kernel)
+    np.testing.assert_array_equal(kernel, expected)
