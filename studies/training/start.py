@@ -42,6 +42,7 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
     if before is not None and start.objective != "none":
         final = before.final()
         if final is None:
+            before.final_path.unlink(missing_ok=True)  # it is damaged, and would pass for trained
             raise TrialError(
                 f"The weights to start from, in {before.folder}, are gone or damaged: run again with "
                 "--retry-failed, which trains them anew."
