@@ -42,7 +42,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
         >>> trials = trials_frame(read_results("runs/data-scale"))
         >>> trials.groupby(["model", "size"])["test_top1"].mean()
     """
-    rows = [_row(record) for record in [*results.done, *results.failed]]
+    rows = [_row(record) for record in [*results.done, *results.extras, *results.failed]]
     frame = pd.DataFrame(rows)
     for column in [*KEYS, "status"]:
         if column not in frame:

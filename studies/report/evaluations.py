@@ -81,10 +81,11 @@ def draw_evaluations(results: Results, means: pd.DataFrame, level: float) -> Fig
     panels = []
     for (name, metric), group in mine.groupby(["evaluation", "metric"], sort=False):
         title = metric if metric.startswith(name) else f"{name}: {metric}"
-        sizes = [None] if over_images else list(dict.fromkeys(group["size"]))
+        known = sorted({float(size) for size in group["size"].dropna()})
+        sizes = known if known and not over_images else [None]
         for size in sizes:
             own = group if size is None else group[group["size"].isna() | (group["size"] == size)]
-            told = size is not None and not math.isnan(size) and len(sizes) > 1
+            told = size is not None and len(sizes) > 1
             drawn = own[["curve", "x", "mean", "low", "high"]]
             drawn = drawn.rename(columns={"curve": "model", "x": "size"})
             panels.append(MetricPanel(f"{title}\n{size:,.0f} images" if told else title, drawn))
