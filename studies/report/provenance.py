@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.records.frames import Results
@@ -173,7 +173,7 @@ def backends(results: Results) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _speeds(results: Results, names: list[str]) -> str:
+def _speeds(results: Results, names: Sequence[str]) -> str:
     """Speed and memory of each model on each backend, side by side."""
     columns = {"images_per_second": (1.0, ",.0f"), "peak_memory": (2.0**30, ".2f")}
     known = [c for c in columns if c in results.frame and results.frame[c].notna().any()]

@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 
+from studies.report import report as report_module
 from studies.report.report import write_report
 from tests.studies.synthetic import kind_records, make_kind, write_folder
 
@@ -14,9 +15,15 @@ BEFORE = {"dataset": "shapes", "image_size": 28, "sizes": [1000, 10000]}
 SCRAMBLE = {"whole": {}, "7": {"recipe": {"scramble": 7}}, "1": {"recipe": {"scramble": 1}}}
 
 
-def reported(folder, content, error, metrics=lambda trial: {}):
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Pictures of few pixels: they are made, and not looked at."""
+    monkeypatch.setattr(report_module, "DPI", 20)
+
+
+def reported(folder, content, error, metrics=lambda trial: {}, outcomes=False):
     study = make_kind(content)
-    write_folder(folder, study, kind_records(study, error, metrics))
+    write_folder(folder, study, kind_records(study, error, metrics), outcomes)
     report = write_report(folder)
     return report.path.read_text(), sorted(path.stem for path in (folder / "figures").iterdir())
 
@@ -34,7 +41,7 @@ def test_a_factor_that_costs_one_model_more(tmp_path):
         return 0.2 + (lost if trial.model.base.startswith("BiT") else 0.0)
 
     content = {"x": "scramble", "factors": {"scramble": SCRAMBLE}}
-    text, figures = reported(tmp_path, content, error)
+    text, figures = reported(tmp_path, content, error, outcomes=True)
     first = opening(text)
     assert first.startswith("**What scramble changes against whole, at 5,000 training images:")
     assert "favours vit-s over bit-s" in first and "with 1 (90 % interval" in first
