@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from studies.analysis.seed_intervals import mean_interval
@@ -37,10 +36,10 @@ def evaluation_means(results: Results, backend: str, level: float) -> pd.DataFra
 
     frame = evaluations_frame(results)
     frame = frame[frame["backend"] == backend]
-    rows: list[dict[Hashable, Any]] = []
+    rows: list[dict[str, Any]] = []
     keys = ["evaluation", "arm", "curve", "size", "x"]
     for key, group in frame.groupby(keys, dropna=False, sort=False):
-        place = dict(zip(keys, key, strict=True))
+        place: dict[str, Any] = dict(zip(keys, key, strict=True))
         for metric in metrics_of(group, str(place["evaluation"])):
             found = mean_interval(group[metric].to_list(), level)
             if found.seeds:

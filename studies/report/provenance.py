@@ -16,6 +16,8 @@ from studies.study.chain import FINETUNING
 from studies.study.recipe import Recipe
 
 OPTIMIZERS = {"adamw": "Adam", "sgd": "SGD with momentum"}
+WAITING = 0.05  # share of training time from which on it is told
+
 _MOST_MODELS = 12  # that are named
 
 
@@ -243,8 +245,20 @@ def how_it_was_made(results: Results) -> str:
             if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
         ]
         if told:
-            lines.append("- Training images a second, median: " + ", ".join(told))
+            lines.append(
+                f"- Training images a second, median: {', '.join(told)}{_waiting(results)}"
+            )
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _waiting(results: Results) -> str:
+    """How much of that time went by before images were there; nothing where that hardly matters."""
+    shares = [r["waiting"] for r in results.done if r.get("waiting") is not None]
+    if not shares or max(shares) < WAITING:
+        return ""
+    return (
+        f"; in some trials up to {100 * max(shares):.0f} % of the time was spent waiting for images"
+    )
 
 
 def _steps(results: Results) -> str:
@@ -260,7 +274,7 @@ def _steps(results: Results) -> str:
 def augmentation(recipe: Recipe) -> str:
     """What is done to images and models besides; only what is done at all."""
     layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
-    told = {
+    amounts = {
         f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
         f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
         f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
@@ -270,7 +284,10 @@ def augmentation(recipe: Recipe) -> str:
         f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
         f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
     }
-    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
+    told = [text for text, amount in amounts.items() if amount]
+    return " and ".join(
+        told if told and recipe.augmentation == "none" else [recipe.augmentation, *told]
+    )
 
 
 def _matched(results: Results, a: str, b: str) -> str:

@@ -176,6 +176,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "waiting": progress.waiting,
             "processes": progress.processes,
             "peak_memory": peak_memory(),
+            "devices": progress.devices,
         }
 
 
