@@ -20,7 +20,7 @@ from typing import Literal
 
 from studies.analysis.stopping import MOST_SEEDS, Stop
 from studies.analysis.trend import FEWEST_SIZES
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Unit = tuple[int, int]  # seed and size
 
