@@ -11,7 +11,7 @@ import sys
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding", "layers.pooling"),
     *("layers.token_grid", "models.vit", "models.rotary_vit", "models.resnet"),
-    *("models.grouped_optimizer", "pretraining.masked_patch"),
+    *("models.features", "models.grouped_optimizer", "pretraining.masked_patch"),
 )
 
 

@@ -171,6 +171,11 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             "qkv_bias": self.qkv_bias,
         }
 
+    @property
+    def needs_patches(self):
+        """Whether the call has to say which grid the patches have, for a subclass with positions."""
+        return False
+
     def _is_biased(self, part):
         return self.qkv_bias if isinstance(self.qkv_bias, bool) else part in self.qkv_bias
 

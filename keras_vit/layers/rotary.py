@@ -129,7 +129,6 @@ class RotaryAttention(MultiHeadAttention):
 
     @property
     def needs_patches(self):
-        """Whether the call has to say which grid the patches have."""
         return self.grid is None and self.rotary.coordinates != "none"
 
     def _positioned(self, q, k, patches):

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import keras
 
-from keras_vit.layers.arguments import check_biased, check_choice
+from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.patches import as_pair
@@ -27,15 +27,8 @@ class RotaryBlock(PreNormBlock):
         gated: whether the MLP is a `GatedMlp`.
         inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
             the latter if it is gated.
-        dropout_rate: as in `TransformerBlock`.
-        attention_dropout_rate: as in `TransformerBlock`.
-        stochastic_depth_rate: as in `TransformerBlock`.
         activation: of the MLP, or of its gate.
-        epsilon: of the LayerNorms.
-        fused_attention: as in `TransformerBlock`.
-        rematerialize: as in `TransformerBlock`.
-        layer_scale: as in `TransformerBlock`.
-        qkv_bias: as in `TransformerBlock`.
+        **arguments: all others of `TransformerBlock` but `relative_position_grid`.
 
     Call arguments:
         patches: any tensor `(B, rows, columns, ...)` with the grid that the patches have, which
@@ -63,39 +56,15 @@ class RotaryBlock(PreNormBlock):
         rotary=None,
         gated=False,
         inner_norms=(),
-        dropout_rate=0.0,
-        attention_dropout_rate=0.0,
-        stochastic_depth_rate=0.0,
         activation="silu",
-        epsilon=1e-6,
-        fused_attention=None,
-        rematerialize=False,
-        layer_scale=None,
-        qkv_bias=True,
-        **kwargs,
+        **arguments,
     ):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
+        super().__init__(num_heads, mlp_dim, activation=activation, **arguments)
         self.rotary = rotary_options(rotary)
         self.grid = None if grid is None else as_pair(grid, "grid")
         self.gated = gated
         self.inner_norms = check_inner_norms(inner_norms, gated)
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.stochastic_depth_rate = stochastic_depth_rate
-        self.activation = activation
-        self.epsilon = epsilon
-        self.fused_attention = fused_attention
-        self.rematerialize = rematerialize
-        self.layer_scale = layer_scale
-        self.qkv_bias = check_biased("qkv_bias", qkv_bias)
         self._assemble()
-
-    @property
-    def needs_patches(self):
-        """Whether the call has to say which grid the patches have."""
-        return self.attention.needs_patches
 
     def _make_attention(self):
         return RotaryAttention(

@@ -14,10 +14,44 @@ from keras_vit.layers.trainable import LayerKeepsWhatTrains
 class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     """Two residual branches, each behind a LayerNorm: attention and an MLP, which subclasses make.
 
-    A subclass keeps its arguments as attributes and then calls `_assemble`.
+    It takes the arguments that all blocks have. A subclass keeps those of its own as attributes and
+    then calls `_assemble`.
     """
 
-    needs_patches = False
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        dropout_rate=0.0,
+        attention_dropout_rate=0.0,
+        stochastic_depth_rate=0.0,
+        activation="gelu_tanh",
+        epsilon=1e-6,
+        fused_attention=None,
+        rematerialize=False,
+        layer_scale=None,
+        qkv_bias=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        check_rate(stochastic_depth_rate=stochastic_depth_rate)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.stochastic_depth_rate = stochastic_depth_rate
+        self.activation = activation
+        self.epsilon = epsilon
+        self.fused_attention = fused_attention
+        self.rematerialize = rematerialize
+        self.layer_scale = layer_scale
+        self.qkv_bias = check_biased("qkv_bias", qkv_bias)
+
+    @property
+    def needs_patches(self):
+        """Whether the call has to say which grid the patches have."""
+        return self.attention.needs_patches
 
     def build(self, input_shape):
         parts = (self.attention_norm, self.attention, self.mlp_norm, self.mlp)
@@ -86,8 +120,6 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
 
     def _assemble(self):
         """Makes the parts, once all arguments are kept."""
-        check_rate(stochastic_depth_rate=self.stochastic_depth_rate)
-        self.supports_masking = True
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=self.epsilon, dtype=policy, name="attention_norm"
@@ -168,24 +200,10 @@ class TransformerBlock(PreNormBlock):
         activation="gelu_tanh",
         epsilon=1e-6,
         relative_position_grid=None,
-        fused_attention=None,
-        rematerialize=False,
-        layer_scale=None,
-        qkv_bias=True,
-        **kwargs,
+        **arguments,
     ):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.stochastic_depth_rate = stochastic_depth_rate
-        self.activation = activation
-        self.epsilon = epsilon
-        self.fused_attention = fused_attention
-        self.rematerialize = rematerialize
-        self.layer_scale = layer_scale
-        self.qkv_bias = check_biased("qkv_bias", qkv_bias)
+        rates = dropout_rate, attention_dropout_rate, stochastic_depth_rate
+        super().__init__(num_heads, mlp_dim, *rates, activation, epsilon, **arguments)
         self.relative_position_grid = relative_position_grid
         self._assemble()
 

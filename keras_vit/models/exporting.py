@@ -10,6 +10,8 @@ from pathlib import Path
 
 import keras
 
+from keras_vit.layers.patch_embedding import PatchEmbedding
+
 OTHER_BACKEND = (
     "save the model as .keras, load it in a process with KERAS_BACKEND={} and export it there"
 )
@@ -117,11 +119,27 @@ def _polymorphic(model, shape):
 
 def _steps(model):
     """What height and width of an image must be multiples of, by their axes."""
-    config = model.arguments
-    stem, patch = config.get("stem_block_counts"), config.get("patch_size", (1, 1))
-    stride = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
-    first = 1 if config["data_format"] == "channels_last" else 2
-    return {first + i: side if side == 1 else stride * side for i, side in enumerate(patch)}
+    layers = list(_layers_in_order(model))
+    names = [layer.name for layer in layers]
+    embedding = next((layer for layer in layers if isinstance(layer, PatchEmbedding)), None)
+    if embedding is None:
+        return {1: 1, 2: 1, 3: 1}
+    stride = 1
+    for layer in layers[: layers.index(embedding)]:  # a hybrid's stem
+        strides = getattr(layer, "strides", 1)
+        stride *= strides if isinstance(strides, int) else strides[0]
+    first = embedding.data_format == "channels_first" or "channels_last" in names
+    sides = enumerate(embedding.patch_size, 2 if first else 1)
+    return {axis: side if side == 1 else stride * side for axis, side in sides}
+
+
+def _layers_in_order(model):
+    """The layers of a functional model, those of models inside it in their places."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers_in_order(layer)
+        else:
+            yield layer
 
 
 def _check_onnx(path, other):

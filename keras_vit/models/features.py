@@ -8,6 +8,7 @@ import keras
 from keras_vit.layers.residual_unit import PreActivationUnit
 from keras_vit.layers.token_grid import TokenGrid
 from keras_vit.layers.transformer_block import PreNormBlock
+from keras_vit.models.exporting import export
 from keras_vit.models.inside import given, model_inside, tokens_before_patches
 
 
@@ -58,11 +59,22 @@ def features(model, layers=None, as_grid=True):
     if inner is not model:
         inputs, images = given(model, inner, "features")
         outputs = keras.Model(inner.inputs[0], outputs)(images)
-    return keras.Model(
+    return FeatureModel(
         inputs[0] if len(inputs) == 1 else inputs,
         outputs[0] if single else outputs,
         name=f"{model.name}_features",
     )
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class FeatureModel(keras.Model):
+    """A functional model like any other, which is exported as the models here are."""
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """As `VisionTransformer.export`."""
+        export(self, super().export, filepath, format, verbose, input_signature, **kwargs)
 
 
 def _names(inner, chosen):

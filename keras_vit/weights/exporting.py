@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.inside import own_model
-from keras_vit.models.preprocessing import preprocessing_of
+from keras_vit.models.preprocess import preprocessing_of
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values

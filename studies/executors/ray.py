@@ -99,10 +99,7 @@ def joined(
         raise
     except Exception as error:  # of Ray there are many kinds
         what = f"join the Ray cluster at {address}" if address else "start Ray on this machine"
-        raise UsageError(
-            f"cannot {what} ({_first_line(error)}); 'ray status' on a machine of a cluster says "
-            f"whether it runs"
-        ) from error
+        raise UsageError(f"cannot {what} ({_first_line(error)}): {_advice(error)}") from error
     try:
         yield RayExecutor(address, resources, workers, command)
     finally:
@@ -195,6 +192,14 @@ def _places(machine: Mapping[str, float], resources: Resources) -> int:
 def _told(machine: Mapping[str, float]) -> str:
     parts = [amount(machine.get("CPU", 0), "CPU"), amount(machine.get("GPU", 0), "GPU")]
     return ", ".join([*parts, f"{machine.get('memory', 0) / 1e9:.1f} GB"])
+
+
+def _advice(error: BaseException | None) -> str:
+    while error is not None:
+        if "Authentication" in type(error).__name__:
+            return "give the cluster's token by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        error = error.__cause__ or error.__context__
+    return "'ray status' on a machine of a cluster says whether it runs"
 
 
 def _first_line(error: BaseException) -> str:

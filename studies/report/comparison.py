@@ -161,12 +161,10 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     said = _outcomes(records, (a.results, b.results), shared)
     frames = []
     for run, known in zip((a, b), records, strict=True):
-        names = {known[place]["trial_id"]: place[0][0] for place in shared}
+        ids = {known[place]["trial_id"] for place in shared}
         frame = run.results.frame
-        frame = frame[frame["trial_id"].isin(names)] if "trial_id" in frame else frame[:0]
-        frames.append(
-            frame.assign(backend=run.name, model=frame["trial_id"].map(names) if names else "")
-        )
+        frame = frame[frame["trial_id"].isin(ids)] if "trial_id" in frame else frame[:0]
+        frames.append(frame.assign(backend=run.name))
     frame = pd.concat(frames, ignore_index=True)
     sides = {run.name: outcomes for run, outcomes in zip((a, b), said, strict=True)}
     data = a.results.study.data
@@ -263,7 +261,7 @@ def _where(before: Any, after: Any) -> str:
 
 
 def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
-    """Finished trials by what was trained, size and seed, with the standard evaluation, of one backend each.
+    """Finished trials by arm, size and seed, of one backend each.
 
     That is the first one that both runs have; where they share none, the first of each.
     """
@@ -272,15 +270,8 @@ def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
     for results in (a, b):
         backend = both[0] if both else results.study.backends[0]
         mine = [r for r in results.done if r["backend"] == backend]
-        mine = [r for r in mine if r.get("evaluation", "standard") == "standard"]
-        found.append({((_trained(r), r["size"]), r["seed"]): r for r in mine})
+        found.append({((r["model"], r["size"]), r["seed"]): r for r in mine})
     return found
-
-
-def _trained(record: Record) -> str:
-    """The model, and the images that it was trained on before, if there were any."""
-    before = record.get("pretraining")
-    return record["model"] if not before else f"{record['model']} after {before['size']:,}"
 
 
 def _outcomes(

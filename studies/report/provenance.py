@@ -13,6 +13,8 @@ from studies.report.words import POINTS
 from studies.running.estimate import duration
 from studies.study.recipe import Recipe
 
+WAITING = 0.05  # share of training time from which on it is told
+
 _MOST_MODELS = 12  # that are named
 
 
@@ -167,8 +169,20 @@ def how_it_was_made(results: Results) -> str:
             if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
         ]
         if told:
-            lines.append("- Training images a second, median: " + ", ".join(told))
+            lines.append(
+                f"- Training images a second, median: {', '.join(told)}{_waiting(results)}"
+            )
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _waiting(results: Results) -> str:
+    """How much of that time went by before images were there; nothing where that hardly matters."""
+    shares = [r["waiting"] for r in results.done if r.get("waiting") is not None]
+    if not shares or max(shares) < WAITING:
+        return ""
+    return (
+        f"; in some trials up to {100 * max(shares):.0f} % of the time was spent waiting for images"
+    )
 
 
 def _steps(results: Results) -> str:
@@ -182,7 +196,7 @@ def _steps(results: Results) -> str:
 def augmentation(recipe: Recipe) -> str:
     """What is done to images and models besides; only what is done at all."""
     layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
-    told = {
+    amounts = {
         f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
         f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
         f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
@@ -192,7 +206,10 @@ def augmentation(recipe: Recipe) -> str:
         f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
         f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
     }
-    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
+    told = [text for text, amount in amounts.items() if amount]
+    return " and ".join(
+        told if told and recipe.augmentation == "none" else [recipe.augmentation, *told]
+    )
 
 
 def _matched(results: Results, a: str, b: str) -> str:

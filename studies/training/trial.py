@@ -175,6 +175,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "images_per_second": progress.images_per_second,
             "waiting": progress.waiting,
             "processes": progress.processes,
+            "devices": progress.devices,
         }
 
 

@@ -77,6 +77,116 @@ def test_messages_are_those_that_the_page_quotes(tmp_path):
         assert quoted in str(error.value)
 
 
+class Wrapped(keras.Model):
+    """A subclassed model around one of ours."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+class WrappedWithShape(Wrapped):
+    def compute_output_shape(self, input_shape):
+        return self.inner.compute_output_shape(input_shape)
+
+
+def test_open_sides_of_a_subclassed_model(backend):
+    row = ROWS['"image height 83 is not a multiple" (PyTorch, JAX)']
+    assert "give its class a `compute_output_shape`" in row
+    any_size = keras_vit.VisionTransformer((None, None, 3), 4, 1, 8, 16, 2, classes=3)
+    images = keras.Input((None, None, 3))
+    assert WrappedWithShape(any_size)(images).shape == (None, 3)
+    if backend != "tensorflow":
+        with pytest.raises(ValueError, match="image height 83 is not a multiple"):
+            Wrapped(any_size)(images)
+
+
+def test_dropout_and_seeds():
+    """Drawn numbers are those of training alone, and `set_random_seed` repeats a whole run."""
+    assert "inference draws no random numbers" in ROWS["the same images give other outputs"]
+    assert "keras.utils.set_random_seed" in ROWS["two runs differ"]
+    model = make("vit", dropout_rate=0.5)
+    once, again = (numpy(model(images(2))) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    once, again = (numpy(model(images(2), training=True)) for _ in range(2))
+    assert np.abs(once - again).max() > 1e-3
+    runs = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        model = keras_vit.create_model(
+            *("ViT-Ti/4", (8, 12, 3), 3), num_layers=1, hidden_size=8, mlp_dim=8, num_heads=2,
+            dropout_rate=0.5, seed=7,
+        )  # fmt: skip
+        runs.append(losses(model, from_logits=True))
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_half_precision_and_int8():
+    assert "`compile` scales the loss by itself" in ROWS["NaN in `mixed_float16` alone"]
+    model = vit(dtype="mixed_float16")
+    model.compile("sgd", "mse")
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    row = ROWS["saving a quantised model is refused, or training it moves no kernel"]
+    assert "int8 does not train" in row
+    tokens = keras.Input((4, 8))  # of a part alone, which is quicker
+    model = keras.Model(tokens, keras_vit.MlpBlock(8)(tokens))
+    model.quantize("int8")
+    kernels = [weight.path for weight in model.trainable_weights if "kernel" in weight.path]
+    assert not kernels and model.trainable_weights
+
+
+def test_weight_decay_is_multiplied_by_the_rate():
+    """A weight without a gradient loses the product of both, 1e-4 of it here."""
+    assert "Keras multiplies it by the learning rate" in ROWS["weight decay has no effect"]
+    assert "1e-4 beside a rate of 1e-3 is 0.1 here" in PAGE
+    weight = keras.Variable(np.ones(3, "float32"), name="kernel")
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.1)
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.zeros(3)])
+    np.testing.assert_allclose(1 - numpy(weight), 1e-4, rtol=1e-3)
+
+
+@pytest.mark.once
+def test_two_models_of_one_variant():
+    assert 'create_model(..., name="teacher")' in ROWS["two ViTs in one model: layers of one name"]
+    inputs = keras.Input((8, 12, 3))
+    sizes = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2}
+    one, other, teacher = (
+        keras_vit.create_model("ViT-Ti/4", (8, 12, 3), 3, **sizes, **name)
+        for name in ({}, {}, {"name": "teacher"})
+    )
+    with pytest.raises(ValueError, match="should be unique"):
+        keras.Model(inputs, [one(inputs), other(inputs)])
+    assert len(keras.Model(inputs, [one(inputs), teacher(inputs)]).outputs) == 2
+
+
+class CountsTraces(keras.layers.Layer):
+    """Counts how often Python runs it: once for each program that is compiled."""
+
+    traces = 0
+
+    def call(self, x):
+        type(self).traces += 1
+        return x
+
+
+def test_each_shape_of_a_batch_is_compiled(backend):
+    assert "compile for each shape of a batch" in PAGE
+    if backend != "jax":
+        return  # TensorFlow does so by XLA alone, on GPUs, and PyTorch compiles nothing
+    traces = []
+    for number in (4, 5):
+        model = keras.Sequential([keras.Input((2,)), CountsTraces(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        CountsTraces.traces = 0
+        model.fit(np.zeros((number, 2)), np.zeros((number, 1)), batch_size=2, verbose=0)
+        traces.append(CountsTraces.traces)
+    assert traces[1] > traces[0]
+
+
 @pytest.mark.once
 def test_numbers_of_the_page():
     assert "twelve blocks at 0.75 leave the patches 2 % of the rate" in PAGE

@@ -101,7 +101,18 @@ def test_every_activation_as_onnx(backend, tmp_path):
 def test_images_of_any_size_run_exported(kind, backend, tmp_path):
     """Positions are interpolated in the file; as a SavedModel, from PyTorch as ONNX."""
     if (kind, backend) == ("hybrid", "torch"):
-        return  # takes its exporter two minutes; the others show both parts of it
+        return  # the next test
+    assert_any_size_is_exported(kind, backend, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_hybrid_for_images_of_any_size_from_pytorch(backend, tmp_path):
+    """Takes its exporter two minutes; the others show both parts of it."""
+    if backend == "torch":
+        assert_any_size_is_exported("hybrid", backend, tmp_path)
+
+
+def assert_any_size_is_exported(kind, backend, tmp_path):
     form, path = "onnx" if backend == "torch" else "tf_saved_model", tmp_path / "exported"
     positions = keras_vit.Positions(grid=(2, 3), interpolation="bicubic")
     arguments = {} if kind == "resnet" else {"position_embedding": positions}
@@ -112,6 +123,25 @@ def test_images_of_any_size_run_exported(kind, backend, tmp_path):
     for size in ((16, 48), (32, 16)):
         values = np.random.default_rng(0).normal(size=(3, *size, 3)).astype("float32")
         assert_runs(model, path, form, values)
+
+
+def test_features_are_exported(backend, tmp_path):
+    """Several outputs of a model around ours, for images of any size, loaded from a file."""
+    model = make("vit", input_shape=(None, None, 3))
+    outer = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(2.0), model])
+    keras_vit.features(outer, [0, "encoder_norm"]).save(tmp_path / "features.keras")
+    made = keras.saving.load_model(tmp_path / "features.keras")
+    if backend == "jax":
+        with pytest.raises(ImportError, match="jax2onnx"):
+            made.export(tmp_path / "features.onnx", format="onnx", verbose=False)
+        return
+    made.export(tmp_path / "features.onnx", format="onnx", verbose=False)
+    values = np.random.default_rng(0).normal(size=(3, 16, 8, 3)).astype("float32")
+    session = onnxruntime.InferenceSession(str(tmp_path / "features.onnx"))
+    found = session.run(None, {session.get_inputs()[0].name: values})
+    expected = keras_vit.features(model, [0, "encoder_norm"])(2 * values)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, numpy(theirs), atol=1e-5)
 
 
 class _LooksAtValues(keras.layers.Layer):

@@ -102,8 +102,23 @@ def test_without_a_checkpoint_it_is_minus_one_to_one():
     images = np.full((1, 8, 8, 1), 255, "uint8")
     result = keras_vit.preprocess_input(images, vit(input_shape=(8, 8, 1)))
     np.testing.assert_allclose(result, 1.0, atol=1e-6)
-    with pytest.raises(ValueError, match="takes a model of keras_vit, not a Sequential"):
+    with pytest.raises(ValueError, match=r"preprocessing_of takes .*; this Sequential has none"):
         keras_vit.preprocessing_of(keras.Sequential())
+
+
+def test_of_the_model_inside(rng):
+    """A head of one's own around it changes nothing in what its weights expect."""
+    model = vit()
+    model.preprocessing = IMAGENET
+    outer = keras.Sequential([keras.Input((12, 8, 3)), model, keras.layers.Dense(2)])
+    assert keras_vit.preprocessing_of(outer) == keras_vit.preprocessing_of(model)
+    images = rng.integers(0, 256, size=(2, 30, 24, 3)).astype("uint8")
+    expected = keras_vit.preprocess_input(images, model)
+    np.testing.assert_array_equal(keras_vit.preprocess_input(images, outer), expected)
+    inputs = keras.Input((12, 8, 3))
+    pair = keras.Model(inputs, keras.layers.Add()([model(inputs), vit(name="other")(inputs)]))
+    with pytest.raises(ValueError, match=r"several inside .* give one: preprocessing_of\(model"):
+        keras_vit.preprocess_input(images, pair)
 
 
 def test_files_and_fine_tuning_keep_it(tmp_path):

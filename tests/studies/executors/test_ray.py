@@ -104,6 +104,21 @@ def test_an_address_without_a_cluster_is_named(address, told):
         pass
 
 
+def test_a_cluster_that_asks_for_another_token_says_so(monkeypatch):
+    import ray
+
+    def init(**options):
+        try:
+            raise ray.exceptions.AuthenticationError("RPC error: InvalidAuthToken")
+        except ray.exceptions.AuthenticationError as error:
+            raise ConnectionError("Failed to connect to Ray cluster.") from error
+
+    monkeypatch.setattr(ray, "init", init)
+    told = r"cluster at auto \(Failed to connect to Ray cluster\): .*RAY_AUTH_TOKEN"
+    with pytest.raises(UsageError, match=told), joined("auto", Resources()):
+        pass
+
+
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
