@@ -279,7 +279,7 @@ def _more_time(reply: Reply) -> str:
     if end.reason == "time" and end.needs:
         verdict = reply.evidence.answer.duels[0].verdict if reply.evidence.answer.duels else None
         larger = verdict is None or end.size > verdict.size
-        what = f"{end.size:,} images" if larger else "more seeds"
+        what = f"two seeds of {end.size:,} images" if larger else "more seeds"
         return f"With --budget {reply.more} the same command goes on from here, to {what}."
     if end.reason == "time":
         return ""

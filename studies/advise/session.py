@@ -120,19 +120,19 @@ class Session:
         trials = [trial for unit in self._grid.values() for trial in unit.values()]
         return self.estimator().basis(trials, self._plan.costs)
 
-    def run(self, display: Display, say: Callable[[str], None]) -> End:
+    def run(self, display: Callable[[Estimator], Display], say: Callable[[str], None]) -> End:
         """Run rounds until the time is up or nothing is left to tell.
 
         Args:
-            display: shows a round's trials.
+            display: makes what shows a round's trials.
             say: tells what a round is for.
 
         Raises:
             KeyboardInterrupt: handed on; the next run continues.
         """
-        watched = _Watched(display, self._pace)
         while isinstance(chosen := next_round(self._state()), Round):
-            say(_purpose(chosen))
+            say(self._purpose(chosen))
+            watched = _Watched(display(self.estimator()), self._pace)
             began = self.budget.elapsed
             try:
                 with self.budget.enforced():
@@ -207,6 +207,19 @@ class Session:
         counts = data.counts if data else {}
         return Estimator(records_of(self._plan.results), self._executor.threads, counts)
 
+    def _purpose(self, chosen: Round) -> str:
+        """What a round is for, in a few words."""
+        size = max(trial.size for trial in chosen.trials)
+        seeds = max(trial.seed for trial in chosen.trials) + 1
+        all_of_them = size == max(size for _, size in self._grid)
+        return {
+            "speed": f"how fast trials run here: {size:,} images",
+            "verdict": f"who is ahead: two seeds of {size:,} images"
+            + ("" if all_of_them else ", as many as end in time"),
+            "law": f"what more images would buy: {size:,} images",
+            "seeds": f"how sure it is: {seeds} seeds",
+        }[chosen.purpose]
+
     def _too_short(self, end: End) -> str:
         least = in_units(SPARE * end.needs + self.budget.elapsed + self.budget.kept)
         how = "as these models train here" if self._measured else "by estimate"
@@ -276,15 +289,3 @@ def _with_starts(study: Study, found: Sequence[Start]) -> Study:
             "pairs": tuple(pairs),
         }
     )
-
-
-def _purpose(chosen: Round) -> str:
-    size = max(trial.size for trial in chosen.trials)
-    seeds = max(trial.seed for trial in chosen.trials) + 1
-    return {
-        "speed": f"how fast trials run here: {size:,} images",
-        "verdict": f"who is ahead: two seeds of {size:,} images"
-        + (", and the sizes below" if len({t.size for t in chosen.trials}) > 1 else ""),
-        "law": f"what more images would buy: {size:,} images",
-        "seeds": f"how sure it is: {seeds} seeds",
-    }[chosen.purpose]

@@ -111,9 +111,7 @@ def _answered(session: Session, options: AdviseOptions, target: Any) -> Reply:
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
-    end = session.run(
-        progress.display(session.estimator()), lambda text: print(f"\n{text}", flush=True)
-    )
+    end = session.run(progress.display, lambda text: print(f"\n{text}", flush=True))
     write_report(session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)
