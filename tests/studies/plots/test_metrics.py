@@ -52,7 +52,7 @@ def test_what_is_nowhere_is_drawn_before_there_is_anything_on_the_axis():
     ax = learning_curves(
         frame, seeds, ["scratch", "before"], axis=XAxis("images of the pre-training")
     )
-    assert [line.get_label() for line in ax.lines][0] == "scratch" and not ax.texts
+    assert next(line.get_label() for line in ax.lines) == "scratch" and not ax.texts
 
 
 def test_an_axis_of_numbers_may_be_linear():
