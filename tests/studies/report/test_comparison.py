@@ -120,6 +120,28 @@ def test_accuracies_do_where_no_outcomes_were_kept(tmp_path):
     assert all(cell.alike is None for cell in found.cells.values())
 
 
+def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
+    folders = []
+    for name, change in (("a", lambda record: None), ("b", elsewhere)):
+        study = make_study(["vit-s"], SIZES, classes=["ok", "defect"], test=600)
+        records = make_records(study)
+        for record in records:
+            record["weights_sha256"] = record["trial_id"]
+            change(record)
+        folders.append(write_folder(tmp_path / name, study, records, shares=[0.9, 0.1]))
+    better(folders[1], 10)
+    found = compared(*folders)
+    assert found.metric == "test_balanced" and "points of balanced accuracy" in verdict(found)
+    said = [
+        [load_outcomes(path) for path in sorted((folder / "outcomes").glob("*.npz"))]
+        for folder in folders
+    ]
+    recalls = [
+        np.mean([[o.correct[o.label == k].mean() for k in (0, 1)] for o in side]) for side in said
+    ]
+    assert found.whole.mean == pytest.approx(recalls[1] - recalls[0])
+
+
 def test_one_seed_and_nothing_shared_cannot_tell(tmp_path):
     a, b = run(tmp_path / "a", seeds=1), run(tmp_path / "b", elsewhere, seeds=1)
     text = verdict(compared(a, b))
