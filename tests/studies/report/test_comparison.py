@@ -8,9 +8,10 @@ import pytest
 from studies.command_line.app import main
 from studies.errors import UsageError
 from studies.records.outcomes import load_outcomes, save_outcomes
-from studies.report.comparison import compare_runs, read_runs
+from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
 from studies.report.markup import plain
+from studies.report.runs import read_runs
 from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
