@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.accelerator import device_kind
 from keras_vit.layers.arguments import check_biased, check_positive, check_rate
 from keras_vit.layers.dense import Dense
+from keras_vit.layers.fused_attention import fused_attention, fused_attention_pays
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
@@ -26,9 +26,10 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         attention_dropout_rate: dropout on the attention weights.
         relative_position_grid: `(rows, columns)` of the patches adds a learned bias for each
             head and relative position to the scores; None for no bias.
-        fused: True computes with `keras.ops.dot_product_attention`, which picks flash attention
-            on GPUs where it can; False with two batched products; None takes the fused one on a
-            GPU alone. Dropout, scores and a position bias always take the products.
+        fused: True computes attention as one kernel, with `keras.ops.dot_product_attention` (flash
+            attention on GPUs where it can) or PyTorch's on CPUs; False with two batched products;
+            None takes what is quicker: the kernel on GPUs, and on PyTorch's CPU in float32 and in
+            inference. Dropout, scores and a position bias always take the products.
         qkv_bias: whether query, key and value have a bias, or the names of those that have:
             `("query", "value")`.
 
@@ -127,14 +128,11 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             return_attention_scores
             or dropping
             or self.position_bias is not None
-            or not self._is_fused()
+            or not self._is_fused(training)
         ):
             x, scores = self._products(q, k, v, mask, training)
         else:
-            # Keras' flash attention on TPUs is causal without a mask, takes the first image's mask
-            # for all, and does not scale the scores.
-            flash = False if device_kind() == "tpu" else None
-            x = ops.dot_product_attention(q, k, v, mask=mask, flash_attention=flash)
+            x = fused_attention(q, k, v, mask)
         width = self.num_heads * self.head_dim
         x = self.output_dense(self._joined(ops.reshape(x, (-1, width))))
         x = self.dropout(x, training=training)
@@ -187,10 +185,11 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         """What the heads give, side by side `(B * N, D)`, for a subclass to norm."""
         return x
 
-    def _is_fused(self):
+    def _is_fused(self, training):
         if self.compute_dtype == "float16" and keras.backend.backend() == "tensorflow":
             return False  # there Keras' is a plain product, which overflows before it is scaled
-        return device_kind() == "gpu" if self.fused is None else self.fused
+        pays = fused_attention_pays(self.compute_dtype, training)
+        return pays if self.fused is None else self.fused
 
     def _products(self, q, k, v, mask, training):
         q = ops.transpose(q, (0, 2, 1, 3)) * self.head_dim**-0.5  # (B, heads, N, d)

@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import os
 import socket
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,9 @@ class _Tasks:
 
     def ended(self, handles: Collection[Any], seconds: float) -> Mapping[Any, End]:
         tasks = list(handles)
+        if not tasks:
+            time.sleep(seconds)
+            return {}
         done, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds, fetch_local=False)
         return {task: self._end(task) for task in done}
 
@@ -145,7 +149,8 @@ class _Tasks:
         try:
             self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            return End(f"Ray lost it ({_first_line(error)})")
+            cause = getattr(error, "cause", None)  # what went wrong in the task itself
+            return End(_first_line(cause) if cause else f"Ray lost it ({_first_line(error)})")
         return End()
 
 

@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 import keras_vit
+from keras_vit.layers.fused_attention import fused_attention_pays
+from tests.keras_vit.gradients import value_and_gradient
 
 NUMPY = ops.convert_to_numpy
 
@@ -219,8 +221,25 @@ def test_fused_attention_computes_the_same(tokens, rng, masked):
     fused = keras_vit.MultiHeadAttention(2, fused=True)
     fused.build(tokens.shape)
     fused.set_weights(plain.get_weights())
-    expected = NUMPY(plain(tokens, attention_mask=mask))
-    np.testing.assert_allclose(NUMPY(fused(tokens, attention_mask=mask)), expected, atol=1e-5)
+    x, weights = ops.convert_to_tensor(tokens), rng.normal(size=tokens.shape).astype("float32")
+    results, expected = (
+        value_and_gradient(lambda x: layer(x, attention_mask=mask), x, weights)  # noqa: B023
+        for layer in (fused, plain)
+    )
+    for result, wanted in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, wanted, atol=1e-5)
+
+
+def test_one_kernel_is_taken_on_pytorchs_cpu_where_it_pays(backend, monkeypatch):
+    """Not where its backward pass is slow, nor in float16, where its finite mask would be too near."""
+    monkeypatch.setattr("keras_vit.layers.fused_attention.device_kind", lambda: "cpu")
+    found = {
+        (dtype, training): fused_attention_pays(dtype, training)
+        for dtype in ("float32", "bfloat16", "float16")
+        for training in (False, True)
+    }
+    paid = {("float32", False), ("float32", True), ("bfloat16", False)}
+    assert {key for key, pays in found.items() if pays} == (paid if backend == "torch" else set())
 
 
 @pytest.mark.parametrize(
@@ -238,7 +257,7 @@ def test_fused_attention_is_chosen_on_a_gpu_and_right_on_a_tpu(
         seen.append(options)
         return query
 
-    monkeypatch.setattr("keras_vit.layers.attention.device_kind", lambda: device)
+    monkeypatch.setattr("keras_vit.layers.fused_attention.device_kind", lambda: device)
     monkeypatch.setattr("keras.ops.dot_product_attention", dot_product_attention)
     keras_vit.MultiHeadAttention(2, fused=asked)(tokens)
     assert seen == ([] if fused is None else [fused])
