@@ -120,6 +120,7 @@ def test_a_chain_killed_in_each_training_ends_with_the_same_bits(done, tmp_path)
 def test_the_record_says_what_the_chain_was(done):
     each, _, record, events = done
     assert [e["step"] for e in events[:-1]] == [0, 2, 4, 6, 8]
+    assert ["val_top1" in e for e in events[:-1]] == [False, False, False, True, True]
     assert record["pretraining"] == {
         "training_id": each.start.training_id,
         "dataset": "digits",
