@@ -281,6 +281,11 @@ def _more_time(reply: Reply) -> str:
         return f"With --budget {reply.more} the same command goes on from here, to {what}."
     if end.reason == "time":
         return ""
+    if end.reason == "most seeds":
+        return (
+            f"More time would not help: {MOST_SEEDS} seeds are as many as this way of deciding was tried "
+            f"with, and all of them are done."
+        )
     return "More time would not help: there is nothing left to run that could change this answer."
 
 
