@@ -139,8 +139,8 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
             for word in arguments
             for found in (sorted(glob.glob(word, root_dir=tmp_path)) if "*" in word else [word])
         ]  # as a shell does
-        if arguments[2] == "bench":
-            arguments += ["--help"]  # it measures for minutes, and has tests of its own
+        if arguments[2] in ("advise", "bench"):
+            arguments += ["--help"]  # they take minutes, and have tests of their own
         result = subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studies.advise.rounds import End
@@ -106,14 +106,15 @@ def words(reply: Reply) -> list[str]:
     answer = reply.evidence.answer
     told = list(headline(answer))
     advice = told.pop() if len(told) > 1 else ""
-    if answer.duels and answer.duels[0].leader:
+    if answer.duels and answer.duels[0].verdict:
         told.append(crossing_sentence(answer.duels[0]))
     told += _sure(reply)
     told += [standing(duel, answer) for duel in answer.duels[1:]]
     told += _probes(reply)
     told += _for_target(reply)
     told += [advice] if advice else []
-    told += [_scope(reply), _more_time(reply), *notes(answer)]
+    # How many trials a grid would have says nothing here: why no more were run, is told.
+    told += [_scope(reply), _more_time(reply), *notes(replace(answer, planned=answer.done))]
     return [text for text in told if text]
 
 
@@ -224,15 +225,12 @@ def _for_target(reply: Reply) -> list[str]:
         size = outlooks[model].size
         if need.size <= size:
             told.append(f"{model} reaches it with the {size:,} that are there")
-        elif math.isinf(need.size):
-            likely = "" if math.isinf(need.middle) else f", {images(need.middle)} as likely as not"
-            told.append(f"for {model} no number can be named with that probability{likely}")
-        else:
-            likely = f", as likely as not {images(need.middle)}" if need.middle > size else ""
-            told.append(f"{model} about {images(need.size)}{likely}")
-    text = (
-        f"For {aim}, with a probability of {SURE:g}, training images are needed: {'; '.join(told)}."
-    )
+            continue
+        known = not math.isinf(need.size)
+        number = f"about {images(need.size)}" if known else "more than can be told yet"
+        likely = "" if math.isinf(need.middle) else f" (as likely as not {images(need.middle)})"
+        told.append(f"{model} {number}{likely if need.middle > size else ''}")
+    text = f"Training images for {aim} with a probability of {SURE:g}: {'; '.join(told)}."
     best = min(found, key=lambda model: (found[model].size, found[model].middle))
     return [text, *_rounds(reply, best, found[best])]
 
@@ -283,6 +281,11 @@ def _more_time(reply: Reply) -> str:
         return f"With --budget {reply.more} the same command goes on from here, to {what}."
     if end.reason == "time":
         return ""
+    if end.reason == "most seeds":
+        return (
+            f"More time would not help: {MOST_SEEDS} seeds are as many as this way of deciding was tried "
+            f"with, and all of them are done."
+        )
     return "More time would not help: there is nothing left to run that could change this answer."
 
 

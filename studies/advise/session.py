@@ -29,7 +29,6 @@ from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
 from studies.running.runner import Display, Plan
 from studies.study import file as study_file
-from studies.study.chain import Finetuning
 from studies.study.defaults import default_sizes
 from studies.study.entries import ModelEntry
 from studies.study.factors import Level
@@ -43,7 +42,7 @@ STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
 # Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
 MAX_EPOCHS = 100
 # Shorter than the paper's, whose grid has four learning rates: as long as some trainings from scratch.
-FINETUNING = Finetuning(recipe={"steps": 500, "learning_rates": (0.003, 0.01)})
+FINETUNING = {"steps": 500, "learning_rates": [0.003, 0.01]}
 FACTOR, SCRATCH, PROBE = "start", "scratch", "probe"
 SPARE = 1.2  # times the least time, where a budget is proposed
 
@@ -263,29 +262,31 @@ def _study(question: Question) -> Study:
         **question.reading,
     }
     study = study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
-    # The same with weights and without, so that they can be added to what is there.
-    study = study.model_copy(update={"design": "one_at_a_time", "finetuning": FINETUNING})
     return _with_starts(study, starts(question.weights, study.backends[0]))
 
 
 def _with_starts(study: Study, found: Sequence[Start]) -> Study:
-    """The study with an arm for each of some weights: fine-tuned, and by a probe of its features."""
-    if not found:
-        return study
+    """The study with an arm for each of some weights: fine-tuned, and by a probe of its features.
+
+    Where training starts from is a factor of it in any case, so that weights can be added later.
+    """
     levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
     models, pairs = dict(study.models), [MODELS]
     for start in found:
         name = start.model
         models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
         before = {"objective": "none", "weights": start.weights}
-        levels[start.name] = Level(pretraining=before, models=(name,))
+        levels[start.name] = Level(
+            pretraining=before, finetuning={"recipe": FINETUNING}, models=(name,)
+        )
         pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
     probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
     return study.model_copy(
         update={
             "models": models,
             "factors": {FACTOR: levels},
-            "evaluations": {PROBE: probe},
+            "design": "one_at_a_time",  # a model's own name is that from scratch
+            "evaluations": {PROBE: probe} if found else {},
             "pairs": tuple(pairs),
         }
     )

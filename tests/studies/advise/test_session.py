@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies.advise.budget import OVER, seconds_of
+from studies.advise.budget import OVER, OutOfTime, seconds_of
 from studies.analysis.stopping import MOST_SEEDS
 from studies.errors import UsageError
 from studies.records.store import ResultsStore
@@ -114,3 +114,11 @@ def test_many_places_are_filled(session, undecided):
     made.go()
     assert made.budget.elapsed < 2000
     assert seeds(made)[1258] > 2
+
+
+def test_what_is_interrupted_at_the_end_of_the_time_is_what_comes_next(session, monkeypatch):
+    made = session(600)
+    monkeypatch.setattr(made.machine, "run", lambda *_: (_ for _ in ()).throw(OutOfTime))
+    end = made.go()
+    assert end.reason == "time" and end.needs > 0 and end.size == 160
+    assert seconds_of(made.more(end)) > end.needs
