@@ -10,7 +10,7 @@ from studies.advise.budget import Clock
 from studies.executors import Event
 from studies.running.costs import Cost
 from studies.running.estimate import START_SECONDS, Estimator
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 
 class Pace:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studies.advise.rounds import End
+from studies.analysis.estimate import Estimate
 from studies.analysis.stopping import MOST_SEEDS, Stop
 from studies.analysis.target import Collection, collection
 from studies.errors import UsageError
 from studies.records.frames import Results, pool
+from studies.report.evaluations import evaluation_means
 from studies.report.evidence import Evidence
 from studies.report.words import (
     METRICS,
@@ -18,8 +20,11 @@ from studies.report.words import (
     crossing_sentence,
     headline,
     images,
+    listed,
     next_step,
     notes,
+    percent,
+    standing,
 )
 
 SURE = 0.9  # probability with which a target is to be reached
@@ -101,12 +106,15 @@ def words(reply: Reply) -> list[str]:
     answer = reply.evidence.answer
     told = list(headline(answer))
     advice = told.pop() if len(told) > 1 else ""
-    if answer.duels and answer.duels[0].leader:
+    if answer.duels and answer.duels[0].verdict:
         told.append(crossing_sentence(answer.duels[0]))
     told += _sure(reply)
+    told += [standing(duel, answer) for duel in answer.duels[1:]]
+    told += _probes(reply)
     told += _for_target(reply)
     told += [advice] if advice else []
-    told += [_scope(reply), _more_time(reply), *notes(answer)]
+    # How many trials a grid would have says nothing here: why no more were run, is told.
+    told += [_scope(reply), _more_time(reply), *notes(replace(answer, planned=answer.done))]
     return [text for text in told if text]
 
 
@@ -129,6 +137,14 @@ def as_json(reply: Reply) -> dict[str, Any]:
             "high": _points(difference.high if difference else math.nan),
             "level": answer.level,
         },
+        "others": [
+            {
+                "models": [other.a, other.b],
+                "leader": other.leader,
+                "difference": _points(other.verdict.difference.mean) if other.verdict else None,
+            }
+            for other in answer.duels[1:]
+        ],
         "twice": {
             model: {
                 "points": _points(outlook.gain.drop if outlook.gain else math.nan),
@@ -174,6 +190,25 @@ def _sure(reply: Reply) -> list[str]:
     return [f"{text} {_STOPPED[reply.stop]}" if reply.stop else text]
 
 
+def _probes(reply: Reply) -> list[str]:
+    """What linear probes on published features reach, trained on the validation images alone."""
+    results, findings = reply.results, reply.evidence.findings
+    means = evaluation_means(results, findings.backend, findings.level)
+    metric = "probe_balanced" if findings.uneven else "probe_top1"
+    told = [
+        f"{row['arm']} {percent(Estimate(row['mean'], row['low'], row['high'], math.nan, row['seeds']))}"
+        for row in means[means["metric"] == metric].to_dict("records")
+    ]
+    if not told:
+        return []
+    level = f"{100 * findings.level:g} % interval over seeds"
+    of = METRICS.get(findings.metric, findings.metric)
+    return [
+        f"By a linear probe on the weights as they are, fitted to the validation images alone, {of} in % "
+        f"is ({level}): {listed(told)}."
+    ]
+
+
 def _for_target(reply: Reply) -> list[str]:
     """How many images to collect for the target, in rounds, for the model that needs fewest."""
     target = reply.target
@@ -190,15 +225,12 @@ def _for_target(reply: Reply) -> list[str]:
         size = outlooks[model].size
         if need.size <= size:
             told.append(f"{model} reaches it with the {size:,} that are there")
-        elif math.isinf(need.size):
-            likely = "" if math.isinf(need.middle) else f", {images(need.middle)} as likely as not"
-            told.append(f"for {model} no number can be named with that probability{likely}")
-        else:
-            likely = f", as likely as not {images(need.middle)}" if need.middle > size else ""
-            told.append(f"{model} about {images(need.size)}{likely}")
-    text = (
-        f"For {aim}, with a probability of {SURE:g}, training images are needed: {'; '.join(told)}."
-    )
+            continue
+        known = not math.isinf(need.size)
+        number = f"about {images(need.size)}" if known else "more than can be told yet"
+        likely = "" if math.isinf(need.middle) else f" (as likely as not {images(need.middle)})"
+        told.append(f"{model} {number}{likely if need.middle > size else ''}")
+    text = f"Training images for {aim} with a probability of {SURE:g}: {'; '.join(told)}."
     best = min(found, key=lambda model: (found[model].size, found[model].middle))
     return [text, *_rounds(reply, best, found[best])]
 
@@ -227,9 +259,16 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
 
 def _scope(reply: Reply) -> str:
     """What the answer is about, and what not."""
+    shape = reply.results.shape_text
+    tuned = [name for name, arm in reply.results.study.arms.items() if arm.pretraining is not None]
+    if tuned:
+        return (
+            f"{listed(tuned)} {'starts' if len(tuned) == 1 else 'start'} from the weights given, the others "
+            f"are small models trained from scratch; all of them see images of {shape}."
+        )
     return (
-        f"All of this is about training from scratch, on images of {reply.results.shape_text} and with "
-        f"these small models; starting from published weights was not tried."
+        f"All of this is about training from scratch, on images of {shape} and with these small models; "
+        f"starting from published weights was not tried."
     )
 
 
@@ -238,7 +277,7 @@ def _more_time(reply: Reply) -> str:
     if end.reason == "time" and end.needs:
         verdict = reply.evidence.answer.duels[0].verdict if reply.evidence.answer.duels else None
         larger = verdict is None or end.size > verdict.size
-        what = f"{end.size:,} images" if larger else "more seeds"
+        what = f"two seeds of {end.size:,} images" if larger else "more seeds"
         return f"With --budget {reply.more} the same command goes on from here, to {what}."
     if end.reason == "time":
         return ""

@@ -20,7 +20,7 @@ from typing import Literal
 
 from studies.analysis.stopping import MOST_SEEDS, Stop
 from studies.analysis.trend import FEWEST_SIZES
-from studies.study.study import Trial
+from studies.study.trial import Trial
 
 Unit = tuple[int, int]  # seed and size
 
@@ -134,8 +134,10 @@ def next_round(state: State) -> Round | End:
     if chosen and state.left > REST:
         curves = all(seed < FEWEST_SEEDS for seed, _ in chosen)
         return Round(state.trials(chosen), "law" if curves else "seeds")
-    if larger and (state.stop or not needs):
-        needs, size = state.takes([(seed, larger[-1]) for seed in range(FEWEST_SEEDS)]), larger[-1]
+    if larger:  # which comes before more seeds, as soon as there is time for it
+        pair = [(seed, larger[0]) for seed in range(FEWEST_SEEDS)]
+        law = [(0, n) for n in state.sizes if n < larger[0]]
+        needs, size = state.takes([*pair, *law]), larger[0]
     if needs:
         return End("time", needs, size)
     return End("settled" if state.stop else "most seeds")

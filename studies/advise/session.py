@@ -7,7 +7,7 @@ and seeds are what a budget buys, steps never are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from studies.advise.budget import Budget, OutOfTime, in_units
 from studies.advise.pace import Pace
 from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
+from studies.advise.weights import Start, starts
 from studies.analysis.by_size import difference_estimates
-from studies.analysis.findings import compared_pairs, leading, main_backend
+from studies.analysis.findings import leading, main_backend
 from studies.analysis.stopping import MOST_SEEDS, Stop, settled
 from studies.errors import UsageError
 from studies.executors import Event
@@ -29,7 +30,10 @@ from studies.running.estimate import Estimator, duration, records_of
 from studies.running.runner import Display, Plan
 from studies.study import file as study_file
 from studies.study.defaults import default_sizes
-from studies.study.study import Study, Trial
+from studies.study.entries import ModelEntry
+from studies.study.factors import Level
+from studies.study.study import EvaluationEntry, Study
+from studies.study.trial import Trial
 
 if TYPE_CHECKING:
     from studies.executors.local import LocalExecutor
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
 STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
 # Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
 MAX_EPOCHS = 100
+# Shorter than the paper's, whose grid has four learning rates: as long as some trainings from scratch.
+FINETUNING = {"steps": 500, "learning_rates": [0.003, 0.01]}
+FACTOR, SCRATCH, PROBE = "start", "scratch", "probe"
 SPARE = 1.2  # times the least time, where a budget is proposed
 
 
@@ -48,6 +55,7 @@ class Question:
     results: Path = Path("runs")
     command: str = ""
     reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
+    weights: tuple[str, ...] = ()  # names or files to fine-tune from
 
     @property
     def name(self) -> str:
@@ -111,19 +119,19 @@ class Session:
         trials = [trial for unit in self._grid.values() for trial in unit.values()]
         return self.estimator().basis(trials, self._plan.costs)
 
-    def run(self, display: Display, say: Callable[[str], None]) -> End:
+    def run(self, display: Callable[[Estimator], Display], say: Callable[[str], None]) -> End:
         """Run rounds until the time is up or nothing is left to tell.
 
         Args:
-            display: shows a round's trials.
+            display: makes what shows a round's trials.
             say: tells what a round is for.
 
         Raises:
             KeyboardInterrupt: handed on; the next run continues.
         """
-        watched = _Watched(display, self._pace)
         while isinstance(chosen := next_round(self._state()), Round):
-            say(_purpose(chosen))
+            say(self._purpose(chosen))
+            watched = _Watched(display(self.estimator()), self._pace)
             began = self.budget.elapsed
             try:
                 with self.budget.enforced():
@@ -172,7 +180,7 @@ class Session:
         """Whether the verdict on the main pair at a size is settled."""
         results = read_results(self.folder)
         backend = main_backend(results.frame)
-        pairs = compared_pairs(results.families, results.flops)
+        pairs = results.pairs
         if not pairs or not backend:
             return None
         mine = results.frame[results.frame["backend"] == backend]
@@ -198,12 +206,25 @@ class Session:
         counts = data.counts if data else {}
         return Estimator(records_of(self._plan.results), self._executor.threads, counts)
 
+    def _purpose(self, chosen: Round) -> str:
+        """What a round is for, in a few words."""
+        size = max(trial.size for trial in chosen.trials)
+        seeds = max(trial.seed for trial in chosen.trials) + 1
+        all_of_them = size == max(size for _, size in self._grid)
+        return {
+            "speed": f"how fast trials run here: {size:,} images",
+            "verdict": f"who is ahead: two seeds of {size:,} images"
+            + ("" if all_of_them else ", as many as end in time"),
+            "law": f"what more images would buy: {size:,} images",
+            "seeds": f"how sure it is: {seeds} seeds",
+        }[chosen.purpose]
+
     def _too_short(self, end: End) -> str:
         least = in_units(SPARE * end.needs + self.budget.elapsed + self.budget.kept)
         how = "as these models train here" if self._measured else "by estimate"
         return (
             f"a budget of {duration(self.budget.seconds)} is too short: the smallest useful set of "
-            f"trials, two seeds of {' and '.join(MODELS)} at {end.size:,} images, takes about "
+            f"trials, two seeds of {' and '.join(self.study.arms)} at {end.size:,} images, takes about "
             f"{duration(end.needs)} ({how}); give at least --budget {least}"
         )
 
@@ -240,16 +261,32 @@ def _study(question: Question) -> Study:
         "backends": list(begun.backends[:1]) if begun else [default_backend()],
         **question.reading,
     }
-    return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
+    study = study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
+    return _with_starts(study, starts(question.weights, study.backends[0]))
 
 
-def _purpose(chosen: Round) -> str:
-    size = max(trial.size for trial in chosen.trials)
-    seeds = max(trial.seed for trial in chosen.trials) + 1
-    return {
-        "speed": f"how fast trials run here: {size:,} images",
-        "verdict": f"who is ahead: two seeds of {size:,} images"
-        + (", and the sizes below" if len({t.size for t in chosen.trials}) > 1 else ""),
-        "law": f"what more images would buy: {size:,} images",
-        "seeds": f"how sure it is: {seeds} seeds",
-    }[chosen.purpose]
+def _with_starts(study: Study, found: Sequence[Start]) -> Study:
+    """The study with an arm for each of some weights: fine-tuned, and by a probe of its features.
+
+    Where training starts from is a factor of it in any case, so that weights can be added later.
+    """
+    levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
+    models, pairs = dict(study.models), [MODELS]
+    for start in found:
+        name = start.model
+        models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
+        before = {"objective": "none", "weights": start.weights}
+        levels[start.name] = Level(
+            pretraining=before, finetuning={"recipe": FINETUNING}, models=(name,)
+        )
+        pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
+    probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
+    return study.model_copy(
+        update={
+            "models": models,
+            "factors": {FACTOR: levels},
+            "design": "one_at_a_time",  # a model's own name is that from scratch
+            "evaluations": {PROBE: probe} if found else {},
+            "pairs": tuple(pairs),
+        }
+    )

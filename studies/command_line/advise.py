@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from studies.advise.reply import Reply
     from studies.advise.session import Session
     from studies.executors.local import LocalExecutor
+    from studies.study.study import Study
 
 MOST_WORKERS = 8  # by default: each takes memory of its own
 
@@ -39,6 +40,7 @@ class AdviseOptions:
     json: bool = False
     workers: int | None = None
     reading: dict[str, Any] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
 
 
 def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int:
@@ -67,7 +69,9 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
     # For programs stdout holds the answer alone; what it rests on is told on stderr.
     aside = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
     with aside:
-        question = Question(options.dataset, options.results, options.command, options.reading)
+        question = Question(
+            options.dataset, options.results, options.command, options.reading, options.weights
+        )
         session = Session(question, budget, executor)
         try:
             with ended_cleanly():
@@ -107,9 +111,7 @@ def _answered(session: Session, options: AdviseOptions, target: Any) -> Reply:
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
-    end = session.run(
-        progress.display(session.estimator()), lambda text: print(f"\n{text}", flush=True)
-    )
+    end = session.run(progress.display, lambda text: print(f"\n{text}", flush=True))
     write_report(session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)
@@ -132,9 +134,18 @@ def _plan(session: Session) -> list[str]:
     steps = sorted({trial.recipe.steps for trial in trials})
     return [
         f"plan, for {duration(budget.seconds)} from the start, of which {duration(budget.elapsed)} are "
-        f"over: {' and '.join(study.models)}, trained from scratch on images of {width}x{height}",
+        f"over: {_arms(study)}, on images of {width}x{height}",
         f"  up to {len(trials)} trials: {', '.join(f'{n:,}' for n in sizes)} training images under up "
         f"to {seeds} seeds, {steps[0]:,} to {steps[-1]:,} steps each, whatever the budget",
         "  those that would not end in time, or could not change the verdict any more, are left out",
         f"  {session.estimated()} It is corrected as trials end.",
     ]
+
+
+def _arms(study: Study) -> str:
+    """What is trained, from where."""
+    arms = study.arms
+    scratch = [name for name, arm in arms.items() if arm.pretraining is None]
+    tuned = [name for name, arm in arms.items() if arm.pretraining is not None]
+    told = f"{' and '.join(scratch)}, trained from scratch"
+    return f"{told}, and {' and '.join(tuned)}, fine-tuned" if tuned else told

@@ -275,6 +275,13 @@ def advise_on_data(
         str | None, _option("Accuracy to collect images for, such as 95%.", metavar="A")
     ] = None,
     cost_per_image: Annotated[float | None, _option("Prices the target.", min=0)] = None,
+    weights: Annotated[
+        str | None,
+        _option(
+            "Published names or files to fine-tune from; MODEL=NAME says of which model.",
+            metavar="NAME,FILE",
+        ),
+    ] = None,
     json: Annotated[bool, _option("Print JSON alone, for programs.", "--json")] = False,
     workers: Annotated[int | None, _option("Trials at a time (one a core).", min=1)] = None,
     fit: FitOption = None,
@@ -300,6 +307,7 @@ def advise_on_data(
         json=json,
         workers=workers,
         reading=reading,
+        weights=tuple(words(weights or "")),
     )
     _end(advise, options)
 

@@ -30,7 +30,7 @@ class Options(EvaluationOptions):
     Args:
         shots: images a class; those beyond the smallest class are left out.
         fewshot_seeds: draws of them, over which the accuracy is averaged.
-        l2: ridge penalty.
+        l2: weight of the penalty of its ridge regression.
     """
 
     shots: tuple[Positive, ...] = (1, 5, 10, 25)

@@ -30,7 +30,7 @@ class Options(EvaluationOptions):
         penalties: L2 penalties to choose from, each on half the sum of the squared weights, beside the
             mean cross-entropy.
         held: share of the support images on which the penalty is chosen.
-        seed: draws them.
+        seed: draws the images that are held back.
     """
 
     penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
@@ -81,7 +81,7 @@ def choose_penalty(
         num_classes: C.
         penalties: to choose from.
         held: share of each class's images that is held back; at least one image of it is not.
-        seed: draws them.
+        seed: draws the images that are held back.
     """
     features, labels = support
     back = held_back(labels, held, seed)

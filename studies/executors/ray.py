@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import os
 import socket
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,7 @@ def joined(
         raise
     except Exception as error:  # of Ray there are many kinds
         what = f"join the Ray cluster at {address}" if address else "start Ray on this machine"
-        raise UsageError(
-            f"cannot {what} ({_first_line(error)}); 'ray status' on a machine of a cluster says "
-            f"whether it runs"
-        ) from error
+        raise UsageError(f"cannot {what} ({_first_line(error)}): {_advice(error)}") from error
     try:
         yield RayExecutor(address, resources, workers, command)
     finally:
@@ -133,6 +131,9 @@ class _Tasks:
 
     def ended(self, handles: Collection[Any], seconds: float) -> Mapping[Any, End]:
         tasks = list(handles)
+        if not tasks:
+            time.sleep(seconds)
+            return {}
         done, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds, fetch_local=False)
         return {task: self._end(task) for task in done}
 
@@ -148,7 +149,8 @@ class _Tasks:
         try:
             self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            return End(f"Ray lost it ({_first_line(error)})")
+            cause = getattr(error, "cause", None)  # what went wrong in the task itself
+            return End(_first_line(cause) if cause else f"Ray lost it ({_first_line(error)})")
         return End()
 
 
@@ -195,6 +197,14 @@ def _places(machine: Mapping[str, float], resources: Resources) -> int:
 def _told(machine: Mapping[str, float]) -> str:
     parts = [amount(machine.get("CPU", 0), "CPU"), amount(machine.get("GPU", 0), "GPU")]
     return ", ".join([*parts, f"{machine.get('memory', 0) / 1e9:.1f} GB"])
+
+
+def _advice(error: BaseException | None) -> str:
+    while error is not None:
+        if "Authentication" in type(error).__name__:
+            return "give the cluster's token by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        error = error.__cause__ or error.__context__
+    return "'ray status' on a machine of a cluster says whether it runs"
 
 
 def _first_line(error: BaseException) -> str:

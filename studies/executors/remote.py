@@ -215,10 +215,12 @@ def run_on(
     waiting = Waiting(trials, results)
     attempts: dict[str, int] = {}
     under_way: dict[Handle, _Remote] = {}
+    news = True  # what is held back is looked at again only then: that reads the shared folder
     try:
         while waiting or under_way:
             at_work = [remote.trial for remote in under_way.values()]
-            taken = waiting.take(at_work, engine.room(len(under_way)))
+            taken = waiting.take(at_work, engine.room(len(under_way))) if news else []
+            news = False
             if taken:
                 remotes = [_remote(trial, logs, attempts) for trial in taken]
                 orders = [make_order(r.trial, logs / log_name(r.trial), r.events) for r in remotes]
@@ -230,11 +232,13 @@ def run_on(
                 under_way[handle].since = time.monotonic()
             for handle, remote in list(under_way.items()):
                 for event in remote.new_events():
+                    news = True
                     on_event(remote.trial, event)
                 record = None if remote.last == STOPPED else remote.last
                 if record is None and (remote.end is None or _may_yet_come(remote)):
                     continue
                 del under_way[handle]
+                news = True
                 remote.events.unlink(missing_ok=True)
                 if record or not _may_go_on(remote):
                     on_event(remote.trial, record or _lost(remote))

@@ -57,6 +57,15 @@ def device(backend: str) -> str:
     return f"gpu ({name})" if name else f"cpu ({cpu_name()})"
 
 
+def peak_memory() -> int:
+    """The most memory that this process has had at once, in bytes; an accelerator's own is not in it."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
 def cpu_name() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -64,6 +64,7 @@ def forest(panels: Sequence[Panel], x_label: str, caption: str = "") -> list[Axe
                 ax.text(
                     0.0, place, f" {group}", transform=ax.get_yaxis_transform(), va="center",
                     fontsize=9, fontweight="bold", color="0.25",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
                 )  # fmt: skip
                 place += 1
             colour = "0.1" if row.told else "0.55"

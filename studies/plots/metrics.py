@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from studies.plots.style import TRAINING_IMAGES, XAxis, new_panels, styles, themed
@@ -80,9 +81,9 @@ def _across(ax: Axes, rows: pd.DataFrame, colour: str, line: object, name: str) 
             ax.axhspan(float(row.low), float(row.high), color=colour, alpha=0.1, linewidth=0)
 
 
-def labels_of(axes: Sequence[Axes]) -> Mapping[str, object]:
+def labels_of(axes: Sequence[Axes]) -> dict[str, Artist]:
     """Handles of all Axes by label, each label once."""
-    found: dict[str, object] = {}
+    found: dict[str, Artist] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from studies.records.arms import ReportedArm
 
@@ -20,6 +20,7 @@ _LABELS = {
     COMPUTE: "training compute (FLOPs)",
 }
 _LENGTHS = {"steps", "max_epochs"}  # fields of a recipe that say how long, and nothing else
+_PASSES = 3  # forward ones, of a training step: a backward pass costs about two
 _WIDE = 10.0  # from this ratio of the ends on an axis of numbers is a log one
 
 
@@ -83,6 +84,16 @@ class Axis:
             if factor not in axis and not (one and level == next(iter(self.study.factors[factor])))
         ]
         return " ".join((arm.model, *told)) + arm.name.removeprefix(arm.arm.name)
+
+
+def compute_of(record: Mapping[str, Any]) -> float | None:
+    """FLOPs of all trainings of a record's chain: 3 forward passes for each image seen; None if unknown."""
+    if record.get("compute") is not None:
+        return float(record["compute"])
+    needed = [record.get(key) for key in ("flops", "steps", "batch_size")]
+    if record.get("pretraining") or None in needed:
+        return None
+    return float(_PASSES * math.prod(n for n in needed if n is not None))
 
 
 def axis_of(study: Study) -> Axis:

@@ -18,23 +18,26 @@ if TYPE_CHECKING:
 
 KEYS = ["trial_id", "model", "size", "seed", "backend"]
 _GROUPS = ("levels", "pretraining", "finetuning")  # of a record, spread over columns
-_MULTIPLY_ADDS = 3  # forward and backward passes of a training step, in forward passes
+_PASSES = 3  # of a training step, forward and backward, in forward ones
 
 
 def trials_frame(results: Results) -> pd.DataFrame:
-    """One row a trial: the finished ones in the study's order, then the failed ones.
+    """One row a trial: finished ones in the study's order, further evaluations, failed ones.
 
     Columns:
         `trial_id`, `model`, `size`, `seed`, `backend`; `status`, done or failed, and `reason`.
-        `base`, the published model; `base_model`, the study's entry, without levels of factors;
+        `base`, the published model; `base_model`, the study's entry, without levels of factors
+        (`model` is the arm);
         `objective` of the training; `dataset`; `evaluation`, the standard one or another's name.
         `test_top1`, `test_balanced`, `val_top1`, `fewshot_5` and such, accuracies; `test_loss`,
         `val_loss`, nats; and all numbers of other evaluations.
-        `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`.
-        `flops`, forward, of one image, a multiply-add as two; `training_flops`, three times that
-        for each image seen; `params`, weights.
-        `seconds`, of the whole trial; `images_per_second`, in training; `device`, `threads`, `cores`,
-        `commit`, and a column a package's version, such as `version.keras`.
+        `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`;
+        `learning_rate`, where several were tried the one that counts.
+        `flops`, forward, of one image, a multiply-add as two; `compute`, three times that for each
+        image seen, all trainings of a chain together; `params`, number of weights.
+        `seconds`, of the whole trial; `images_per_second`, in training; `waiting`, the share of its time
+        that a training waited for images; `device`, `threads`, `cores`, `commit`, and
+        a column a package's version, such as `version.keras`.
         Where there are such: `levels.NAME`, the level of a factor; `pretraining.size`,
         `pretraining.dataset`, ... and `finetuning.method`, ... of a chain of trainings.
 
@@ -42,7 +45,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
         >>> trials = trials_frame(read_results("runs/data-scale"))
         >>> trials.groupby(["model", "size"])["test_top1"].mean()
     """
-    rows = [_row(record) for record in [*results.done, *results.failed]]
+    rows = [_row(record) for record in [*results.done, *results.extras, *results.failed]]
     frame = pd.DataFrame(rows)
     for column in [*KEYS, "status"]:
         if column not in frame:
@@ -138,5 +141,5 @@ def _row(record: Record) -> dict[str, Any]:
     if record.get("steps") and record.get("batch_size"):
         row.setdefault("images_seen", record["steps"] * record["batch_size"])
     if record.get("flops") and row.get("images_seen") is not None:
-        row["training_flops"] = _MULTIPLY_ADDS * record["flops"] * row["images_seen"]
+        row.setdefault("compute", _PASSES * record["flops"] * row["images_seen"])
     return row

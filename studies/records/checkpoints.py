@@ -26,8 +26,16 @@ def is_trained(results: Path, training: Training) -> bool:
 
 
 def untrained(results: Path, training: Training) -> list[Training]:
-    """The trainings of a chain that are still to be done, from the first on."""
-    return [each for each in training.chain if not is_trained(results, each)]
+    """The trainings of a chain that are still to be done, from the first on.
+
+    What comes before one that is trained is not needed any more.
+    """
+    found: list[Training] = []
+    for each in reversed(training.chain):
+        if is_trained(results, each):
+            break
+        found.insert(0, each)
+    return found
 
 
 def claimed(results: Path, training: Training) -> set[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from studies.records.axis import COMPUTE, IMAGES
+from studies.records.axis import COMPUTE, IMAGES, compute_of
 from studies.records.frames import Results
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def evaluations_frame(results: Results) -> pd.DataFrame:
 
     rows = []
     for r in results.extras:
-        place = results.axis.place(results.arms[r["model"]], r["size"], r.get("compute"))
+        place = results.axis.place(results.arms[r["model"]], r["size"], compute_of(r))
         size, x = float(r["size"]), place.x
         entry = results.study.evaluations.get(r["evaluation"])
         if entry is not None and entry.of == "pretraining":  # its images are not the study's

@@ -17,7 +17,7 @@ from studies.analysis.calibration import calibration
 from studies.analysis.effects import Change
 from studies.analysis.outcomes import Outcomes
 from studies.records.arms import ReportedArm, changes_of, name_of, pairs_of, reported_arms
-from studies.records.axis import COMPUTE, Axis, Place, axis_of, lengths
+from studies.records.axis import COMPUTE, Axis, Place, axis_of, compute_of, lengths
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
@@ -140,7 +140,7 @@ class Results:
         found: dict[tuple[str, int], Place] = {}
         for r in self.done:
             key = (r["model"], r["size"])
-            found.setdefault(key, self.axis.place(self.arms[key[0]], key[1], r.get("compute")))
+            found.setdefault(key, self.axis.place(self.arms[key[0]], key[1], compute_of(r)))
         return found
 
     @property

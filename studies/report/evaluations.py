@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from studies.analysis.seed_intervals import mean_interval
@@ -37,10 +36,10 @@ def evaluation_means(results: Results, backend: str, level: float) -> pd.DataFra
 
     frame = evaluations_frame(results)
     frame = frame[frame["backend"] == backend]
-    rows: list[dict[Hashable, Any]] = []
+    rows: list[dict[str, Any]] = []
     keys = ["evaluation", "arm", "curve", "size", "x"]
     for key, group in frame.groupby(keys, dropna=False, sort=False):
-        place = dict(zip(keys, key, strict=True))
+        place: dict[str, Any] = dict(zip(keys, key, strict=True))
         for metric in metrics_of(group, str(place["evaluation"])):
             found = mean_interval(group[metric].to_list(), level)
             if found.seeds:
@@ -81,10 +80,11 @@ def draw_evaluations(results: Results, means: pd.DataFrame, level: float) -> Fig
     panels = []
     for (name, metric), group in mine.groupby(["evaluation", "metric"], sort=False):
         title = metric if metric.startswith(name) else f"{name}: {metric}"
-        sizes = [None] if over_images else list(dict.fromkeys(group["size"]))
+        known = sorted({float(size) for size in group["size"].dropna()})
+        sizes = known if known and not over_images else [None]
         for size in sizes:
             own = group if size is None else group[group["size"].isna() | (group["size"] == size)]
-            told = size is not None and not math.isnan(size) and len(sizes) > 1
+            told = size is not None and len(sizes) > 1
             drawn = own[["curve", "x", "mean", "low", "high"]]
             drawn = drawn.rename(columns={"curve": "model", "x": "size"})
             panels.append(MetricPanel(f"{title}\n{size:,.0f} images" if told else title, drawn))

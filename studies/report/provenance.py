@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
@@ -11,7 +12,11 @@ from studies.report.markup import code, plain
 from studies.report.tables import markdown_table
 from studies.report.words import POINTS
 from studies.running.estimate import duration
+from studies.study.chain import FINETUNING
 from studies.study.recipe import Recipe
+
+OPTIMIZERS = {"adamw": "Adam", "sgd": "SGD with momentum"}
+WAITING = 0.05  # share of training time from which on it is told
 
 _MOST_MODELS = 12  # that are named
 
@@ -40,12 +45,13 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
         )
     lines.append(
         f"- Recipe, the same for every size: {_steps(results)} of batches of "
-        f"{recipe.batch_size}, Adam (learning rate {recipe.learning_rate:g}, decoupled weight decay "
-        f"{recipe.weight_decay:g} x learning rate), {100 * recipe.warmup_fraction:g} % linear "
-        f"warmup, {recipe.schedule} decay, gradients clipped at {recipe.clip_norm:g}, label "
-        f"smoothing {recipe.label_smoothing:g}, augmentation {augmentation(recipe)}, "
-        f"{recipe.dtype}; best of {recipe.validations} validations kept."
+        f"{recipe.batch_size}, {OPTIMIZERS[recipe.optimizer]} (learning rate {recipe.learning_rate:g}, "
+        f"decoupled weight decay {recipe.weight_decay:g} x learning rate), "
+        f"{100 * recipe.warmup_fraction:g} % linear warmup, {recipe.schedule} decay, gradients clipped at "
+        f"{recipe.clip_norm:g}, label smoothing {recipe.label_smoothing:g}, augmentation "
+        f"{augmentation(recipe)}, {recipe.dtype}; best of {recipe.validations} validations kept."
     )
+    lines += _chain(results)
     rows = [["model", "base", "changed", "MFLOPs an image", "parameters", "own recipe"]]
     for name, arm in results.arms.items():
         entry = arm.arm.entry
@@ -65,15 +71,60 @@ def what_was_trained(results: Results, evidence: Evidence) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _chain(results: Results) -> list[str]:
+    """What was trained before, how it goes on, and what the factors change."""
+    study = results.study
+    lines = []
+    before = study.pretraining
+    if before is not None:
+        data = before.dataset or study.data_title
+        size = f" at {before.image_size} pixels" if before.image_size else ""
+        numbers = before.sizes if before.sizes == "all" else [f"{n:,}" for n in before.sizes]
+        many = "all" if numbers == "all" else ", ".join(numbers)
+        what = before.objective.replace("_", " ")
+        if before.weights is not None:
+            lines.append(f"- Before: the weights {plain(before.weights)}.")
+        else:
+            lines.append(
+                f"- Before: a pre-training ({what}) on {plain(data)}{size}, {many} images"
+                f"{_changed(before.recipe)}."
+            )
+        after = study.finetuning
+        rates = {**FINETUNING, **after.recipe}["learning_rates"]
+        tried = ", ".join(f"{rate:g}" for rate in rates)
+        lines.append(
+            f"- Then: fine-tuning ({after.method.replace('_', ' ')}), by default with SGD, momentum and "
+            f"no weight decay, of the learning rates {tried} the best on the validation images"
+            f"{_changed(after.recipe)}."
+        )
+    for factor, levels in study.factors.items():
+        told = [
+            f"{name}{_changed(level.model_dump(exclude_defaults=True)) or ' (as above)'}"
+            for name, level in levels.items()
+        ]
+        lines.append(f"- Factor {plain(factor)}: {plain('; '.join(told))}.")
+    return lines
+
+
+def _changed(fields: Mapping[str, Any]) -> str:
+    """Fields and their values in brackets; tables within a table by their own fields."""
+    flat = [
+        f"{inner}={value}"
+        for outer, table in fields.items()
+        for inner, value in (table.items() if isinstance(table, dict) else [(outer, table)])
+    ]
+    return f" ({', '.join(flat)})" if flat else ""
+
+
 def state(results: Results) -> str:
     """What is missing, failed or left out; nothing where all is well."""
     lines = []
-    left = results.planned - len(results.done) - len(results.failed)
+    left = results.planned - results.finished - len(results.failed)
     if left or results.failed or results.problems or results.foreign:
         lines += [
             "## State",
             "",
-            f"{len(results.done)} of {results.planned} trials finished, {len(results.failed)} "
+            f"{results.finished} of {results.planned} trials finished, {len(results.failed)} "
             f"failed, {left} to come.",
         ]
     if results.failed:
@@ -116,7 +167,34 @@ def backends(results: Results) -> str:
             + ["-" if v is None else f"{POINTS * v:.2f}" for v in values]
             + [apart]
         )
-    return "## Backends\n\nTest accuracy in % of the same trials.\n\n" + markdown_table(rows)
+    parts = [
+        "## Backends\n\nTest accuracy in % of the same trials.",
+        markdown_table(rows),
+        _speeds(results, names),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _speeds(results: Results, names: Sequence[str]) -> str:
+    """Speed and memory of each model on each backend, side by side."""
+    columns = {"images_per_second": (1.0, ",.0f"), "peak_memory": (2.0**30, ".2f")}
+    known = [c for c in columns if c in results.frame and results.frame[c].notna().any()]
+    if not known:
+        return ""
+    table = results.frame.groupby(["model", "backend"])[known].median()
+    words = {"images_per_second": "images/s", "peak_memory": "GiB"}
+    rows = [["model", *(f"{name}: {words[column]}" for column in known for name in names)]]
+    for model in results.arms:
+        cells = [
+            _scaled(table[column].get((model, name)), *columns[column])
+            for column in known
+            for name in names
+        ]
+        rows.append([model, *cells])
+    text = "Training images a second"
+    if "peak_memory" in known:
+        text += " and the most memory that the process took (an accelerator's is not in it)"
+    return f"{text}, medians over trials.\n\n{markdown_table(rows)}"
 
 
 def kept_models(results: Results) -> str:
@@ -167,22 +245,36 @@ def how_it_was_made(results: Results) -> str:
             if (model, backend) in speeds.index and not math.isnan(speeds[model, backend])
         ]
         if told:
-            lines.append("- Training images a second, median: " + ", ".join(told))
+            lines.append(
+                f"- Training images a second, median: {', '.join(told)}{_waiting(results)}"
+            )
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _waiting(results: Results) -> str:
+    """How much of that time went by before images were there; nothing where that hardly matters."""
+    shares = [r["waiting"] for r in results.done if r.get("waiting") is not None]
+    if not shares or max(shares) < WAITING:
+        return ""
+    return (
+        f"; in some trials up to {100 * max(shares):.0f} % of the time was spent waiting for images"
+    )
 
 
 def _steps(results: Results) -> str:
     """The recipe's steps, or those of the sizes where small ones got fewer."""
     steps = sorted({int(r["steps"]) for r in results.done if r.get("steps")})
     if len(steps) > 1:
-        return f"{steps[0]:,} (smallest size) to {steps[-1]:,} steps"
+        study = results.study
+        least = "" if study.factors or study.pretraining else " (smallest size)"
+        return f"{steps[0]:,}{least} to {steps[-1]:,} steps"
     return f"{steps[0] if steps else results.study.recipe.steps:,} steps"
 
 
 def augmentation(recipe: Recipe) -> str:
     """What is done to images and models besides; only what is done at all."""
     layers, strength = recipe.randaugment_layers, recipe.randaugment_magnitude
-    told = {
+    amounts = {
         f"RandAugment ({layers} layers, magnitude {strength:g})": layers,
         f"mixup (alpha {recipe.mixup:g})": recipe.mixup,
         f"CutMix (alpha {recipe.cutmix:g})": recipe.cutmix,
@@ -192,7 +284,10 @@ def augmentation(recipe: Recipe) -> str:
         f"stochastic depth {recipe.stochastic_depth_rate:g}": recipe.stochastic_depth_rate,
         f"cells of {recipe.scramble} pixels scrambled": recipe.scramble,
     }
-    return " and ".join([recipe.augmentation, *(text for text, rate in told.items() if rate)])
+    told = [text for text, amount in amounts.items() if amount]
+    return " and ".join(
+        told if told and recipe.augmentation == "none" else [recipe.augmentation, *told]
+    )
 
 
 def _matched(results: Results, a: str, b: str) -> str:

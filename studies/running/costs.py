@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.errors import UsageError
+from studies.errors import TrialError, UsageError
 from studies.machine.processes import ROOT, child_environment
 from studies.study.entries import ModelEntry
 from studies.study.trial import Training
@@ -74,15 +74,24 @@ def measure_all(
     arms = measure(entries, image_shape, num_classes, backend)
     groups: dict[tuple[Any, ...], dict[str, ModelEntry]] = {}
     for each in trainings:
-        masked = each.objective == "masked_patches"
-        key = (each.image_shape, each.num_classes, masked)
-        if masked or key[:2] != (image_shape, num_classes):
+        further = _further(each)
+        key = (each.image_shape, each.num_classes, tuple(further.items()))
+        if further or key[:2] != (image_shape, num_classes):
             groups.setdefault(key, {})[each.model.name] = each.model
     before = {}
-    for (shape, classes, masked), group in groups.items():
-        for name, cost in measure(group.values(), shape, classes, backend, masked).items():
+    for (shape, classes, further), group in groups.items():
+        for name, cost in measure(group.values(), shape, classes, backend, dict(further)).items():
             before[name, shape, classes] = cost
     return Costs(arms, before)
+
+
+def _further(training: Training) -> dict[str, Any]:
+    """What else a training's model must be able to do: patches to predict, a file's weights to take."""
+    if training.objective == "masked_patches":
+        return {"masked_patches": True}
+    if training.weights is not None and training.weights_digest is not None:
+        return {"weights": training.weights, "digest": training.weights_digest}
+    return {}
 
 
 def measure(
@@ -90,7 +99,7 @@ def measure(
     image_shape: tuple[int, int, int],
     num_classes: int,
     backend: str,
-    masked_patches: bool = False,
+    further: Mapping[str, Any] | None = None,
 ) -> dict[str, Cost]:
     """Measure models by building them, or look the answers up.
 
@@ -99,7 +108,8 @@ def measure(
         image_shape: (H, W, C) in pixels.
         num_classes: size of the head.
         backend: an installed backend to build them on; it does not change the answers.
-        masked_patches: whether patches are to be predicted with the models, which not all of them can.
+        further: `masked_patches`, where those are to be predicted, or the path of `weights` to be given
+            and their `digest`: not all models can do it.
 
     Returns:
         Costs by entry name.
@@ -114,22 +124,30 @@ def measure(
             "overrides": entry.overrides,
             "input_shape": list(image_shape),
             "classes": num_classes,
-            **({"masked_patches": True} if masked_patches else {}),
+            **(further or {}),
         }
         for entry in entries
     }
     paths = {name: _cache_path(request) for name, request in requests.items()}
-    known = {name: _read(path) for name, path in paths.items()}
-    costs = {name: cost for name, cost in known.items() if cost is not None}
-    missing = {name: request for name, request in requests.items() if name not in costs}
+    known = {path: _read(path) for path in paths.values()}
+    # Many arms may be one and the same model: it is built once.
+    missing = {path: name for name, path in paths.items() if known[path] is None}
     if missing:
-        for name, answer in _ask(missing, backend).items():
+        answers = _ask({name: requests[name] for name in missing.values()}, backend)
+        for path, name in missing.items():
+            answer = answers[name]
             if "error" in answer:
-                what = "be pre-trained on masked patches" if masked_patches else "be built"
-                raise UsageError(f"model {name!r} cannot {what}: {answer['error']}")
-            costs[name] = Cost(**answer)
-            _write(paths[name], costs[name])
-    return {name: costs[name] for name in requests}
+                asked = _asked(requests[name])
+                raise UsageError(f"model {name!r} cannot {asked}: {answer['error']}")
+            known[path] = Cost(**answer)
+            _write(path, Cost(**answer))
+    return {name: cost for name, path in paths.items() if (cost := known[path]) is not None}
+
+
+def _asked(request: Mapping[str, Any]) -> str:
+    if "masked_patches" in request:
+        return "be pre-trained on masked patches"
+    return "be given its weights" if "weights" in request else "be built"
 
 
 def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
@@ -178,16 +196,20 @@ def _write(path: Path, cost: Cost) -> None:
 def _build(request: Mapping[str, Any]) -> dict[str, Any]:
     import keras_vit
 
+    shape, classes = tuple(request["input_shape"]), request["classes"]
     try:
-        model = keras_vit.create_model(
-            request["base"],
-            input_shape=tuple(request["input_shape"]),
-            classes=request["classes"],
-            **request["overrides"],
-        )
-        if request.get("masked_patches"):
+        if "weights" in request:
+            from studies.training.start import given_model
+
+            weights, overrides = request["weights"], request["overrides"]
+            model = given_model(request["base"], shape, classes, weights, overrides)
+        else:
+            model = keras_vit.create_model(
+                request["base"], input_shape=shape, classes=classes, **request["overrides"]
+            )
+        if "masked_patches" in request:
             keras_vit.pretraining.MaskedPatchModel(model)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, TrialError) as error:
         return {"error": " ".join(str(error).split())}
     return asdict(Cost(flops=int(keras_vit.flops(model)), params=int(model.count_params())))
 

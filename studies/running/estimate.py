@@ -90,15 +90,16 @@ class Estimator:
         done: set[str] = set()
         found = []
         for trial in trials:
-            parts = []
-            for training in trial.chain:
-                key = training.training_id
-                if key not in done and (anew or not self.trained(training)):
-                    parts.append(self._training_seconds(training, cost_of(costs, training)))
-                done.add(key)
-            compiled = START_SECONDS[trial.backend] * COMPILING * max(0, len(parts) - 1)
+            parts, compiled = [], 0
+            for training in reversed(trial.chain):
+                if training.training_id in done or (not anew and self.trained(training)):
+                    break
+                done.add(training.training_id)
+                parts.append(self._training_seconds(training, cost_of(costs, training)))
+                compiled += max(1, len(training.recipe.learning_rates))
+            begin = START_SECONDS[trial.backend] * (1 + COMPILING * max(0, compiled - 1))
             evaluated = self._evaluation_seconds(trial, cost_of(costs, trial))
-            found.append(START_SECONDS[trial.backend] + compiled + sum(parts) + evaluated)
+            found.append(begin + sum(parts) + evaluated)
         return found
 
     def total(self, trials: Sequence[Trial], costs: Mapping[str, Cost], workers: int) -> float:

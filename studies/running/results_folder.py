@@ -246,11 +246,21 @@ def _merged_factors(old: Study, new: Study, folder: Path) -> dict[str, dict[str,
         others = new.factors[factor]
         for name in levels.keys() & others.keys():
             what = f"level {name!r} of factor {factor!r}"
-            _refuse_difference(what, levels[name], others[name], folder)
+            before, after = _content_of(levels[name], old), _content_of(others[name], new)
+            _refuse_difference(what, before, after, folder)
         if new.design == "one_at_a_time" and _first(levels) != _first(others):
             _refuse(f"first level of factor {factor!r}", _first(levels), _first(others), folder)
         merged[factor] = {**levels, **others}
     return merged
+
+
+def _content_of(level: Level, study: Study) -> Level:
+    """A level whose weights are told by what their file holds."""
+    before = level.pretraining
+    if not before or before.get("weights") not in study.files:
+        return level
+    known = {**before, "weights": study.files[before["weights"]]}
+    return level.model_copy(update={"pretraining": known})
 
 
 def _first(levels: Mapping[str, Level]) -> str:

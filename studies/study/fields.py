@@ -11,11 +11,12 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from studies.evaluation import evaluation_names, get_evaluation
 from studies.study.chain import Finetuning, Pretraining
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.factors import Level
 from studies.study.recipe import Evaluation, Recipe
-from studies.study.study import EvaluationEntry, Study
+from studies.study.study import STANDARD, EvaluationEntry, Study
 
 # The tables of a file, in its order; what is found or derived is not written by people.
 TABLES: dict[str, type[BaseModel]] = {
@@ -82,6 +83,26 @@ def markdown() -> str:
     """The fields as a table for README."""
     rows = [("field", "default", "meaning"), ("---", "---", "---")]
     rows += [(f"`{f.name}`", f"`{f.default}`" if f.default else "", f.meaning) for f in fields()]
+    return "\n".join(" | ".join(("", *row, "")).strip() for row in rows)
+
+
+def kinds() -> Iterator[FieldOfStudy]:
+    """The options of every kind of further evaluation, headed by what it measures."""
+    for kind in evaluation_names():
+        if kind == STANDARD:
+            continue
+        evaluation = get_evaluation(kind)
+        title = (inspect.getdoc(evaluation) or "").partition("\n\n")[0].rstrip(".")
+        yield FieldOfStudy(kind, "", f"{title}.")
+        meanings = _meanings(evaluation.Options)
+        for name, field in evaluation.Options.model_fields.items():
+            yield FieldOfStudy(f"{kind}.{name}", _default(field), meanings[name])
+
+
+def kinds_markdown() -> str:
+    """The kinds of further evaluations as a table for README."""
+    rows = [("kind, option", "default", "meaning"), ("---", "---", "---")]
+    rows += [(f"`{f.name}`", f"`{f.default}`" if f.default else "", f.meaning) for f in kinds()]
     return "\n".join(" | ".join(("", *row, "")).strip() for row in rows)
 
 

@@ -172,6 +172,13 @@ def _select_models(raw: dict[str, Any], names: Iterable[str] | None) -> None:
             _check_known(name, models)
         chosen[name] = models.get(name, {"base": name})
     raw["models"] = chosen
+    if isinstance(raw.get("pairs"), list):  # those of models that are left
+        raw["pairs"] = [pair for pair in raw["pairs"] if all(_is_of(arm, chosen) for arm in pair)]
+
+
+def _is_of(arm: Any, models: Iterable[str]) -> bool:
+    """Whether an arm's name is that of one of some models, with or without levels."""
+    return any(arm == model or str(arm).startswith(f"{model} ") for model in models)
 
 
 def _check_known(name: str, entries: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from studies.errors import TrialError
+from studies.machine.devices import device
 from studies.machine.stopping import termination_held_back
 from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
@@ -51,6 +52,7 @@ class Progress:
     first_seconds: float = 0.0
     first_waited: float = 0.0
     processes: int = 0
+    devices: list[str] = field(default_factory=list)  # that it was trained on, in turn
 
     @property
     def images_per_second(self) -> float:
@@ -112,6 +114,8 @@ def train(
     with termination_held_back(lambda: leave(model)) as stop:
         progress, best, kept = _resume(model, folder, points)
         progress.processes += 1
+        here = device(keras.backend.backend())
+        progress.devices = list(dict.fromkeys([*progress.devices, here]))
         first_epoch = progress.epoch + 1
         started(progress.steps)
         for epoch in range(first_epoch, len(points) + 1):

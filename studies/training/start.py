@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 import keras_vit
+from keras_vit.models.variants import get_variant
 from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
 from studies.errors import TrialError
@@ -42,6 +44,7 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
     if before is not None and start.objective != "none":
         final = before.final()
         if final is None:
+            before.final_path.unlink(missing_ok=True)  # it is damaged, and would pass for trained
             raise TrialError(
                 f"The weights to start from, in {before.folder}, are gone or damaged: run again with "
                 "--retry-failed, which trains them anew."
@@ -59,22 +62,57 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
 
 
 def _created(training: Training) -> keras.Model:
-    given: dict[str, Any] = {} if training.weights is None else {"weights": training.weights}
-    try:
-        return keras_vit.create_model(
+    arguments = {**rates(training.recipe, training.model.base), **training.model.overrides}
+    if training.weights is not None:
+        return given_model(
             training.model.base,
-            input_shape=training.image_shape,
-            classes=training.num_classes,
-            seed=training.seed,
-            **{**rates(training.recipe, training.model.base), **training.model.overrides, **given},
+            training.image_shape,
+            training.num_classes,
+            training.weights,
+            arguments,
         )
-    except (OSError, ValueError) as error:
-        if not given:
-            raise
+    return keras_vit.create_model(
+        training.model.base,
+        input_shape=training.image_shape,
+        classes=training.num_classes,
+        seed=training.seed,
+        **arguments,
+    )
+
+
+def given_model(
+    base: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    weights: str,
+    arguments: dict[str, Any],
+) -> keras.Model:
+    """A model with weights that were trained elsewhere, and a head of zeros where they have another.
+
+    Args:
+        base: a published name.
+        image_shape: (H, W, C); a ViT takes grey images with the sum of its kernel over the colours.
+        classes: number of outputs.
+        weights: a published name, or the path of a file.
+        arguments: further ones of `create_model`.
+
+    Raises:
+        TrialError: the weights are not there, or are not those of such a model.
+    """
+    try:
+        if image_shape[2] == 3 or get_variant(base).family == "resnet":
+            return keras_vit.create_model(
+                base, image_shape, classes, seed=0, weights=weights, **arguments
+            )
+        free = {name: value for name, value in arguments.items() if name in RATES}
+        with warnings.catch_warnings():  # of what this function says
+            warnings.simplefilter("ignore")
+            return keras_vit.from_checkpoint(
+                weights, classes, image_shape, like=base, adapt=True, **free
+            )
+    except (OSError, ValueError, ImportError) as error:
         why = " ".join(str(error).split())
-        raise TrialError(
-            f"The weights {training.weights} cannot be given to {training.model.base}: {why}"
-        ) from None
+        raise TrialError(f"The weights {weights} cannot be given to {base}: {why}") from None
 
 
 def _choose_what_trains(model: keras.Model, finetuning: Finetuning, seed: int) -> None:

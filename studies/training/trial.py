@@ -26,7 +26,7 @@ from typing import Any
 import filelock
 
 from studies.errors import TrialError, UsageError
-from studies.machine.devices import device, make_deterministic
+from studies.machine.devices import device, make_deterministic, peak_memory
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
 from studies.records.checkpoints import checkpoint_folder, untrained
@@ -160,7 +160,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "params": int(model.count_params()),
             "weights_sha256": digest(weights_of(model)),
             "device": device(trial.backend),
-            "learning_rate": trained.learning_rate,
+            "learning_rate": None if trial.objective == "none" else trained.learning_rate,
             "rates": trained.rates,
         }
         took = time.perf_counter() - began
@@ -175,6 +175,8 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "images_per_second": progress.images_per_second,
             "waiting": progress.waiting,
             "processes": progress.processes,
+            "peak_memory": peak_memory(),
+            "devices": progress.devices,
         }
 
 

@@ -35,9 +35,9 @@ def main() -> int:
     emit({"event": "start", "step": 0, "steps": trial.recipe.steps})
     own = options.results / f"{trial.trial_id}.pid"
     first = not own.exists()
-    own.write_text(str(os.getpid()))
     with (options.results / "starts").open("a") as starts:
         starts.write(f"{trial.trial_id}\n")
+    own.write_text(str(os.getpid()))
     if behaviour == "hangs" or (behaviour == "lasts" and first):
         time.sleep(120)
     if behaviour == "dies":

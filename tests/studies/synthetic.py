@@ -9,9 +9,10 @@ import numpy as np
 from studies.analysis.confusion import balanced_accuracy
 from studies.analysis.outcomes import Outcomes
 from studies.records.outcomes import outcomes_path, save_outcomes
-from studies.records.store import ResultsStore
+from studies.records.store import ResultsStore, new_record
 from studies.study.file import to_toml
 from studies.study.study import Study
+from studies.study.trial import Trial
 
 SIZES = (500, 1000, 2000, 5000, 10000, 20000, 50000)
 COUNTS = {"train": 54000, "validation": 6000, "test": 2000}
@@ -144,6 +145,62 @@ def make_records(
     return records
 
 
+def make_kind(content: Mapping[str, Any], test: int = 400) -> Study:
+    """A study of some kind, with factors or a pre-training: a vit-s and a bit-s, unless it says others.
+
+    Args:
+        content: of its file.
+        test: number of test images.
+    """
+    study = make_study(["vit-s", "bit-s"], [500, 5000], 2, test=test).model_dump(mode="json")
+    data = study["data"]
+    others = {"shapes at 28": data | {"name": "shapes", "fingerprint": "4567"}}
+    return Study.model_validate({**study, "other_data": others, **content})
+
+
+def kind_records(
+    study: Study,
+    error: Callable[[Trial], float],
+    metrics: Callable[[Trial], dict[str, float]] = lambda trial: {},
+    noise: float = 0.02,
+) -> list[dict[str, Any]]:
+    """One finished record for every trial of a study of any kind.
+
+    Args:
+        study: from `make_kind`.
+        error: of a trial, before noise.
+        metrics: of a trial with a further evaluation.
+        noise: standard deviation of log error.
+    """
+    rng = np.random.default_rng(0)
+    assert study.data is not None
+    test = study.data.counts["test"]
+    records = []
+    for trial in study.trials(study.data):
+        wrong = round(min(error(trial) * float(np.exp(rng.normal(0, noise))), 0.9) * test) / test
+        own = {"test_top1": 1 - wrong, "val_top1": 1 - wrong, "fewshot_1": (1 - wrong) / 2}
+        start = trial.start
+        before = start and {"size": start.size, "steps": start.recipe.steps, "dataset": "shapes"}
+        records.append(
+            {
+                **new_record(trial),
+                "schema": 2,
+                "status": "done",
+                "evaluation": trial.extra.name if trial.extra else "standard",
+                "base_model": trial.base_model,
+                "levels": trial.levels,
+                "pretraining": before,
+                "metrics": metrics(trial) if trial.extra else own,
+                "history": [],
+                "flops": 10_000_000,
+                "params": 100_000,
+                "seconds": 60.0,
+                "images_per_second": 5000.0,
+            }
+        )
+    return records
+
+
 def make_outcomes(
     study: Study,
     record: Mapping[str, Any],
@@ -209,7 +266,8 @@ def write_folder(
     (folder / "study.toml").write_text(to_toml(study), encoding="utf-8")
     store = ResultsStore(folder / "trials.jsonl")
     for record in records:
-        if outcomes and record["status"] == "done" and record["schema"] > 1:
+        standard = record.get("evaluation", "standard") == "standard"
+        if outcomes and standard and record["status"] == "done" and record["schema"] > 1:
             said = make_outcomes(study, record, **options)
             record["metrics"]["test_top1"] = float(said.correct.mean())
             record["metrics"]["test_balanced"] = balanced_accuracy(said)

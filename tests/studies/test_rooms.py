@@ -29,7 +29,7 @@ KERAS_AT_THE_HEAD = {
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
     *("training/trial.py", "inspection/worker.py", "inspection/predictor.py", "running/costs.py"),
-    *("bench/worker.py", "bench/recompute.py"),
+    *("bench/worker.py", "bench/recompute.py", "advise/weights.py"),
 }
 
 pytestmark = pytest.mark.once
@@ -70,12 +70,11 @@ def test_a_room_uses_those_below_it(file):
 
 def test_keras_is_loaded_in_processes_of_their_own_alone():
     def loads(file: Path, at_the_head: bool) -> bool:
-        names = {name.split(".")[0] for name, head in imports(file) if head == at_the_head}
-        variants = [
-            name for name, _ in imports(file) if name.startswith("keras_vit.models.variants")
-        ]
+        names = {name for name, head in imports(file) if head == at_the_head}
         # The table of variants is plain data: reading it loads no keras.
-        return "keras" in names or ("keras_vit" in names and not variants)
+        table = {name for name in names if name.startswith("keras_vit.models.variants")}
+        others = names - table - ({"keras_vit.models"} if table else set())
+        return bool({name.split(".")[0] for name in others} & {"keras", "keras_vit"})
 
     def those(at_the_head: bool) -> set[str]:
         return {str(file.relative_to(ROOT)) for file in FILES if loads(file, at_the_head)}

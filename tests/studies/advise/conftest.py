@@ -4,7 +4,7 @@ import pytest
 
 from studies.advise.budget import Budget
 from studies.advise.session import Question, Session
-from studies.running import runner
+from studies.running import costs
 from studies.running.costs import Cost
 from tests.studies.advise.fake import FLOPS, Clock, Machine, Silent
 
@@ -20,7 +20,7 @@ def alike(model, size):
 @pytest.fixture
 def session(tmp_path, monkeypatch):
     """Makes a session of a budget in seconds; its machine is its `machine`."""
-    monkeypatch.setattr(runner, "measure", lambda entries, *_: {e.name: COST for e in entries})
+    monkeypatch.setattr(costs, "measure", lambda entries, *_: {e.name: COST for e in entries})
     monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
 
     def make(seconds, error=far_apart, prepared=5.0, **machine):
@@ -30,7 +30,7 @@ def session(tmp_path, monkeypatch):
         fake = Machine(clock, error, **machine)
         made = Session(Question("digits", tmp_path / "runs"), budget, fake)
         made.machine = fake
-        made.go = lambda: made.run(Silent(), lambda text: None)
+        made.go = lambda: made.run(lambda estimator: Silent(), lambda text: None)
         return made
 
     return make

@@ -61,7 +61,9 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert asked["training_images"] == math.ceil(need.size) and asked["rounds"] == list(need.rounds)
     assert asked["collect"] == pytest.approx((need.size - 1258) * 1797 / 1258, abs=2)
     assert asked["cost"] == pytest.approx(0.5 * (need.size - 1258) * 1797 / 1258, abs=1)
-    assert f"For {100 * told.target.accuracy:g} % of test accuracy, with a probability of 0.9" in text
+    aim = f"{100 * told.target.accuracy:g} % of test accuracy"
+    assert f"Training images for {aim} with a probability of 0.9: " in text
+    assert "Preliminary" not in text
     assert "Collect in rounds" in text and "for about" in text
 
     reached = as_json(replace(told, target=Target(0.5)))["target"]["models"]["bit-s"]

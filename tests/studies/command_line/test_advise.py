@@ -7,7 +7,7 @@ import pytest
 from studies.advise import session as advising
 from studies.command_line import app as cli
 from studies.command_line.advise import AdviseOptions, advise
-from studies.running import runner
+from studies.running import costs
 from studies.running.costs import Cost
 from tests.studies.advise.conftest import far_apart
 from tests.studies.advise.fake import FLOPS, Machine
@@ -24,7 +24,7 @@ class RealClock:
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        runner, "measure", lambda entries, *_: {e.name: Cost(FLOPS, 1000) for e in entries}
+        costs, "measure", lambda entries, *_: {e.name: Cost(FLOPS, 1000) for e in entries}
     )
     monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
     monkeypatch.setattr(advising, "MOST_SEEDS", 3)

@@ -57,24 +57,27 @@ from studies.executors.resources import Resources
 
     @pytest.mark.parametrize("dies", ["worker", "machine"])
     def test_what_dies_at_work_is_run_again_elsewhere(self, cluster, tmp_path, dies):
-        machine = cluster.add_node(num_cpus=3)
-        wait_for(lambda: self.make(1, 3, COMMAND).workers)  # the driver knows of it
+        machines = [cluster.add_node(num_cpus=3)]
 
         def kill(each, event):
-            if event["event"] == "start" and len(_starts(tmp_path)) == 1:
-                pid = int((tmp_path / f"{each.trial_id}.pid").read_text())
+            if not events:  # its first start
+                own = tmp_path / f"{each.trial_id}.pid"
+                pid = wait_for(lambda: own.exists() and int(own.read_text() or 0))
                 worker = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
                 if dies == "worker":
                     os.kill(worker, signal.SIGKILL)
                 else:
-                    cluster.remove_node(machine, allow_graceful=False)
-                    cluster.add_node(num_cpus=3)
-                wait_for(lambda: not alive(pid), seconds=20)
+                    cluster.remove_node(machines.pop(), allow_graceful=False)
+                    machines.append(cluster.add_node(num_cpus=3))
+                wait_for(lambda: not alive(pid), seconds=60)
             events.append(event)
 
         events = []
-        # Three threads: only the third machine has room.
-        self.make(1, 3, COMMAND).run([trial("lasts")], tmp_path, tmp_path / "logs", kill)
+        try:  # three threads: only the third machine has room
+            self.make(1, 3, COMMAND).run([trial("lasts")], tmp_path, tmp_path / "logs", kill)
+        finally:
+            for machine in machines:
+                cluster.remove_node(machine)
         assert events[-1]["record"]["status"] == "done"
         assert len(_starts(tmp_path)) == 2
 
@@ -104,6 +107,21 @@ def test_an_address_without_a_cluster_is_named(address, told):
         pass
 
 
+def test_a_cluster_that_asks_for_another_token_says_so(monkeypatch):
+    import ray
+
+    def init(**options):
+        try:
+            raise ray.exceptions.AuthenticationError("RPC error: InvalidAuthToken")
+        except ray.exceptions.AuthenticationError as error:
+            raise ConnectionError("Failed to connect to Ray cluster.") from error
+
+    monkeypatch.setattr(ray, "init", init)
+    told = r"cluster at auto \(Failed to connect to Ray cluster\): .*RAY_AUTH_TOKEN"
+    with pytest.raises(UsageError, match=told), joined("auto", Resources()):
+        pass
+
+
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
@@ -125,7 +143,7 @@ def test_a_cluster_of_its_own_ends_with_a_killed_driver(tmp_path):
         driver.wait()
     try:
         assert int(next(tmp_path.glob("*.pid")).read_text()) in below and len(agents) <= 2
-        wait_for(lambda: not any(alive(pid) for pid in below if pid not in agents), seconds=20)
+        wait_for(lambda: not any(alive(pid) for pid in below if pid not in agents), seconds=60)
     finally:
         for pid in agents:
             os.kill(pid, signal.SIGKILL)

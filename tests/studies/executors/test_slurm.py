@@ -91,7 +91,7 @@ from tests.studies.executors.test_slurm import OneByOne
                 job._process.send_signal(signal.Signals[name]) if name == "SIGTERM" else os.kill(
                     task(job._process.pid), signal.SIGUSR2
                 )
-                wait_for(lambda: not alive(first[0]), seconds=20)
+                wait_for(lambda: not alive(first[0]), seconds=60)
             events.append(event)
 
         events, first, executor = [], [], self.make(2, 1, COMMAND)

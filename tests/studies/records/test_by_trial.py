@@ -38,7 +38,7 @@ def test_a_row_a_trial(results, records):
     assert row["test_top1"] == record["metrics"]["test_top1"] and row["size"] == record["size"]
     assert row["images_seen"] == 10_000 * 128
     # A training step costs three forward passes of each of its images.
-    assert row["training_flops"] == 3 * record["flops"] * 10_000 * 128
+    assert row["compute"] == 3 * record["flops"] * 10_000 * 128
     assert row["version.keras"] == "3.15.1" and row["evaluation"] == "standard"
     failed = frame.iloc[-1]
     assert failed["reason"] == "out of memory" and np.isnan(failed["test_top1"])
@@ -55,7 +55,7 @@ def test_levels_and_chains_have_columns(results):
     }
     row = trials_frame(results).iloc[0]
     assert row["levels.augmentation"] == "full" and row["pretraining.size"] == 9000
-    assert row["finetuning.method"] == "lora" and row["training_flops"] == 21 * record["flops"]
+    assert row["finetuning.method"] == "lora" and row["compute"] == 21 * record["flops"]
 
 
 def test_a_row_a_validation(results, records):

@@ -2,14 +2,18 @@
 
 import pytest
 
-from studies.report.provenance import augmentation
+from studies.records.frames import read_results
+from studies.report.provenance import augmentation, how_it_was_made
 from studies.study.recipe import Recipe
+from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
 
 
 def test_only_what_is_done_to_images_and_models_is_told():
     assert augmentation(Recipe()) == "crop"
+    assert augmentation(Recipe(augmentation="none")) == "none"
+    assert augmentation(Recipe(augmentation="none", mixup=0.2)) == "mixup (alpha 0.2)"
     everything = Recipe(
         augmentation="crop_flip",
         randaugment_layers=2,
@@ -27,3 +31,13 @@ def test_only_what_is_done_to_images_and_models_is_told():
         "random erasing (0.25) and dropout 0.1 and dropout of attention 0.3 and stochastic depth 0.2 and "
         "cells of 7 pixels scrambled"
     )
+
+
+@pytest.mark.parametrize(("waiting", "told"), [(None, False), (0.01, False), (0.24, True)])
+def test_waiting_for_images_is_told_where_it_matters(tmp_path, waiting, told):
+    study = make_study(["vit-s", "bit-s"], [500], seeds=1)
+    records = [{**record, "waiting": waiting} for record in make_records(study)]
+    text = how_it_was_made(read_results(write_folder(tmp_path, study, records)))
+    assert "Training images a second" in text
+    assert ("up to 24 % of the time was spent waiting for images" in text) == told
+    assert told or "waiting" not in text

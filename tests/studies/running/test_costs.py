@@ -5,6 +5,7 @@ import pytest
 from studies.errors import UsageError
 from studies.running import costs
 from studies.study import file as study_file
+from studies.study.described import ResolvedData
 from studies.study.entries import ModelEntry
 from tests.studies.descriptions import TINY
 
@@ -82,3 +83,53 @@ def test_known_costs_need_no_process_and_errors_are_not_kept(monkeypatch, tmp_pa
         with pytest.raises(UsageError, match="'b' cannot be built: no"):
             costs.measure([entry, other], (8, 8, 3), 3, "jax")
     assert next(answers, None) is None
+
+
+def chained(**start):
+    info = ResolvedData(
+        name="none", fingerprint="ab", image_shape=(8, 8, 1), num_classes=3, counts={"train": 9}
+    )
+    other = info.model_copy(update={"fingerprint": "cd", "image_shape": (16, 16, 1)})
+    study = study_file.validate(
+        {
+            "name": "x",
+            "sizes": [9],
+            "seeds": 1,
+            "models": {"a": {"base": "ViT-Ti/4", "overrides": TINY}},
+            "pretraining": {"dataset": "digits", "sizes": [9], **start},
+            "factors": {"f": {"one": {}, "same": {}}},
+        },
+        "a test",
+    )
+    trials = study.trials(info, {"digits": other})
+    entries = [arm.entry for arm in study.arms.values()]
+    return trials, (entries, (8, 8, 1), 3, [trial.start for trial in trials], "torch")
+
+
+def test_a_pre_training_costs_what_its_own_images_cost_and_equal_arms_are_built_once(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path))
+    asked, ask = [], costs._ask
+    monkeypatch.setattr(
+        costs,
+        "_ask",
+        lambda requests, backend: asked.append(list(requests)) or ask(requests, backend),
+    )
+    (trial, _), arguments = chained()
+    found = costs.measure_all(*arguments)
+    assert list(found) == ["a one", "a same"] and found["a one"] == found["a same"]
+    assert [len(names) for names in asked] == [1, 1]
+    # Four times the patches of 4 pixels: more than four times the FLOPs but for the head.
+    assert found.of(trial) == found["a one"]
+    assert found.of(trial.start).flops > 3.5 * found.of(trial).flops
+
+
+def test_given_weights_that_do_not_fit_are_told_beforehand(tmp_path):
+    path = tmp_path / "vit.npz"
+    path.write_bytes(b"nothing")
+    trials, arguments = chained()
+    given = {"objective": "none", "weights": str(path), "weights_digest": "12"}
+    starts = [trial.start.model_copy(update=given) for trial in trials]
+    with pytest.raises(UsageError, match=r"model 'a one' cannot be given its weights: .*vit\.npz"):
+        costs.measure_all(*arguments[:3], starts[:1], "torch")

@@ -6,13 +6,16 @@ import pytest
 
 from studies.analysis.undertrained import judge_training
 from studies.running import epochs
+from studies.study.chain import Finetuning
+from studies.study.recipe import Recipe
+from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once
 
 
 def plan(steps, *sizes):
-    recipe = SimpleNamespace(steps=steps, batch_size=64)
-    return SimpleNamespace(trials=[SimpleNamespace(size=size, recipe=recipe) for size in sizes])
+    recipe = Recipe(steps=steps, batch_size=64)
+    return SimpleNamespace(trials=[trial(size=size, recipe=recipe) for size in sizes])
 
 
 def test_steps_are_told_that_would_be_too_few():
@@ -23,3 +26,9 @@ def test_steps_are_told_that_would_be_too_few():
     assert epochs.advice(plan(78_125, 1_000_000)) == ""
     assert judge_training([], 1_000_000, 78_124, 64).undertrained
     assert not judge_training([], 1_000_000, 78_125, 64).undertrained
+
+
+def test_steps_of_a_fine_tuning_are_not_judged_by_those_from_scratch():
+    (before,) = plan(4, 1_000_000).trials
+    chained = before.model_copy(update={"start": before.chain[0], "finetuning": Finetuning()})
+    assert epochs.advice(SimpleNamespace(trials=[chained])) == ""

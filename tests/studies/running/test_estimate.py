@@ -4,9 +4,11 @@ import pytest
 
 from studies.machine.devices import cpu_name
 from studies.running import estimate
-from studies.running.costs import Cost
-from studies.running.estimate import ASSUMED_RATE, START_SECONDS, Estimator, duration
+from studies.running.costs import Cost, Costs
+from studies.running.estimate import ASSUMED_RATE, COMPILING, START_SECONDS, Estimator, duration
+from studies.study.chain import Finetuning
 from studies.study.recipe import Recipe
+from studies.study.trial import Extra, Training
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once
@@ -61,10 +63,52 @@ def test_speeds_of_finished_trials_count():
 )
 def test_trials_at_a_time_share_the_cores(threads, workers, trials, expected):
     estimator = Estimator([], threads, COUNTS)
-    each = trial(recipe=RECIPE)
-    costs = {each.model.name: COST}
-    one = estimator.seconds(each, COST)
-    assert estimator.total([each] * trials, costs, workers) == pytest.approx(expected * one)
+    each = [trial(recipe=RECIPE, seed=seed) for seed in range(trials)]
+    one = estimator.seconds(trial(recipe=RECIPE), COST)
+    assert estimator.total(each, {"done": COST}, workers) == pytest.approx(expected * one)
+
+
+def test_what_several_trials_need_is_counted_once_and_what_is_trained_not_at_all():
+    before = trial(recipe=RECIPE, size=100)
+    start = Training(**{name: getattr(before, name) for name in Training.model_fields})
+    rates = RECIPE.model_copy(update={"learning_rates": (0.1, 0.2)})
+    chained = {"start": start, "finetuning": Finetuning()}
+    one = trial(recipe=RECIPE, **chained)
+    two = trial(recipe=rates, **chained)
+    neighbours = Extra(name="neighbours", kind="nearest_neighbours")
+    trials = [one, two, trial(recipe=rates, extra=neighbours, **chained)]
+    rate = 1e6 / ASSUMED_RATE
+    begin = START_SECONDS["tensorflow"]
+    training, evaluation = 3 * 1000 + 5 * 600, 600 + 1000
+    each = Estimator([], 1, COUNTS).each(trials, {"done": COST})
+    assert each == pytest.approx(
+        [
+            begin * (1 + COMPILING) + (2 * training + evaluation) * rate,  # with the pre-training
+            begin * (1 + COMPILING) + (2 * training + evaluation) * rate,  # two learning rates
+            begin + evaluation * rate,  # an evaluation of what the second has trained
+        ]
+    )
+    done = Estimator([], 1, COUNTS, trained=lambda each: each.training_id == start.training_id)
+    assert done.each(trials, {"done": COST})[0] == pytest.approx(
+        begin + (training + evaluation) * rate
+    )
+    assert done.each(trials, {"done": COST}, anew=True) == pytest.approx(each)
+
+
+def test_a_pre_training_costs_what_its_own_images_cost():
+    larger, many = Cost(4 * COST.flops, 1), {"validation": 6000}
+    start = trial(recipe=RECIPE, image_shape=(16, 16, 3), data_fingerprint="1")
+    one = trial(
+        recipe=RECIPE,
+        start=Training(**{name: getattr(start, name) for name in Training.model_fields}),
+        finetuning=Finetuning(),
+    )
+    costs = Costs({"done": COST}, {("done", (16, 16, 3), 3): larger})
+    assert (costs.of(one), costs.of(start)) == (COST, larger)
+    (seconds,) = Estimator([], 1, COUNTS, {"1": many}).each([one], costs)
+    passes = 4 * (3 * 1000 + 5 * 6000) + PASSES
+    begin = START_SECONDS["tensorflow"] * (1 + COMPILING)
+    assert seconds == pytest.approx(begin + passes * 1e6 / ASSUMED_RATE)
 
 
 def test_durations_as_people_say_them():

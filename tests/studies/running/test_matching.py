@@ -8,6 +8,7 @@ from studies.running import matching
 from studies.running.costs import Cost
 from studies.study.described import ResolvedData
 from studies.study.entries import ModelEntry
+from studies.study.study import Study
 
 pytestmark = pytest.mark.once
 
@@ -20,7 +21,7 @@ def plan(flops, overrides=None, bases=("ViT-Ti/4", "BiT-R50x1")):
         "vit": ModelEntry(name="vit", base=bases[0]),
         "res.net": ModelEntry(name="res.net", base=bases[1], overrides=overrides),
     }
-    study = SimpleNamespace(models=models, data=DATA, backends=("jax",))
+    study = Study(name="x", models=models, data=DATA, backends=("jax",))
     costs = {name: Cost(number, 1) for name, number in zip(models, flops, strict=True)}
     return SimpleNamespace(study=study, costs=costs)
 

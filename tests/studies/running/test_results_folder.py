@@ -3,6 +3,7 @@
 import pytest
 
 from studies.errors import UsageError
+from studies.machine.files import file_digest
 from studies.running.results_folder import merge, write_study
 from studies.running.runner import with_digests
 from studies.study import file as study_file
@@ -40,3 +41,79 @@ def test_a_file_of_weights_is_known_by_its_content_wherever_it_lies(tmp_path, mo
         UsageError, match=r"of other weights of model 'vit-xs' than .*a\.npz holds now"
     ):
         merge(old, with_weights("a.npz"), tmp_path)
+
+
+CHAIN = {
+    "name": "x",
+    "models": {"vit": {"base": "ViT-Ti/4"}},
+    "pretraining": {"sizes": [10], "recipe": {"steps": 5}},
+    "finetuning": {"recipe": {"steps": 3}},
+    "factors": {"start": {"scratch": {"pretraining": False}, "labels": {}}},
+    "evaluations": {"neighbours": {"kind": "nearest_neighbours"}},
+}
+
+
+def chain(**changes):
+    return study_file.validate({**CHAIN, **changes}, "a test")
+
+
+def test_levels_evaluations_and_sizes_of_the_pre_training_may_be_added(tmp_path):
+    factors = {"start": {"labels": {}, "masked": {"pretraining": {"objective": "masked_patches"}}}}
+    more = {
+        "pretraining": {**CHAIN["pretraining"], "sizes": [20]},
+        "factors": factors,
+        "evaluations": {"probe": {"kind": "linear_probe"}},
+    }
+    merged = merge(chain(), chain(**more), tmp_path)
+    assert merged.pretraining.sizes == (10, 20)
+    assert list(merged.factors["start"]) == ["scratch", "labels", "masked"]
+    assert list(merged.evaluations) == ["neighbours", "probe"]
+    assert list(merged.arms) == ["vit scratch", "vit labels", "vit masked"]
+    assert merge(merged, chain(), tmp_path).factors == merged.factors
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"pretraining": None}, r"of another pre-training \(one, not none\)"),
+        ({"pretraining": {"sizes": [10], "recipe": {"steps": 6}}}, "of another pre-training"),
+        ({"pretraining": {"recipe": {"steps": 5}}}, r"pre-training \(sizes \(10,\), not sizes all"),
+        ({"finetuning": {"method": "lora"}}, r"fine-tuning \(method full, not lora\)"),
+        ({"factors": {}}, r"factors \(start, not none\)"),
+        (
+            {"factors": {"start": {"labels": {"recipe": {"steps": 4}}}}},
+            "level 'labels' of factor 'start'",
+        ),
+        (
+            {"evaluations": {"neighbours": {"kind": "nearest_neighbours", "options": {"k": 3}}}},
+            "evaluation 'neighbours'",
+        ),
+        ({"design": "one_at_a_time"}, r"design \(grid, not one_at_a_time\)"),
+    ],
+)
+def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, changes, told):
+    raw = {key: value for key, value in {**CHAIN, **changes}.items() if value is not None}
+    with pytest.raises(UsageError, match=told) as error:
+        merge(chain(), study_file.validate(raw, "a test"), tmp_path)
+    assert "--name" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_base_of_one_factor_at_a_time_stays(tmp_path):
+    old = chain(design="one_at_a_time")
+    other = chain(design="one_at_a_time", factors={"start": {"labels": {}}})
+    with pytest.raises(UsageError, match="first level of factor 'start'"):
+        merge(old, other, tmp_path)
+
+
+def test_weights_to_start_from_are_known_by_their_content(tmp_path):
+    studies = []
+    for name, content in (("a.npz", b"one"), ("b.npz", b"one"), ("c.npz", b"two")):
+        (tmp_path / name).write_bytes(content)
+        given = {"objective": "none", "weights": str(tmp_path / name)}
+        level = {"start": {"given": {"pretraining": {"weights": str(tmp_path / name)}}}}
+        studies.append(with_digests(chain(pretraining=given, factors=level)))
+    old, moved, other = studies
+    assert old.files == {str(tmp_path / "a.npz"): file_digest(tmp_path / "a.npz")}
+    assert merge(old, moved, tmp_path).pretraining.weights == str(tmp_path / "b.npz")
+    with pytest.raises(UsageError, match="of another pre-training"):
+        merge(old, other, tmp_path)

@@ -193,6 +193,14 @@ class TestEvaluations:
         assert len(ids) == 3
 
 
+def test_pairs_are_those_of_the_models_that_are_chosen():
+    def pairs(*models):
+        return study_file.resolve("locality", {"models": models}).pairs
+
+    assert pairs("vit-s", "r-vit-s") == ()
+    assert pairs("vit-s", "bit-s") == study_file.resolve("locality", {}).pairs != ()
+
+
 def test_a_written_study_is_read_back_equal(tmp_path):
     study = study_of(
         factors=FACTORS,

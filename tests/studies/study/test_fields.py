@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from studies.evaluation import evaluation_names
 from studies.study import file as study_file
-from studies.study.fields import EXAMPLE, fields, markdown, template
+from studies.study.fields import EXAMPLE, fields, kinds, kinds_markdown, markdown, template
 
 pytestmark = pytest.mark.once
 
@@ -62,6 +63,16 @@ def test_the_readme_has_the_table_as_it_is():
     assert markdown() in README.read_text(), (
         "put the output of studies.study.fields.markdown() there"
     )
+
+
+def test_the_readme_has_the_kinds_of_evaluations_as_they_are():
+    assert kinds_markdown() in README.read_text(), (
+        "put the output of studies.study.fields.kinds_markdown() there"
+    )
+    listed = {kind.name.partition(".")[0] for kind in kinds()}
+    assert listed == set(evaluation_names()) - {"standard"}
+    for kind in kinds():
+        assert re.fullmatch(r"[A-Za-z].{10,}\.", kind.meaning), kind
 
 
 def test_the_template_is_the_example_and_comments():

@@ -24,10 +24,17 @@ SGD = SHORT.model_copy(update={"optimizer": "sgd", "weight_decay": 0.0, "learnin
 
 @pytest.fixture(autouse=True, scope="module")
 def quick(backend):
+    """Compiling takes longer than these tests' few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        if backend == "tensorflow":  # XLA takes longer than these tests
+        if backend == "tensorflow":
             patch.setattr(recipes, "_jit", lambda model: False)
+        if backend == "jax":
+            import jax
+
+            jax.config.update("jax_disable_most_optimizations", True)
         yield
+        if backend == "jax":
+            jax.config.update("jax_disable_most_optimizations", False)
 
 
 def training(backend, **changes):
@@ -113,6 +120,7 @@ def test_a_chain_killed_in_each_training_ends_with_the_same_bits(done, tmp_path)
 def test_the_record_says_what_the_chain_was(done):
     each, _, record, events = done
     assert [e["step"] for e in events[:-1]] == [0, 2, 4, 6, 8]
+    assert ["val_top1" in e for e in events[:-1]] == [False, False, False, True, True]
     assert record["pretraining"] == {
         "training_id": each.start.training_id,
         "dataset": "digits",
@@ -158,6 +166,16 @@ def checkpoint(results, training):
     from studies.training.checkpoint import CheckpointFolder
 
     return CheckpointFolder(checkpoint_folder(results, training))
+
+
+def test_weights_to_start_from_that_are_damaged_are_trained_anew(done, tmp_path):
+    each, results, _, _ = done
+    path = final(tmp_path, each.start)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(final(results, each.start).read_bytes()[:-100])
+    record = run_trial(each, tmp_path)
+    assert record["status"] == "failed" and "--retry-failed" in record["reason"]
+    assert [t.training_id for t in untrained(tmp_path, each)] == [t.training_id for t in each.chain]
 
 
 def test_a_later_evaluation_trains_nothing(done, backend):
@@ -219,17 +237,15 @@ def test_a_fine_tuned_model_starts_from_the_trained_weights_with_zeros_as_its_he
     assert any(np.array_equal(kernel, array) for array in best)
 
 
-def test_the_learning_rate_that_is_best_on_validation_counts(backend, tmp_path):
-    rates = {"learning_rates": (1e-5, 0.05, 1e30), "clip_norm": 0.0, "warmup_fraction": 0.0}
+def test_of_several_learning_rates_one_counts_and_one_that_diverges_stops_nothing(
+    backend, tmp_path
+):
+    rates = {"learning_rates": (0.05, 1e30), "clip_norm": 0.0, "warmup_fraction": 0.0}
     last = training(backend, recipe=SGD.model_copy(update=rates))
     record, events = run(trial(last), tmp_path)
-    told = record["rates"]
-    assert set(told) == {"1e-05", "0.05", "1e+30"} and told["1e+30"] is None  # it diverged
-    best = max((r for r in told if told[r] is not None), key=lambda r: told[r])
-    if told["1e-05"] != told["0.05"]:
-        assert record["learning_rate"] == float(best)
-    assert record["metrics"]["val_top1"] == told[repr(record["learning_rate"])]
-    assert {e["steps"] for e in events[:-1]} == {12} and events[-2]["step"] <= 12
+    assert record["learning_rate"] == 0.05
+    assert record["rates"] == {"0.05": record["metrics"]["val_top1"], "1e+30": None}
+    assert [(e["step"], e["steps"]) for e in events[:3]] == [(0, 8), (2, 8), (4, 8)]
     folder = checkpoint_folder(tmp_path, last)
     assert {p.name for p in folder.iterdir()} == {
         "best.keras",
@@ -238,7 +254,7 @@ def test_the_learning_rate_that_is_best_on_validation_counts(backend, tmp_path):
         "threads.json",
     }
     again, events = run(trial(last), tmp_path)
-    assert [e["event"] for e in events] == ["start", "record"] and events[0]["step"] == 12
+    assert [e["event"] for e in events] == ["start", "record"] and events[0]["step"] == 8
     same = ("rates", "learning_rate", "metrics", "weights_sha256", "history")
     assert {name: again[name] for name in same} == {name: record[name] for name in same}
 
@@ -271,6 +287,10 @@ def test_trials_that_train_the_same_claim_the_same(tmp_path):
     path.touch()
     assert claimed(tmp_path, one) == {one.training_id}
     assert not claimed(tmp_path, one) & claimed(tmp_path, other)
+    path.unlink()
+    final(tmp_path, one).parent.mkdir(parents=True)
+    final(tmp_path, one).touch()  # whatever became of what it started from
+    assert untrained(tmp_path, one) == [] and claimed(tmp_path, one) == {one.training_id}
     given = one.start.model_copy(update={"objective": "none", "weights": "a.npz"})
     assert is_trained(tmp_path, given)
 

@@ -13,7 +13,9 @@ from studies.data import Batches
 from studies.data.dataset import Split
 from studies.errors import TrialError
 from studies.evaluation.accuracy import cross_entropy, top1
+from studies.machine.devices import device
 from studies.study.recipe import Recipe
+from studies.training import loop
 from studies.training.checkpoint import CheckpointFolder, digest, load
 from studies.training.inference import predict
 from studies.training.loop import train
@@ -151,7 +153,7 @@ class Ended(BaseException):
     """What SIGTERM does here."""
 
 
-def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path):
+def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path, monkeypatch):
     def end(signum, frame):
         raise Ended
 
@@ -170,14 +172,17 @@ def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path)
     finally:
         signal.signal(signal.SIGTERM, before)
     left = CheckpointFolder(tmp_path / "parts").newest_state().meta["progress"]["steps"]
+    monkeypatch.setattr(loop, "device", lambda backend: "another machine")
     assert 0 < left <= 7  # batches are read ahead
     seen = []
     parts = run(tmp_path / "parts", recipe, jit=False, started=seen.append)
+    monkeypatch.undo()
     assert seen == [left] and parts.asked[-1] == 19
     keras.utils.set_random_seed(3)
     whole = run(tmp_path / "whole", recipe, jit=False)
     assert parts.progress.history == whole.progress.history
     assert parts.progress.processes == 2
+    assert parts.progress.devices == [device(keras.backend.backend()), "another machine"]
     ends = [load(tmp_path / name / "final.ckpt") for name in ("parts", "whole")]
     assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
     assert digest(ends[0].arrays["best"]) == digest(ends[1].arrays["best"])
