@@ -18,6 +18,8 @@ from studies.analysis.estimate import Estimate
 from studies.analysis.family import SLOPE
 from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
 
+MATCHED = 1.1  # the ratio of computes up to which they count as equal
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -108,9 +110,16 @@ def study_compute(
 
 
 def pareto_front(trained: Sequence[Trained]) -> tuple[Trained, ...]:
-    """Those whose mean accuracy nothing of as little compute reaches, by compute."""
-    front: list[Trained] = []
-    for each in sorted(trained, key=lambda e: (e.compute, -e.accuracy.mean)):
-        if not front or each.accuracy.mean > front[-1].accuracy.mean:
-            front.append(each)
-    return tuple(front)
+    """Those whose mean accuracy nothing of as little compute reaches, by compute.
+
+    Computes within 10 % of each other count as equal, as in a pair of matched models: who is a little
+    cheaper would otherwise be best for its compute, however bad.
+    """
+    ordered = sorted(trained, key=lambda each: (each.compute, -each.accuracy.mean))
+    return tuple(each for each in ordered if not any(_beats(other, each) for other in ordered))
+
+
+def _beats(other: Trained, each: Trained) -> bool:
+    better = other.accuracy.mean - each.accuracy.mean
+    cheaper = other.compute < each.compute
+    return other.compute <= MATCHED * each.compute and (better > 0 or (better == 0 and cheaper))

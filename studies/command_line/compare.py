@@ -21,8 +21,9 @@ class CompareOptions:
 
 def compare(options: CompareOptions) -> int:
     """Print what two runs of one study have in common and where they differ; write it where asked."""
-    from studies.report.comparison import compare_runs, read_runs
+    from studies.report.comparison import compare_runs
     from studies.report.comparison_text import terminal
+    from studies.report.runs import read_runs
 
     runs = read_runs([_folder(run, options.results) for run in options.runs])
     found = compare_runs(*runs)

@@ -88,11 +88,11 @@ def learning_curves(
     across = means[means["size"].isna()]
     means, seeds = means[means["size"].notna()], seeds[seeds["size"].notna()]
     sizes = sorted(set(means["size"]))
-    if not sizes:
+    if not sizes and not len(across):
         return nothing_yet(ax, title)
     if len(sizes) == 1 and not len(across) and axis == TRAINING_IMAGES:
         return _one_size(ax, means, seeds, looks, baseline, marks, y_label, caption, title)
-    first, last = sizes[0], sizes[-1]
+    first, last = (sizes[0], sizes[-1]) if sizes else (1.0, 1.0)
     end = _end(last, laws, crossing)
     axis.limit(ax, first, end)
     ends: dict[str, float] = {}

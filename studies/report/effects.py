@@ -92,7 +92,11 @@ def contrast_sentence(answer: Answer) -> str:
             parts.append(f"it favours {one} over {other} by {listed(told)}")
     unclear = [e.change.level for e in mine if not e.sign and not e.barred]
     if unclear:
-        alike = "it changes the two alike as far as can be told" if not parts else "not told apart"
+        alike = "not told apart"
+        if not parts:
+            alike = "it changes the two alike as far as can be told"
+        if all(e.estimate.seeds < 2 for e in mine):
+            alike = "from a single seed nothing is told"
         parts.append(f"{alike}: {listed(unclear)}")
     barred = list(dict.fromkeys(name for e in mine for name in e.barred))
     if barred:

@@ -127,7 +127,7 @@ class _Training:
     def _train(self, rate: float, folder: CheckpointFolder) -> Trained:
         training, images = self._training, self._images
         recipe = training.recipe.model_copy(update={"learning_rate": rate})
-        started, report = self._events.part(recipe.steps)
+        started, report = self._events.part(training)
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])

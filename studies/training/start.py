@@ -105,10 +105,11 @@ def given_model(
                 base, image_shape, classes, seed=0, weights=weights, **arguments
             )
         free = {name: value for name, value in arguments.items() if name in RATES}
+        like = base if free == arguments else None  # of another size than the name's
         with warnings.catch_warnings():  # of what this function says
             warnings.simplefilter("ignore")
             return keras_vit.from_checkpoint(
-                weights, classes, image_shape, like=base, adapt=True, **free
+                weights, classes, image_shape, like=like, adapt=True, **free
             )
     except (OSError, ValueError, ImportError) as error:
         why = " ".join(str(error).split())

@@ -160,7 +160,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "params": int(model.count_params()),
             "weights_sha256": digest(weights_of(model)),
             "device": device(trial.backend),
-            "learning_rate": trained.learning_rate,
+            "learning_rate": None if trial.objective == "none" else trained.learning_rate,
             "rates": trained.rates,
         }
         took = time.perf_counter() - began

@@ -16,6 +16,20 @@ def dense(rank: int | None = None, alpha: float | None = None, **arguments) -> k
     return model
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 5)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_output_by_hand(rng, shape, use_bias):
+    """With updates: the kernel and their product, of which alpha by rank is 1 here."""
+    layer = Dense(4, activation="relu", use_bias=use_bias)
+    layer.build((None, 5))
+    layer.enable_lora(2)
+    randomise(layer)
+    kernel = numpy(layer._kernel) + numpy(layer.lora_kernel_a) @ numpy(layer.lora_kernel_b)
+    x = rng.normal(size=shape).astype("float32")
+    expected = np.maximum(x @ kernel + (numpy(layer.bias) if use_bias else 0), 0)
+    np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
+
+
 def test_a_layer_with_updates_gets_back_what_was_saved(tmp_path):
     model, other = dense(2, alpha=3), dense(2, alpha=3)
     for weight in other.weights:

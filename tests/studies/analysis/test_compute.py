@@ -25,6 +25,11 @@ def test_of_equal_compute_the_better_one_is_on_the_front():
     assert [point.arm for point in pareto_front(points)] == ["better"]
 
 
+def test_what_is_cheaper_by_a_tenth_alone_is_not_best_for_its_compute():
+    points = [trained("bad", 1.0, 0.4), trained("good", 1.09, 0.8), trained("far", 1.3, 0.9)]
+    assert [point.arm for point in pareto_front(points)] == ["good", "far"]
+
+
 def test_families_have_fronts_and_laws_of_their_own():
     rng = np.random.default_rng(0)
     points = []

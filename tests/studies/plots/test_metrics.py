@@ -46,6 +46,15 @@ def test_words_are_places_and_what_is_nowhere_is_a_line_across(draw):
     assert list(across.get_ydata()) == [0.7, 0.7] and list(across.get_xdata()) == [0, 1]
 
 
+def test_what_is_nowhere_is_drawn_before_there_is_anything_on_the_axis():
+    frame = means(scratch=[(np.nan, 0.7)])
+    seeds = frame.rename(columns={"mean": "value"})[["model", "size", "value"]]
+    ax = learning_curves(
+        frame, seeds, ["scratch", "before"], axis=XAxis("images of the pre-training")
+    )
+    assert next(line.get_label() for line in ax.lines) == "scratch" and not ax.texts
+
+
 def test_an_axis_of_numbers_may_be_linear():
     (ax,) = metric_curves(
         [MetricPanel("a", means(vit=[(0, 0.5), (0.5, 0.4)]))], ["vit"], XAxis("rate", "linear")

@@ -8,9 +8,10 @@ import pytest
 from studies.command_line.app import main
 from studies.errors import UsageError
 from studies.records.outcomes import load_outcomes, save_outcomes
-from studies.report.comparison import compare_runs, read_runs
+from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
 from studies.report.markup import plain
+from studies.report.runs import read_runs
 from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
@@ -118,6 +119,28 @@ def test_accuracies_do_where_no_outcomes_were_kept(tmp_path):
     )
     assert verdict(found).startswith("b is higher by 2.0 points")
     assert all(cell.alike is None for cell in found.cells.values())
+
+
+def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
+    folders = []
+    for name, change in (("a", lambda record: None), ("b", elsewhere)):
+        study = make_study(["vit-s"], SIZES, classes=["ok", "defect"], test=600)
+        records = make_records(study)
+        for record in records:
+            record["weights_sha256"] = record["trial_id"]
+            change(record)
+        folders.append(write_folder(tmp_path / name, study, records, shares=[0.9, 0.1]))
+    better(folders[1], 10)
+    found = compared(*folders)
+    assert found.metric == "test_balanced" and "points of balanced accuracy" in verdict(found)
+    said = [
+        [load_outcomes(path) for path in sorted((folder / "outcomes").glob("*.npz"))]
+        for folder in folders
+    ]
+    recalls = [
+        np.mean([[o.correct[o.label == k].mean() for k in (0, 1)] for o in side]) for side in said
+    ]
+    assert found.whole.mean == pytest.approx(recalls[1] - recalls[0])
 
 
 def test_one_seed_and_nothing_shared_cannot_tell(tmp_path):

@@ -128,8 +128,8 @@ def test_a_pre_training_costs_what_its_own_images_cost_and_equal_arms_are_built_
 def test_given_weights_that_do_not_fit_are_told_beforehand(tmp_path):
     path = tmp_path / "vit.npz"
     path.write_bytes(b"nothing")
-    trials, arguments = chained()
+    trials, (entries, *own, _, _) = chained()
     given = {"objective": "none", "weights": str(path), "weights_digest": "12"}
-    starts = [trial.start.model_copy(update=given) for trial in trials]
+    further = costs._further(trials[0].start.model_copy(update=given))
     with pytest.raises(UsageError, match=r"model 'a one' cannot be given its weights: .*vit\.npz"):
-        costs.measure_all(*arguments[:3], starts[:1], "torch")
+        costs.measure(entries, *own, "torch", further)

@@ -6,6 +6,7 @@ import pytest
 
 import keras_vit
 from studies.data import describe
+from studies.errors import TrialError
 from studies.records.checkpoints import checkpoint_folder, claimed, is_trained, untrained
 from studies.study.chain import Finetuning
 from studies.study.entries import ModelEntry
@@ -120,6 +121,7 @@ def test_a_chain_killed_in_each_training_ends_with_the_same_bits(done, tmp_path)
 def test_the_record_says_what_the_chain_was(done):
     each, _, record, events = done
     assert [e["step"] for e in events[:-1]] == [0, 2, 4, 6, 8]
+    assert ["val_top1" in e for e in events[:-1]] == [False, False, False, True, True]
     assert record["pretraining"] == {
         "training_id": each.start.training_id,
         "dataset": "digits",
@@ -294,12 +296,45 @@ def test_trials_that_train_the_same_claim_the_same(tmp_path):
     assert is_trained(tmp_path, given)
 
 
-def test_given_weights_are_what_is_fine_tuned(backend, tmp_path):
-    vit = keras_vit.create_model("ViT-Ti/4", (8, 8, 1), 3, seed=5, **TINY)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.filterwarnings("ignore:The head of:UserWarning")
+def test_given_weights_are_what_is_fine_tuned(backend, tmp_path, channels):
+    vit = keras_vit.create_model("ViT-Ti/4", (8, 8, channels), 3, seed=5, **TINY)
     keras_vit.export_weights(vit, tmp_path / "vit.npz")
     given = training(backend, objective="none", weights=str(tmp_path / "vit.npz"), recipe=Recipe())
     last = training(backend, start=given, finetuning=Finetuning(), recipe=SGD)
     model = first_model(last, checkpoint(tmp_path, given))
-    kernel = keras.ops.convert_to_numpy(model.get_layer("block_0").mlp.hidden.kernel)
-    expected = keras.ops.convert_to_numpy(vit.get_layer("block_0").mlp.hidden.kernel)
-    np.testing.assert_array_equal(kernel, expected)
+
+    def weight(model, layer):
+        return keras.ops.convert_to_numpy(getattr(model.get_layer(layer[0]), layer[1]).kernel)
+
+    patches = weight(vit, ("patch_embedding", "projection")).reshape(16, channels, 8)
+    # A grey image is one whose colours are alike: its kernel is the sum over them.
+    grey = weight(model, ("patch_embedding", "projection"))
+    np.testing.assert_allclose(grey, patches.sum(axis=1), rtol=1e-6)
+    block, expected = (each.get_layer("block_0").mlp.hidden.kernel for each in (model, vit))
+    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (block, expected)))
+    assert model.arguments["dropout_rate"] == 0.2 and model.output_shape == (None, 10)
+
+
+def test_weights_that_are_not_there_are_one_sentence(backend, tmp_path):
+    given = training(backend, objective="none", weights=str(tmp_path / "no.npz"), recipe=Recipe())
+    with pytest.raises(TrialError, match=r"no\.npz cannot be given to ViT-Ti/4") as error:
+        first_model(given)
+    assert "\n" not in str(error.value)
+
+
+def test_a_resnet_is_fine_tuned_from_its_trained_weights_too(backend, tmp_path):
+    small = {"stem": "small", "block_counts": [1], "width_factor": 0.125, "groups": 2}
+    entry = ModelEntry(name="bit", base="BiT-R50x1", overrides=small)
+    before = training(backend, model=entry)
+    model = first_model(before)
+    values = [np.full(weight.shape, 0.25, np.float32) for weight in model.weights]
+    checkpoint(tmp_path, before).save_final({}, {"best": values})
+    method = Finetuning(method="head_and_norms")
+    last = training(backend, model=entry, start=before, finetuning=method, image_shape=(12, 12, 1))
+    tuned = first_model(last, checkpoint(tmp_path, before))
+    for weight in tuned.weights:
+        expected = 0.0 if weight.path.startswith("head/") else 0.25
+        assert np.unique(keras.ops.convert_to_numpy(weight)) == [expected], weight.path
+        assert weight.trainable == ("norm" in weight.path or weight.path.startswith("head/"))
