@@ -175,7 +175,7 @@ def simulate_stopping(world: World, studies: int, rng: np.random.Generator) -> p
             {
                 "studies": studies,
                 "most": most,
-                "winner": equal[0] + equal[1],
+                "winner": round(equal[0] + equal[1], 9),
                 "wrong": unequal[1],
                 "power": unequal[0],
                 "seeds": equal[2],

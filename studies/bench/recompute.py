@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODEL = {"name": "ViT-Ti/16", "num_layers": 6}
+MODEL = {"variant": "ViT-Ti/16", "num_layers": 6}
 BATCH, STEPS = 16, 3
 COLUMNS = ("backend", "rematerialize", "peak_mib", "cpu_seconds_a_step")
 

@@ -58,7 +58,7 @@ class TrialProcess:
         specification = log.with_suffix(".json")
         specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
         self._claim = claim_cores(count)
-        with open(log, "ab") as stderr, self._claim.bound():
+        with open(log, "ab") as stderr, self._claim.bound(), _deaf():
             try:
                 self.popen = subprocess.Popen(
                     [*(command or TRIAL_COMMAND), str(specification), "--results", str(results)],
@@ -129,6 +129,22 @@ def stop(processes: Iterable[TrialProcess]) -> None:
             process.popen.kill()
             process.popen.wait()
         process.close()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Let the process that is started inside not hear what a scheduler sends to all of a job.
+
+    SIGUSR1 and SIGUSR2 are for who started it, and would end it without a checkpoint.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def parse(line: bytes) -> Event | None:

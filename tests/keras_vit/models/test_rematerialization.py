@@ -119,4 +119,5 @@ def test_a_fraction_of_the_activations_is_kept(backend):
         kept[rematerialize] = count(model, np.ones((4, 64, 64, 3), "float32"))
     # The input of each block at least, which is the price of recomputing them.
     tokens = 4 * 257 * 8 * 4
-    assert 2 * tokens <= kept[True] < kept[False] / 6, kept
+    part = 3 if backend == "torch" else 6  # whose attention kernel never keeps the scores
+    assert 2 * tokens <= kept[True] < kept[False] / part, kept

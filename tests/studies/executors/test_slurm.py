@@ -88,9 +88,11 @@ from tests.studies.executors.test_slurm import OneByOne
             if event["event"] == "start" and not events:
                 (job,) = executor._queue.jobs.values()
                 first.append(wait_for(lambda: own.exists() and int(own.read_text() or 0)))
-                job._process.send_signal(signal.Signals[name]) if name == "SIGTERM" else os.kill(
-                    task(job._process.pid), signal.SIGUSR2
-                )
+                if name == "SIGUSR2":  # Slurm sends it to all processes of a job
+                    os.kill(first[0], signal.SIGUSR2)
+                    os.kill(task(job._process.pid), signal.SIGUSR2)
+                else:
+                    job._process.send_signal(signal.SIGTERM)
                 wait_for(lambda: not alive(first[0]), seconds=60)
             events.append(event)
 
