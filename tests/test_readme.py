@@ -41,7 +41,7 @@ def test_what_is_quoted_of_a_report_is_in_it():
         return " ".join(text.replace("*", "").split())
 
     quotes = re.findall(
-        r'"([^"]+)"[^"|]*?\(results/([^/)]+)/report.md\)', (ROOT / "README.md").read_text()
+        r'"([^"|]+)"[^"|]*?\(results/([^/)]+)/report.md\)', (ROOT / "README.md").read_text()
     )
     assert [study for _, study in quotes] == ["data-scale-fashion_mnist", "data-scale-emoji"]
     for quote, study in quotes:

@@ -131,7 +131,10 @@ def measure(
     paths = {name: _cache_path(request) for name, request in requests.items()}
     known = {path: _read(path) for path in paths.values()}
     # Many arms may be one and the same model: it is built once.
-    missing = {path: name for name, path in paths.items() if known[path] is None}
+    missing: dict[Path, str] = {}
+    for name, path in paths.items():
+        if known[path] is None:
+            missing.setdefault(path, name)
     if missing:
         answers = _ask({name: requests[name] for name in missing.values()}, backend)
         for path, name in missing.items():

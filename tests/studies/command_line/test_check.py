@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studies.command_line import app as cli
-from studies.running import runner
+from studies.running import costs
 from studies.running.costs import Cost
 from tests.studies.data.test_folder import add
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[3]
 
 
-def measure(entries, image_shape, num_classes, backend):
+def measure(entries, image_shape, num_classes, backend, further=None):
     """Counting FLOPs builds models, which takes longer than all of these tests."""
     return {entry.name: Cost(flops=15_000_000, params=250_000) for entry in entries}
 
@@ -26,7 +26,7 @@ def measure(entries, image_shape, num_classes, backend):
 @pytest.fixture
 def studies(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr(costs, "measure", measure)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
