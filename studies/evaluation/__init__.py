@@ -5,6 +5,7 @@ A module of this package is an evaluation if it has
 - `READS`: what it needs of the trained model, some of "logits", "features" (the representation that
   the head reads) and "attention" (of ViTs alone);
 - `Options`: its options, `EvaluationOptions` in which every field has a default;
+- `UNITS`: of these numbers, by what their names begin with;
 - `evaluate(inputs, options)`: numbers by name, of what `inputs` holds.
 
 Others, such as `accuracy`, are measures that evaluations share. No module here loads a backend: who
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -82,6 +83,7 @@ class Evaluation(Protocol):
 
     READS: frozenset[str]
     Options: type[EvaluationOptions]
+    UNITS: Mapping[str, str]
 
     def evaluate(self, inputs: Inputs, options: Any) -> dict[str, float]:
         """Numbers by name."""
@@ -107,6 +109,17 @@ def get_evaluation(name: str) -> Evaluation:
     if name not in names:
         raise UsageError(f"there is no evaluation {name!r}: choose among {', '.join(names)}")
     return cast(Evaluation, _module(name))
+
+
+def unit_of(kind: str, metric: str) -> str:
+    """The unit of an evaluation's number, for axes; "" where this version does not know it.
+
+    Example:
+        >>> unit_of("attention", "attention_distance_3")
+        'pixels'
+    """
+    units = get_evaluation(kind).UNITS if kind in evaluation_names() else {}
+    return next((unit for begin, unit in units.items() if metric.startswith(begin)), "")
 
 
 def _module(name: str) -> Any:

@@ -17,6 +17,7 @@ from pydantic import Field
 from studies.evaluation import EvaluationOptions, Inputs
 
 READS = frozenset({"attention"})
+UNITS = {"attention_distance": "pixels", "position": "correlation"}
 
 
 class Options(EvaluationOptions):

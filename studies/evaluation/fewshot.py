@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from studies.evaluation import EvaluationOptions, Inputs
 
 READS = frozenset({"features"})
+UNITS = {"fewshot": "accuracy (share)"}
 
 CONSTANT = 100.0  # appended to the features: an intercept which the ridge penalty hardly feels
 EPSILON = 1e-5

@@ -16,6 +16,7 @@ from studies.evaluation import EvaluationOptions, Inputs
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
+UNITS = {"probe_l2": "penalty", "probe": "accuracy (share)"}
 
 _ITERATIONS = 500  # of L-BFGS
 _EPSILON = 1e-5  # added to the features' standard deviations, as few-shot does

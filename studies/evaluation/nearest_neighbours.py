@@ -15,6 +15,7 @@ from studies.evaluation import EvaluationOptions, Inputs
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
+UNITS = {"knn": "accuracy (share)"}
 
 _QUERIES = 1000  # images whose similarities are held in memory at once
 

@@ -6,6 +6,7 @@ from studies.evaluation import Inputs, fewshot
 from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
 
 READS = frozenset({"logits", "features"})
+UNITS = {"test_loss": "nats", "test": "accuracy (share)", "fewshot": "accuracy (share)"}
 
 Options = fewshot.Options
 

@@ -23,10 +23,12 @@ class MetricPanel(NamedTuple):
     Attributes:
         title: what is shown.
         means: one row a curve and x: model, size (NaN: a line across), mean, low, high.
+        unit: of the means.
     """
 
     title: str
     means: pd.DataFrame
+    unit: str = ""
 
 
 @themed
@@ -71,6 +73,7 @@ def metric_curves(
         else:
             ax.set_xticks([])
         ax.set_title(panel.title)
+        ax.set_ylabel(panel.unit)
     return axes
 
 

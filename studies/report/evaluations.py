@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from studies.analysis.seed_intervals import mean_interval
+from studies.evaluation import unit_of
 from studies.plots.metrics import MetricPanel, labels_of, metric_curves
 from studies.plots.style import legend_of_figure
 from studies.records.evaluations import evaluations_frame, metrics_of, shown
@@ -87,7 +88,8 @@ def draw_evaluations(results: Results, means: pd.DataFrame, level: float) -> Fig
             told = size is not None and len(sizes) > 1
             drawn = own[["curve", "x", "mean", "low", "high"]]
             drawn = drawn.rename(columns={"curve": "model", "x": "size"})
-            panels.append(MetricPanel(f"{title}\n{size:,.0f} images" if told else title, drawn))
+            title_of = f"{title}\n{size:,.0f} images" if told else title
+            panels.append(MetricPanel(title_of, drawn, unit_of(_kind(results, str(name)), metric)))
     if not panels:
         return None
     curves = list(dict.fromkeys(mine["curve"]))
@@ -97,6 +99,12 @@ def draw_evaluations(results: Results, means: pd.DataFrame, level: float) -> Fig
     caption = f"mean and {100 * level:g} % interval over seeds alone"
     legend_of_figure(figure, list(labels_of(axes).values()), caption)
     return figure
+
+
+def _kind(results: Results, name: str) -> str:
+    """Which evaluation an entry of the study's is."""
+    entry = results.study.evaluations.get(name)
+    return entry.kind or name if entry is not None else name
 
 
 def _cell(row: Any) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from studies.analysis.effects import Effect
 
 CAPTIONS = {
-    "accuracy": "Test accuracy against the number of training images, or what the study varies",
+    "accuracy": "Test accuracy of all models, with intervals",
     "compute": "Test error against training compute, and the fitted laws",
     "effects": "What the factors change, with intervals",
     "differences": "Differences of the models by size",

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from studies.errors import UsageError
-from studies.evaluation import EvaluationOptions, Inputs, evaluation_names, get_evaluation
+from studies.evaluation import EvaluationOptions, Inputs, evaluation_names, get_evaluation, unit_of
 
 pytestmark = pytest.mark.once
 
@@ -51,6 +51,7 @@ def test_each_gives_finite_numbers_from_what_it_reads_alone(name, rng):
     read = Inputs(num_classes=4, **{field: getattr(everything, field) for field in given})
     found = evaluation.evaluate(read, evaluation.Options())
     assert found and all(type(value) is float and np.isfinite(value) for value in found.values())
+    assert all(unit_of(name, metric) for metric in found)
     with pytest.raises(ValueError, match="READS"):
         evaluation.evaluate(Inputs(num_classes=4), evaluation.Options())
 
