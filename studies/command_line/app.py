@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,23 @@ from studies.command_line.check import CheckOptions, check
 from studies.command_line.commands import DONE, INTERRUPTED, USAGE, StudyOptions, stop_talking
 from studies.command_line.compare import CompareOptions
 from studies.command_line.compare import compare as compare_runs
+from studies.command_line.options import (
+    DATASETS,
+    RUNS,
+    Backend,
+    Dtype,
+    ExecutorName,
+    FitOption,
+    Gelu,
+    Groups,
+    Imports,
+    KeepModels,
+    Name,
+    Results,
+    SkipBroken,
+    StudyName,
+    option,
+)
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
@@ -30,90 +46,9 @@ from studies.inspection import predict as prediction
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
-RUNS = Path("runs")
 EXIT_CODES = (
     "exit code 0: all done; 1: some trial failed; 2: wrong use; 130: interrupted, run it again"
 )
-
-
-class Backend(StrEnum):
-    """Keras backends."""
-
-    tensorflow = "tensorflow"
-    jax = "jax"
-    torch = "torch"
-
-
-class ExecutorName(StrEnum):
-    """Where trials run."""
-
-    local = "local"
-    ray = "ray"
-    slurm = "slurm"
-
-
-class KeepModels(StrEnum):
-    """Which trained models lie in the results folder."""
-
-    best = "best"
-    all = "all"
-    none = "none"
-
-
-class Fit(StrEnum):
-    """How images of other proportions are made to fit."""
-
-    crop = "crop"
-    pad = "pad"
-    squash = "squash"
-
-
-class Dtype(StrEnum):
-    """Dtype policies of Keras."""
-
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
-
-
-class Gelu(StrEnum):
-    """The exact form and its tanh approximation."""
-
-    gelu = "gelu"
-    gelu_tanh = "gelu_tanh"
-
-
-def _option(help: str, *names: str, metavar: str | None = None, **limits: Any) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, **limits)
-
-
-def _folder(text: str) -> Path:
-    if not str(text).strip():  # Path("") would be the folder one happens to be in
-        raise UsageError("--results is empty: give a folder, such as --results runs")
-    return Path(text).expanduser()
-
-
-StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file's path.")
-]
-Name = Annotated[str | None, _option("Name of the results folder (the study's by default).")]
-Results = Annotated[Path, _option("Folder of all results.", metavar="DIR", parser=_folder)]
-DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
-FitOption = Annotated[
-    Fit | None,
-    _option("Of other proportions: cut off (crop), filled up (pad) or squashed.", "--fit"),
-]
-SkipBroken = Annotated[
-    bool, _option("Leave out images that cannot be read.", "--skip-broken", show_default=False)
-]
-Groups = Annotated[
-    str | None,
-    _option("Its first bracket, in a file's path, is what belongs together.", metavar="REGEX"),
-]
-Imports = Annotated[
-    list[str] | None,
-    _option("A module with builders for TFDS; may be repeated.", "--import", metavar="MODULE"),
-]
 
 app = typer.Typer(
     help="Learning curves, scaling laws and crossing points of image models.",
@@ -168,51 +103,51 @@ def plan_or_run(
     study: StudyName,
     name: Name = None,
     results: Results = RUNS,
-    dataset: Annotated[str | None, _option(DATASETS, metavar="D")] = None,
-    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
+    image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
     import_: Imports = None,
     sizes: Annotated[
-        str | None, _option("Numbers of training images, or auto.", metavar="N,N")
+        str | None, option("Numbers of training images, or auto.", metavar="N,N")
     ] = None,
     models: Annotated[
-        str | None, _option("The study's entries or published names.", metavar="A,B")
+        str | None, option("The study's entries or published names.", metavar="A,B")
     ] = None,
-    seeds: Annotated[str | None, _option("Number of seeds, or auto.", metavar="N")] = None,
-    steps: Annotated[int | None, _option("Training steps of every trial.")] = None,
+    seeds: Annotated[str | None, option("Number of seeds, or auto.", metavar="N")] = None,
+    steps: Annotated[int | None, option("Training steps of every trial.")] = None,
     backend: Annotated[
-        str | None, _option("tensorflow, jax, torch, or several of them.", metavar="B,B")
+        str | None, option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
-    executor: Annotated[ExecutorName, _option("Where trials run.")] = ExecutorName.local,
+    executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
     address: Annotated[
-        str | None, _option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+        str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
     ] = None,
     workers: Annotated[
-        int | None, _option("Trials at a time (1; on a cluster as many as it takes).")
+        int | None, option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
     threads: Annotated[
-        int | None, _option("Threads a trial (cores / workers; on a cluster 1).")
+        int | None, option("Threads a trial (cores / workers; on a cluster 1).")
     ] = None,
-    gpus: Annotated[float | None, _option("GPUs a trial, on a cluster.")] = None,
+    gpus: Annotated[float | None, option("GPUs a trial, on a cluster.")] = None,
     memory: Annotated[
-        str | None, _option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+        str | None, option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
     ] = None,
     keep_models: Annotated[
         KeepModels | None,
-        _option("Each model's best at the largest size (by default), all, or none."),
+        option("Each model's best at the largest size (by default), all, or none."),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        _option(
+        option(
             "Any field of the study, such as recipe.learning_rate=3e-4; may be repeated.",
             "--set",
             metavar="KEY=VALUE",
         ),
     ] = None,
     retry_failed: Annotated[
-        bool, _option("Run the trials that failed again.", "--retry-failed")
+        bool, option("Run the trials that failed again.", "--retry-failed")
     ] = False,
 ) -> None:
     options = StudyOptions(
@@ -247,7 +182,7 @@ def plan_or_run(
 @app.command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
 def check_data(
     dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
-    image_size: Annotated[int | None, _option("Pixels of the images' sides.", min=1)] = None,
+    image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
@@ -270,20 +205,20 @@ def check_data(
 def advise_on_data(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
-    budget: Annotated[str, _option("Time from start to answer: 30m, 1h30m.", metavar="TIME")],
+    budget: Annotated[str, option("Time from start to answer: 30m, 1h30m.", metavar="TIME")],
     target: Annotated[
-        str | None, _option("Accuracy to collect images for, such as 95%.", metavar="A")
+        str | None, option("Accuracy to collect images for, such as 95%.", metavar="A")
     ] = None,
-    cost_per_image: Annotated[float | None, _option("Prices the target.", min=0)] = None,
+    cost_per_image: Annotated[float | None, option("Prices the target.", min=0)] = None,
     weights: Annotated[
         str | None,
-        _option(
+        option(
             "Published names or files to fine-tune from; MODEL=NAME says of which model.",
             metavar="NAME,FILE",
         ),
     ] = None,
-    json: Annotated[bool, _option("Print JSON alone, for programs.", "--json")] = False,
-    workers: Annotated[int | None, _option("Trials at a time (one a core).", min=1)] = None,
+    json: Annotated[bool, option("Print JSON alone, for programs.", "--json")] = False,
+    workers: Annotated[int | None, option("Trials at a time (one a core).", min=1)] = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
@@ -314,11 +249,9 @@ def advise_on_data(
 
 @app.command("cache")
 def cached_data(
-    remove: Annotated[
-        str | None, _option("What to remove: a name, or all.", metavar="NAME")
-    ] = None,
+    remove: Annotated[str | None, option("What to remove: a name, or all.", metavar="NAME")] = None,
     unused_days: Annotated[
-        float | None, _option("Remove what was not used for so long.", metavar="N", min=0)
+        float | None, option("Remove what was not used for so long.", metavar="N", min=0)
     ] = None,
 ) -> None:
     """Print what lies prepared in the cache, or remove some of it."""
@@ -342,7 +275,7 @@ def compare(
     run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
     output: Annotated[
-        Path | None, _option("Write compare.md and its figure there.", metavar="DIR")
+        Path | None, option("Write compare.md and its figure there.", metavar="DIR")
     ] = None,
     results: Results = RUNS,
 ) -> None:
@@ -353,24 +286,24 @@ def compare(
 @app.command(epilog=EXIT_CODES)
 def bench(
     fit: Annotated[
-        bool, _option("Measure fit and data reading of the built-in models.", "--fit")
+        bool, option("Measure fit and data reading of the built-in models.", "--fit")
     ] = False,
-    model: Annotated[str, _option("A published model's name.")] = "ViT-S/16",
+    model: Annotated[str, option("A published model's name.")] = "ViT-S/16",
     image_size: Annotated[
-        int | None, _option("Pixels (224; with --fit its study's).", min=1)
+        int | None, option("Pixels (224; with --fit its study's).", min=1)
     ] = None,
     batch_size: Annotated[
-        int | None, _option("Images a step (8; with --fit its study's).", min=1)
+        int | None, option("Images a step (8; with --fit its study's).", min=1)
     ] = None,
     backend: Annotated[
-        str | None, _option("Those that are installed by default.", metavar="B,B")
+        str | None, option("Those that are installed by default.", metavar="B,B")
     ] = None,
-    dtype: Annotated[Dtype, _option("Dtype policy.")] = Dtype.float32,
-    activation: Annotated[Gelu, _option("Of ViTs; gelu is keras-hub's.")] = Gelu.gelu,
-    rounds: Annotated[int, _option("Turns of every contender.", min=1)] = 11,
-    seconds: Annotated[float, _option("Of a turn.")] = 4.0,
-    threads: Annotated[int | None, _option("One a core by default.", min=1)] = None,
-    output: Annotated[Path, _option("Folder of table and CSV.", metavar="DIR")] = RUNS / "bench",
+    dtype: Annotated[Dtype, option("Dtype policy.")] = Dtype.float32,
+    activation: Annotated[Gelu, option("Of ViTs; gelu is keras-hub's.")] = Gelu.gelu,
+    rounds: Annotated[int, option("Turns of every contender.", min=1)] = 11,
+    seconds: Annotated[float, option("Of a turn.")] = 4.0,
+    threads: Annotated[int | None, option("One a core by default.", min=1)] = None,
+    output: Annotated[Path, option("Folder of table and CSV.", metavar="DIR")] = RUNS / "bench",
 ) -> None:
     """Measure how fast models train here."""
     given = locals()
@@ -389,23 +322,23 @@ def inspect(
     ],
     images: Annotated[
         str,
-        _option(
+        option(
             "A folder of images, or a data set: shapes, fashion_mnist, a TFDS name, folder:PATH.",
             metavar="D",
         ),
     ],
     model: Annotated[
-        str | None, _option("The model that the weights are for, such as ViT-B/16.")
+        str | None, option("The model that the weights are for, such as ViT-B/16.")
     ] = None,
-    image_size: Annotated[int, _option("Pixels of the images' sides, with --model.", min=1)] = 224,
-    show: Annotated[int, _option("Number of attention maps.", min=1)] = 6,
+    image_size: Annotated[int, option("Pixels of the images' sides, with --model.", min=1)] = 224,
+    show: Annotated[int, option("Number of attention maps.", min=1)] = 6,
     count: Annotated[
-        int, _option("Images that the attention distance is averaged over.", min=1)
+        int, option("Images that the attention distance is averaged over.", min=1)
     ] = 128,
-    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+    backend: Annotated[Backend | None, option("KERAS_BACKEND, or Keras' own, by default.")] = None,
     name: Annotated[
         str | None,
-        _option(
+        option(
             "Name of the results folder; by default inspect- and the checkpoint's name, or its "
             "folder's name for a trial's best.keras."
         ),
@@ -427,11 +360,11 @@ def predict(
     images: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
     ],
-    csv: Annotated[Path | None, _option("The table's file (stdout by default).", "--csv")] = None,
+    csv: Annotated[Path | None, option("The table's file (stdout by default).", "--csv")] = None,
     all_classes: Annotated[
-        bool, _option("A column with the probability of each class.", "--all-classes")
+        bool, option("A column with the probability of each class.", "--all-classes")
     ] = False,
-    backend: Annotated[Backend | None, _option("KERAS_BACKEND, or Keras' own, by default.")] = None,
+    backend: Annotated[Backend | None, option("KERAS_BACKEND, or Keras' own, by default.")] = None,
 ) -> None:
     """Classify new images with a trained model.
 

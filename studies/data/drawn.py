@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ BLOCK = 100  # images a random stream
 _SPLITS = ("train", "validation", "test")
 
 
-class Drawn:
+class Drawn(ABC):
     """The source of a drawn data set's images; a subclass says how a block is drawn.
 
     Args:
@@ -107,6 +108,6 @@ class Drawn:
         return rng.permuted(rows, axis=1).ravel()
 
     @classmethod
+    @abstractmethod
     def _images(cls, rng: np.random.Generator, classes: np.ndarray, size: ImageSize) -> np.ndarray:
         """Draws images (BLOCK, H, W, 3) uint8 of the classes (BLOCK,)."""
-        raise NotImplementedError
