@@ -41,7 +41,8 @@ def _folder(run: str, results: Path) -> Path:
     for place in places:
         if (place / "study.toml").is_file():
             return place
+    looked = " or ".join(dict.fromkeys(map(str, places)))  # of an absolute path they are one
     raise UsageError(
-        f"there are no results in {' or '.join(map(str, places))}: give the results folders of two "
-        f"runs, such as runs/data-scale, or their names in --results"
+        f"there are no results in {looked}: give the results folders of two runs, such as "
+        f"runs/data-scale, or their names in --results"
     )

@@ -32,6 +32,7 @@ from studies.study.trial import Trial
 POLL_SECONDS = 5.0  # between two questions to Slurm, which does not like many
 CANCEL_SECONDS = 90.0  # Slurm's own KillWait is 30
 MINUTES = 60  # of a job, where SBATCH_TIMELIMIT does not say: short ones find their gap sooner
+_ADVICE = "start the run where Slurm is set up and sinfo answers, or choose --executor local or ray"
 AGAIN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "DEADLINE", "REVOKED")
 
 
@@ -278,14 +279,15 @@ def _slurm(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except FileNotFoundError:
         raise UsageError(
-            f"there is no Slurm on this machine ({command[0]} is missing): start the run where jobs "
-            f"are submitted, or choose --executor local or ray"
+            f"there is no Slurm on this machine ({command[0]} is missing): {_ADVICE}"
         ) from None
     except subprocess.TimeoutExpired:
-        raise UsageError(f"Slurm does not answer ({command[0]} took two minutes)") from None
+        raise UsageError(
+            f"Slurm does not answer ({command[0]} took two minutes): {_ADVICE}"
+        ) from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise UsageError(f"Slurm does not answer ({lines[-1]})")
+        raise UsageError(f"Slurm does not answer ({lines[-1]}): {_ADVICE}")
     return done.stdout
 
 
