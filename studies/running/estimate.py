@@ -20,7 +20,7 @@ ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 # Seconds of one core to start a process, load the backend, build and compile a small model, and
 # compile its evaluation: measured with trials of four steps.
 START_SECONDS = {"tensorflow": 10.0, "jax": 25.0, "torch": 8.0}
-COMPILING = 0.5  # the share of it that each further training of a process takes, about
+COMPILING = 0.5  # the share of it that a chain's further training takes, about
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
@@ -90,14 +90,13 @@ class Estimator:
         done: set[str] = set()
         found = []
         for trial in trials:
-            parts, compiled = [], 0
+            parts = []
             for training in reversed(trial.chain):
                 if training.training_id in done or (not anew and self.trained(training)):
                     break
                 done.add(training.training_id)
                 parts.append(self._training_seconds(training, cost_of(costs, training)))
-                compiled += max(1, len(training.recipe.learning_rates))
-            begin = START_SECONDS[trial.backend] * (1 + COMPILING * max(0, compiled - 1))
+            begin = START_SECONDS[trial.backend] * (1 + COMPILING * max(0, len(parts) - 1))
             evaluated = self._evaluation_seconds(trial, cost_of(costs, trial))
             found.append(begin + sum(parts) + evaluated)
         return found
