@@ -21,6 +21,7 @@ from studies.running.models import keep_models
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.chain import Pretraining
 from studies.study.described import ResolvedData
+from studies.study.factors import Level
 from studies.study.file import read_resolved
 from studies.study.study import Study, other_key
 from studies.study.trial import Trial
@@ -186,7 +187,7 @@ def with_digests(study: Study) -> Study:
 
     Their paths become absolute: trials are other processes, and results outlive the working directory.
     """
-    study = _with_pretraining_files(study)
+    study = _with_files(study)
     models = {}
     for name, entry in study.models.items():
         weights = entry.overrides.get("weights")
@@ -198,28 +199,29 @@ def with_digests(study: Study) -> Study:
     return study.model_copy(update={"models": models})
 
 
-def _with_pretraining_files(study: Study) -> Study:
+def _with_files(study: Study) -> Study:
+    """Of pre-trainings, and of what levels change."""
     files = dict(study.files)
 
-    def absolute(pretraining: Mapping[str, Any]) -> dict[str, Any]:
-        weights = pretraining.get("weights")
+    def absolute(table: Mapping[str, Any]) -> dict[str, Any]:
+        weights = table.get("weights")
         if not isinstance(weights, str) or not Path(weights).expanduser().exists():
-            return dict(pretraining)
+            return dict(table)
         path = str(Path(weights).expanduser().resolve())
         files[path] = file_digest(path)
-        return {**pretraining, "weights": path}
+        return {**table, "weights": path}
+
+    def of_level(level: Level) -> Level:
+        before = absolute(level.pretraining) if level.pretraining else level.pretraining
+        update = {"pretraining": before, "overrides": absolute(level.overrides)}
+        return level.model_copy(update=update)
 
     update: dict[str, Any] = {}
     if study.pretraining is not None and study.pretraining.weights is not None:
         content = absolute(study.pretraining.model_dump(exclude_unset=True))
         update["pretraining"] = Pretraining.model_validate(content)
     update["factors"] = {
-        factor: {
-            name: level.model_copy(update={"pretraining": absolute(level.pretraining)})
-            if isinstance(level.pretraining, dict) and level.pretraining
-            else level
-            for name, level in levels.items()
-        }
+        factor: {name: of_level(level) for name, level in levels.items()}
         for factor, levels in study.factors.items()
     }
     return study.model_copy(update={**update, "files": files})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -37,3 +40,28 @@ class Strict(BaseModel):
         }
         everything = self.model_dump(mode="json")
         return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
+
+
+@contextmanager
+def placed(*place: str) -> Iterator[None]:
+    """Lets the mistakes that are found inside name where in the file they stand.
+
+    Args:
+        place: keys of the tables, from the file's top.
+
+    Raises:
+        ValidationError: what was raised inside, by its whole place.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        lines = [
+            InitErrorDetails(
+                type=line["type"],
+                loc=(*place, *line["loc"]),
+                input=line["input"],
+                ctx=line.get("ctx", {}),
+            )
+            for line in error.errors()
+        ]
+        raise ValidationError.from_exception_data(error.title, lines) from None

@@ -35,6 +35,8 @@ class EvaluationEntry(Strict):
         dataset: other images than the study's, as few-shot on another data set.
         image_size: pixels of their sides; by default the study's.
         of: which model is evaluated: the one that the chain ends with, or the pre-trained one.
+        models: names of the models that are evaluated, such as the ViTs, which alone have attention;
+            all by default.
         options: of the kind.
     """
 
@@ -43,7 +45,12 @@ class EvaluationEntry(Strict):
     dataset: Annotated[str, Field(min_length=1)] | None = None
     image_size: Positive | None = None
     of: Literal["last", "pretraining"] = "last"
+    models: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    def is_of(self, model: str) -> bool:
+        """Whether a model of the study is evaluated."""
+        return not self.models or model in self.models
 
 
 class Study(Strict):
@@ -84,8 +91,8 @@ class Study(Strict):
         keep_models: which trained models lie in the results folder, by default "best": of each model the
             best seed at the largest size.
         data: description of the prepared data; only in the study.toml that `run` writes.
-        files: digests of the files that pre-trainings start from, by path; a file counts by its content.
-            Only in the study.toml that `run` writes.
+        files: digests of the files that pre-trainings start from and levels name, by path; a file counts
+            by its content. Only in the study.toml that `run` writes.
         other_data: the same of the pre-training's and further evaluations' data, by `other_key`.
 
     Example:

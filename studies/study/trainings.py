@@ -38,7 +38,7 @@ class Trainings:
             yield self._trial(arm, last, None)
             for entry in self.study.evaluations.values():
                 evaluated = last if entry.of == "last" else start
-                if evaluated is not None:
+                if evaluated is not None and entry.is_of(arm.model):
                     yield self._trial(arm, evaluated, self._extra(entry, evaluated))
 
     def _last(
@@ -49,13 +49,14 @@ class Trainings:
             recipe = arm.entry.own(arm.recipe)
         else:
             recipe = recipe_with(arm.recipe, FINETUNING, arm.finetuning.recipe)
+        entry = self._entry(arm)
         return Training(
             **self._own_data().model_dump(),
             size=size,
             seed=seed,
             backend=backend,
-            model=self._entry(arm),
-            recipe=recipe.for_size(size),
+            model=entry,
+            recipe=recipe.for_size(size).for_base(entry.base),
             start=start,
             finetuning=arm.finetuning if start is not None else None,
         )
@@ -67,8 +68,8 @@ class Trainings:
             return
         info = self._described(before.dataset, before.image_size)
         everything = info.counts["train"]
-        recipe = arm.entry.own(recipe_with(arm.recipe, before.recipe))
         entry = self._entry(arm)
+        recipe = arm.entry.own(recipe_with(arm.recipe, before.recipe)).for_base(entry.base)
         for size in self._pretraining_sizes(before, everything):
             yield Training(
                 **self._data(before.dataset, before.image_size).model_dump(),
@@ -110,7 +111,9 @@ class Trainings:
 
     def _entry(self, arm: Arm) -> ModelEntry:
         height, width, _ = self.info.image_shape
-        return arm.entry.for_images(height, width)
+        entry = arm.entry.for_images(height, width)
+        file = self.study.files.get(str(entry.overrides.get("weights")))
+        return entry.model_copy(update={"files": {"weights": file}}) if file else entry
 
     def _own_data(self) -> Data:
         return self._data(None, None)

@@ -13,10 +13,8 @@ from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
 from keras_vit.models.variants import get_variant
-from studies.study.recipe import Recipe
+from studies.study.recipe import RATES, Recipe
 from studies.training.schedule import WarmupDecay
-
-RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")
 
 
 def validation_points(steps: int, validations: int) -> list[int]:

@@ -17,10 +17,11 @@ from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
 from studies.errors import TrialError
 from studies.study.chain import Finetuning
+from studies.study.recipe import RATES
 from studies.study.trial import Training
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.loop import Weights, assign
-from studies.training.recipe import RATES, rates
+from studies.training.recipe import rates
 from studies.training.seeds import stream
 
 
