@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from studies.advise.rounds import End
@@ -113,8 +113,7 @@ def words(reply: Reply) -> list[str]:
     told += _probes(reply)
     told += _for_target(reply)
     told += [advice] if advice else []
-    # How many trials a grid would have says nothing here: why no more were run, is told.
-    told += [_scope(reply), _more_time(reply), *notes(replace(answer, planned=answer.done))]
+    told += [_scope(reply), _more_time(reply), *notes(answer)]
     return [text for text in told if text]
 
 

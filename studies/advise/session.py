@@ -288,5 +288,6 @@ def _with_starts(study: Study, found: Sequence[Start]) -> Study:
             "design": "one_at_a_time",  # a model's own name is that from scratch
             "evaluations": {PROBE: probe} if found else {},
             "pairs": tuple(pairs),
+            "rounds": True,
         }
     )

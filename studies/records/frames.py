@@ -43,7 +43,8 @@ class Results:
             and all others `model` is the reported arm's name.
         extras: records of its finished further evaluations.
         failed: records of its failed trials.
-        planned: how many trials the study has.
+        planned: how many trials the study has; of one that goes in rounds, as `advise` does, those that
+            were run.
         foreign: records that belong to none of its trials (of another protocol, for instance).
         problems: lines of the records' file that were passed over.
         frame: one row a finished trial with the standard evaluation, with a column a metric.
@@ -259,7 +260,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
             places = {_place(record): record for record in old.values()}
             wanted = [(t.model.name, t.model.base, t.size, t.seed, t.backend) for t in trials]
             ours = [places[place] for place in wanted if place in places]
-        planned = len(trials)
+        planned = len(ours) if study.rounds else len(trials)
     else:  # a study file that `run` did not write: take what fits it
         one_draw = not new
         ours = [r for r in (new or old).values() if r.get("model") in arms]

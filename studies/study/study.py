@@ -93,6 +93,8 @@ class Study(Strict):
         data: description of the prepared data; only in the study.toml that `run` writes.
         files: digests of the files that pre-trainings start from and levels name, by path; a file counts
             by its content. Only in the study.toml that `run` writes.
+        rounds: trials are chosen one round after another, within a time, as `advise` does: those of the grid
+            that are missing are not to come. Only in the study.toml that `advise` writes.
         other_data: the same of the pre-training's and further evaluations' data, by `other_key`.
 
     Example:
@@ -126,6 +128,7 @@ class Study(Strict):
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
     files: dict[str, str] = Field(default_factory=dict)
+    rounds: bool = False
     other_data: dict[str, ResolvedData] = Field(default_factory=dict)
 
     @property

@@ -249,6 +249,7 @@ def test_of_several_learning_rates_one_counts_and_one_that_diverges_stops_nothin
     assert [(e["step"], e["steps"]) for e in events[:3]] == [(0, 8), (2, 8), (4, 8)]
     folder = checkpoint_folder(tmp_path, last)
     assert {p.name for p in folder.iterdir()} == {
+        "best.json",
         "best.keras",
         "final.ckpt",
         "lock",
