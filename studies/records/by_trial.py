@@ -32,7 +32,8 @@ def trials_frame(results: Results) -> pd.DataFrame:
         `test_top1`, `test_balanced`, `val_top1`, `fewshot_5` and such, accuracies; `test_loss`,
         `val_loss`, nats; and all numbers of other evaluations.
         `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`;
-        `learning_rate`, where several were tried the one that counts.
+        `learning_rate`, where several were tried the one that counts, whose images and compute these are
+        (`seconds` are those of all).
         `flops`, forward, of one image, a multiply-add as two; `compute`, three times that for each
         image seen, all trainings of a chain together; `params`, number of weights.
         `seconds`, of the whole trial; `images_per_second`, in training; `waiting`, the share of its time

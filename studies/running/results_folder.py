@@ -242,9 +242,7 @@ def _merged_evaluations(old: Study, new: Study, folder: Path) -> dict[str, Evalu
         models = tuple(dict.fromkeys(one.models + other.models))
         if not (one.models and other.models):
             models = ()  # one of them is of all models
-        before, merged[name] = (
-            each.model_copy(update={"models": models}) for each in (one, other)
-        )
+        before, merged[name] = (each.model_copy(update={"models": models}) for each in (one, other))
         _refuse_difference(f"evaluation {name!r}", before, merged[name], folder)
     return merged
 

@@ -43,7 +43,8 @@ class Recipe(Strict):
         optimizer: Adam with decoupled weight decay, or SGD with momentum as in the paper's fine-tuning.
         momentum: of SGD; no other optimizer has it.
         learning_rates: tried one after another, each a training of its own; the one that is best on the
-            validation images counts. None are tried by default, and the learning rate above holds.
+            validation images counts, and its images and compute alone. None are tried by default, and the
+            learning rate above holds.
         validations: evenly spaced points at which the model is validated and kept if it is best.
         dtype: the dtype policy of Keras.
 
