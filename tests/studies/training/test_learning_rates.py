@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 
 from studies.data import describe
-from studies.records.checkpoints import checkpoint_folder
+from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.chain import Finetuning
 from studies.study.entries import ModelEntry
-from studies.study.recipe import Evaluation, Recipe
+from studies.study.recipe import Recipe
 from studies.study.trial import Training, Trial
 from studies.training import chain
 from studies.training import recipe as recipes
-from studies.training.checkpoint import load
+from studies.training.checkpoint import digest, load
+from studies.training.events import Events
+from studies.training.images import images_of
 from studies.training.schedule import WarmupDecay
-from studies.training.trial import run_trial
+from studies.training.start import weights_of
 
 RATES = (0.01, 0.03)
 TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2, "dropout_rate": 0.2}
@@ -83,12 +85,13 @@ def training(backend, dataset_size=None, **changes):
     return Training(**{**fields, **changes})
 
 
-def run(last, results):
-    record = run_trial(
-        Trial(**dict(last), study="test", evaluation=Evaluation(shots=(1,))), results
-    )
-    assert record["status"] == "done", record.get("reason")
-    return record
+def train(last, results, emit=lambda event: None):
+    """A training, or a chain of them, to its end; what it ends with."""
+    trial = Trial(**dict(last), study="test")
+    events = Events(trial, untrained(results, trial), emit)
+    for each in untrained(results, last) or [last]:
+        trained = chain.finish(each, results, images_of(each), events)
+    return trained
 
 
 def with_rates(last, *rates):
@@ -138,38 +141,14 @@ def quick(backend, monkeypatch):
 def same_as_alone(last, results):
     """Whether the last learning rate of a grid left what a training with it alone leaves."""
     grid, alone = with_rates(last, *RATES), with_rates(last, RATES[-1])
-    record, fresh = run(grid, results), run(alone, results)
+    train(grid, results)
+    train(alone, results)
     left = checkpoint_folder(results, grid) / f"rate-{RATES[-1]!r}" / "final.ckpt"
     ends = [load(path) for path in (left, checkpoint_folder(results, alone) / "final.ckpt")]
     histories = [end.meta["progress"]["history"] for end in ends]
     assert histories[0] == histories[1]
     assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
-    if record["learning_rate"] == RATES[-1]:
-        same = ("weights_sha256", "metrics", "best_step")
-        assert {name: record[name] for name in same} == {name: fresh[name] for name in same}
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@pytest.mark.parametrize("points", [1, 2, 3])  # within the first, between both, within the second
-def test_a_grid_that_is_killed_ends_with_the_same_bits(backend, tmp_path, results, quick, points):
-    grid = with_rates(training(backend, recipe=SGD), *RATES)
-    whole = run(grid, results)
-    told = []
-
-    def emit(event):
-        told.append(event)
-        if sum(event["event"] == "progress" for event in told) == points:
-            raise Killed
-
-    trial = Trial(**dict(grid), study="test", evaluation=Evaluation(shots=(1,)))
-    with pytest.raises(Killed):
-        run_trial(trial, tmp_path, emit)
-    again = run(grid, tmp_path)
-    same = ("weights_sha256", "history", "metrics", "rates", "learning_rate")
-    assert {name: again[name] for name in same} == {name: whole[name] for name in same}
+    assert digest(ends[0].arrays["best"]) == digest(ends[1].arrays["best"])
 
 
 def test_a_learning_rate_has_the_bits_of_a_fresh_model(backend, results, kept):
@@ -179,3 +158,31 @@ def test_a_learning_rate_has_the_bits_of_a_fresh_model(backend, results, kept):
 @pytest.mark.parametrize("method", ["lora", "head_and_norms"])
 def test_so_has_a_fine_tuning_of_a_part_on_larger_images(backend, results, kept, quick, method):
     same_as_alone(chained(backend, method), results)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_grid_that_is_killed_in_every_learning_rate_ends_with_the_same_bits(
+    backend, tmp_path, quick
+):
+    grid = with_rates(training(backend, recipe=SGD), *RATES)
+    whole = train(grid, tmp_path / "whole")
+
+    def kill_at(point):
+        def emit(event):
+            told.append(event["event"])
+            if told.count("progress") == point:
+                raise Killed
+
+        told = []
+        with pytest.raises(Killed):
+            train(grid, tmp_path / "parts", emit)
+
+    kill_at(1)  # in the middle of the first
+    kill_at(2)  # at its end, then in the middle of the second
+    parts = train(grid, tmp_path / "parts")
+    assert (parts.rates, parts.learning_rate) == (whole.rates, whole.learning_rate)
+    assert parts.progress.history == whole.progress.history
+    assert digest(weights_of(parts.task.model)) == digest(weights_of(whole.task.model))
