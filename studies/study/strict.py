@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cached_property
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,8 +29,19 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; what followed from the old ones is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]  # of cached properties, which pydantic would copy too
+        return copied
+
     def deciding(self) -> dict[str, Any]:
         """The fields that have an effect, as JSON's types: what an id is made of."""
+        return dict(self._deciding)
+
+    @cached_property  # the trials of a study share their recipes, which are in the ids of all of them
+    def _deciding(self) -> dict[str, Any]:
         neutral = {
             name: mark.value
             for name, field in type(self).model_fields.items()
@@ -37,3 +50,8 @@ class Strict(BaseModel):
         }
         everything = self.model_dump(mode="json")
         return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
+
+
+def fields_of(part: Strict) -> dict[str, Any]:
+    """The values of a part's fields, by name, as they are."""
+    return {name: getattr(part, name) for name in type(part).model_fields}

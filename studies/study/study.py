@@ -6,7 +6,9 @@ each of which holds everything its own process needs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -168,7 +170,7 @@ class Study(Strict):
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
 
-    @property  # not cached: a copy with other models would keep the old ones' arms
+    @cached_property
     def arms(self) -> dict[str, Arm]:
         """Models under the levels of the factors, by name, in the study's order."""
         made = [
@@ -237,16 +239,14 @@ class Study(Strict):
                 `other_data`.
         """
         trainings = Trainings(self, info, self.other_data if others is None else others)
-        found = [
-            trial
-            for seed in range(self.seeds_for(info))
-            for size in self._sizes(info)
-            for arm in self.arms.values()
-            for backend in self.backends
-            for trial in trainings.trials(arm, size, seed, backend)
-        ]
         # What hangs on the pre-training alone is met once for each size of the fine-tuning.
-        return list({trial.trial_id: trial for trial in found}.values())
+        found: dict[str, Trial] = {}
+        for seed, size, arm, backend in itertools.product(
+            range(self.seeds_for(info)), self._sizes(info), self.arms.values(), self.backends
+        ):
+            for trial in trainings.trials(arm, size, seed, backend):
+                found[trial.trial_id] = trial
+        return list(found.values())
 
     def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
         """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""
