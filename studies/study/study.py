@@ -7,7 +7,7 @@ each of which holds everything its own process needs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -233,6 +233,15 @@ class Study(Strict):
     ) -> list[Trial]:
         """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
 
+        Args: as of `each_trial`.
+        """
+        return list(self.each_trial(info, others))
+
+    def each_trial(
+        self, info: DataDescription, others: Mapping[str, DataDescription] | None = None
+    ) -> Iterator[Trial]:
+        """One of `trials` after the other: a hundred thousand take some hundred megabytes.
+
         Args:
             info: description of the prepared data set, from `studies.data.describe`, or `data`.
             others: of the pre-training's and further evaluations' data, by `other_key`; by default
@@ -240,13 +249,14 @@ class Study(Strict):
         """
         trainings = Trainings(self, info, self.other_data if others is None else others)
         # What hangs on the pre-training alone is met once for each size of the fine-tuning.
-        found: dict[str, Trial] = {}
+        known: set[str] = set()
         for seed, size, arm, backend in itertools.product(
             range(self.seeds_for(info)), self._sizes(info), self.arms.values(), self.backends
         ):
             for trial in trainings.trials(arm, size, seed, backend):
-                found[trial.trial_id] = trial
-        return list(found.values())
+                if trial.trial_id not in known:
+                    known.add(trial.trial_id)
+                    yield trial
 
     def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
         """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""

@@ -51,7 +51,6 @@ class Trainings:
     ) -> Training:
         """The training on the study's own images."""
 
-
         def recipe() -> Recipe:
             if start is None:
                 return arm.entry.own(arm.recipe).for_size(size)
