@@ -111,8 +111,8 @@ class ResultsStore:
         schema = record.get("schema", SCHEMA)
         if not isinstance(schema, int) or schema > SCHEMA:
             raise UsageError(
-                f"{self.path} was written by a newer version (schema {schema}; this one reads up "
-                f"to {SCHEMA}): update the checkout, or choose another --results or --name"
+                f"{self.path} was written by a newer version (records of schema {schema}; this one "
+                f"reads up to {SCHEMA}): update keras-vit, or choose another --results or --name"
             )
         return record
 
