@@ -116,7 +116,7 @@ def _outcomes(trial: Trial, tests: data.Split) -> Outcomes:
     confidence = np.clip(rng.normal(np.where(right, 0.9, 0.55), 0.05), 1 / classes, 1.0)
     return Outcomes(
         seed=trial.seed,
-        image=tests.ids,
+        image=np.asarray(tests.ids),
         group=tests.groups,
         label=tests.labels,
         predicted=predicted,
