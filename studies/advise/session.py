@@ -181,7 +181,8 @@ class Session:
         return self._state().stop
 
     def _state(self) -> State:
-        records = {r["trial_id"]: r for r in ResultsStore(self.folder / "trials.jsonl").records()}
+        store = ResultsStore(self.folder / "trials.jsonl")
+        records = {record["trial_id"] for record in store.records(())}
         state = State(
             missing={
                 unit: [trial for id_, trial in trials.items() if id_ not in records]

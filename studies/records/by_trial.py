@@ -12,6 +12,7 @@ import pandas as pd
 
 from studies.analysis.outcomes import FIELDS
 from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.store import History
 
 if TYPE_CHECKING:
     from studies.records.frames import Record, Results
@@ -128,7 +129,9 @@ def outcomes_frame(
 
 def _row(record: Record) -> dict[str, Any]:
     """A record without its lists, what lies in it spread over columns."""
-    row = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
+    row = {
+        key: value for key, value in record.items() if not isinstance(value, dict | list | History)
+    }
     row.pop("schema", None)
     row.setdefault("evaluation", "standard")
     row.update(record.get("metrics") or {})

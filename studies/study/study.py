@@ -6,7 +6,9 @@ each of which holds everything its own process needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -178,7 +180,7 @@ class Study(Strict):
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
 
-    @property  # not cached: a copy with other models would keep the old ones' arms
+    @cached_property
     def arms(self) -> dict[str, Arm]:
         """Models under the levels of the factors, by name, in the study's order."""
         made = [
@@ -241,22 +243,30 @@ class Study(Strict):
     ) -> list[Trial]:
         """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
 
+        Args: as of `each_trial`.
+        """
+        return list(self.each_trial(info, others))
+
+    def each_trial(
+        self, info: DataDescription, others: Mapping[str, DataDescription] | None = None
+    ) -> Iterator[Trial]:
+        """One of `trials` after the other: a hundred thousand take some hundred megabytes.
+
         Args:
             info: description of the prepared data set, from `studies.data.describe`, or `data`.
             others: of the pre-training's and further evaluations' data, by `other_key`; by default
                 `other_data`.
         """
         trainings = Trainings(self, info, self.other_data if others is None else others)
-        found = [
-            trial
-            for seed in range(self.seeds_for(info))
-            for size in self._sizes(info)
-            for arm in self.arms.values()
-            for backend in self.backends
-            for trial in trainings.trials(arm, size, seed, backend)
-        ]
         # What hangs on the pre-training alone is met once for each size of the fine-tuning.
-        return list({trial.trial_id: trial for trial in found}.values())
+        known: set[str] = set()
+        for seed, size, arm, backend in itertools.product(
+            range(self.seeds_for(info)), self._sizes(info), self.arms.values(), self.backends
+        ):
+            for trial in trainings.trials(arm, size, seed, backend):
+                if trial.trial_id not in known:
+                    known.add(trial.trial_id)
+                    yield trial
 
     def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
         """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""

@@ -38,7 +38,9 @@ def evaluate(trained: Trained, trial: Trial, images: Replicate, outcomes: Path) 
     outputs = trained.task.outputs
     inputs = Inputs(trial.num_classes, **_read(outputs, images))
     test = images.test
-    said = outcomes_of(trial.seed, inputs.classified[0], test.labels, test.ids, test.groups)
+    said = outcomes_of(
+        trial.seed, inputs.classified[0], test.labels, np.asarray(test.ids), test.groups
+    )
     save_outcomes(outcomes, said)  # before the record, which counts on it
     best = trained.progress.best
     return {
