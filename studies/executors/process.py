@@ -65,7 +65,10 @@ class TrialProcess:
                     stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env={**environment(trial, threads, shared), **(variables or {})},
+                    env={
+                        **environment(trial, results, threads, count, shared),
+                        **(variables or {}),
+                    },
                     start_new_session=True,  # Ctrl-C is the starter's business
                 )
             except OSError as error:  # of memory or processes, not of the disk

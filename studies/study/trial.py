@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -74,7 +75,7 @@ class Training(Data):
     start: Training | None = None
     finetuning: Finetuning | None = None
 
-    @property
+    @cached_property
     def training_id(self) -> str:
         """Hash of everything that decides the trained weights."""
         return digest(self.weights_key())
@@ -155,7 +156,7 @@ class Trial(Training):
         """The id of the last training of the chain: of what is evaluated."""
         return self.training_id
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """The training's content, the model's name in the figures and the evaluation, hashed."""
         key = {**self.weights_key(), "name": self.model.name}

@@ -25,7 +25,7 @@ KERAS_AT_THE_HEAD = {
     *("bench/fit.py", "bench/keras_models.py", "bench/product.py"),
     *("training/evaluate.py", "training/feed.py", "training/inference.py"),
     *("training/interruption.py", "training/loop.py", "training/recipe.py"),
-    *("training/seeds.py", "training/start.py", "training/tasks.py"),
+    *("training/schedule.py", "training/seeds.py", "training/start.py", "training/tasks.py"),
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
