@@ -97,11 +97,14 @@ def answer(work: Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], No
     os._exit(0)  # the backends' threads need not be waited for
 
 
-def die_with_parent() -> None:
+def die_with_parent(watch_stdin: bool = True) -> None:
     """End this process at once when its driver is gone, however the driver ended.
 
     Two independent signs: the kernel's parent-death signal, and the end of standard input, which
     the driver holds open as a pipe. Without such a pipe (a trial started by hand) nothing is watched.
+
+    Args:
+        watch_stdin: False where this process reads standard input itself.
     """
     try:
         mode = os.fstat(0).st_mode
@@ -111,7 +114,8 @@ def die_with_parent() -> None:
         return
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
+    if watch_stdin:
+        threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
 
 
 def reserve_stdout() -> Callable[[dict[str, Any]], None]:

@@ -37,6 +37,19 @@ def save(tmp_path, **arguments):
     return path
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Without a process for each order, which takes as long as a backend takes to load."""
+
+    def ask(module, order, backend):
+        assert module == inspection.__name__ and backend == keras.backend.backend()
+        said = []
+        inspection.draw(json.loads(json.dumps(order)), said.append)
+        return said
+
+    monkeypatch.setattr("studies.inspection.inspect.ask", ask)
+
+
 def inspect(*arguments) -> int:
     return main(["inspect", *map(str, arguments)])
 
@@ -116,6 +129,7 @@ def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkey
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_what_a_model_does_not_have_is_said_and_left_out(tmp_path, photos, capsys):
     """A hybrid with relative positions, channels first, and a name for the folder."""
     path = save(
@@ -134,6 +148,7 @@ def test_what_a_model_does_not_have_is_said_and_left_out(tmp_path, photos, capsy
     assert "no patch_filters: The filters have" in output
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_weights_of_another_project(tmp_path, photos):
     model = keras_vit.create_model("ViT-Ti/16", (32, 32, 3), classes=3, num_layers=12, seed=0)
     keras_vit.export_weights(model, tmp_path / "tiny.npz", target="google")
@@ -142,6 +157,7 @@ def test_weights_of_another_project(tmp_path, photos):
     assert figures(tmp_path / "inspect-tiny") == ALL
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
