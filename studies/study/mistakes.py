@@ -15,6 +15,7 @@ from studies.study.described import ResolvedData
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.fields import written
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.study import EvaluationEntry, Study
 
 _SINGLE = (
@@ -23,6 +24,7 @@ _SINGLE = (
     "reading",
     "pretraining",
     "finetuning",
+    "resources",
 )  # tables of which there is one
 _TABLES: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
@@ -32,6 +34,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "evaluations": EvaluationEntry,
     "pretraining": Pretraining,
     "finetuning": Finetuning,
+    "resources": Resources,
     "data": ResolvedData,
 }
 # By the beginning of pydantic's error types, such as float_parsing and float_type.

@@ -58,6 +58,8 @@ class Trainings:
             recipe=recipe.for_size(size),
             start=start,
             finetuning=arm.finetuning if start is not None else None,
+            devices=self.study.devices,
+            model_parallel=self.study.model_parallel,
         )
 
     def _pretrainings(self, arm: Arm, seed: int, backend: Backend) -> Iterator[Training | None]:
@@ -80,6 +82,8 @@ class Trainings:
                 objective=before.objective,
                 weights=before.weights,
                 weights_digest=self.study.files.get(before.weights or ""),
+                devices=1 if before.objective == "none" else self.study.devices,
+                model_parallel=1 if before.objective == "none" else self.study.model_parallel,
             )
 
     @staticmethod

@@ -15,9 +15,9 @@ from typing import Any
 from studies.data import Batches
 from studies.data.dataset import Replicate
 from studies.records.checkpoints import checkpoint_folder
-from studies.study.recipe import Recipe
 from studies.study.trial import Training
 from studies.training.checkpoint import Checkpoint, CheckpointFolder
+from studies.training.devices import Devices
 from studies.training.events import Events
 from studies.training.loop import Diverged, Progress, assign, rank, train
 from studies.training.start import first_model
@@ -43,26 +43,59 @@ class Trained:
     seconds: float = 0.0
 
 
-def finish(training: Training, results: Path, images: Replicate, events: Events) -> Trained:
+def finish(
+    training: Training, results: Path, images: Replicate, devices: Devices, events: Events
+) -> Trained:
     """Train what is not trained yet, from the last checkpoint on.
 
     Args:
         training: whose `start` is trained.
         results: the folder of all studies.
         images: of the training.
+        devices: that it is trained on.
         events: told of every step.
 
     Raises:
         TrialError: the loss became NaN or infinite, at every learning rate that was tried.
     """
-    return _Training(training, results, images, events).finish()
+    return _Training(training, results, images, devices, events).finish()
+
+
+def batches_of(training: Training, images: Replicate) -> Batches:
+    """The batches of a training, whole ones."""
+    return Batches(
+        images.train,
+        images.subset(training.size),
+        training.recipe.batch_size,
+        training.seed,
+        training.recipe,
+        training.num_classes,
+    )
+
+
+def task_of(
+    training: Training, images: Replicate, before: CheckpointFolder | None, devices: Devices
+) -> Task:
+    """A training's model with what it optimises, ready for the first step; see `first_model`."""
+    with devices.scope():
+        model = first_model(training, before)
+        kind = TASKS[training.objective]
+        task = kind(model, training.recipe, images.validation, training.seed)
+    devices.prepare(task.model, training)
+    return task
 
 
 class _Training:
     def __init__(
-        self, training: Training, results: Path, images: Replicate, events: Events
+        self,
+        training: Training,
+        results: Path,
+        images: Replicate,
+        devices: Devices,
+        events: Events,
     ) -> None:
         self._training, self._images, self._events = training, images, events
+        self._devices = devices
         self._folder = CheckpointFolder(checkpoint_folder(results, training))
         start = training.start
         self._before = (
@@ -72,9 +105,7 @@ class _Training:
     def finish(self) -> Trained:
         training = self._training
         if training.objective == "none":
-            return Trained(
-                self._task(training.recipe, None), Progress(), training.recipe.learning_rate
-            )
+            return Trained(self._task(training, None), Progress(), training.recipe.learning_rate)
         final = self._folder.final()
         if final is not None:
             return self._ended(final)
@@ -86,7 +117,7 @@ class _Training:
     def _ended(self, final: Checkpoint) -> Trained:
         """What the last checkpoint says; the model is made without the weights that it began with."""
         recipe = self._training.recipe
-        task = self._task(recipe, None)
+        task = self._task(self._training, None)
         assign(task.model.weights, final.arrays["best"], self._folder)
         progress = Progress(**final.meta["progress"])
         alone = {
@@ -125,28 +156,20 @@ class _Training:
         return replace(best, **grid)
 
     def _train(self, rate: float, folder: CheckpointFolder) -> Trained:
-        training, images = self._training, self._images
-        recipe = training.recipe.model_copy(update={"learning_rate": rate})
-        started, report = self._events.part(training)
+        started, report = self._events.part(self._training)
+        recipe = self._training.recipe.model_copy(update={"learning_rate": rate})
+        training = self._training.model_copy(update={"recipe": recipe})
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])
-        batches = Batches(
-            images.train,
-            images.subset(training.size),
-            recipe.batch_size,
-            training.seed,
-            recipe,
-            training.num_classes,
+        batches, task = batches_of(training, self._images), self._task(training, self._before)
+        progress = train(
+            task, recipe, batches, folder, training.seed, self._devices, started, report
         )
-        task = self._task(recipe, self._before)
-        progress = train(task, recipe, batches, folder, training.seed, started, report)
         return Trained(task, progress, rate, seconds=progress.seconds)
 
-    def _task(self, recipe: Recipe, before: CheckpointFolder | None) -> Task:
-        training = self._training
-        model = first_model(training, before)
-        return TASKS[training.objective](model, recipe, self._images.validation, training.seed)
+    def _task(self, training: Training, before: CheckpointFolder | None) -> Task:
+        return task_of(training, self._images, before, self._devices)
 
 
 def best_rate(entries: Mapping[float, Mapping[str, Any] | None]) -> float | None:

@@ -1,0 +1,136 @@
+"""Trains on one device and on several, as a process of its own: devices are made as a backend loads.
+
+    python -m tests.studies.training.on_devices equal|resumed FOLDER
+
+`equal` prints the losses by (model, devices, devices of a copy); `resumed` what became of a trial on two
+devices that was left alone, and of one that SIGTERM ended between two validation points and that went on.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+BACKEND = os.environ["KERAS_BACKEND"]
+if BACKEND == "jax":
+    os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=4"
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+
+import keras
+import numpy as np
+
+from studies.data import Batches, describe
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.trial import Trial
+from studies.training.chain import batches_of, task_of
+from studies.training.checkpoint import CheckpointFolder
+from studies.training.devices import devices_of
+from studies.training.images import images_of
+from studies.training.loop import train
+from studies.training.trial import run_trial
+from tests.studies.descriptions import TINY, image_folder
+
+MODELS = {
+    "vit": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
+    "bit": ModelEntry(
+        name="bit",
+        base="BiT-R50x1",
+        overrides={
+            **{"stem": "small", "block_counts": [1, 1], "width_factor": 0.125},
+            **{"bottleneck": False, "groups": 4},
+        },
+    ),
+}
+SPLIT = [(4, 2)] if BACKEND == "jax" else []
+
+
+def trial(dataset: str, name: str, devices: int = 1, split: int = 1, **recipe) -> Trial:
+    info = describe(dataset, 8)
+    return Trial(
+        study="test",
+        dataset=dataset,
+        data_fingerprint=info.fingerprint,
+        image_shape=info.image_shape,
+        num_classes=info.num_classes,
+        image_size=8,
+        size=12,
+        seed=1,
+        backend=BACKEND,
+        model=MODELS[name],
+        recipe=Recipe(**{"steps": 6, "batch_size": 8, "validations": 2, **recipe}),
+        evaluation=Evaluation(shots=(1,), fewshot_seeds=1),
+        devices=devices,
+        model_parallel=split,
+    )
+
+
+def equal(folder: Path) -> dict[str, list[float]]:
+    """Losses at the validation points; without drop-out, with clipping that has an effect."""
+    dataset = image_folder(folder / "images")
+    found = {}
+    for devices, split in [(1, 1), (2, 1), (4, 1), *SPLIT]:
+        with devices_of(trial(dataset, "vit", devices, split)) as those:
+            for name in MODELS if split == 1 else ("vit",):
+                each = trial(dataset, name, devices, split, clip_norm=0.1, label_smoothing=0.1)
+                images = images_of(each)
+                task = task_of(each, images, None, those)
+                task.validate = lambda: {"val_loss": 0.0, "val_top1": 0.0}
+                place = CheckpointFolder(folder / f"{name}-{devices}-{split}")
+                batches = batches_of(each, images)
+                progress = train(task, each.recipe, batches, place, each.seed, those)
+                told = [value for e in progress.history for value in (e["loss"], e["top1"])]
+                found[f"{name} {devices} {split}"] = told
+    return found
+
+
+class Ended(BaseException):
+    """What SIGTERM does here."""
+
+
+def resumed(folder: Path) -> dict[str, dict]:
+    each = trial(
+        image_folder(folder / "images"),
+        "vit",
+        devices=2,
+        dropout_rate=0.3,
+        stochastic_depth_rate=0.3,
+        mixup=0.2,
+        steps=12,
+    )
+    whole = run_trial(each, folder / "whole")
+    read, parts = Batches.batch, folder / "parts"
+
+    def end(signum, frame):
+        raise Ended
+
+    def batch(self, step):
+        if step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(self, step)
+
+    signal.signal(signal.SIGTERM, end)
+    Batches.batch = batch
+    try:
+        run_trial(each, parts)
+    except Ended:
+        pass
+    Batches.batch = read
+    state = CheckpointFolder(parts / ".checkpoints" / each.training_id).newest_state()
+    return {
+        "whole": whole,
+        "left": state.meta["progress"]["steps"],
+        "parts": run_trial(each, parts),
+    }
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(0)
+    work = {"equal": equal, "resumed": resumed}[sys.argv[1]]
+    told = work(Path(sys.argv[2]))
+    print(json.dumps(told, default=np.ndarray.tolist))
