@@ -1,25 +1,18 @@
 """Trains on one device and on several, as a process of its own: devices are made as a backend loads.
 
-    python -m tests.studies.training.on_devices equal|resumed FOLDER
+    python -m tests.studies.training.on_devices equal|resumed|lasts FOLDER
 
 `equal` prints the losses by (model, devices, devices of a copy); `resumed` what became of a trial on two
-devices that was left alone, and of one that SIGTERM ended between two validation points and that went on.
+devices that was left alone, and of one that SIGTERM ended between two validation points and that went on;
+`lasts` the record of one that takes hours.
 """
 
+import contextlib
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-
-BACKEND = os.environ["KERAS_BACKEND"]
-if BACKEND == "jax":
-    os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=4"
-if BACKEND == "tensorflow":
-    import tensorflow as tf
-
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 import keras
 import numpy as np
@@ -36,14 +29,18 @@ from studies.training.loop import train
 from studies.training.trial import run_trial
 from tests.studies.descriptions import TINY, image_folder
 
+BACKEND = keras.backend.backend()
 MODELS = {
     "vit": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
     "bit": ModelEntry(
         name="bit",
         base="BiT-R50x1",
         overrides={
-            **{"stem": "small", "block_counts": [1, 1], "width_factor": 0.125},
-            **{"bottleneck": False, "groups": 4},
+            "stem": "small",
+            "block_counts": [1, 1],
+            "width_factor": 0.125,
+            "bottleneck": False,
+            "groups": 4,
         },
     ),
 }
@@ -116,10 +113,8 @@ def resumed(folder: Path) -> dict[str, dict]:
 
     signal.signal(signal.SIGTERM, end)
     Batches.batch = batch
-    try:
+    with contextlib.suppress(Ended):
         run_trial(each, parts)
-    except Ended:
-        pass
     Batches.batch = read
     state = CheckpointFolder(parts / ".checkpoints" / each.training_id).newest_state()
     return {
@@ -129,8 +124,24 @@ def resumed(folder: Path) -> dict[str, dict]:
     }
 
 
+def lasts(folder: Path) -> dict:
+    dataset = image_folder(folder / "images")
+    each = trial(dataset, "vit", devices=2, steps=10**6, validations=10**6 // 5)
+    return run_trial(each, folder / "results")
+
+
+def four_devices() -> None:
+    """Has TensorFlow see the processor as four; of JAX the environment asks it, and torch has processes."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * 4
+        tf.config.set_logical_device_configuration(cpu, parts)
+
+
 if __name__ == "__main__":
-    keras.utils.set_random_seed(0)
-    work = {"equal": equal, "resumed": resumed}[sys.argv[1]]
+    four_devices()
+    work = {"equal": equal, "resumed": resumed, "lasts": lasts}[sys.argv[1]]
     told = work(Path(sys.argv[2]))
     print(json.dumps(told, default=np.ndarray.tolist))

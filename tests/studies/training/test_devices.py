@@ -7,15 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
-import pytest
 
-from studies.machine.devices import visible_gpus
-from studies.training.devices import ONE_DEVICE, devices_of
-from studies.training.seeds import reseed
 from tests.studies.executors.contract import alive, descendants, wait_for
 
+FOUR = "--xla_force_host_platform_device_count=4"
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -23,6 +19,7 @@ def on_devices(what, folder):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.studies.training.on_devices", what, folder],
         cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {FOUR}"},
         capture_output=True,
         text=True,
         timeout=240,
@@ -50,3 +47,27 @@ def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path):
         assert parts[field] == whole[field]
     assert whole["device_count"] == 2
     assert whole["device"].startswith("2 x ") and whole["devices"] == [whole["device"]]
+
+
+def test_no_process_outlives_a_trial_and_one_that_is_lost_is_named(tmp_path, backend):
+    if backend != "torch":  # the others have one process
+        return
+    folders = [tmp_path / "killed", tmp_path / "loses"]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-m", "tests.studies.training.on_devices"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    killed, loses = (
+        subprocess.Popen([*command, "lasts", folder], cwd=ROOT, text=True, **pipes)
+        for folder in folders
+    )
+    first, second = (wait_for(lambda p=process: descendants(p.pid)) for process in (killed, loses))
+    for folder in folders:
+        wait_for(lambda f=folder: list(f.glob("results/.checkpoints/*/state-*.ckpt")))
+    killed.kill()
+    os.kill(second[0], signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in first))
+    record = json.loads(loses.communicate(timeout=60)[0].splitlines()[-1])
+    killed.communicate(timeout=60)
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("The process of device 2 of 2 was killed by SIGKILL")
