@@ -42,7 +42,9 @@ class MirroredDevices(Devices):
             apply(context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads)), trainable_variables)
 
         optimizer.apply = apply_sum
-        optimizer._all_reduce_sum_gradients = lambda pairs: pairs  # they are sums already
+        # They are sums already; of float16 the optimizer is one that scales the loss, around the real one.
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        inner._all_reduce_sum_gradients = lambda pairs: pairs
 
     def callbacks(self, seed: int, epoch: int, start: int, end: int) -> list[Any]:
         return [_OwnRandomNumbers(self)]

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -115,6 +116,7 @@ class TorchDevices(Devices):
     def meet(self) -> None:
         """Wait until the processes of all devices are there."""
         assert self._meeting is not None
+        (self._meeting / str(self._rank)).touch()
         for library in ("GLOO", "NCCL"):  # all of them are on this machine
             os.environ.setdefault(f"{library}_SOCKET_IFNAME", _LOOPBACK)
         distributed.init_process_group(
@@ -129,6 +131,7 @@ class TorchDevices(Devices):
         if not self._others:
             self._meeting = Path(tempfile.mkdtemp(prefix="keras_vit-devices-"))
             self._others = [self._start(rank) for rank in range(1, self.count)]
+            self._wait_for_others()
             self.meet()
         line = {**order, "training": self._training.model_dump(mode="json")}
         for process in self._others:
@@ -146,8 +149,17 @@ class TorchDevices(Devices):
                 self._training.model_dump_json(),
             ],
             stdin=subprocess.PIPE,
+            stdout=2,  # the first one's says other things
             env={**os.environ, **own},
         )
+
+    def _wait_for_others(self) -> None:
+        """Until all are about to meet; who waits in the meeting itself would not see one that died."""
+        assert self._meeting is not None
+        while not all((self._meeting / str(rank)).exists() for rank in range(1, self.count)):
+            if any(process.poll() is not None for process in self._others):
+                raise TrialError(self._lost() or "")
+            time.sleep(0.05)
 
     def _lost(self) -> str | None:
         """The sentence on a process that ended by itself, if one did."""
