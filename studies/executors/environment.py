@@ -29,7 +29,7 @@ def environment(trial: Trial, threads: int, shared: bool) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": count,
         "NUMEXPR_NUM_THREADS": count,
         "TF_NUM_INTRAOP_THREADS": count,
-        "TF_NUM_INTEROP_THREADS": str(threads * trial.devices),
+        "TF_NUM_INTEROP_THREADS": count,
         # The sum of partial results must not depend on which thread comes first.
         "OMP_DYNAMIC": "FALSE",
         "MKL_DYNAMIC": "FALSE",

@@ -14,9 +14,14 @@ from studies.machine.threads import add_xla_flag
 
 
 def make_devices(backend: str, count: int) -> None:
-    """Let JAX see a processor as several devices, where there is no GPU. Before the backend is loaded."""
-    if backend == "jax" and count > 1:  # the others need not know so early
+    """Ask for as many devices as a processor has to be, where there is no GPU. Before a backend is loaded."""
+    if backend == "jax" and count > 1:
         add_xla_flag(f"--xla_force_host_platform_device_count={count}")
+    if backend == "tensorflow" and count > 1:
+        # Each waits in a thread for its part of the batch: with fewer nobody would be left to bring it.
+        given = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+        threads = max(2 * count, int(given) if given.isdigit() else 0)
+        os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
 
 
 def make_deterministic(backend: str) -> None:

@@ -133,10 +133,10 @@ class TorchDevices(Devices):
             self._others = [self._start(rank) for rank in range(1, self.count)]
             self._wait_for_others()
             self.meet()
-        line = {**order, "training": self._training.model_dump(mode="json")}
+        line = json.dumps({**order, "training": _description(self._training)})
         for process in self._others:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(line).encode() + b"\n")
+            process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
 
     def _start(self, rank: int) -> subprocess.Popen[bytes]:
@@ -146,7 +146,7 @@ class TorchDevices(Devices):
             [
                 *(sys.executable, "-m", "studies.training.replica"),
                 *(str(rank), str(self._meeting)),
-                self._training.model_dump_json(),
+                json.dumps(_description(self._training)),
             ],
             stdin=subprocess.PIPE,
             stdout=2,  # the first one's says other things
@@ -186,6 +186,11 @@ class TorchDevices(Devices):
             parts = flat.split([tensor.numel() for tensor in tensors])
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.reshape(tensor.shape))
+
+
+def _description(training: Training) -> dict[str, Any]:
+    """What another process needs to make the same model; of a trial, the training alone."""
+    return training.model_dump(mode="json", include=set(Training.model_fields))
 
 
 class _Part:
