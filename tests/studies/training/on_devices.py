@@ -80,6 +80,10 @@ def equal(folder: Path) -> dict[str, list[float]]:
     from studies.training.images import images_of
     from studies.training.loop import train
 
+    if BACKEND == "jax":  # compile fast: each program runs a few steps
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", True)
     dataset = image_folder(folder / "images")
     found = {}
     for devices, split in [(1, 1), (2, 1), (4, 1), *SPLIT]:
