@@ -68,7 +68,11 @@ class TrialProcess:
                     stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env={**environment(trial, threads, shared), **seen, **(variables or {})},
+                    env={
+                        **environment(trial, results, threads, count, shared),
+                        **seen,
+                        **(variables or {}),
+                    },
                     start_new_session=True,  # Ctrl-C is the starter's business
                 )
             except OSError as error:  # of memory or processes, not of the disk

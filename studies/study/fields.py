@@ -34,7 +34,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "resources.": Resources,
 }
 _DERIVED = {
-    *((Study, name) for name in ("data", "files", "other_data")),
+    *((Study, name) for name in ("data", "files", "other_data", "rounds")),
     *((ModelEntry, name) for name in ("name", "files")),
     (EvaluationEntry, "name"),
 }

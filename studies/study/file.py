@@ -31,6 +31,7 @@ _OF_TABLES = {
     "reading": Reading.model_fields,
     "resources": Resources.model_fields,
 }
+SCHEMA = 2  # of the study.toml that `run` writes; 1: it did not say which
 DEFINITIONS = Path(__file__).parent / "definitions"
 
 
@@ -128,8 +129,15 @@ def read_resolved(folder: Path) -> Study:
 
 def validate(raw: Mapping[str, Any], source: str) -> Study:
     """Validate a study's raw content; the first mistake is told in one sentence."""
+    content = dict(raw)
+    schema = content.pop("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UsageError(
+            f"{source} was written by a newer version (study files of schema {schema}; this one reads "
+            f"up to {SCHEMA}): update keras-vit, or choose another --results or --name"
+        )
     try:
-        return Study.model_validate(dict(raw))
+        return Study.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{source}: {sentence(error.errors())}") from None
 
@@ -156,7 +164,7 @@ def to_toml(study: Study) -> str:
         del entry["name"]
     if study.pretraining is None and not study.factors:
         del content["finetuning"]  # nothing is fine-tuned
-    return tomli_w.dumps(content)
+    return tomli_w.dumps({"schema": SCHEMA, **content})
 
 
 def _drop_unasked(raw: dict[str, Any], file: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -78,7 +79,7 @@ class Training(Data):
     devices: Positive = 1
     model_parallel: Positive = 1
 
-    @property
+    @cached_property
     def training_id(self) -> str:
         """Hash of everything that decides the trained weights."""
         return digest(self.weights_key())
@@ -162,7 +163,7 @@ class Trial(Training):
         """The id of the last training of the chain: of what is evaluated."""
         return self.training_id
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """The training's content, the model's name in the figures and the evaluation, hashed."""
         key = {**self.weights_key(), "name": self.model.name}

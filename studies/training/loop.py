@@ -27,6 +27,7 @@ from studies.training.devices import ONE_DEVICE, Devices
 from studies.training.feed import BatchSource, feed
 from studies.training.interruption import Kept, Steps, TakeUp, keep, leave
 from studies.training.recipe import validation_points
+from studies.training.schedule import state_of
 from studies.training.seeds import Reseed
 from studies.training.tasks import Task
 
@@ -158,12 +159,12 @@ def train(
             progress.history.append(entry)
             if best is None or rank(entry) > rank(progress.best):
                 progress.best_epoch = epoch
-                best = _copy(model.weights)
+                best = copies(model.weights)
             progress.seconds += time.perf_counter() - began
             _save(model, best, progress, folder)
             report(entry, progress.images_per_second)
     assert best is not None  # there is at least one validation point
-    meta = {"progress": vars(progress), "last_sha256": digest(_copy(model.weights))}
+    meta = {"progress": vars(progress), "last_sha256": digest(copies(model.weights))}
     folder.save_final(meta, {"best": best})
     assign(model.weights, best, folder)
     return progress
@@ -177,8 +178,8 @@ def _save(
     kept: Kept | None = None,
 ) -> None:
     arrays = {
-        "model": _copy(model.variables),
-        "optimizer": _copy(model.optimizer.variables),
+        "model": copies(model.variables),
+        "optimizer": copies(state_of(model.optimizer)),
         "best": best or [],
     }
     # In the middle of an epoch it takes the place of the state at the epoch's begin.
@@ -192,7 +193,7 @@ def _resume(
     if state is None:
         return Progress(), None, None
     assign(model.variables, state.arrays["model"], folder)
-    assign(model.optimizer.variables, state.arrays["optimizer"], folder)
+    assign(state_of(model.optimizer), state.arrays["optimizer"], folder)
     progress = Progress(**state.meta["progress"])
     passed = points[progress.epoch - 1] if progress.epoch else 0
     progress.steps = max(progress.steps, passed)  # older checkpoints do not tell
@@ -216,7 +217,8 @@ def assign(variables: list[Any], values: Weights, folder: CheckpointFolder) -> N
         variable.assign(value)
 
 
-def _copy(variables: list[Any]) -> Weights:
+def copies(variables: list[Any]) -> Weights:
+    """The values of variables, which training does not go on changing."""
     # On torch convert_to_numpy gives a view of the weight, which training would go on changing.
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 

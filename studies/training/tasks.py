@@ -15,6 +15,7 @@ from studies.evaluation.accuracy import cross_entropy, top1
 from studies.study.recipe import Recipe
 from studies.training.inference import BATCH, outputs_model, predict
 from studies.training.recipe import compile_masked_patches, compile_model
+from studies.training.schedule import WarmupDecay
 from studies.training.seeds import reseed, stream
 
 
@@ -32,6 +33,7 @@ class Task(Protocol):
 
     model: keras.Model  # what `fit` trains, and checkpoints hold
     accuracy: str  # of the training batches, as `fit` calls it
+    schedule: WarmupDecay  # of the learning rate
 
     @property
     def trained(self) -> keras.Model:
@@ -62,7 +64,7 @@ class Classification:
     def __init__(
         self, model: keras.Model, recipe: Recipe, validation: LabelledImages, seed: int = 0
     ) -> None:
-        compile_model(model, recipe)
+        self.schedule = compile_model(model, recipe)
         self.model = self.trained = model
         self._validation = validation
 
@@ -94,7 +96,7 @@ class MaskedPatches:
         self.model = MaskedPatchModel(model, seed=seed)
         _draw_new_weights(self.model, seed)
         self.trained = model
-        compile_masked_patches(self.model, recipe)
+        self.schedule = compile_masked_patches(self.model, recipe)
         self._validation = validation
         self._seed = seed
 

@@ -158,7 +158,8 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
         outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)
         metrics = evaluate(trained, trial, images, outcomes)
         model = trained.task.trained
-        save_model(model, checkpoint_folder(results, trial) / "best.keras")
+        card = {"scramble": trial.recipe.scramble, "seed": trial.seed}
+        save_model(model, checkpoint_folder(results, trial) / "best.keras", card)
         measured = {
             "metrics": metrics,
             "images": images.counts,

@@ -1,5 +1,7 @@
 """`python -m studies inspect`, from a file to figures."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -9,6 +11,7 @@ from PIL import Image
 
 import keras_vit
 from studies.command_line.app import main
+from studies.data.scramble import Scramble
 from studies.inspection import worker as inspection
 from studies.inspection.inspect import Options
 
@@ -83,6 +86,21 @@ def test_the_images_of_a_data_set_are_of_all_classes(tmp_path, monkeypatch):
     inspection._figures(model, chosen, show=3, count=1)
     shown = (drawn[0][:, 0, 0, 0] + 1) * 127.5
     np.testing.assert_allclose(shown, [0, 60, 180], atol=1e-3)
+
+
+def test_images_are_scrambled_as_those_that_the_model_was_trained_on(tmp_path, photos, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(inspection, "_figures", lambda model, images, *rest: drawn.append(images))
+    path = save(tmp_path)
+    order = {**asdict(Options(path, str(photos), results=tmp_path)), "checkpoint": str(path)}
+    for card in (None, {"scramble": 0, "seed": 3}, {"scramble": 8, "seed": 3}):
+        if card is not None:
+            path.with_suffix(".json").write_text(json.dumps(card))
+        with pytest.raises(AttributeError):  # there are no figures
+            inspection.draw(order, print)
+    unknown, whole, cells = drawn
+    assert np.array_equal(unknown, whole) and not np.array_equal(cells, whole)
+    assert np.array_equal(cells, Scramble(8, 3, (16, 24, 3))(whole))
 
 
 def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkeypatch):

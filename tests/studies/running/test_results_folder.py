@@ -124,3 +124,25 @@ def test_weights_to_start_from_are_known_by_their_content(tmp_path):
     assert merge(old, moved, tmp_path).pretraining.weights == str(tmp_path / "b.npz")
     with pytest.raises(UsageError, match="of another pre-training"):
         merge(old, other, tmp_path)
+
+
+def test_weights_that_levels_name_are_known_by_their_content(tmp_path):
+    studies = []
+    for name, content in (("a.npz", b"one"), ("b.npz", b"one"), ("c.npz", b"two")):
+        (tmp_path / name).write_bytes(content)
+        level = {"start": {"given": {"overrides": {"weights": str(tmp_path / name)}}}}
+        studies.append(with_digests(chain(factors=level)))
+    old, moved, other = studies
+    assert old.files == {str(tmp_path / "a.npz"): file_digest(tmp_path / "a.npz")}
+    assert merge(old, moved, tmp_path).files == old.files | moved.files
+    with pytest.raises(UsageError, match="of another level 'given'"):
+        merge(old, other, tmp_path)
+
+
+def test_an_evaluation_may_later_be_of_further_models(tmp_path):
+    def of(*models):
+        entry = {"kind": "nearest_neighbours", "models": list(models)}
+        return chain(evaluations={"knn": entry})
+
+    assert merge(of("vit"), of("bit"), tmp_path).evaluations["knn"].models == ("vit", "bit")
+    assert merge(of(), of("bit"), tmp_path).evaluations["knn"].models == ()

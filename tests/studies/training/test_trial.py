@@ -19,6 +19,7 @@ from studies import data
 from studies.data import describe
 from studies.data.scramble import Scramble
 from studies.errors import TrialError
+from studies.inspection.scrambling import as_trained
 from studies.records.checkpoints import checkpoint_folder
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.study.entries import ModelEntry
@@ -196,6 +197,7 @@ def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
     ]
     assert last[0] == last[1]
     assert {path.name for path in folder.iterdir()} == {
+        "best.json",
         "best.keras",
         "final.ckpt",
         "lock",
@@ -287,8 +289,10 @@ def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
     record = run_trial(trial, tmp_path)
     test = data.load(trial.dataset, trial.image_size).replicate(trial.seed).test
     path = tmp_path / "images.npy"
-    np.save(path, Scramble(2, trial.seed, trial.image_shape)(test.images))  # as it was trained
     best = checkpoint_folder(tmp_path, trial) / "best.keras"
+    seen = Scramble(2, trial.seed, trial.image_shape)(test.images)  # as it was trained
+    np.testing.assert_array_equal(as_trained(np.asarray(test.images), best), seen)
+    np.save(path, seen)
     subprocess.run([sys.executable, "-c", READ_BEST, str(best), str(path)], cwd=ROOT, check=True)
     found = np.load(path).argmax(-1) == test.labels
     assert found.mean() == record["metrics"]["test_top1"]
