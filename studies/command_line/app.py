@@ -118,6 +118,9 @@ def plan_or_run(
     backend: Annotated[
         str | None, option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
+    devices: Annotated[
+        int | None, option("Devices that train one model together (1).", min=1)
+    ] = None,
     executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
     address: Annotated[
         str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
@@ -126,12 +129,12 @@ def plan_or_run(
         int | None, option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
     threads: Annotated[
-        int | None, option("Threads a trial (cores / workers; on a cluster 1).")
+        int | None, option("Threads a device (its share of the cores; on a cluster 1).")
     ] = None,
-    gpus: Annotated[float | None, option("GPUs a trial, on a cluster.")] = None,
-    memory: Annotated[
-        str | None, option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    gpus: Annotated[
+        float | None, option("GPUs a device (those there are; on a cluster none).")
     ] = None,
+    memory: Annotated[str | None, option("Memory a trial, such as 4GB.", metavar="AMOUNT")] = None,
     keep_models: Annotated[
         KeepModels | None,
         option("Each model's best at the largest size (by default), all, or none."),
@@ -166,6 +169,7 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        devices=devices,
         executor=executor.value,
         address=address,
         workers=workers,

@@ -54,7 +54,8 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
-        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
+        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}"
+        f"{f' on {study.devices} devices' if study.devices > 1 else ''}; "
         f"results: {plan.folder}",
         "",
         *_aligned([header, *([row[name] for name in header] for row in rows)]),

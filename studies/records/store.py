@@ -181,6 +181,8 @@ def described(trial: Trial) -> Record:
         "size": trial.size,
         "seed": trial.seed,
         "backend": trial.backend,
+        "device_count": trial.devices,
+        "model_parallel": trial.model_parallel,
         "steps": trial.recipe.steps,
         "batch_size": trial.recipe.batch_size,
         "images_seen": images_seen(trial),

@@ -87,6 +87,10 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     evaluations = _merged_evaluations(old, new, folder)
     if old.design != new.design:
         _refuse("design", old.design, new.design, folder)
+    if old.devices != new.devices:
+        _refuse("number of devices", old.devices, new.devices, folder)
+    if old.model_parallel != new.model_parallel:
+        _refuse("model_parallel", old.model_parallel, new.model_parallel, folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.

@@ -18,10 +18,19 @@ from pydantic import ValidationError
 from studies.errors import UsageError
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
+from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
 from studies.study.study import Study
 
-_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
+_OPTIONS = (
+    *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
+    "keep_models",
+)
+_OF_TABLES = {
+    "recipe": ("steps",),
+    "reading": Reading.model_fields,
+    "resources": Resources.model_fields,
+}
 SCHEMA = 2  # of the study.toml that `run` writes; 1: it did not say which
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -61,9 +70,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
-            reading) and models (names); None and missing ones leave the file's value, but for its
-            sizes, which another data set does not have.
+            backends, devices, keep_models, steps (of the recipe), fit, skip_broken, groups and imports
+            (of the reading), threads, gpus and memory (of the resources) and models (names); None and
+            missing ones leave the file's value, but for its sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last. What is set of a model
             holds for images of every size, but for `models.NAME.at.SIDE`.
 
@@ -74,11 +83,10 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     for field in _OPTIONS:
         if options.get(field) is not None:
             raw[field] = options[field]
-    if options.get("steps") is not None:
-        _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
-    for field in Reading.model_fields:
-        if options.get(field) is not None:
-            _assign(raw, ["reading", field], options[field], f"--{field}")
+    for table, fields in _OF_TABLES.items():
+        for field in fields:
+            if options.get(field) is not None:
+                _assign(raw, [table, field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)

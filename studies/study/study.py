@@ -20,6 +20,7 @@ from studies.study.described import DataDescription, ResolvedData
 from studies.study.entries import ModelEntry, Reading
 from studies.study.factors import Arm, Design, Level, combinations, make_arm
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.strict import Positive, Strict
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
@@ -76,6 +77,10 @@ class Study(Strict):
         sizes: numbers of training images, or "auto": by halves from all there are down to some hundred.
         seeds: number of seeds, or "auto": five where the test set has fewer than 2,000 images, else three.
         backends: backends of Keras, on each of which every trial runs.
+        devices: how many train a model together, each on its part of every batch: GPUs of one machine,
+            or else parts of its processor. Results are those of one but for rounding and dropout.
+        model_parallel: how many of the devices share one copy of a model, whose heads and MLPs are split
+            between them, where it is too large for one of them; on JAX, of ViTs.
         recipe: the same for all trials.
         evaluation: options of the standard evaluation, which every trained model has: top-1 and few-shot
             accuracy on the data's own test images.
@@ -90,6 +95,7 @@ class Study(Strict):
         x: what curves are drawn over: training images, images of the pre-training, compute (3 times the
             forward FLOPs for each image seen), or a factor's levels.
         pairs: of arms, which are compared before any others.
+        resources: what each trial gets of a machine.
         keep_models: which trained models lie in the results folder, by default "best": of each model the
             best seed at the largest size.
         data: description of the prepared data; only in the study.toml that `run` writes.
@@ -115,6 +121,8 @@ class Study(Strict):
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Auto = "auto"
     seeds: Positive | Auto = "auto"
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
+    devices: Positive = 1
+    model_parallel: Positive = 1
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     evaluations: dict[str, EvaluationEntry] = Field(default_factory=dict)
@@ -127,6 +135,7 @@ class Study(Strict):
     design: Design = "grid"
     x: str = "images"
     pairs: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
     files: dict[str, str] = Field(default_factory=dict)

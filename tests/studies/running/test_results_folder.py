@@ -89,6 +89,8 @@ def test_levels_evaluations_and_sizes_of_the_pre_training_may_be_added(tmp_path)
             "evaluation 'neighbours'",
         ),
         ({"design": "one_at_a_time"}, r"design \(grid, not one_at_a_time\)"),
+        ({"devices": 2}, r"number of devices \(1, not 2\)"),
+        ({"model_parallel": 2}, r"model_parallel \(1, not 2\)"),
     ],
 )
 def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, changes, told):
@@ -96,6 +98,11 @@ def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, cha
     with pytest.raises(UsageError, match=told) as error:
         merge(chain(), study_file.validate(raw, "a test"), tmp_path)
     assert "--name" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_other_resources_are_no_other_results(tmp_path):
+    merged = merge(chain(), chain(resources={"threads": 2, "memory": "4GB"}), tmp_path)
+    assert merged.resources.threads == 2
 
 
 def test_the_base_of_one_factor_at_a_time_stays(tmp_path):
