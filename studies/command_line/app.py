@@ -33,6 +33,8 @@ from studies.command_line.options import (
     Groups,
     Imports,
     KeepModels,
+    LogFormat,
+    LogFormatOption,
     Name,
     Results,
     SkipBroken,
@@ -149,6 +151,10 @@ def plan_or_run(
     retry_failed: Annotated[
         bool, option("Run the trials that failed again.", "--retry-failed")
     ] = False,
+    log_format: LogFormatOption = LogFormat.text,
+    tensorboard: Annotated[
+        bool, option("Write curves for TensorBoard, too.", "--tensorboard")
+    ] = False,
 ) -> None:
     options = StudyOptions(
         study=study,
@@ -175,6 +181,8 @@ def plan_or_run(
         gpus=gpus,
         memory=memory,
         retry_failed=retry_failed,
+        log_format=log_format.value,
+        tensorboard=tensorboard,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
@@ -224,6 +232,7 @@ def advise_on_data(
     groups: Groups = None,
     import_: Imports = None,
     results: Results = RUNS,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
     reading = {
@@ -243,6 +252,7 @@ def advise_on_data(
         workers=workers,
         reading=reading,
         weights=tuple(words(weights or "")),
+        log_format=log_format.value,
     )
     _end(advise, options)
 

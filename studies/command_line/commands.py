@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that `--help` answers at once; none 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from studies.errors import UsageError
 
@@ -54,6 +55,8 @@ class StudyOptions:
     gpus: float | None = None
     memory: str | None = None
     retry_failed: bool = False
+    log_format: str = "text"
+    tensorboard: bool = False
 
 
 def list_studies() -> int:
@@ -104,49 +107,67 @@ def plan(options: StudyOptions) -> int:
 
 def run(options: StudyOptions) -> int:
     """Run what is missing of a study, then write its report."""
+    from studies.command_line.json_lines import words_aside
     from studies.executors.choose import chosen
     from studies.running.results_folder import check_permitted
 
     where = (options.executor, options.workers, options.threads)
     check_permitted(options.results)
     with chosen(*where, options.address, options.gpus, options.memory) as executor:
-        return _run(options, executor)  # data are prepared there, which may take long
+        if options.log_format == "text":
+            return _run(options, executor)  # data are prepared there, which may take long
+        with words_aside() as lines:
+            return _run(options, executor, lines)
 
 
-def _run(options: StudyOptions, executor: Executor) -> int:
+def _run(options: StudyOptions, executor: Executor, lines: TextIO | None = None) -> int:
     from studies.command_line import progress
     from studies.command_line.check import head
+    from studies.command_line.json_lines import silence
     from studies.running import runner
 
-    checked = _checked_plan(options)
-    shown = progress.display(_estimator(options, checked))
+    with contextlib.nullcontext() if lines is None else silence():
+        checked = _checked_plan(options)
+    shown = progress.display(_estimator(options, checked), lines, options.tensorboard)
     try:
         with ended_cleanly():
             print(head(checked.study), flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
-    except (KeyboardInterrupt, BrokenPipeError) as end:
-        if isinstance(end, BrokenPipeError):
-            stop_talking()
-        print(
-            f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
-            f"the same command continues where this one stopped.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    except OSError as error:  # a disk that is full, or gone
-        print(
-            f"error: cannot write to {checked.folder} ({error.strerror or error}): once that is "
-            f"mended, the same command continues where this one stopped; finished trials are kept",
-            file=sys.stderr,
-        )
-        return FAILED
+    except (KeyboardInterrupt, OSError) as end:
+        return broken_off(end, checked.folder, in_words=lines is None)
     _write_report(checked.folder)
-    for record in outcome.failed:
-        label = f"{record['model']} size {record['size']} seed {record['seed']}"
-        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
-    if outcome.failed:
+    if lines is None and outcome.failed:
+        for record in outcome.failed:
+            label = f"{record['model']} size {record['size']} seed {record['seed']}"
+            print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
         print("--retry-failed runs the failed trials again", file=sys.stderr)
     return FAILED if outcome.failed else DONE
+
+
+def broken_off(end: BaseException, folder: Path, in_words: bool = True) -> int:
+    """Say how a run goes on that was broken off, and give its exit code.
+
+    Args:
+        end: what broke it off: an interruption, a reader that has gone, or storage that is full or gone.
+        folder: of its results.
+        in_words: whether an interruption is told in words; what else goes wrong is so in any case.
+    """
+    if isinstance(end, KeyboardInterrupt | BrokenPipeError):
+        if isinstance(end, BrokenPipeError):
+            stop_talking()
+        if in_words:
+            print(
+                f"\nInterrupted. Finished trials are recorded in {folder}; "
+                f"the same command continues where this one stopped.",
+                file=sys.stderr,
+            )
+        return INTERRUPTED
+    print(
+        f"error: cannot write to {folder} ({getattr(end, 'strerror', None) or end}): once that is "
+        f"mended, the same command continues where this one stopped; finished trials are kept",
+        file=sys.stderr,
+    )
+    return FAILED
 
 
 def status(options: StudyOptions) -> int:

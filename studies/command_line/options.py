@@ -29,6 +29,13 @@ class ExecutorName(StrEnum):
     slurm = "slurm"
 
 
+class LogFormat(StrEnum):
+    """What a run says while it is at work."""
+
+    text = "text"
+    json = "json"
+
+
 class KeepModels(StrEnum):
     """Which trained models lie in the results folder."""
 
@@ -75,6 +82,10 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, option("Folder of all results.", metavar="DIR", parser=_folder)]
+LogFormatOption = Annotated[
+    LogFormat,
+    option("text, or json: one object a line for each change of a state.", "--log-format"),
+]
 DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,

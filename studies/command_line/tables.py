@@ -116,7 +116,11 @@ def status_text(folder: Path) -> str:
     lines = [f"{study.name}: {len(found) - len(failures)} of {len(trials)} trials done"]
     if failures:
         lines[0] += f", {len(failures)} failed"
-        lines += [f"  {trial.label}: {outcome(record)}" for trial, record in failures]
+    if retried := sum(trial.trial_id in store.retried for trial, _ in found):
+        lines[0] += f", {retried} retried"
+    for trial, record in failures:
+        log = f"; log: {folder / record['log']}" if record.get("log") else ""
+        lines.append(f"  {trial.label}: {outcome(record)}{log}")
     lines += _running(folder)
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)
@@ -126,22 +130,36 @@ def _running(folder: Path) -> list[str]:
     found = now.read(folder)
     if found is None:
         return []
-    state, alive = found
-    ago = duration(max(0.0, time.time() - state["time"]))
-    if not alive:
+    state, run = found
+    passed = max(0.0, time.time() - state["time"])
+    ago = duration(passed)
+    if run is None or not run.alive:
+        who = f" ({run.holder})" if run and run.holder else ""
         return [
-            f"not running: the last run was killed, or its machine was, {ago} ago; the same command "
+            f"not running: the last run{who} was killed, or its machine was, {ago} ago; the same command "
             f"continues where it stopped"
         ]
+    counts = [f"{state['ended']} of {state['total']} trials of this run ended"]
+    counts += [f"{state[key]} {word}" for key, word in _COUNTED.items() if state.get(key)]
     lines = [
-        f"running, {state['ended']} of {state['total']} trials of this run ended, about "
-        f"{duration(state['left'])} left; {ago} ago:"
+        f"running ({run.holder}), {', '.join(counts)}, about {duration(max(0.0, state['left'] - passed))} "
+        f"left, until {_clock(state['time'] + state['left'])}; {ago} ago:"
     ]
     for trial in state["trials"]:
         lines.append(f"  {trial['label']}: {step(trial)}, about {duration(trial['left'])} left")
     if not state["trials"]:
         lines.append("  trials are starting")
     return lines
+
+
+_COUNTED = {"failed": "failed", "again": "begun again on another machine"}
+
+
+def _clock(moment: float) -> str:
+    """A time of day here, with the day where it is not today."""
+    when = time.localtime(moment)
+    same = when[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M" if same else "%Y-%m-%d %H:%M", when)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

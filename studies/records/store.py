@@ -40,7 +40,9 @@ class ResultsStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.problems: list[str] = []  # of the latest reading: one sentence a line passed over
+        # Of the latest reading: one sentence a line passed over, and trials that were run again.
+        self.problems: list[str] = []
+        self.retried: set[str] = set()
 
     def append(self, record: Record) -> None:
         """Add one record durably: it is on the disk when this returns."""
@@ -63,7 +65,7 @@ class ResultsStore:
             UsageError: a line was written by a newer version of the project, or the file cannot be
                 read.
         """
-        self.problems = []
+        self.problems, self.retried = [], set()
         latest: dict[str, Record] = {}
         try:
             content = self.path.read_bytes()
@@ -81,6 +83,8 @@ class ResultsStore:
             if record is None:
                 self.problems.append(f"{self.path}, line {number}: not a whole record, passed over")
                 continue
+            if latest.get(record["trial_id"], {}).get("status") == "failed":
+                self.retried.add(record["trial_id"])
             latest[record["trial_id"]] = record
         return list(latest.values())
 

@@ -1,7 +1,7 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
 Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, report.html, figures/ (derived);
-outcomes/; models/; logs/; running.json while a run is at work.
+outcomes/; models/; logs/; running.json and .lease/ while a run is at work.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
-
-from filelock import FileLock, Timeout
 
 from studies.errors import UsageError
 from studies.study.chain import Pretraining
@@ -135,35 +132,6 @@ def _unwritable(folder: Path, reason: str) -> UsageError:
     return UsageError(
         f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
     )
-
-
-@contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; raise UsageError where another run holds it."""
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=1)  # `status` holds it for a moment too
-    except Timeout:
-        raise UsageError(
-            f"another run is at work in {folder}; wait for it, or choose another --name"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a run is at work in a folder."""
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # another user's folder, or one that cannot be written
-        return False
-    lock.release()
-    return False
 
 
 def write_study(study: Study, folder: Path) -> None:

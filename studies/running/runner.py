@@ -11,19 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.executors import Event, Executor
+from studies.executors import Event, Executor, log_name
 from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
+from studies.machine.storage import Folder
 from studies.records.store import Record, ResultsStore, images_seen
 from studies.running.checks import check_arms, check_trials
 from studies.running.costs import Costs, measure_all
+from studies.running.lease import held
 from studies.running.models import keep_models
-from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
+from studies.running.results_folder import continued, make_folder, merge, write_study
 from studies.study.chain import Pretraining
 from studies.study.described import ResolvedData
 from studies.study.file import read_resolved
 from studies.study.study import Study, other_key
 from studies.study.trial import Trial
+
+LOGS = "logs"  # in the results folder; records name their log relative to that
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,12 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
 
     Raises:
         UsageError: the folder is not writable, or another run is at work in it.
+        LeaseLost: another run has taken it over; nothing is written from then on.
         KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
     """
     folder = plan.folder
     make_folder(folder)
-    with only_run(folder):
+    with held(Folder(folder), str(folder)) as lease:
         # Another run may have finished in the meantime: what counts is what is there now.
         resolved = folder / "study.toml"
         store = ResultsStore(folder / "trials.jsonl")
@@ -154,6 +159,7 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         keep(records)
 
         def on_event(trial: Trial, event: Event) -> None:
+            lease.check()
             if event["event"] == "record":
                 event = {**event, "record": _completed(event["record"], plan, trial)}
                 store.append(event["record"])
@@ -164,7 +170,7 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         display.start(plan, trials, executor.workers)
         try:
             if trials:
-                executor.run(trials, plan.results, folder / "logs", on_event)
+                executor.run(trials, plan.results, folder / LOGS, on_event)
         finally:
             display.stop()
     final = {record["trial_id"]: record for record in store.records()}
@@ -241,4 +247,5 @@ def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     # Of the chain, whoever trained its parts; other learning rates that were tried are not in it.
     compute = sum(3 * plan.costs.of(part).flops * images_seen(part) for part in trial.chain)
     known = {**costs, "compute": compute, **unmeasured, **lists}
-    return {**known, **record, "study": plan.study.name}
+    log = f"{LOGS}/{log_name(trial)}"
+    return {**known, **record, "study": plan.study.name, "log": log}
