@@ -21,6 +21,7 @@ import pytest
 
 from studies.command_line import app as cli
 from studies.command_line import commands
+from studies.command_line.progress import PlainDisplay
 from studies.machine.storage import Folder
 from studies.records.store import ResultsStore
 from studies.running.lease import held
@@ -285,15 +286,15 @@ def test_a_second_run_at_once_is_refused(project):
 
 
 def test_a_run_that_another_one_took_over_writes_no_more(project, monkeypatch):
-    append, others = ResultsStore.append, b'{"time": 0}'
+    others = b'{"time": 0}'
 
-    def append_and_lose(store, record):
-        append(store, record)
-        Folder(project.folder).put_new(".lease/99.json", b"of another machine")
-        (project.folder / "running.json").write_bytes(others)
+    def lose(display, trial, event):
+        if event["event"] == "record":
+            Folder(project.folder).put_new(".lease/99.json", b"of another machine")
+            (project.folder / "running.json").write_bytes(others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ResultsStore, "append", append_and_lose)
+        patch.setattr(PlainDisplay, "event", lose)
         code, _, err = project("run")
     assert code == 1 and "another run took it over" in err and "same command continues" in err
     assert "Traceback" not in err and len(project.lines()) == 1
