@@ -24,6 +24,7 @@ from studies.executors import Event
 from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
+from studies.records.place import Here
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
@@ -78,7 +79,7 @@ class Session:
 
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
-        self._plan = runner.make_plan(_study(question), question.results)
+        self._plan = runner.make_plan(_study(question), Here(question.results))
         study, data = self._plan.study, self._plan.study.data
         assert data is not None  # the plan found it
         sizes = default_sizes(data.counts["train"], data.num_classes)
@@ -194,7 +195,7 @@ class Session:
         sizes = tuple(sorted({trial.size for trial in chosen.trials}))
         seeds = 1 + max(trial.seed for trial in chosen.trials)
         study = self._plan.study.model_copy(update={"sizes": sizes, "seeds": seeds})
-        return Plan(study, self._plan.results, list(chosen.trials), self._plan.costs, {})
+        return Plan(study, self._plan.place, list(chosen.trials), self._plan.costs, {})
 
     def _seconds(self, chosen: Round) -> float:
         units = {(trial.seed, trial.size) for trial in chosen.trials}

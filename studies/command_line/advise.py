@@ -58,7 +58,7 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
     from studies.command_line.json_lines import silence, write_line
     from studies.executors.local import LocalExecutor
     from studies.machine.threads import cores
-    from studies.running.results_folder import check_permitted
+    from studies.records.place import Here
 
     budget = Budget(seconds_of(options.budget))
     if options.cost_per_image is not None and options.target is None:
@@ -68,7 +68,7 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
         target = Target(target_of(options.target), options.cost_per_image)
     workers = options.workers or min(len(cores()), MOST_WORKERS)
     executor = executor or LocalExecutor(workers)
-    check_permitted(options.results)  # before data are prepared, which may take long
+    Here(options.results).check()  # before data are prepared, which may take long
     with _aside(options) as lines:
         question = Question(
             options.dataset, options.results, options.command, options.reading, options.weights
@@ -79,7 +79,7 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
             with ended_cleanly():
                 reply = _answered(session, options, target, lines)
         except (KeyboardInterrupt, OSError) as end:
-            return broken_off(end, session.folder, in_words=lines is None)
+            return broken_off(end, str(session.folder), in_words=lines is None)
         if not options.json:
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"

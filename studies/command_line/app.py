@@ -37,6 +37,7 @@ from studies.command_line.options import (
     LogFormatOption,
     Name,
     Results,
+    ResultsAnywhere,
     SkipBroken,
     StudyName,
     option,
@@ -104,7 +105,7 @@ def plan_or_run(
     context: typer.Context,
     study: StudyName,
     name: Name = None,
-    results: Results = RUNS,
+    results: ResultsAnywhere = RUNS,
     dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
@@ -269,13 +270,13 @@ def cached_data(
 
 
 @app.command(epilog=EXIT_CODES)
-def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def status(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
-def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def report(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 

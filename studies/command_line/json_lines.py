@@ -76,7 +76,7 @@ class JsonLines:
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._time_left.start(trials, plan.costs, workers)
         self._began = time.monotonic()
-        self._run = {"study": plan.study.name, "folder": str(plan.folder)}
+        self._run = {"study": plan.study.name, "folder": plan.address}
         self._counts = {"done": 0, "failed": 0, "left": len(trials)}
         self._attempts: Counter[str] = Counter()
         known = {"planned": len(plan.trials), "trials": len(trials), "workers": workers}

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from studies.errors import UsageError
+from studies.machine.cloud import is_url
 
 RUNS = Path("runs")
 
@@ -72,9 +73,21 @@ def option(help: str, *names: str, metavar: str | None = None, **limits: Any) ->
 
 
 def _folder(text: str) -> Path:
-    if not str(text).strip():  # Path("") would be the folder one happens to be in
+    found = _place(text)
+    if isinstance(found, str):
+        raise UsageError(
+            f"--results {text}: this command needs a folder; plan, run, status and report take URLs"
+        )
+    return found
+
+
+def _place(text: str) -> Path | str:
+    text = str(text)
+    if not text.strip():  # Path("") would be the folder one happens to be in
         raise UsageError("--results is empty: give a folder, such as --results runs")
-    return Path(text).expanduser()
+    if is_url(text) and not text.startswith("file://"):
+        return text
+    return Path(text.removeprefix("file://")).expanduser()
 
 
 StudyName = Annotated[
@@ -85,6 +98,9 @@ Results = Annotated[Path, option("Folder of all results.", metavar="DIR", parser
 LogFormatOption = Annotated[
     LogFormat,
     option("text, or json: one object a line for each change of a state.", "--log-format"),
+]
+ResultsAnywhere = Annotated[
+    Any, option("Folder of all results, or a URL (s3://...).", metavar="DIR", parser=_place)
 ]
 DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[

@@ -9,9 +9,12 @@ from pathlib import Path
 from studies.command_line.findings import in_bytes
 from studies.command_line.progress import outcome, step
 from studies.errors import UsageError
+from studies.machine.storage import Storage
+from studies.records.place import Place
 from studies.records.store import ResultsStore
 from studies.running import now
 from studies.running.estimate import Estimator, duration
+from studies.running.models import FOLDER as MODELS
 from studies.running.models import model_bytes, number_kept
 from studies.running.runner import Plan
 from studies.study.file import read_resolved
@@ -55,7 +58,7 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
         f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
-        f"results: {plan.folder}",
+        f"results: {plan.address}",
         "",
         *_aligned([header, *([row[name] for name in header] for row in rows)]),
         "",
@@ -97,13 +100,14 @@ def _disk(plan: Plan) -> str:
     evaluated = {trial.training_id: trial for trial in plan.trials}
     parts = [*trained.values(), *evaluated.values()]
     all_of_them = sum(model_bytes(plan.costs.of(part).params) for part in parts)
+    where = plan.place.address(plan.folder / MODELS)
     return (
-        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; "
+        f"disk: {sum(kept.values())} models kept in {where}, {in_bytes(models)}; "
         f"checkpoints of all trials {in_bytes(all_of_them)}"
     )
 
 
-def status_text(folder: Path) -> str:
+def status_text(folder: Path, place: Place) -> str:
     """What of a results folder's study is done, what is running and what failed, as text."""
     study = read_resolved(folder)
     store = ResultsStore(folder / "trials.jsonl")
@@ -119,15 +123,15 @@ def status_text(folder: Path) -> str:
     if retried := sum(trial.trial_id in store.retried for trial, _ in found):
         lines[0] += f", {retried} retried"
     for trial, record in failures:
-        log = f"; log: {folder / record['log']}" if record.get("log") else ""
+        log = f"; log: {place.address(folder / record['log'])}" if record.get("log") else ""
         lines.append(f"  {trial.label}: {outcome(record)}{log}")
-    lines += _running(folder)
+    lines += _running(folder, place.storage(folder.name))
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)
 
 
-def _running(folder: Path) -> list[str]:
-    found = now.read(folder)
+def _running(folder: Path, storage: Storage) -> list[str]:
+    found = now.read(folder, storage)
     if found is None:
         return []
     state, run = found

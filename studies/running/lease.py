@@ -32,10 +32,12 @@ from pathlib import Path
 
 from studies.errors import UsageError
 from studies.machine.storage import Storage
+from studies.records.place import unwritable
 
 PLACE = ".lease"
 BEAT_SECONDS = 5.0  # between two signs of life
 STALE_SECONDS = 60.0  # without one a run on another machine counts as dead
+STATUS_SECONDS = 15.0  # the same where it is only asked for
 LOOK_SECONDS = 0.5  # between two looks at another machine's beat
 
 
@@ -138,8 +140,7 @@ def held(
         say: tells that, and why, it takes a while.
 
     Raises:
-        UsageError: another run holds it.
-        OSError: the storage cannot be written.
+        UsageError: another run holds it, or the storage cannot be written.
     """
     here = here or Holder.here()
     content = json.dumps({**asdict(here), "token": secrets.token_hex(16)}).encode()
@@ -153,7 +154,11 @@ def held(
                     f"another run is at work in {name}{who}; wait for it, or choose another --name"
                 )
         number = 1 + (newest[0] if newest else 0)
-        if storage.put_new(f"{PLACE}/{number}.json", content):
+        try:
+            won = storage.put_new(f"{PLACE}/{number}.json", content)
+        except OSError as error:
+            raise unwritable(name, str(error.strerror or error)) from error
+        if won:
             break
     for older in _numbers(storage):
         if older < number:
@@ -185,7 +190,7 @@ def running(storage: Storage, here: Holder | None = None) -> Running | None:
     if newest is None:
         return None
     here = here or Holder.here()
-    alive = _is_alive(storage, newest, here, 3 * BEAT_SECONDS, lambda text: None)
+    alive = _is_alive(storage, newest, here, STATUS_SECONDS, lambda text: None)
     return Running(_holder(newest[1]), alive)
 
 

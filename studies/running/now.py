@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import Event
-from studies.machine.storage import Folder
+from studies.machine.storage import Storage
 from studies.running.estimate import Estimator
 from studies.running.lease import Running, running
-from studies.running.runner import Plan
+from studies.running.runner import RUNNING, Plan
 from studies.running.time_left import TimeLeft
 from studies.study.trial import Trial
-
-FILE = "running.json"
 
 
 class Now:
@@ -34,7 +32,7 @@ class Now:
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._time_left.start(trials, plan.costs, workers)
-        self._path = plan.folder / FILE
+        self._path = plan.folder / RUNNING
         self._total, self._ended, self._failed = len(trials), 0, 0
         self._again: set[str] = set()  # trials that were lost, or made room, and began anew
         self._running: dict[str, dict[str, Any]] = {}
@@ -73,15 +71,19 @@ class Now:
             "left": self._time_left.left(),
             "trials": list(self._running.values()),
         }
-        temporary = self._path.with_name(f".{FILE}.{os.getpid()}.tmp")
+        temporary = self._path.with_name(f".{RUNNING}.{os.getpid()}.tmp")
         self._written = json.dumps({**content, "run": self._run})
         with contextlib.suppress(OSError):  # on a full disk the run itself has more to say
             temporary.write_text(self._written, encoding="utf-8")
             os.replace(temporary, self._path)
 
 
-def read(folder: Path) -> tuple[Mapping[str, Any], Running | None] | None:
+def read(folder: Path, storage: Storage) -> tuple[Mapping[str, Any], Running | None] | None:
     """What the latest run of a results folder was doing, and who runs it.
+
+    Args:
+        folder: of the results.
+        storage: the same, of which that may be a copy: it says who is at work.
 
     Returns:
         `{"time": ..., "ended": ..., "failed": ..., "again": ..., "total": ..., "left": ...,
@@ -90,7 +92,7 @@ def read(folder: Path) -> tuple[Mapping[str, Any], Running | None] | None:
         the run was killed. None where the latest run came to its end.
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return content, running(Folder(folder))
+        content = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
+        return content, running(storage)
     except (OSError, ValueError):
         return None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from studies.errors import UsageError
+from studies.records.place import unwritable
 from studies.study.chain import Pretraining
 from studies.study.entries import ModelEntry
 from studies.study.factors import Level
@@ -107,17 +108,6 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     )
 
 
-def check_permitted(folder: Path) -> None:
-    """Raise UsageError where a results folder cannot come to be; this writes nothing."""
-    place = folder.expanduser().resolve()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise _unwritable(folder, f"{place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise _unwritable(folder, f"no permission to write to {place}")
-
-
 def make_folder(folder: Path) -> None:
     """Create a results folder; raise UsageError where nothing can be written to it."""
     try:
@@ -125,13 +115,7 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(folder, str(error.strerror)) from error
-
-
-def _unwritable(folder: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
-    )
+        raise unwritable(str(folder), str(error.strerror)) from error
 
 
 def write_study(study: Study, folder: Path) -> None:
@@ -144,7 +128,7 @@ def write_study(study: Study, folder: Path) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise _unwritable(folder, str(error.strerror)) from error
+        raise unwritable(str(folder), str(error.strerror)) from error
 
 
 def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:

@@ -46,7 +46,7 @@ from studies.command_line import commands
 from studies.executors import process
 from tests.studies.fake_trial import COMMAND
 process.TRIAL_COMMAND = COMMAND
-commands._write_report = lambda folder: None
+commands._write_report = lambda place, folder: None
 sys.exit(cli.main({arguments!r}))
 """
 
@@ -58,5 +58,6 @@ sys.exit(cli.main({arguments!r}))
 @pytest.fixture
 def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
     monkeypatch.setattr(process, "TRIAL_COMMAND", COMMAND)
-    monkeypatch.setattr(commands, "_write_report", lambda folder: None)  # nothing here to report on
+    # There is nothing here to report on.
+    monkeypatch.setattr(commands, "_write_report", lambda place, folder: None)
     return Project(tmp_path, dataset, capsys)

@@ -12,6 +12,7 @@ import pytest
 
 from studies.command_line.json_lines import JsonLines
 from studies.machine.storage import Folder
+from studies.records.place import Here
 from studies.records.store import ResultsStore
 from studies.running.costs import Cost
 from studies.running.estimate import Estimator
@@ -89,7 +90,7 @@ def test_a_reader_that_went_away_interrupts_quietly(project):
 
 def test_a_trial_that_begins_again_on_another_machine_is_told(tmp_path):
     each, other = trials = [trial(), trial(seed=1)]
-    plan = Plan(resolve("quick", {}), tmp_path, trials, {"done": Cost(10**6, 1)}, {})
+    plan = Plan(resolve("quick", {}), Here(tmp_path), trials, {"done": Cost(10**6, 1)}, {})
     plan.folder.mkdir()
     out = io.StringIO()
     displays = Now(Estimator([], 1)), JsonLines(Estimator([], 1), out)
@@ -101,7 +102,7 @@ def test_a_trial_that_begins_again_on_another_machine_is_told(tmp_path):
             shown.event(each, {"event": "again", "reason": "the machine burned"})
             shown.event(other, start)
             shown.event(other, {**start, "step": 2})  # its engine brought it elsewhere by itself
-        state, run = read(plan.folder)
+        state, run = read(plan.folder, Folder(plan.folder))
     assert (state["again"], state["ended"], state["total"]) == (2, 0, 2) and run.alive
     assert [known["label"] for known in state["trials"]] == [other.label]
     told = [

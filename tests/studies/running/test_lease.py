@@ -10,6 +10,7 @@ import time
 import pytest
 
 from studies.errors import UsageError
+from studies.machine.cloud import Bucket
 from studies.machine.storage import Folder
 from studies.running import lease as leases
 from studies.running.lease import Holder, LeaseLost, held, running
@@ -28,7 +29,14 @@ def on(machine: str) -> Holder:
 def _fast(monkeypatch):
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(leases, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "STALE_SECONDS", 30.0)  # on a busy machine beats come late
+    monkeypatch.setattr(leases, "STATUS_SECONDS", 30.0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
     monkeypatch.setattr(leases, "STALE_SECONDS", 0.5)
+    monkeypatch.setattr(leases, "STATUS_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def test_a_run_on_another_machine_is_seen_by_its_beat(storage):
             began = time.monotonic()
             with pytest.raises(UsageError, match=r"process \d+ on host-a"):
                 wants(storage, on("b")).__enter__()
-            assert time.monotonic() - began < 0.5, "nobody waits for what is alive"
+            assert time.monotonic() - began < 15, "nobody waits for what is alive"
         assert running(storage, on("b")) == leases.Running(on("a"), True)
         lease.check()
     with wants(storage, on("b")):
@@ -74,8 +82,7 @@ with held(Folder(sys.argv[1]), "FOLDER"):
 """
 
 
-def test_a_killed_run_of_this_machine_is_followed_at_once(storage, monkeypatch):
-    monkeypatch.setattr(leases, "STALE_SECONDS", 60.0)
+def test_a_killed_run_of_this_machine_is_followed_at_once(storage):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(storage.path)], stdout=subprocess.PIPE, text=True
     )
@@ -88,7 +95,7 @@ def test_a_killed_run_of_this_machine_is_followed_at_once(storage, monkeypatch):
     began = time.monotonic()
     with wants(storage) as lease:
         lease.check()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 15
 
 
 def test_a_later_process_of_the_same_number_is_another_one(storage):
@@ -97,7 +104,7 @@ def test_a_later_process_of_the_same_number_is_another_one(storage):
         lease.check()
 
 
-def test_a_machine_that_died_is_waited_for_and_then_followed(storage):
+def test_a_machine_that_died_is_waited_for_and_then_followed(storage, impatient):
     put(storage, on("a"), beat=b"7")
     said, began = [], time.monotonic()
     assert running(storage, on("b")) == leases.Running(on("a"), False)
@@ -108,7 +115,7 @@ def test_a_machine_that_died_is_waited_for_and_then_followed(storage):
     assert running(storage) is None, "what it followed is removed"
 
 
-def test_a_machine_that_was_started_again_is_another_one(storage):
+def test_a_machine_that_was_started_again_is_another_one(storage, impatient):
     put(storage, Holder(HERE.host, "before the boot", HERE.pid, HERE.began))
     began = time.monotonic()
     with wants(storage):
@@ -116,36 +123,53 @@ def test_a_machine_that_was_started_again_is_another_one(storage):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}', b"\xff"])
-def test_a_lease_that_says_nothing_is_watched_too(storage, content):
+def test_a_lease_that_says_nothing_is_watched_too(storage, impatient, content):
     storage.write(".lease/3.json", content)
     with wants(storage) as lease:
         lease.check()
 
 
-def test_of_many_who_find_a_dead_run_one_follows_it(storage):
-    for _ in range(3):
-        put(storage, on("dead"))
-        ready, together, got = threading.Barrier(6), threading.Barrier(6), []
+def test_of_many_who_find_a_dead_run_one_follows_it(storage, monkeypatch):
+    monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)
+    put(storage, on("dead"))
+    ready, together, got = threading.Barrier(6), threading.Barrier(6), []
 
-        def run(number, ready=ready, together=together, got=got):
-            ready.wait()
-            try:
-                with wants(storage, on(str(number))) as lease:
-                    got.append(number)
-                    together.wait()
-                    lease.check()
-            except UsageError:
+    def run(number):
+        ready.wait()
+        try:
+            with wants(storage, on(str(number))) as lease:
+                got.append(number)
                 together.wait()
+                lease.check()
+        except UsageError:
+            together.wait()
 
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert len(got) == 1
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 1
 
 
-def test_who_was_silent_for_too_long_finds_it_out_and_leaves_the_folder_alone(storage, monkeypatch):
+def test_a_bucket_is_held_as_a_folder_is(s3, tmp_path, monkeypatch):
+    storage = Bucket(f"{s3}/{tmp_path.name}")
+    with wants(storage, on("a")) as lease, pytest.raises(UsageError, match="on host-a"):
+        lease.check()
+        wants(storage, on("b")).__enter__()
+    assert running(storage) is None and storage.names(".lease") == []
+    put(storage, on("dead"))
+    monkeypatch.setattr(leases, "STALE_SECONDS", 0.5)
+    with wants(storage, on("b")) as lease:
+        lease.check()
+        storage.put_new(".lease/9.json", b"another")
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
+def test_who_was_silent_for_too_long_finds_it_out_and_leaves_the_folder_alone(
+    storage, monkeypatch, impatient
+):
     with monkeypatch.context() as patch:
         patch.setattr(leases.Lease, "_beat", lambda self: None)  # as a machine that hangs
         silent = wants(storage, on("a"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from studies.records.place import Here
 from studies.running.runner import Plan
 from studies.running.tensorboard import EventFile, TensorBoard
 from studies.study.file import resolve
@@ -42,7 +43,7 @@ def test_what_is_added_is_read_back(tmp_path):
 
 
 def test_a_trial_has_its_curves_and_ends_with_its_metrics(tmp_path):
-    plan = Plan(resolve("quick", {}), tmp_path, [], {}, {})
+    plan = Plan(resolve("quick", {}), Here(tmp_path), [], {}, {})
     each, other = trial(), trial(seed=1)
     board = TensorBoard()
     board.start(plan, [each, other], 1)
@@ -65,7 +66,7 @@ def test_a_trial_has_its_curves_and_ends_with_its_metrics(tmp_path):
 
 
 def test_a_trial_that_goes_on_adds_a_file(tmp_path):
-    plan = Plan(resolve("quick", {}), tmp_path, [], {}, {})
+    plan = Plan(resolve("quick", {}), Here(tmp_path), [], {}, {})
     for step in (2, 4):
         board = TensorBoard()
         board.start(plan, [trial()], 1)
