@@ -53,21 +53,6 @@ class Fit(StrEnum):
     squash = "squash"
 
 
-class Dtype(StrEnum):
-    """Dtype policies of Keras."""
-
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
-
-
-class Gelu(StrEnum):
-    """The exact form and its tanh approximation."""
-
-    gelu = "gelu"
-    gelu_tanh = "gelu_tanh"
-
-
 def option(help: str, *names: str, metavar: str | None = None, **limits: Any) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, **limits)
 
@@ -99,6 +84,11 @@ LogFormatOption = Annotated[
     LogFormat,
     option("text, or json: one object a line for each change of a state.", "--log-format"),
 ]
+Address = Annotated[
+    str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+]
+RetryFailed = Annotated[bool, option("Run the trials that failed again.", "--retry-failed")]
+TensorBoard = Annotated[bool, option("Write curves for TensorBoard, too.", "--tensorboard")]
 ResultsAnywhere = Annotated[
     Any, option("Folder of all results, or a URL (s3://...).", metavar="DIR", parser=_place)
 ]

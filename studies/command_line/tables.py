@@ -10,7 +10,7 @@ from studies.command_line.findings import in_bytes
 from studies.command_line.progress import outcome, step
 from studies.errors import UsageError
 from studies.machine.storage import Storage
-from studies.records.place import Place
+from studies.records.place import Here, Place
 from studies.records.store import ResultsStore
 from studies.running import now
 from studies.running.estimate import Estimator, duration
@@ -57,7 +57,8 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
-        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
+        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}"
+        f"{f' on {study.devices} devices' if study.devices > 1 else ''}; "
         f"results: {plan.address}",
         "",
         *_aligned([header, *([row[name] for name in header] for row in rows)]),
@@ -107,20 +108,32 @@ def _disk(plan: Plan) -> str:
     )
 
 
-def status_text(folder: Path, place: Place) -> str:
-    """What of a results folder's study is done, what is running and what failed, as text."""
+def status_text(folder: Path, place: Place | None = None) -> str:
+    """What of a results folder's study is done, what is running and what failed, as text.
+
+    Args:
+        folder: of the results.
+        place: where it lies, by default the folder itself.
+    """
+    place = place or Here(folder.parent)
     study = read_resolved(folder)
     store = ResultsStore(folder / "trials.jsonl")
-    records = {record["trial_id"]: record for record in store.records()}
+    records = {r["trial_id"]: r for r in store.records(["status", "reason", "log"])}
     if study.data is None:
         raise UsageError(f"{folder / 'study.toml'} lacks its data; run the study again")
-    trials = study.trials(study.data)
-    found = [(trial, records[trial.trial_id]) for trial in trials if trial.trial_id in records]
-    failures = [(trial, record) for trial, record in found if record.get("status") != "done"]
-    lines = [f"{study.name}: {len(found) - len(failures)} of {len(trials)} trials done"]
+    planned = done = retried = 0
+    failures = []
+    for trial in study.each_trial(study.data):
+        planned += 1
+        record = records.get(trial.trial_id)
+        retried += trial.trial_id in store.retried
+        done += record is not None and record.get("status") == "done"
+        if record is not None and record.get("status") != "done":
+            failures.append((trial, record))
+    lines = [f"{study.name}: {done} of {planned} trials done"]
     if failures:
         lines[0] += f", {len(failures)} failed"
-    if retried := sum(trial.trial_id in store.retried for trial, _ in found):
+    if retried:
         lines[0] += f", {retried} retried"
     for trial, record in failures:
         log = f"; log: {place.address(folder / record['log'])}" if record.get("log") else ""

@@ -76,6 +76,20 @@ def prepared(
     return folder, info
 
 
+def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
+    """Finds a folder with prepared data by what they hold, wherever they came from; None: not here.
+
+    Args:
+        cache: the cache's folder.
+        fingerprint: of the description.
+    """
+    for path in sorted(cache.glob(f"[!.]*/{INFO}")):  # not what is being prepared
+        info = _complete(path.parent)
+        if info is not None and info.get("fingerprint") == fingerprint:
+            return path.parent, info
+    return None
+
+
 @dataclass(frozen=True)
 class Entry:
     """What a cache holds: prepared data, or the downloads of TensorFlow Datasets.

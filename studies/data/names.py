@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from studies.data.cache import INFO, cache_folder
+from studies.data.cache import cache_folder, prepared_before
 from studies.data.dataset import NAMES_FILE
 
 
@@ -16,12 +16,10 @@ def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -
         fingerprint: of the data set.
         cache: the cache's folder; by default that of `studies.data.load`.
     """
-    for path in sorted(cache_folder(cache).glob(f"*/{NAMES_FILE}")):
-        try:
-            info = json.loads((path.parent / INFO).read_text(encoding="utf-8"))
-            if info["fingerprint"] == fingerprint:
-                names: list[str] = json.loads(path.read_text(encoding="utf-8"))
-                return names
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not a prepared folder, or one that is being made or removed
-    return []
+    found = prepared_before(cache_folder(cache), fingerprint)
+    try:
+        path = found[0] / NAMES_FILE if found else None
+        names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path else []
+    except (OSError, ValueError):  # they have none, or are being removed
+        return []
+    return names
