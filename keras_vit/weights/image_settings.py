@@ -4,13 +4,13 @@ References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in
 OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 from keras_vit.models.preprocessing import INTERPOLATIONS, Preprocessing
 from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG
+from keras_vit.weights.readers import read_json
 
 PREPROCESSOR = "preprocessor_config.json"
 # PIL's numbers of filters, which transformers uses, and others' words where they differ from ours
@@ -94,8 +94,8 @@ def _found(checkpoint):
     if not path.is_file():
         return None
     try:
-        return _transformers(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, AttributeError, TypeError) as error:
+        return _transformers(read_json(path))
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path}, which says how images are prepared, is damaged.") from error
 
 

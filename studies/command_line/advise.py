@@ -17,6 +17,7 @@ from studies.command_line.commands import (
     stop_talking,
 )
 from studies.errors import UsageError
+from studies.shown import printable
 
 if TYPE_CHECKING:
     from studies.advise.reply import Reply
@@ -94,7 +95,7 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
             )
         for record in session.failed:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
-            print(f"failed: {label}: {record.get('reason')}", file=sys.stderr)
+            print(printable(f"failed: {label}: {record.get('reason')}"), file=sys.stderr)
     if options.json:
         print(json.dumps(as_json(reply), indent=1))
     return FAILED if session.failed else DONE

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies.errors import UsageError
+from studies.shown import printable
 
 if TYPE_CHECKING:
     from studies.executors import Executor
@@ -143,7 +144,8 @@ def _run(options: StudyOptions, executor: Executor) -> int:
     _write_report(checked.folder)
     for record in outcome.failed:
         label = f"{record['model']} size {record['size']} seed {record['seed']}"
-        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
+        told = f"failed: {label} {record['backend']}: {record.get('reason')}"
+        print(printable(told), file=sys.stderr)
     if outcome.failed:
         print("--retry-failed runs the failed trials again", file=sys.stderr)
     return FAILED if outcome.failed else DONE

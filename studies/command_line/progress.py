@@ -13,6 +13,7 @@ from studies.running.estimate import Estimator, duration
 from studies.running.now import Now
 from studies.running.runner import Display, Plan
 from studies.running.time_left import TimeLeft, share
+from studies.shown import printable
 from studies.study.trial import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
@@ -150,7 +151,7 @@ class RichDisplay:
 def outcome(record: Mapping[str, Any]) -> str:
     """How a trial ended, in a few words."""
     if record.get("status") != "done":
-        return f"FAILED: {record.get('reason') or 'no reason given'}"
+        return printable(f"FAILED: {record.get('reason') or 'no reason given'}")
     top1 = (record.get("metrics") or {}).get("test_top1")
     seconds = record.get("seconds")
     told = [] if top1 is None else [f"test top-1 {top1:.4f}"]

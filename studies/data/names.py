@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from studies.data.cache import INFO, cache_folder
-from studies.data.dataset import NAMES_FILE
+from studies.data.dataset import NAMES_FILE, names_in
+from studies.machine.files import file_bytes, parsed_json
 
 
 def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -> list[str]:
@@ -18,10 +18,9 @@ def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -
     """
     for path in sorted(cache_folder(cache).glob(f"*/{NAMES_FILE}")):
         try:
-            info = json.loads((path.parent / INFO).read_text(encoding="utf-8"))
+            info = parsed_json(file_bytes(path.parent / INFO))
             if info["fingerprint"] == fingerprint:
-                names: list[str] = json.loads(path.read_text(encoding="utf-8"))
-                return names
+                return names_in(path)
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not a prepared folder, or one that is being made or removed
     return []

@@ -5,10 +5,10 @@ All of it must stand before the process starts, because the libraries read it wh
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from studies.machine.processes import child_environment
+from studies.machine.threads import noted_threads
 from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.trial import Trial
 
@@ -54,8 +54,5 @@ def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, in
         wanted: both numbers for a trial that starts for the first time.
     """
     first = next(iter(untrained(results, trial)), trial)
-    try:
-        note = json.loads((checkpoint_folder(results, first) / "threads.json").read_text())
-        return int(note["threads"]), int(note["cores"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return wanted, wanted
+    noted = noted_threads(checkpoint_folder(results, first) / "threads.json")
+    return noted or (wanted, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
@@ -200,12 +202,17 @@ class KeptOutcomes:
     Attributes:
         folder: of the results.
         trials: ids of the trials of each model, backend and size.
+        seeds: of each trial, by its id.
+        classes: how many the data have, if that is known.
         lost: ids whose outcomes were asked for and are missing or damaged.
     """
 
     folder: Path
     trials: Mapping[tuple[str, str, int], Sequence[str]]
+    seeds: Mapping[str, int]
+    classes: int | None = None
     lost: set[str] = field(default_factory=set)
+    _tests: dict[int, bytes] = field(default_factory=dict)  # what each seed was tested on
 
     def read(self, model: str, backend: str, size: int) -> list[Outcomes]:
         """One entry a seed; empty where those of any seed are lost.
@@ -218,11 +225,23 @@ class KeptOutcomes:
             # A damaged file is told of once, when it is met first.
             known = trial_id not in self.lost
             outcomes = load_outcomes(outcomes_path(self.folder, trial_id)) if known else None
-            if outcomes is None:
+            if outcomes is None or not self._fits(trial_id, outcomes):
                 self.lost.add(trial_id)
             else:
                 found.append(outcomes)
         return found if len(found) == len(ids) else []
+
+    def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
+        """Whether they are of the trial's seed, whose test images are the same for all, and of its classes."""
+        most = max(outcomes.label.max(), outcomes.predicted.max())
+        known = self.classes is None or most < self.classes
+        if not known or outcomes.seed != self.seeds[trial_id]:
+            return False
+        order = np.argsort(outcomes.image)
+        test = hashlib.sha256()
+        for numbers in (outcomes.image, outcomes.label):
+            test.update(numbers[order].tobytes())
+        return self._tests.setdefault(outcomes.seed, test.digest()) == test.digest()
 
 
 def pool(data: ResolvedData) -> int:
@@ -290,7 +309,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
         problems=store.problems,
         frame=frame,
         one_draw=one_draw,
-        outcomes=None if one_draw else _kept(folder, done),
+        outcomes=None if one_draw else _kept(folder, done, study.data),
         models=tuple(sorted(path.name for path in (folder / "models").glob("*.keras"))),
     )
 
@@ -300,11 +319,12 @@ def _place(record: Record) -> tuple[Any, ...]:
     return tuple(record.get(key) for key in ("model", "base", "size", "seed", "backend"))
 
 
-def _kept(folder: Path, done: Sequence[Record]) -> KeptOutcomes:
+def _kept(folder: Path, done: Sequence[Record], data: ResolvedData | None) -> KeptOutcomes:
     trials: dict[tuple[str, str, int], list[str]] = {}
     for r in done:
         trials.setdefault((r["model"], r["backend"], r["size"]), []).append(r["trial_id"])
-    return KeptOutcomes(folder, trials)
+    seeds = {r["trial_id"]: r["seed"] for r in done}
+    return KeptOutcomes(folder, trials, seeds, data.num_classes if data else None)
 
 
 def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:

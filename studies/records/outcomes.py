@@ -7,6 +7,7 @@ probabilities in half precision (to 0.0005).
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import zipfile
@@ -15,8 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from studies.analysis.outcomes import FIELDS, Outcomes
+from studies.machine.files import file_bytes
+from studies.shown import printable
 
 FOLDER = "outcomes"
+_MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 
 
@@ -84,11 +88,30 @@ def save_outcomes(path: Path, outcomes: Outcomes) -> None:
 def load_outcomes(path: Path) -> Outcomes | None:
     """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name].astype(_WIDE[file[name].dtype.kind]) for name in FIELDS}
-            return Outcomes(seed=int(file["seed"]), **arrays)
+        content = io.BytesIO(file_bytes(path))
+        with zipfile.ZipFile(content) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST:
+                raise ValueError("it says that it holds more than any test set has")
+        with np.load(content, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in FIELDS}
+            found = {n: array.astype(_WIDE[array.dtype.kind]) for n, array in arrays.items()}
+            return _sound(Outcomes(seed=int(file["seed"]), **found))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        print(f"{path} is damaged and passed over ({error}).", file=sys.stderr)
+    except Exception as error:  # of many types, from the readers of archives and of arrays
+        told = printable(" ".join(str(error).split()) or type(error).__name__)
+        print(f"{path} is damaged and passed over ({told}).", file=sys.stderr)
         return None
+
+
+def _sound(outcomes: Outcomes) -> Outcomes:
+    """The same outcomes; raises ValueError where no model can have said so."""
+    for name in ("label", "predicted"):
+        numbers = getattr(outcomes, name)
+        if numbers.dtype.kind == "f" or numbers.min() < 0:
+            raise ValueError(f"{name} holds what is no number of a class")
+    for name in ("confidence", "label_probability"):
+        shares = getattr(outcomes, name)
+        if not ((shares >= 0) & (shares <= 1)).all():
+            raise ValueError(f"{name} holds what is no probability")
+    return outcomes

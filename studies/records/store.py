@@ -15,7 +15,9 @@ from typing import Any
 from filelock import FileLock
 
 from studies.errors import UsageError
+from studies.machine.files import file_bytes, parsed_json
 from studies.machine.versions import commit, versions
+from studies.records.soundness import is_sound
 from studies.study.chain import Finetuning
 from studies.study.study import STANDARD
 from studies.study.trial import Training, Trial
@@ -66,7 +68,7 @@ class ResultsStore:
         self.problems = []
         latest: dict[str, Record] = {}
         try:
-            content = self.path.read_bytes()
+            lines = file_bytes(self.path).split(b"\n")
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -74,7 +76,7 @@ class ResultsStore:
                 f"cannot read {self.path} ({error.strerror}): repair it, or choose another --results "
                 f"or --name"
             ) from error
-        for number, line in enumerate(content.split(b"\n"), start=1):
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             record = self._parse(line)
@@ -86,18 +88,18 @@ class ResultsStore:
 
     def _parse(self, line: bytes) -> Record | None:
         try:
-            record = json.loads(line)
+            record = parsed_json(line)
         except ValueError:
             return None
         if not isinstance(record, dict) or not isinstance(record.get("trial_id"), str):
             return None
         schema = record.get("schema", SCHEMA)
-        if not isinstance(schema, int) or schema > SCHEMA:
+        if isinstance(schema, int) and schema > SCHEMA:
             raise UsageError(
                 f"{self.path} was written by a newer version (schema {schema}; this one reads up "
                 f"to {SCHEMA}): update the checkout, or choose another --results or --name"
             )
-        return record
+        return record if is_sound(record) else None
 
     @staticmethod
     def _ends_a_line(file: Any) -> bool:

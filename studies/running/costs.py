@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import TrialError, UsageError
+from studies.machine.files import file_bytes, parsed_json
 from studies.machine.processes import ROOT, child_environment
 from studies.study.entries import ModelEntry
 from studies.study.trial import Training
@@ -183,7 +184,8 @@ def _cache_path(request: Mapping[str, Any]) -> Path:
 
 def _read(path: Path) -> Cost | None:
     try:
-        return Cost(**json.loads(path.read_text()))
+        cost = Cost(**parsed_json(file_bytes(path)))
+        return cost if isinstance(cost.flops, int) and isinstance(cost.params, int) else None
     except (OSError, ValueError, TypeError):
         return None
 

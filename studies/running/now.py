@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import Event
+from studies.machine.files import file_bytes, parsed_json
 from studies.running.estimate import Estimator
 from studies.running.results_folder import is_held
 from studies.running.runner import Plan
@@ -18,6 +19,7 @@ from studies.running.time_left import TimeLeft
 from studies.study.trial import Trial
 
 FILE = "running.json"
+_MOST = 1e15  # of seconds, trials and steps
 
 
 class Now:
@@ -74,7 +76,22 @@ def read(folder: Path) -> tuple[Mapping[str, Any], bool] | None:
         was killed; None where the latest run came to its end.
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        said = parsed_json(file_bytes(folder / FILE))
+        return (said, is_held(folder)) if _is_whole(said) else None
     except (OSError, ValueError):
         return None
-    return content, is_held(folder)
+
+
+def _is_whole(said: Any) -> bool:
+    """Whether it is what `Now` writes."""
+    try:
+        numbers = [said["time"], said["ended"], said["total"], said["left"]]
+        numbers += [trial["left"] for trial in said["trials"]]
+        words = [trial["label"] for trial in said["trials"]]
+        marks = [trial[key] for trial in said["trials"] for key in ("step", "steps", "val_top1")]
+    except (KeyError, TypeError):
+        return False
+    known = [mark for mark in marks if mark is not None]
+    return all(isinstance(word, str) for word in words) and all(
+        isinstance(number, int | float) and abs(number) < _MOST for number in (*numbers, *known)
+    )

@@ -16,6 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from studies.errors import UsageError
+from studies.machine.files import file_bytes
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
 from studies.study.scrambled import spell_out
@@ -45,10 +46,10 @@ def read(study: str) -> dict[str, Any]:
             f"or give the path of a .toml file"
         )
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = _toml(path)
     except OSError as error:
         raise UsageError(f"cannot read the study file {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"the study file {path} is not valid TOML: {error}") from error
     raw.setdefault("name", path.stem)
     return raw
@@ -111,11 +112,19 @@ def read_resolved(folder: Path) -> Study:
     """Read the study.toml that `run` wrote into a results folder."""
     path = folder / "study.toml"
     try:
-        return validate(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
+        return validate(_toml(path), source=str(path))
     except FileNotFoundError as error:
         raise UsageError(f"{folder} is not a results folder: it has no study.toml") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """A file's content; raises OSError or ValueError where it is none of TOML."""
+    try:
+        return tomllib.loads(file_bytes(path).decode())
+    except RecursionError:
+        raise ValueError("it has too many brackets in brackets") from None
 
 
 def validate(raw: Mapping[str, Any], source: str) -> Study:
@@ -199,7 +208,7 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
         raise UsageError(f"--set {setting}: expected key=value, such as recipe.steps=400")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()  # a bare word is text: recipe.schedule=linear
     return path, value
 

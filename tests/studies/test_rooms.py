@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "studies"
 FLOORS = [  # from the ground up; a room uses those below it, none on its own floor or above
+    {"shown"},
     {"errors"},
     {"analysis", "evaluation", "machine"},
     {"study", "data", "plots"},
