@@ -50,6 +50,17 @@ def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def make_own_folder(path: Path) -> None:
+    """Make a folder that lies where it seems to.
+
+    Raises:
+        OSError: it cannot be made, or is a link: what is written to it would come to lie elsewhere.
+    """
+    if path.is_symlink():
+        raise OSError(None, f"{path.name} is a link, and nothing is written through one", str(path))
+    path.mkdir(parents=True, exist_ok=True)
+
+
 def file_digest(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content, or of all that lies in a folder: 64 hexadecimal digits.
 

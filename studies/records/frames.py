@@ -232,7 +232,7 @@ class KeptOutcomes:
         return found if len(found) == len(ids) else []
 
     def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
-        """Whether they are of the trial's seed, whose test images are the same for all, and of its classes."""
+        """Whether they are of its seed, whose test images are the same for all, and its classes."""
         most = max(outcomes.label.max(), outcomes.predicted.max())
         known = self.classes is None or most < self.classes
         if not known or outcomes.seed != self.seeds[trial_id]:

@@ -103,9 +103,22 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         # Trials are other processes, and results outlive the directory they were started in.
         raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
+    _refuse_unasked_code(file, options.get("imports") or (), study)
     for entry in result.models.values():
         check_base(entry)
     return result
+
+
+def _refuse_unasked_code(file: Mapping[str, Any], imports: Sequence[str], study: str) -> None:
+    """A file is somebody's: what it would have loaded is loaded once the command line says so too."""
+    reading = file.get("reading")
+    asked = reading.get("imports", ()) if isinstance(reading, dict) else ()
+    unasked = [module for module in asked if module not in imports]
+    if unasked:
+        raise UsageError(
+            f"{study}: reading.imports asks for the module {unasked[0]!r}, whose code would run: if you "
+            f"trust it, say so with --import {unasked[0]}"
+        )
 
 
 def read_resolved(folder: Path) -> Study:

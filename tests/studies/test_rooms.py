@@ -29,7 +29,7 @@ KERAS_AT_THE_HEAD = {
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
-    *("training/trial.py", "inspection/worker.py", "inspection/predictor.py", "running/costs.py"),
+    *("training/trial.py", "inspection/worker.py", "inspection/model_file.py", "running/costs.py"),
     *("bench/worker.py", "bench/recompute.py", "advise/weights.py"),
 }
 
