@@ -251,7 +251,12 @@ def read_checkpoint(
     beside = configurations_beside(files[0])
     description = described_by_metadata(metadata, known.family)
     if description is None:
-        description = known.described(beside, arrays)
+        try:
+            description = known.described(beside, arrays)
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(
+                f"The configuration beside {path} is damaged: {type(error).__name__} ({error})."
+            ) from error
     origins = {name: prefix + origin for name, (origin, _) in found.items()}
     return Checkpoint(str(path), known, arrays, origins, description, beside, tuple(notes), skips)
 

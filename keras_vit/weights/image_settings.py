@@ -32,7 +32,12 @@ def preprocessing_beside(checkpoint, channels: int) -> Preprocessing | None:
     Raises:
         ValueError: if a file that should say it is damaged.
     """
-    found = _found(checkpoint)
+    try:
+        found = _found(checkpoint)
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        raise ValueError(
+            f"What is said beside {checkpoint.path} of how images are prepared is damaged: {error}."
+        ) from error
     if found is None or len(found.mean) == channels:
         return found
     mean, deviation = (_fitted(values, channels) for values in (found.mean, found.deviation))
@@ -93,10 +98,7 @@ def _found(checkpoint):
     path = (path if path.is_dir() else path.parent) / PREPROCESSOR
     if not path.is_file():
         return None
-    try:
-        return _transformers(read_json(path))
-    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{path}, which says how images are prepared, is damaged.") from error
+    return _transformers(read_json(path))
 
 
 def _timm(told):

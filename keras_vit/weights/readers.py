@@ -56,7 +56,7 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
         ValueError: for a truncated file, a pickle, or anything else that is no checkpoint.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # Path's own raises an error for a name that is too long
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     if not path.is_file():  # a pipe would be waited for without end
         raise ValueError(f"{path} is no file; give the path of a checkpoint.")

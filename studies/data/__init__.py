@@ -81,7 +81,7 @@ def load(
     found.refuse_broken()
     try:
         return read(found.folder, found.info)
-    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _damaged(name, found.folder) from error
 
 

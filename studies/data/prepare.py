@@ -180,7 +180,10 @@ def read(folder: Path, info: DatasetInfo) -> Dataset:
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """A file's array; mapped, since a file may say that it holds more than any memory."""
     stamp(path)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of many types, from the reader of its head
+        raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
         raise ValueError(f"{path} does not hold {dtype.__name__} {shape}")
     return array.view(np.ndarray)

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+TOO_DEEP = "it has too many brackets in brackets"
+_DEPTH = 50
 _HALF = re.compile(r"\\u[dD]")  # of a character, perhaps: JSON can say one without the other
 
 
@@ -40,10 +42,23 @@ def parsed_json(text: str | bytes) -> Any:
     try:
         value = json.loads(text, parse_constant=_refused)
     except RecursionError:
-        raise ValueError("it has too many brackets in brackets") from None
+        raise ValueError(TOO_DEEP) from None
+    if text.count("[") + text.count("{") > _DEPTH:
+        check_depth(value)
     if _HALF.search(text):
         json.dumps(value, ensure_ascii=False).encode()  # or a report could not be written
     return value
+
+
+def check_depth(value: Any) -> None:
+    """Raise ValueError where tables and lists lie in each other so deep that nobody wrote them."""
+    layer = [value]
+    for _ in range(_DEPTH):
+        holders = [each for each in layer if isinstance(each, dict | list)]
+        layer = [i for each in holders for i in (each.values() if isinstance(each, dict) else each)]
+        if not layer:
+            return
+    raise ValueError(TOO_DEEP)
 
 
 def _refused(name: str) -> Any:

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from studies.errors import UsageError
-from studies.machine.files import file_bytes
+from studies.machine.files import TOO_DEEP, check_depth, file_bytes
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
 from studies.study.scrambled import spell_out
@@ -135,9 +135,11 @@ def read_resolved(folder: Path) -> Study:
 def _toml(path: Path) -> dict[str, Any]:
     """A file's content; raises OSError or ValueError where it is none of TOML."""
     try:
-        return tomllib.loads(file_bytes(path).decode())
+        content = tomllib.loads(file_bytes(path).decode())
     except RecursionError:
-        raise ValueError("it has too many brackets in brackets") from None
+        raise ValueError(TOO_DEEP) from None
+    check_depth(content)
+    return content
 
 
 def validate(raw: Mapping[str, Any], source: str) -> Study:
