@@ -51,7 +51,7 @@ class Reader:
 
     Args:
         name: of the test.
-        make: writes a valid file below an empty folder, and what belongs to it; gives the file that is damaged.
+        make: writes a valid file into an empty folder, and what belongs to it; gives the one to damage.
         read: is given that file's path.
         own: the errors that it may end with: the program's own, in one sentence.
         form: of the file.
