@@ -7,14 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from studies.study.chain import Finetuning, Pretraining, recipe_with
+from studies.study.chain import Finetuning, Pretraining, SomeOfARecipe, recipe_with
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Recipe
 from studies.study.strict import Strict
 
 Design = Literal["grid", "one_at_a_time"]
+
+
+def _of_a_finetuning(fields: dict[str, Any]) -> dict[str, Any]:
+    Finetuning.model_validate(fields)
+    return fields
+
+
+def _of_a_pretraining(fields: Literal[False] | dict[str, Any]) -> Literal[False] | dict[str, Any]:
+    together = ("objective", "weights")  # each may be the study's own
+    Pretraining.model_validate({k: v for k, v in (fields or {}).items() if k not in together})
+    return fields
 
 
 class Level(Strict):
@@ -29,11 +40,15 @@ class Level(Strict):
         models: names of the models that have this level; all by default.
     """
 
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: SomeOfARecipe = Field(default_factory=dict)
     base: Annotated[str, Field(min_length=1)] | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
-    pretraining: Literal[False] | dict[str, Any] = Field(default_factory=dict)
-    finetuning: dict[str, Any] = Field(default_factory=dict)
+    pretraining: Annotated[Literal[False] | dict[str, Any], AfterValidator(_of_a_pretraining)] = (
+        Field(default_factory=dict)
+    )
+    finetuning: Annotated[dict[str, Any], AfterValidator(_of_a_finetuning)] = Field(
+        default_factory=dict
+    )
     models: tuple[str, ...] = ()
 
 

@@ -82,8 +82,8 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
-        if key[0] == "data":
-            raise UsageError(f"--set {setting}: data describes the data set, and is found, not set")
+        if key[0] in ("data", "files", "other_data"):
+            raise UsageError(f"--set {setting}: {key[0]} tells what was found, and is not set")
         if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
             raise UsageError(
                 f"--set {setting}: {key[1]!r} is not among the models of this run "
@@ -106,6 +106,10 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     _refuse_unasked_code(file, options.get("imports") or (), study)
     for entry in result.models.values():
         check_base(entry)
+    for factor, levels in result.factors.items():
+        for name, level in levels.items():
+            if level.base is not None:
+                check_base(ModelEntry(name=name, base=level.base), f"factors.{factor}.{name}.base")
     return result
 
 
@@ -150,7 +154,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Study:
         raise UsageError(f"{source}: {sentence(error.errors())}") from None
 
 
-def check_base(entry: ModelEntry) -> None:
+def check_base(entry: ModelEntry, place: str | None = None) -> None:
     """Raise UsageError unless the table of variants knows the bases; this loads no backend."""
     from keras_vit.models import variants
 
@@ -158,8 +162,8 @@ def check_base(entry: ModelEntry) -> None:
         try:
             variants.get_variant(base)
         except ValueError as error:
-            place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
-            raise UsageError(f"{place}{error}") from None
+            place = place or ("" if entry.name == entry.base else f"models.{entry.name}.base")
+            raise UsageError(f"{place}: {error}" if place else str(error)) from None
 
 
 def to_toml(study: Study) -> str:

@@ -13,6 +13,7 @@ from studies.machine.backends import BACKENDS
 from studies.study.chain import Finetuning, Pretraining
 from studies.study.described import ResolvedData
 from studies.study.entries import Architecture, ModelEntry, Reading
+from studies.study.factors import Level
 from studies.study.fields import written
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.study import EvaluationEntry, Study
@@ -88,10 +89,7 @@ def _is_auto(error: ErrorDetails) -> bool:
 def _unknown_field(location: list[str]) -> str:
     """The sentence on a field that is not there; a field of another table may be meant."""
     name = location[-1]
-    if "at" in location[2:-1]:
-        fields = written(Architecture)
-    else:
-        fields = written(_TABLES.get(location[0], Study) if len(location) > 1 else Study)
+    fields = written(_table(location[:-1]))
     elsewhere = {f: f for f in written(Study)}
     elsewhere |= {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table])}
     same = [dotted for dotted, field in elsewhere.items() if field == name]
@@ -101,6 +99,18 @@ def _unknown_field(location: list[str]) -> str:
         same = same or [dotted for dotted, field in elsewhere.items() if field in close]
         hint = f" (did you mean {same[0]!r}?)" if same else hint
     return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
+
+
+def _table(place: Sequence[str]) -> type[BaseModel]:
+    """What the table at a place holds: that of the innermost of its names that says it."""
+    if not place:
+        return Study
+    if place[0] == "factors" and len(place) < 4:  # factors.FACTOR.LEVEL
+        return Level
+    if "at" in place[2:]:
+        return Architecture
+    named = {"factors": place[3:], "models": place[:1], "evaluations": place[:1]}
+    return _TABLES.get(named.get(place[0], place)[-1], Study)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
