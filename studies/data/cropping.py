@@ -21,15 +21,16 @@ def random_crop(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     padded[:, tall + height :] = middle[:, -1:]
     rows = rng.integers(0, 2 * tall + 1, size)
     columns = rng.integers(0, 2 * wide + 1, size)
-    # A view of every possible window, of which one an image is copied: no index arrays by pixel.
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    windows = windows.transpose(0, 1, 2, 4, 5, 3)  # (B, rows, columns, H, W, C)
-    return windows[np.arange(size), rows, columns]
+    result = np.empty_like(images)
+    for image, source, row, column in zip(result, padded, rows, columns):
+        image[...] = source[row : row + height, column : column + width]
+    return result
 
 
 def random_flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mirrors each image left to right with probability one half: (B, H, W, C) -> the same."""
-    mirrored = rng.random(len(images)) < 0.5
-    images = images.copy()
-    images[mirrored] = images[mirrored][:, :, ::-1]
-    return images
+    mirrored = np.flatnonzero(rng.random(len(images)) < 0.5)
+    result = images.copy()
+    for channel in range(images.shape[-1]):  # longer stretches than a pixel's few bytes
+        result[mirrored, :, :, channel] = images[mirrored, :, ::-1, channel]
+    return result

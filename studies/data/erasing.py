@@ -32,19 +32,17 @@ def random_erasing(images: np.ndarray, probability: float, rng: np.random.Genera
     area = rng.uniform(*AREA, number) * height * width
     # By its logarithm, so that lying and standing rectangles are equally frequent.
     aspect = np.exp(rng.uniform(np.log(ASPECT), -np.log(ASPECT), number))
-    inside = (
-        _extents(np.sqrt(area * aspect), height, rng)[:, :, None]
-        & _extents(np.sqrt(area / aspect), width, rng)[:, None, :]
-    )  # (n, H, W)
+    rows = _stretches(np.sqrt(area * aspect), height, rng)
+    columns = _stretches(np.sqrt(area / aspect), width, rng)
     noise = rng.integers(0, 256, (number, height, width, channels), np.uint8)
     result = images.copy()
-    result[chosen] = np.where(inside[..., None], noise, images[chosen])
+    for place, pixels, row, column in zip(chosen, noise, rows, columns):
+        result[place, row, column] = pixels[row, column]
     return result
 
 
-def _extents(lengths: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Which places of a side a stretch of each length covers, anywhere on it: (n, side) bool."""
+def _stretches(lengths: np.ndarray, side: int, rng: np.random.Generator) -> list[slice]:
+    """A stretch of each length, anywhere on a side."""
     lengths = np.clip(np.rint(lengths), 1, side).astype(np.int64)
-    starts = rng.integers(0, side - lengths + 1)[:, None]
-    places = np.arange(side)
-    return (places >= starts) & (places < starts + lengths[:, None])
+    starts = rng.integers(0, side - lengths + 1)
+    return [slice(start, start + length) for start, length in zip(starts, lengths)]

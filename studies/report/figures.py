@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studies.analysis.by_size import means_by_size
@@ -100,6 +101,36 @@ def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figu
             ax=ax,
         )
     return _figure(axes[0])
+
+
+def accuracy_on(
+    ax: Axes, results: Results, evidence: Evidence, models: Sequence[str], legend: bool = True
+) -> None:
+    """Draws the learning curves of some models onto given Axes, without laws, under a short title.
+
+    Args:
+        ax: drawn onto.
+        results: read results; their horizontal axis is the number of training images.
+        evidence: of these results.
+        models: in the order that decides their looks.
+        legend: whether the Axes get one.
+    """
+    findings = evidence.findings
+    means = _means(findings.estimates)
+    seeds = _singles(results.frame[results.frame["backend"] == findings.backend], findings.metric)
+    barred = findings.barred.items()
+    learning_curves(
+        means[means["model"].isin(models)],
+        seeds[seeds["model"].isin(models)],
+        models,
+        baseline=_baseline(evidence, findings.metric),
+        marks={key: ", ".join(reasons) for key, reasons in barred if key[0] in models},
+        level=findings.level,
+        y_label=METRICS[findings.metric],
+        title=f"{results.study.data_title}\n{_caption(results, evidence)}",
+        legend=legend,
+        ax=ax,
+    )
 
 
 def _over_axis(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure:

@@ -113,6 +113,22 @@ def write_comparison(folder: Path, found: Comparison) -> Path:
     return path
 
 
+def write_figure(path: Path, figure: Figure) -> Path:
+    """Writes a figure that belongs to no report as a PNG file, in one step.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    from studies.errors import UsageError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, _png(figure))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
     """What may be too long for a report: every class, every suspect label."""
     import pandas as pd
