@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies.errors import UsageError
-from studies.shown import printable
+from studies.shown import printable, printable_lines
 
 if TYPE_CHECKING:
     from studies.executors import Executor
@@ -97,7 +97,8 @@ def plan(options: StudyOptions) -> int:
     checked = _checked_plan(options)
     estimator = _estimator(options, checked)
     print(head(checked.study))
-    print(plan_table(checked, estimator, options.workers or 1, options.retry_failed))
+    table = plan_table(checked, estimator, options.workers or 1, options.retry_failed)
+    print(printable_lines(table))
     for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
         print(f"note: {told}")
     return DONE
@@ -155,7 +156,7 @@ def status(options: StudyOptions) -> int:
     """Print how much of a results folder's study is done, and what failed."""
     from studies.command_line.tables import status_text
 
-    print(status_text(_folder(options)))
+    print(printable_lines(status_text(_folder(options))))
     return DONE
 
 

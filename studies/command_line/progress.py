@@ -105,10 +105,10 @@ class RichDisplay:
         words = Column(no_wrap=True)
         # In one column with the label, and first: no terminal is so narrow that the share is cut off.
         label = "{task.percentage:3.0f} % {task.description}"
-        columns: list[ProgressColumn] = [TextColumn(label, table_column=words)]
+        columns: list[ProgressColumn] = [TextColumn(label, markup=False, table_column=words)]
         if console.width >= WIDE:  # in a narrow terminal the words are worth more than the bars
             columns += [BarColumn(), TimeElapsedColumn()]
-        columns.append(TextColumn("{task.fields[note]}", table_column=words))
+        columns.append(TextColumn("{task.fields[note]}", markup=False, table_column=words))
         self._steps = console.width >= ROOMY
         self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """Everything that reads a file of somebody else's, each with a valid one to begin with."""
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from keras_vit.weights.from_checkpoint import architecture
 from keras_vit.weights.image_settings import preprocessing_beside
 from studies import data
 from studies.command_line.tables import status_text
+from studies.data import digests
 from studies.data.cache import entries
 from studies.data.folder import list_folder
 from studies.data.images import UnreadableImage, decode, dimensions
@@ -26,6 +28,7 @@ from studies.data.tfds_worker import check_features
 from studies.errors import UsageError
 from studies.inspection import model_file
 from studies.inspection.predict import read_card
+from studies.machine.files import file_digest, stamp
 from studies.machine.threads import noted_threads
 from studies.records.by_trial import history_frame, outcomes_frame, trials_frame
 from studies.records.frames import read_results, summary_frame
@@ -115,6 +118,19 @@ def _photos(folder: Path) -> Path:
     table = [f"{('ant', 'bee')[n % 2]}/{n}.png,{('ant', 'bee')[n % 2]},train" for n in range(20)]
     (folder / "table.csv").write_text("\n".join(["file,label,split", *table]))
     return folder
+
+
+def _index(folder: Path) -> Path:
+    """What the cache remembers of files that were read."""
+    (folder / "a.jpg").write_bytes(b"an image")
+    key = (os.fsencode(folder / "a.jpg"), *stamp(folder / "a.jpg"))
+    digests.Digests(folder)._remember([(*key, file_digest(folder / "a.jpg"))])
+    return folder / digests.INDEX
+
+
+def _look_up(path: Path) -> None:
+    (found,) = digests.Digests(path.parent).of("photos", [str(path.parent / "a.jpg")])
+    assert len(found) == 64
 
 
 def _prepared(name: str) -> Callable[[Path], Path]:
@@ -271,6 +287,7 @@ READERS = [
         _written("features.json", json.dumps(_FEATURES)),
         lambda path: check_features(path.parent),
     ),
+    Reader("index of files", _index, _look_up, rewrites=True),
     Reader(
         "csv table",
         lambda f: _photos(f) / "table.csv",

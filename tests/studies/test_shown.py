@@ -3,7 +3,7 @@
 import pytest
 
 from studies.errors import UsageError
-from studies.shown import cell, printable
+from studies.shown import cell, printable, printable_lines
 
 pytestmark = pytest.mark.once
 
@@ -21,6 +21,10 @@ HOSTILE = [  # what a terminal would do, and what is shown instead
 def test_what_does_not_print_is_spelled_out(text, shown):
     assert printable(text) == shown
     assert str(UsageError(f"The file {text} is not there.")) == f"The file {shown} is not there."
+
+
+def test_lines_stay_lines():
+    assert printable_lines("one\x1b[2J\ntwo") == "one\\x1b[2J\ntwo"
 
 
 @pytest.mark.parametrize("text", ["vit-s", "größe 3", "猫 犬", "π ≤ 3.2", "$x$ *y*"])
