@@ -2,9 +2,10 @@
 #   make study   the quick data-scale study on the built-in data: a table and a picture
 #   make test    the tests on TensorFlow, JAX and PyTorch
 #   make check   lint, format and types
+#   make bench   how fast models compute here, beside their peers: a table and a picture
 #   make docs    the documentation, in docs/_build/html; a broken link is an error
 # Variables: VENV=.venv  PYTHON=python3.11  PIP_FLAGS=  BACKENDS="tensorflow jax torch"
-#   WORKERS=2 (processes of tests and trials)  STUDY=quick  RESULTS=runs  PYTEST_FLAGS=
+#   WORKERS=2 (processes of tests and trials)  STUDY=quick  RESULTS=runs  PYTEST_FLAGS=  BENCH_FLAGS=
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -15,14 +16,15 @@ WORKERS ?= 2
 STUDY ?= quick
 RESULTS ?= runs
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 FASHION_MNIST := /usr/share/datasets/fashion-mnist
 
-.PHONY: help study test check docs format venv constraints fashion-mnist clean
+.PHONY: help study test check bench docs format venv constraints fashion-mnist clean
 help:
-	@sed -n '2,7s/^# //p' Makefile
+	@sed -n '2,8s/^# //p' Makefile
 
 # --- set-up: stamps lie in the environment, so deleting it deletes them ----------------------
 $(VENV)/.created:
@@ -56,6 +58,9 @@ study: $(VENV)/.study
 test: $(VENV)/.test fashion-mnist
 	@PY=$(PY) WORKERS=$(WORKERS) FASHION_MNIST=$(FASHION_MNIST) .ci/test-backends \
 	  $(BACKENDS) -- $(PYTEST_FLAGS)
+
+bench: $(VENV)/.test
+	$(PY) -m studies bench --output $(RESULTS)/bench $(BENCH_FLAGS)
 
 check: $(VENV)/.test
 	$(PY) -m ruff check .

@@ -19,7 +19,6 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import random
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,27 +28,25 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 OPT_IN = ("slow", "network")
 
 
-def _share_compiled_programs() -> Path | None:
-    """Lets all processes of this run on JAX compile each program once, which takes most of its time.
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled-by-jax"
+MOST_BYTES = 2**30
 
-    Returns:
-        The folder to delete at the end; None if another process, or the user, made it.
-    """
+
+def _keep_compiled_programs() -> None:
+    """Lets all processes of all runs on JAX compile each program once, which takes most of its time."""
     if os.environ["KERAS_BACKEND"] != "jax" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return None
-    folder = tempfile.mkdtemp(prefix="keras_vit_compiled_")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        return  # the user's own cache, or that of the process which started this one
+    if COMPILED.is_dir() and sum(e.stat().st_size for e in os.scandir(COMPILED)) > MOST_BYTES:
+        shutil.rmtree(COMPILED, ignore_errors=True)
+    COMPILED.mkdir(parents=True, exist_ok=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    return Path(folder)
+    # XLA's own caches are for GPUs, and would make the folder's path part of what identifies a program.
+    os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 
-COMPILED = _share_compiled_programs()
-
-
-def pytest_unconfigure() -> None:
-    if COMPILED is not None:
-        shutil.rmtree(COMPILED, ignore_errors=True)
+_keep_compiled_programs()
 
 
 def pytest_report_header() -> str:
@@ -66,7 +63,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (dropped if opted_out else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    # What takes long begins first, or one worker would end with it while the others are idle.
+    items[:] = sorted(kept, key=_allowed_seconds, reverse=True)
+
+
+def _allowed_seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return marker.args[0] if marker else 0.0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

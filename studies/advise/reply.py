@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from studies.advise.rounds import End
@@ -26,6 +26,7 @@ from studies.report.words import (
     percent,
     standing,
 )
+from studies.study.chain import FINETUNING
 
 SURE = 0.9  # probability with which a target is to be reached
 _STOPPED = {
@@ -113,8 +114,7 @@ def words(reply: Reply) -> list[str]:
     told += _probes(reply)
     told += _for_target(reply)
     told += [advice] if advice else []
-    # How many trials a grid would have says nothing here: why no more were run, is told.
-    told += [_scope(reply), _more_time(reply), *notes(replace(answer, planned=answer.done))]
+    told += [_scope(reply), _more_time(reply), *notes(answer)]
     return [text for text in told if text]
 
 
@@ -263,13 +263,30 @@ def _scope(reply: Reply) -> str:
     tuned = [name for name, arm in reply.results.study.arms.items() if arm.pretraining is not None]
     if tuned:
         return (
-            f"{listed(tuned)} {'starts' if len(tuned) == 1 else 'start'} from the weights given, the others "
-            f"are small models trained from scratch; all of them see images of {shape}."
+            f"{listed(tuned)} {'starts' if len(tuned) == 1 else 'start'} from the weights given, "
+            f"{_tuning(reply.results)}; the others are small models trained from scratch. All of them see "
+            f"images of {shape}."
         )
     return (
         f"All of this is about training from scratch, on images of {shape} and with these small models; "
         f"starting from published weights was not tried."
     )
+
+
+def _tuning(results: Results) -> str:
+    """How weights are fine-tuned: the paper's way, as far as time and images reached."""
+    ways = {
+        name: {**FINETUNING, **arm.finetuning.recipe}
+        for name, arm in results.study.arms.items()
+        if arm.pretraining is not None
+    }
+    told = {
+        f"at most {way['steps']:,} step{'' if way['steps'] == 1 else 's'} at the best of the learning rates "
+        f"{listed([f'{rate:g}' for rate in way['learning_rates']])} on the validation images"
+        + ("" if len(way["learning_rates"]) > 2 else " (the paper tries four)")
+        for way in ways.values()
+    }
+    return f"fine-tuned for {' or '.join(sorted(told))}"
 
 
 def _more_time(reply: Reply) -> str:

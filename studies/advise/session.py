@@ -29,6 +29,7 @@ from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
 from studies.running.runner import Display, Plan
 from studies.study import file as study_file
+from studies.study.chain import FINETUNING
 from studies.study.defaults import default_sizes
 from studies.study.entries import ModelEntry
 from studies.study.factors import Level
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
 STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
 # Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
 MAX_EPOCHS = 100
-# Shorter than the paper's, whose grid has four learning rates: as long as some trainings from scratch.
-FINETUNING = {"steps": 500, "learning_rates": [0.003, 0.01]}
+# The paper's for its smallest data sets; fewer learning rates only where four cost larger sizes.
+TUNING_STEPS = 500
+LEARNING_RATES = (FINETUNING["learning_rates"], (0.003, 0.01))
 FACTOR, SCRATCH, PROBE = "start", "scratch", "probe"
 SPARE = 1.2  # times the least time, where a budget is proposed
 
@@ -78,17 +80,40 @@ class Session:
 
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
-        self._plan = runner.make_plan(_study(question), question.results)
-        study, data = self._plan.study, self._plan.study.data
+        self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
+        begun = _begun(question)
+        plain = _study(question, begun)
+        found = starts(question.weights, plain.backends[0])
+        study = _with_starts(plain, found, begun=begun)
+        self._adopt(runner.make_plan(study, question.results))
+        if found and self._reach() < max(size for _, size in self._grid):
+            whole, reach = self._plan, self._reach()
+            study = _with_starts(plain, found, LEARNING_RATES[1], begun)
+            self._adopt(runner.make_plan(study, question.results))
+            if self._reach() <= reach:
+                self._adopt(whole)
+        self.failed: list[Record] = []
+
+    def _adopt(self, plan: Plan) -> None:
+        """Take a plan, and all units that there may be of its study."""
+        self._plan = plan
+        study, data = plan.study, plan.study.data
         assert data is not None  # the plan found it
         sizes = default_sizes(data.counts["train"], data.num_classes)
         whole = study.model_copy(update={"sizes": sizes, "seeds": MOST_SEEDS})
         self._grid: dict[Unit, dict[str, Trial]] = {}
         for trial in whole.trials(data):
             self._grid.setdefault((trial.seed, trial.size), {})[trial.trial_id] = trial
-        self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
-        self._pace = Pace(self.estimator(), self._plan.costs, budget.clock)
-        self.failed: list[Record] = []
+        self._pace = Pace(self.estimator(), plan.costs, self.budget.clock)
+
+    def _reach(self) -> int:
+        """The largest size that the budget is expected to hold a verdict on; 0: it holds none."""
+        state = self._state()
+        rounds = forecast(state)
+        sizes = [
+            trial.size for each in rounds if each.purpose == "verdict" for trial in each.trials
+        ]
+        return max(sizes, default=state.top or 0)
 
     @property
     def study(self) -> Study:
@@ -156,7 +181,8 @@ class Session:
         return self._state().stop
 
     def _state(self) -> State:
-        records = {r["trial_id"]: r for r in ResultsStore(self.folder / "trials.jsonl").records()}
+        store = ResultsStore(self.folder / "trials.jsonl")
+        records = {record["trial_id"] for record in store.records(())}
         state = State(
             missing={
                 unit: [trial for id_, trial in trials.items() if id_ not in records]
@@ -247,10 +273,14 @@ class _Watched:
         self._display.stop()
 
 
-def _study(question: Question) -> Study:
-    """The study of a folder of images; what a results folder was begun with stays."""
+def _begun(question: Question) -> Study | None:
+    """The study that a results folder was begun with."""
     folder = question.results.expanduser().resolve() / question.name
-    begun = study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
+    return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
+
+
+def _study(question: Question, begun: Study | None = None) -> Study:
+    """The study of a folder of images, from scratch; what a results folder was begun with stays."""
     options = {
         "dataset": question.dataset,
         "name": question.name,
@@ -261,23 +291,38 @@ def _study(question: Question) -> Study:
         "backends": list(begun.backends[:1]) if begun else [default_backend()],
         **question.reading,
     }
-    study = study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
-    return _with_starts(study, starts(question.weights, study.backends[0]))
+    return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
 
 
-def _with_starts(study: Study, found: Sequence[Start]) -> Study:
+def _with_starts(
+    study: Study,
+    found: Sequence[Start],
+    learning_rates: Sequence[float] = LEARNING_RATES[0],
+    begun: Study | None = None,
+) -> Study:
     """The study with an arm for each of some weights: fine-tuned, and by a probe of its features.
 
     Where training starts from is a factor of it in any case, so that weights can be added later.
+
+    Args:
+        study: from scratch.
+        found: the weights.
+        learning_rates: of the fine-tuning, tried in turn; what an earlier run has begun goes on with its own.
+        begun: that run's study.
     """
+    before = begun.factors.get(FACTOR, {}) if begun is not None else {}
     levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
     models, pairs = dict(study.models), [MODELS]
     for start in found:
         name = start.model
         models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
-        before = {"objective": "none", "weights": start.weights}
+        recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
         levels[start.name] = Level(
-            pretraining=before, finetuning={"recipe": FINETUNING}, models=(name,)
+            pretraining={"objective": "none", "weights": start.weights},
+            finetuning=before[start.name].finetuning
+            if start.name in before
+            else {"recipe": recipe},
+            models=(name,),
         )
         pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
     probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
@@ -288,5 +333,6 @@ def _with_starts(study: Study, found: Sequence[Start]) -> Study:
             "design": "one_at_a_time",  # a model's own name is that from scratch
             "evaluations": {PROBE: probe} if found else {},
             "pairs": tuple(pairs),
+            "rounds": True,
         }
     )

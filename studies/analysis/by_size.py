@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studies.analysis.estimate import Estimate
 from studies.analysis.intervals import accuracy, contrast, difference, overlap
-from studies.analysis.outcomes import Outcomes
+from studies.analysis.outcomes import Marked
 from studies.analysis.seed_intervals import (
     accuracy_interval,
     contrast_interval,
@@ -29,14 +29,26 @@ class Source:
     """Where outcomes come from.
 
     Attributes:
-        read: (model, backend, size) -> its finished trials' outcomes, one entry a seed; empty where
-            none were kept. It is called whenever they are needed, so that no more than two models'
-            outcomes are in memory.
+        read: (model, backend, size) -> its finished trials' outcomes, or the marks of them, one entry a
+            seed; empty where none were kept. It is called whenever they are needed, so that no more than
+            two models' are in memory.
         pool: number of images that each seed draws its training images from.
     """
 
-    read: Callable[[str, str, int], Sequence[Outcomes]]
+    read: Callable[[str, str, int], Sequence[Marked]]
     pool: int
+    _known: dict[tuple[str, str, int, bool, float], Estimate | None] = field(default_factory=dict)
+
+    def accuracy(
+        self, model: str, backend: str, size: int, balanced: bool, level: float
+    ) -> Estimate | None:
+        """`intervals.accuracy` of a model at a size, worked out once; None without outcomes."""
+        key = (model, backend, size, balanced, level)
+        if key not in self._known:
+            outcomes, share = self.read(model, backend, size), overlap(size, self.pool)
+            found = accuracy(outcomes, balanced, share, level) if outcomes else None
+            self._known[key] = found
+        return self._known[key]
 
 
 def mean_estimates(
@@ -62,10 +74,11 @@ def mean_estimates(
     found = {}
     for key, trials in frame.groupby(["model", "backend", "size"]):
         model, backend, size = str(key[0]), str(key[1]), int(key[2])
-        outcomes = _read(source, metric, model, backend, size)
-        if source is not None and outcomes:
-            share = overlap(size, source.pool)
-            estimate = accuracy(outcomes, metric == BALANCED, share, level)
+        whole = None
+        if source is not None and metric in (TOP1, BALANCED):
+            whole = source.accuracy(model, backend, size, metric == BALANCED, level)
+        if whole is not None:
+            estimate = whole
         elif metric in trials and trials[metric].notna().any():
             values = trials[metric].dropna().to_list()
             estimate = _with_width(accuracy_interval(values, level, images))
@@ -202,6 +215,25 @@ def differences_table(estimates: dict[int, Estimate]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def rows_of(frame: pd.DataFrame, metric: str) -> Callable[[Iterable[str]], pd.DataFrame]:
+    """The rows of some models of a frame, found at once however many others there are.
+
+    Args:
+        frame: as for `mean_estimates`.
+        metric: the column that is wanted beside those of `mean_estimates`.
+    """
+    import pandas as pd
+
+    columns = [c for c in ("model", "size", "seed", "backend", metric) if c in frame]
+    groups = dict(iter(frame[columns].groupby("model", sort=False)))
+    nothing = frame[columns][:0]
+
+    def rows(models: Iterable[str]) -> pd.DataFrame:
+        return pd.concat([groups.get(model, nothing) for model in models])
+
+    return rows
+
+
 def _with_width(estimate: Estimate) -> Estimate:
     """The same without its interval where that is a point: equal seeds do not make an exact number."""
     if estimate.low < estimate.high or math.isnan(estimate.low):
@@ -211,7 +243,7 @@ def _with_width(estimate: Estimate) -> Estimate:
 
 def _read(
     source: Source | None, metric: str, model: str, backend: str, size: int
-) -> Sequence[Outcomes]:
+) -> Sequence[Marked]:
     if source is None or metric not in (TOP1, BALANCED):
         return ()
     return source.read(model, backend, size)

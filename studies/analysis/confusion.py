@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.analysis.outcomes import Outcomes
+from studies.analysis.outcomes import Marked, Outcomes
 
 
 def confusion_matrix(outcomes: Sequence[Outcomes], num_classes: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(confusion), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def balanced_accuracy(outcomes: Outcomes) -> float:
+def balanced_accuracy(outcomes: Marked) -> float:
     """Mean recall of the classes that the test set has."""
     _, label = np.unique(outcomes.label, return_inverse=True)
     return float(np.mean(np.bincount(label, outcomes.correct) / np.bincount(label)))

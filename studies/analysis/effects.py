@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from studies.analysis.by_size import Source, contrast_estimates
+from studies.analysis.by_size import Source, contrast_estimates, rows_of
 from studies.analysis.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def find_effects(
         source: outcomes of single test images; without them intervals are over seeds alone.
         images: number of test images, where there are no outcomes.
     """
-    found = []
+    found, rows = [], rows_of(frame, metric)
     for change, less in changes:
         weights = {change.arm: 1.0, change.base: -1.0}
         if less is not None:
             weights |= {less.arm: -1.0, less.base: 1.0}
-        known = contrast_estimates(frame, weights, metric, level, source, images)
+        known = contrast_estimates(rows(weights), weights, metric, level, source, images)
         for size, estimate in known.items():
             wrong = {arm: barred[arm, size] for arm in weights if barred.get((arm, size))}
             found.append(Effect(change, less, size, estimate, wrong))

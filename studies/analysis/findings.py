@@ -18,6 +18,7 @@ from studies.analysis.by_size import (
     differences_table,
     mean_estimates,
     means_table,
+    rows_of,
 )
 from studies.analysis.confusion import balanced_accuracy
 from studies.analysis.crossing import Crossing, crossing
@@ -143,8 +144,10 @@ def find(
     )
     found.barred.update(_barred(found, training or {}))
     columns = {}
+    of_models = rows_of(mine, metric)
     for model in models:
-        rows = mine[(mine["model"] == model) & mine[metric].notna()] if metric in mine else mine[:0]
+        rows = of_models([model])
+        rows = rows[rows[metric].notna()] if metric in rows else rows[:0]
         rows = rows.sort_values(["size", "seed"]) if len(rows) else rows
         if not len(rows):
             found.without_law[model] = "no finished trial"
@@ -171,7 +174,7 @@ def find(
     for a, b in pairs:
         if a not in columns or b not in columns:
             continue
-        differences = difference_estimates(mine, a, b, metric, level, source, images)
+        differences = difference_estimates(of_models([a, b]), a, b, metric, level, source, images)
         laws = None
         if a in found.laws and b in found.laws:
             shared = _common(differences[max(differences)]) if differences else None

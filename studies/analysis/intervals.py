@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from studies.analysis.estimate import Estimate, check_level
-from studies.analysis.outcomes import Outcomes, Scores, right, right_minus_right, weighted_rights
+from studies.analysis.outcomes import Marked, Scores, right, right_minus_right, weighted_rights
 from studies.analysis.variance import Variance, variance
 
 ONE_SEED = "one seed: the test set's error alone"
@@ -20,7 +20,7 @@ SAME_IMAGES = "all seeds trained on the same images: how far another draw would 
 
 
 def accuracy(
-    outcomes: Sequence[Outcomes],
+    outcomes: Sequence[Marked],
     balanced: bool = False,
     overlap: float = 0.0,
     level: float = 0.9,
@@ -49,8 +49,8 @@ def accuracy(
 
 
 def difference(
-    a: Sequence[Outcomes],
-    b: Sequence[Outcomes],
+    a: Sequence[Marked],
+    b: Sequence[Marked],
     balanced: bool = False,
     overlap: float = 0.0,
     level: float = 0.9,
@@ -78,7 +78,7 @@ def difference(
 
 
 def contrast(
-    models: Sequence[Sequence[Outcomes]],
+    models: Sequence[Sequence[Marked]],
     weights: Sequence[float],
     balanced: bool = False,
     overlap: float = 0.0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -58,6 +60,76 @@ class Outcomes:
         """(n,) whether the predicted class is the label."""
         return self.predicted == self.label
 
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(n,) places of the images, by ascending id."""
+        return np.argsort(self.image)
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """Test images, as of `Outcomes`: trials of one seed share them, and often all trials of a study."""
+
+    image: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(n,) places of the images, by ascending id."""
+        return np.argsort(self.image)
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Which test images one trial was right on: what means and differences need of its outcomes.
+
+    Attributes:
+        seed: the trial's seed.
+        tested: the images.
+        correct: (n,) whether the predicted class is the label.
+    """
+
+    seed: int
+    tested: Tested
+    correct: np.ndarray
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.tested.image
+
+    @property
+    def group(self) -> np.ndarray:
+        return self.tested.group
+
+    @property
+    def label(self) -> np.ndarray:
+        return self.tested.label
+
+    @property
+    def order(self) -> np.ndarray:
+        return self.tested.order
+
+
+class Marked(Protocol):
+    """What `Outcomes` and `Marks` have in common."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def image(self) -> np.ndarray: ...
+    @property
+    def group(self) -> np.ndarray: ...
+    @property
+    def label(self) -> np.ndarray: ...
+    @property
+    def correct(self) -> np.ndarray: ...
+    @property
+    def order(self) -> np.ndarray: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -76,13 +148,13 @@ class Scores:
     label: np.ndarray
 
 
-def right(outcomes: Sequence[Outcomes]) -> list[Scores]:
+def right(outcomes: Sequence[Marked]) -> list[Scores]:
     """A model's scores, one entry a seed: 1 where the prediction is right."""
     _check_seeds(outcomes)
     return [Scores(o.seed, o.correct.astype(float), o.group, o.label) for o in outcomes]
 
 
-def right_minus_right(a: Sequence[Outcomes], b: Sequence[Outcomes]) -> list[Scores]:
+def right_minus_right(a: Sequence[Marked], b: Sequence[Marked]) -> list[Scores]:
     """Two models' differences, image by image, for the seeds that both have, ascending.
 
     Raises:
@@ -91,7 +163,7 @@ def right_minus_right(a: Sequence[Outcomes], b: Sequence[Outcomes]) -> list[Scor
     return weighted_rights((a, b), (1.0, -1.0))
 
 
-def weighted_rights(models: Sequence[Sequence[Outcomes]], weights: Sequence[float]) -> list[Scores]:
+def weighted_rights(models: Sequence[Sequence[Marked]], weights: Sequence[float]) -> list[Scores]:
     """A linear contrast of several models, image by image, for the seeds that all have, ascending.
 
     Args:
@@ -107,9 +179,11 @@ def weighted_rights(models: Sequence[Sequence[Outcomes]], weights: Sequence[floa
     found = []
     for seed in sorted(set.intersection(*(set(each) for each in by_seed))):
         sides = [each[seed] for each in by_seed]
-        orders = [np.argsort(side.image) for side in sides]
+        orders = [side.order for side in sides]
         first, order = sides[0], orders[0]
         for side, its in zip(sides[1:], orders[1:], strict=True):
+            if side.image is first.image and side.label is first.label:
+                continue
             same = np.array_equal(first.image[order], side.image[its])
             if not same or not np.array_equal(first.label[order], side.label[its]):
                 raise ValueError(
@@ -124,7 +198,7 @@ def weighted_rights(models: Sequence[Sequence[Outcomes]], weights: Sequence[floa
     return found
 
 
-def _check_seeds(outcomes: Sequence[Outcomes]) -> None:
+def _check_seeds(outcomes: Sequence[Marked]) -> None:
     seeds = [each.seed for each in outcomes]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"outcomes of one model need a seed each; got seeds {seeds}.")

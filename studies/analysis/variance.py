@@ -42,6 +42,10 @@ DRAW_SHARE = 0.5
 # Groups that are added to each class, on either side (see `variance`).
 PSEUDO = 0.5
 
+_SPREAD = (
+    100  # times as many numbers as values: up to there a table of them is quicker than sorting
+)
+
 
 @dataclass(frozen=True)
 class Variance:
@@ -210,15 +214,13 @@ class _Layout:
     def __init__(self, scores: Sequence[Scores], balanced: bool) -> None:
         lengths = [len(each.value) for each in scores]
         self.seed = np.repeat(np.arange(len(scores)), lengths)
-        _, self.group = np.unique(
-            np.concatenate([each.group for each in scores]), return_inverse=True
-        )
+        self.group = _numbered(np.concatenate([each.group for each in scores]))[1]
         width = int(self.group.max()) + 1
         if balanced:
             labels = np.concatenate([each.label for each in scores])
-            classes, self.stratum = np.unique(labels, return_inverse=True)
+            classes, self.stratum = _numbered(labels)
             num_classes = len(classes)
-            pairs, self.pair = np.unique(self.stratum * width + self.group, return_inverse=True)
+            pairs, self.pair = _numbered(self.stratum * width + self.group)
             self.pair_stratum = pairs // width
         else:
             num_classes = 1
@@ -231,3 +233,13 @@ class _Layout:
         self.weight = present / present.sum(axis=1, keepdims=True)
         self.groups = np.concatenate(per_seed)
         self.all_groups = np.bincount(self.pair_stratum, minlength=num_classes)
+
+
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values, ascending, and the number of each value's among them."""
+    if values.min() < 0 or values.max() > _SPREAD * len(values):
+        distinct, number = np.unique(values, return_inverse=True)
+        return distinct, number
+    there = np.zeros(int(values.max()) + 1, bool)  # ids are small: no need to sort them
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]

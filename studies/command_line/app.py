@@ -26,10 +26,8 @@ from studies.command_line.options import (
     DATASETS,
     RUNS,
     Backend,
-    Dtype,
     ExecutorName,
     FitOption,
-    Gelu,
     Groups,
     Imports,
     KeepModels,
@@ -120,6 +118,9 @@ def plan_or_run(
     backend: Annotated[
         str | None, option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
+    devices: Annotated[
+        int | None, option("Devices that train one model together (1).", min=1)
+    ] = None,
     executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
     address: Annotated[
         str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
@@ -128,12 +129,12 @@ def plan_or_run(
         int | None, option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
     threads: Annotated[
-        int | None, option("Threads a trial (cores / workers; on a cluster 1).")
+        int | None, option("Threads a device (its share of the cores; on a cluster 1).")
     ] = None,
-    gpus: Annotated[float | None, option("GPUs a trial, on a cluster.")] = None,
-    memory: Annotated[
-        str | None, option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    gpus: Annotated[
+        float | None, option("GPUs a device (those there are; on a cluster none).")
     ] = None,
+    memory: Annotated[str | None, option("Memory a trial, such as 4GB.", metavar="AMOUNT")] = None,
     keep_models: Annotated[
         KeepModels | None,
         option("Each model's best at the largest size (by default), all, or none."),
@@ -168,6 +169,7 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        devices=devices,
         executor=executor.value,
         address=address,
         workers=workers,
@@ -285,30 +287,34 @@ def compare(
 
 @app.command(epilog=EXIT_CODES)
 def bench(
+    context: typer.Context,
     fit: Annotated[
         bool, option("Measure fit and data reading of the built-in models.", "--fit")
     ] = False,
-    model: Annotated[str, option("A published model's name.")] = "ViT-S/16",
+    model: Annotated[
+        str, option("Published names, or small: six blocks of width 192.", metavar="M,M")
+    ] = "ViT-S/16",
+    mode: Annotated[str, option("train, inference, or both.", metavar="W,W")] = "train",
     image_size: Annotated[
-        int | None, option("Pixels (224; with --fit its study's).", min=1)
+        int | None, option("Pixels (224, small 32; with --fit its study's).", min=1)
     ] = None,
     batch_size: Annotated[
-        int | None, option("Images a step (8; with --fit its study's).", min=1)
+        str | None, option("Images a step (8, small 64; with --fit its study's).", metavar="N,N")
     ] = None,
     backend: Annotated[
         str | None, option("Those that are installed by default.", metavar="B,B")
     ] = None,
-    dtype: Annotated[Dtype, option("Dtype policy.")] = Dtype.float32,
-    activation: Annotated[Gelu, option("Of ViTs; gelu is keras-hub's.")] = Gelu.gelu,
+    dtype: Annotated[
+        str, option("float32, mixed_bfloat16, mixed_float16, or several.", metavar="T,T")
+    ] = "float32",
     rounds: Annotated[int, option("Turns of every contender.", min=1)] = 11,
     seconds: Annotated[float, option("Of a turn.")] = 4.0,
     threads: Annotated[int | None, option("One a core by default.", min=1)] = None,
-    output: Annotated[Path, option("Folder of table and CSV.", metavar="DIR")] = RUNS / "bench",
+    output: Annotated[Path, option("Folder of the files.", metavar="DIR")] = RUNS / "bench",
 ) -> None:
-    """Measure how fast models train here."""
-    given = locals()
-    given |= {"dtype": dtype.value, "activation": activation.value}
-    _end(bench_room.run, bench_room.Options(**given))
+    """Measure how fast models compute here, beside peers that are installed."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    _end(bench_room.run, bench_room.Options(**given, command=context.obj))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -47,13 +47,14 @@ class StudyOptions:
     steps: int | None = None
     backends: list[str] | None = None
     keep_models: str | None = None
+    devices: int | None = None
+    threads: int | None = None
+    gpus: float | None = None
+    memory: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
     executor: str = "local"
     address: str | None = None
     workers: int | None = None
-    threads: int | None = None
-    gpus: float | None = None
-    memory: str | None = None
     retry_failed: bool = False
 
 
@@ -109,9 +110,9 @@ def run(options: StudyOptions) -> int:
     from studies.executors.choose import chosen
     from studies.running.results_folder import check_permitted
 
-    where = (options.executor, options.workers, options.threads)
+    study = _study(options)
     check_permitted(options.results)
-    with chosen(*where, options.address, options.gpus, options.memory) as executor:
+    with chosen(study, options.executor, options.workers, options.address) as executor:
         return _run(options, executor)  # data are prepared there, which may take long
 
 
@@ -237,20 +238,19 @@ def _results_name(study: str) -> str:
 
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
-    from studies.executors.local import LocalExecutor
+    from studies.executors.choose import local
+    from studies.executors.resources import Resources
     from studies.records.checkpoints import is_trained
     from studies.running.estimate import Estimator, records_of
 
+    study = checked.study
     here = options.executor == "local"
-    threads = (
-        LocalExecutor(options.workers or 1, options.threads).threads
-        if here
-        else options.threads or 1
-    )
-    counts = checked.study.data.counts if checked.study.data else {}
-    others = {each.fingerprint: each.counts for each in checked.study.other_data.values()}
+    asked = local(study, options.workers or 1) if here else Resources.on_a_cluster(study)
+    counts = study.data.counts if study.data else {}
+    others = {each.fingerprint: each.counts for each in study.other_data.values()}
     trained = partial(is_trained, checked.results)
-    return Estimator(records_of(checked.results), threads, counts, others, trained)
+    records = records_of(checked.results)
+    return Estimator(records, asked.threads, counts, others, trained, study.devices)
 
 
 @contextmanager

@@ -45,21 +45,6 @@ class Fit(StrEnum):
     squash = "squash"
 
 
-class Dtype(StrEnum):
-    """Dtype policies of Keras."""
-
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
-
-
-class Gelu(StrEnum):
-    """The exact form and its tanh approximation."""
-
-    gelu = "gelu"
-    gelu_tanh = "gelu_tanh"
-
-
 def option(help: str, *names: str, metavar: str | None = None, **limits: Any) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, **limits)
 

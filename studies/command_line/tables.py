@@ -54,7 +54,8 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
-        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
+        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}"
+        f"{f' on {study.devices} devices' if study.devices > 1 else ''}; "
         f"results: {plan.folder}",
         "",
         *_aligned([header, *([row[name] for name in header] for row in rows)]),
@@ -107,13 +108,18 @@ def status_text(folder: Path) -> str:
     """What of a results folder's study is done, what is running and what failed, as text."""
     study = read_resolved(folder)
     store = ResultsStore(folder / "trials.jsonl")
-    records = {record["trial_id"]: record for record in store.records()}
+    records = {r["trial_id"]: r for r in store.records(["status", "reason"])}
     if study.data is None:
         raise UsageError(f"{folder / 'study.toml'} lacks its data; run the study again")
-    trials = study.trials(study.data)
-    found = [(trial, records[trial.trial_id]) for trial in trials if trial.trial_id in records]
-    failures = [(trial, record) for trial, record in found if record.get("status") != "done"]
-    lines = [f"{study.name}: {len(found) - len(failures)} of {len(trials)} trials done"]
+    planned = done = 0
+    failures = []
+    for trial in study.each_trial(study.data):
+        planned += 1
+        record = records.get(trial.trial_id)
+        done += record is not None and record.get("status") == "done"
+        if record is not None and record.get("status") != "done":
+            failures.append((trial, record))
+    lines = [f"{study.name}: {done} of {planned} trials done"]
     if failures:
         lines[0] += f", {len(failures)} failed"
         lines += [f"  {trial.label}: {outcome(record)}" for trial, record in failures]

@@ -15,7 +15,7 @@ from statistics import median
 
 from studies.data.augmentation import AUGMENTATIONS, Augmentation
 from studies.data.batches import Batches
-from studies.data.cache import cache_folder, prepared
+from studies.data.cache import cache_folder, prepared, prepared_before
 from studies.data.checks import Facts
 from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
 from studies.data.options import Options, Reading
@@ -37,6 +37,7 @@ __all__ = [
     "default_image_size",
     "describe",
     "load",
+    "reopen",
 ]
 
 SMALL, LARGE = 32, 64  # default sides of images in files, in pixels
@@ -83,6 +84,36 @@ def load(
         return read(found.folder, found.info)
     except (OSError, ValueError) as error:
         raise _damaged(name, found.folder) from error
+
+
+def reopen(
+    name: str, fingerprint: str, cache: str | os.PathLike[str] | None = None
+) -> Dataset | None:
+    """Opens data that were prepared before by what they hold, without a look at where they came from.
+
+    A trial knows its data by their fingerprint. To list and hash the files of a folder of a million images
+    would take more memory than its training.
+
+    Args:
+        name: what they are called.
+        fingerprint: as of `DatasetInfo`.
+        cache: as for `load`.
+
+    Returns:
+        the data set; None where the cache does not hold it.
+
+    Example:
+        >>> info = describe("digits")
+        >>> reopen("digits", info.fingerprint).info == info
+        True
+    """
+    from studies.data.prepare import read
+
+    found = prepared_before(cache_folder(cache), fingerprint)
+    if found is None:
+        return None
+    folder, info = found
+    return read(folder, DatasetInfo.from_dict({**info, "name": name}))
 
 
 def describe(

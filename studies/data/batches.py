@@ -53,7 +53,7 @@ class Batches:
                 f"{len(indices)} images and a batch size of {batch_size}."
             )
         self.split = split
-        self.indices = np.asarray(indices, np.int64)
+        self.indices = np.asarray(indices)
         self.batch_size = int(batch_size)
         self.seed = int(seed)
         self.augmentation = augmentation
@@ -83,7 +83,7 @@ class Batches:
         return (self._scramble(pixels) if self._scramble else pixels), labels
 
     def indices_of(self, step: int) -> np.ndarray:
-        """The indices into the split of a global step's images: (B,) int64."""
+        """The indices into the split of a global step's images: (B,) integers."""
         size, place = len(self.indices), step * self.batch_size
         parts, missing = [], self.batch_size
         while missing:
@@ -96,6 +96,8 @@ class Batches:
     def _order(self, epoch: int) -> np.ndarray:
         kept, order = self._epoch
         if kept != epoch:
+            self._epoch = (-1, self.indices)  # lets go of the last order before there is the next
+            del order
             order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
             self._epoch = (epoch, order)
         return order

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,8 +13,9 @@ import numpy as np
 from studies.data.checks import Facts, facts
 from studies.data.decoded import Chosen, image_name
 from studies.data.images import Advance
-from studies.data.prepare import images_file, write
+from studies.data.prepare import images_file, rows_of, write
 from studies.data.progress import progress
+from studies.data.twins import hashes_on_disk
 from studies.errors import UsageError
 
 FACTS = "facts"  # of the description
@@ -100,23 +100,17 @@ class _Decoded:
 
 
 class _Watched:
-    """A source whose images are hashed as they pass, and counted."""
+    """A source whose images are counted as they pass."""
 
     def __init__(self, source: Any, advance: Advance) -> None:
         self._source, self._advance = source, advance
         self._left = _count(source)
-        self.hashes = {
-            split: np.zeros((len(labels), 2), np.uint64) for split, labels in source.labels.items()
-        }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         images = self._source.images(split, indices)
-        for index, image in zip(indices, images, strict=True):
-            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-            self.hashes[split][index] = np.frombuffer(digest, np.uint64)
         self._advance(len(indices))
         self._left -= len(indices)
         if not self._left and any(getattr(self._source, "broken", {}).values()):
@@ -127,10 +121,11 @@ class _Watched:
 def _written(
     folder: Path, source: Any, shown: Shown, broken: Sequence[tuple[str, str]] = ()
 ) -> dict[str, Any]:
-    with shown(f"preparing {source.name}", _count(source)) as advance:
-        watched = _Watched(source, advance)
-        written = write(folder, watched)
-    found = facts(source, watched.hashes, written["class_counts"], broken)
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        hashes = hashes_on_disk(Path(aside) / "hashes", _count(source))
+        with shown(f"preparing {source.name}", _count(source)) as advance:
+            written = write(folder, _Watched(source, advance), hashes)
+        found = facts(source, hashes, rows_of(source), written["class_counts"], broken)
     return {**written, FACTS: found.to_dict()}
 
 

@@ -90,6 +90,20 @@ def _note_use(folder: Path, name: str) -> None:
         raise
 
 
+def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
+    """Finds a folder with prepared data by what they hold, wherever they came from; None: not here.
+
+    Args:
+        cache: the cache's folder.
+        fingerprint: of the description.
+    """
+    for path in sorted(cache.glob(f"[!.]*/{INFO}")):  # not what is being prepared
+        info = _complete(path.parent)
+        if info is not None and info.get("fingerprint") == fingerprint:
+            return path.parent, info
+    return None
+
+
 @dataclass(frozen=True)
 class Entry:
     """What a cache holds: prepared data, or the downloads of TensorFlow Datasets.

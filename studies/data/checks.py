@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from studies.data.decoded import image_name
+from studies.data.twins import twins
 
 SHOWN = 200  # of a list of pairs of images; their number is kept besides
 
@@ -82,7 +83,8 @@ class Facts:
 
 def facts(
     source: Any,
-    hashes: Mapping[str, np.ndarray],
+    hashes: np.ndarray,
+    rows: Mapping[str, slice],
     class_counts: Mapping[str, Sequence[int]],
     broken: Sequence[tuple[str, str]] = (),
 ) -> Facts:
@@ -90,7 +92,8 @@ def facts(
 
     Args:
         source: as of `prepare.Source`.
-        hashes: split -> (N, 2) uint64, of each image's pixels.
+        hashes: (N, 2) uint64, of the pixels of all splits' images.
+        rows: split -> which of them are its images'.
         class_counts: split -> images of every class, as seed 0 has them.
         broken: (name, reason) of those that are not in the source because they cannot be read.
     """
@@ -98,10 +101,10 @@ def facts(
         split: np.bincount(labels, minlength=len(source.class_names)).tolist()
         for split, labels in source.labels.items()
     }
-    twins, in_two_splits, of_two_labels = find_twins(source, hashes)
+    equal, in_two_splits, of_two_labels = find_twins(source, hashes, rows)
     given = getattr(source, "groups", None) or {}
     groups, split_groups = _group_facts(given)
-    across = np.array(getattr(source, "sizes", ()), np.int64).reshape(-1, 2)
+    across = np.asarray(getattr(source, "sizes", ()), np.uint32).reshape(-1, 2)
     return Facts(
         class_names=list(source.class_names),
         counts=counts,
@@ -115,7 +118,7 @@ def facts(
         widths=_spread(across[:, 1]),
         cut=_cut_away(across, source.image_shape),
         broken=Some(len(broken), sorted(broken)),  # all of them: they are to be mended
-        twins=twins,
+        twins=equal,
         twins_in_two_splits=Some.of(in_two_splits),
         twins_of_two_labels=Some.of(of_two_labels),
         groups=groups,
@@ -125,29 +128,26 @@ def facts(
 
 
 def find_twins(
-    source: Any, hashes: Mapping[str, np.ndarray]
+    source: Any, hashes: np.ndarray, rows: Mapping[str, slice]
 ) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:
     """Images with equal pixels.
 
     Args:
         source: whose labels and names count.
-        hashes: split -> (N, 2) uint64.
+        hashes, rows: as of `facts`.
 
     Returns:
         how many images equal an earlier one; (name, name) for each image that equals one of an
         earlier split; (name, name), with their classes, for each image whose label is not that of
         the first image that it equals.
     """
-    splits, starts = list(hashes), np.cumsum([0, *(len(rows) for rows in hashes.values())])
-    rows = np.concatenate(list(hashes.values()))
-    _, number, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    number = number.ravel()
-    twins: dict[int, list[tuple[str, int]]] = {}
-    for place in np.flatnonzero(counts[number] > 1):
-        split = int(np.searchsorted(starts, place, side="right")) - 1
-        twins.setdefault(int(number[place]), []).append((splits[split], int(place - starts[split])))
+    places, number = twins(hashes)
+    found: dict[int, list[tuple[str, int]]] = {}
+    for place, same in zip(places.tolist(), number.tolist(), strict=True):
+        split = next(split for split, own in rows.items() if place < own.stop)
+        found.setdefault(same, []).append((split, place - rows[split].start))
     in_two_splits, of_two_labels = [], []
-    for same in twins.values():
+    for same in found.values():
         for rank, other in enumerate(same[1:]):
             names = [image_name(source, *place) for place in (same[0], other)]
             labels = [source.labels[split][index] for split, index in (same[0], other)]
@@ -158,7 +158,7 @@ def find_twins(
                 classes = [source.class_names[label] for label in labels]
                 pair = f"{names[0]} ({classes[0]})", f"{names[1]} ({classes[1]})"
                 of_two_labels.append((rank, pair))
-    return len(rows) - len(counts), _spread_out(in_two_splits), _spread_out(of_two_labels)
+    return len(places) - len(found), _spread_out(in_two_splits), _spread_out(of_two_labels)
 
 
 def _spread_out(pairs: list[tuple[int, tuple[str, str]]]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from studies.data.splits import SPLITS, plan_splits
-from studies.data.subsets import nested_order
+from studies.data.subsets import are_alone, nested_order
 from studies.errors import UsageError
 from studies.machine.files import file_bytes, parsed_json
 
@@ -72,16 +72,20 @@ class DatasetInfo:
 class Split:
     """Images of one split and what is known of each.
 
+    Of a source's own split the arrays are memory-mapped and read-only: the system keeps what of them is
+    needed, and millions of images take no memory of the process.
+
     Attributes:
-        images: uint8 (N, H, W, C), possibly memory-mapped and read-only, or `Rows` of such an array.
+        images: uint8 (N, H, W, C), or `Rows` of such an array.
         labels: int64 (N,).
-        ids: int64 (N,), each image's number in the data set, the same for every seed.
+        ids: int64 (N,), of a pool to train on a range: each image's number in the data set, the same for
+            every seed.
         groups: int64 (N,), equal for images that belong together.
     """
 
     images: Any
     labels: np.ndarray
-    ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    ids: np.ndarray | range = range(0)
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -119,7 +123,7 @@ class Replicate:
         info: the data set's description.
         train: the pool that training images are drawn from; `order` says which of it may be drawn.
         validation, test: the other splits.
-        order: int64 (n,), nested and stratified: the subset of size k is ``order[:k]``, so smaller
+        order: integers (n,), nested and stratified: the subset of size k is ``order[:k]``, so smaller
             subsets lie in larger ones.
 
     Example:
@@ -143,7 +147,7 @@ class Replicate:
         }
 
     def subset(self, size: int) -> np.ndarray:
-        """The indices into ``train`` of the subset of a size: (size,) int64.
+        """The indices into ``train`` of the subset of a size: (size,) integers.
 
         Raises:
             UsageError: the size is larger than the training data or below one image a class.
@@ -179,9 +183,14 @@ class Dataset:
         whole = self.pools["train"]
         data = int(self.info.fingerprint[:15], 16)
         plan = plan_splits(self.info.name, labels, [data, seed, _SPLITS], whole.groups)
-        _, left = plan["train"]
-        order = left[nested_order(whole.labels[left], [data, seed, _ORDER])]
-        others = {split: self._part(*plan[split]) for split in SPLITS if split != "train"}
+        left = plan.pop("train")[1]
+        if len(left) == len(whole):  # of what is left as it is no copies are needed
+            del left
+            order = nested_order(whole.labels, [data, seed, _ORDER])
+        else:
+            own = whole.labels[left].astype(left.dtype)
+            order = left[nested_order(own, [data, seed, _ORDER])]
+        others = {split: self._part(*place) for split, place in plan.items()}
         return Replicate(self.info, train=whole, order=order, **others)
 
     def names(self) -> list[str] | None:
@@ -192,11 +201,11 @@ class Dataset:
 
     def _part(self, origin: str, indices: np.ndarray) -> Split:
         pool = self.pools[origin]
+        ids = np.asarray(indices, np.int64)
+        ids = pool.ids.start + ids if isinstance(pool.ids, range) else pool.ids[ids]
         if len(indices) == len(pool):
-            return pool
-        return Split(
-            Rows(pool.images, indices), *(a[indices] for a in (pool.labels, pool.ids, pool.groups))
-        )
+            return replace(pool, ids=ids)
+        return Split(Rows(pool.images, indices), pool.labels[indices], ids, pool.groups[indices])
 
 
 NAMES_FILE = "names.json"
@@ -222,7 +231,7 @@ def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:
         seeds: number of seeds.
     """
     groups = data.pools["train"].groups
-    if len(np.unique(groups)) == len(groups):  # only groups make the numbers differ
+    if are_alone(groups):  # only groups make the numbers differ
         return data.info.counts
     counts = [data.replicate(seed).counts for seed in range(seeds)]
     return {split: min(count[split] for count in counts) for split in SPLITS}

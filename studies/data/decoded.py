@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from studies.data.images import Decoded, ImageSize, UnreadableImage, parallel
+from studies.data.images import Decoded, UnreadableImage, parallel
 from studies.errors import UsageError
 
 
@@ -22,7 +23,7 @@ class DecodedSource(ABC):
     Attributes:
         name, class_names, labels: as of `prepare.Source`.
         broken: split -> {index: why the image cannot be read}.
-        sizes: (H, W) of the images that were read, in their files.
+        sizes: height and width of the images that were read, in their files, one after the other.
     """
 
     name: str
@@ -31,7 +32,7 @@ class DecodedSource(ABC):
 
     def __init__(self) -> None:
         self.broken: dict[str, dict[int, str]] = defaultdict(dict)
-        self.sizes: list[ImageSize] = []
+        self.sizes = array("I")
 
     @property
     @abstractmethod
@@ -58,7 +59,7 @@ class DecodedSource(ABC):
                     f"{image.size[1]}x{image.size[0]} pixels, {shape[1]}x{shape[0]} elsewhere): give "
                     f"an image size (--image-size 32)."
                 )
-            self.sizes.append(image.size)
+            self.sizes.extend(image.size)
             return image.pixels
 
         return parallel(read, [int(index) for index in indices])
@@ -83,7 +84,7 @@ class Chosen:
         self._source, self._kept = source, kept
 
     @property
-    def sizes(self) -> list[ImageSize]:
+    def sizes(self) -> array[int]:
         return self._source.sizes
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,8 +60,12 @@ class Drawn(ABC):
             )
         self.size = size or SIZE
         self.image_shape = (*self.size, 3)
-        counts = {**COUNTS, "train": number}
-        self.labels = {split: self.first_labels(split, n) for split, n in counts.items()}
+        self._counts = {**COUNTS, "train": number}
+
+    @cached_property  # only who prepares the images needs them
+    def labels(self) -> dict[str, np.ndarray]:
+        """split -> (N,) int64."""
+        return {split: self.first_labels(split, n) for split, n in self._counts.items()}
 
     @classmethod
     def draw(cls, split: str, block: int, size: ImageSize = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -81,9 +86,11 @@ class Drawn(ABC):
     @classmethod
     def first_labels(cls, split: str, number: int) -> np.ndarray:
         """The labels of a split's first images: (number,) int64."""
-        blocks = -(-number // BLOCK)
-        parts = [cls._labels(cls._stream(split, block)) for block in range(blocks)]
-        return np.concatenate(parts)[:number]
+        labels = np.empty(number, np.int64)
+        for block in range(-(-number // BLOCK)):
+            part = labels[block * BLOCK : (block + 1) * BLOCK]
+            part[:] = cls._labels(cls._stream(split, block))[: len(part)]
+        return labels
 
     @classmethod
     def version(cls) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from studies.data.cache import INFO, cache_folder
+from studies.data.cache import cache_folder, prepared_before
 from studies.data.dataset import NAMES_FILE, names_in
-from studies.machine.files import file_bytes, parsed_json
 
 
 def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -> list[str]:
@@ -16,11 +15,8 @@ def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -
         fingerprint: of the data set.
         cache: the cache's folder; by default that of `studies.data.load`.
     """
-    for path in sorted(cache_folder(cache).glob(f"*/{NAMES_FILE}")):
-        try:
-            info = parsed_json(file_bytes(path.parent / INFO))
-            if info["fingerprint"] == fingerprint:
-                return names_in(path)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not a prepared folder, or one that is being made or removed
-    return []
+    found = prepared_before(cache_folder(cache), fingerprint)
+    try:
+        return names_in(found[0] / NAMES_FILE) if found else []
+    except (OSError, ValueError):  # they have none, or are being removed
+        return []

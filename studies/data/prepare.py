@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from studies.data.dataset import NAMES_FILE, Dataset, DatasetInfo, Split
 from studies.data.splits import SPLITS, check_splits
+from studies.data.twins import pixel_hash, twins
 from studies.machine.files import stamp
 
 _AT_ONCE = 64 * 2**20  # bytes of images held before they go to the file
@@ -40,12 +42,13 @@ class Source(Protocol):
         ...
 
 
-def write(folder: Path, source: Source) -> dict[str, Any]:
+def write(folder: Path, source: Source, hashes: np.ndarray | None = None) -> dict[str, Any]:
     """Writes all splits that a source has into a folder.
 
     Args:
         folder: empty.
         source: the images.
+        hashes: (N, 2) uint64, to be filled with those of all splits' images (see `twins.pixel_hash`).
 
     Returns:
         the description, as of `DatasetInfo.to_dict`.
@@ -57,21 +60,18 @@ def write(folder: Path, source: Source) -> dict[str, Any]:
     offered = [split for split in SPLITS if split in source.labels]
     digest = hashlib.sha256()
     digest.update(json.dumps([list(source.class_names), list(source.image_shape)]).encode())
-    labels: dict[str, np.ndarray] = {}
-    pixels = []
+    rows = rows_of(source)
+    if hashes is None:
+        hashes = np.empty((max(part.stop for part in rows.values()), 2), np.uint64)
     for split in offered:
-        labels[split] = np.asarray(source.labels[split], np.int64)
-        pixels.append(_write_images(folder / images_file(split), source, split, digest))
-        np.save(folder / f"{split}_labels.npy", labels[split])
-        digest.update(split.encode() + labels[split].tobytes())
+        _write_images(folder / images_file(split), source, split, digest, hashes[rows[split]])
+        digest.update(split.encode())
+        _write_integers(folder / f"{split}_labels.npy", source.labels[split], digest)
     given = getattr(source, "groups", None)
-    groups = join_groups(
-        np.concatenate(pixels), np.concatenate([given[s] for s in offered]) if given else None
-    )
-    digest.update(groups.tobytes())
-    starts = np.cumsum([0, *(len(labels[split]) for split in offered)])
-    for split, start in zip(offered, starts):
-        np.save(folder / f"{split}_groups.npy", groups[start : start + len(labels[split])])
+    groups = join_groups(hashes, np.concatenate([given[s] for s in offered]) if given else None)
+    for split in offered:
+        _write_integers(folder / f"{split}_groups.npy", groups[rows[split]], digest)
+    del groups  # the description below needs memory of its own
     names: Mapping[str, Sequence[str]] | None = getattr(source, "names", None)
     if names:
         called = [name for split in offered for name in names[split]]
@@ -82,9 +82,16 @@ def write(folder: Path, source: Source) -> dict[str, Any]:
         image_shape=source.image_shape,
         class_names=tuple(source.class_names),
         class_counts={},
-        official={split: len(labels[split]) for split in offered},
+        official={split: len(source.labels[split]) for split in offered},
     )
     return {**info.to_dict(), "class_counts": _class_counts(read(folder, info))}
+
+
+def rows_of(source: Source) -> dict[str, slice]:
+    """Where the images of each split are among all of them: split -> rows."""
+    offered = [split for split in SPLITS if split in source.labels]
+    ends = np.cumsum([0, *(len(source.labels[split]) for split in offered)]).tolist()
+    return {split: slice(*span) for split, span in zip(offered, pairwise(ends))}
 
 
 def images_file(split: str) -> str:
@@ -103,17 +110,28 @@ def join_groups(pixels: np.ndarray, given: np.ndarray | None = None) -> np.ndarr
         (N,) int64, numbered in the order of their first image.
     """
     count = len(pixels)
-    first = np.unique(pixels, axis=0, return_inverse=True)[1].ravel()
-    same = [_chain(first)]
+    places, number = twins(pixels)
+    pairs = [places[_chain(number)]]
     if given is not None:
         given = np.asarray(given)
         together = np.flatnonzero(given >= 0)
-        same.append(together[_chain(given[together])])
-    pairs = np.concatenate(same)  # (P, 2): images of one group
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
+        pairs.append(together[_chain(given[together])])
+    if not sum(map(len, pairs)):
+        return np.arange(count)
+    # Every image on its own, but for those that are in a pair.
+    paired, place = np.unique(np.concatenate(pairs), return_inverse=True)
+    links = place.reshape(-1, 2)  # (P, 2)
+    shape = (len(paired), len(paired))
+    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape)
     component = connected_components(graph, directed=False)[1]
-    _, start, number = np.unique(component, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(start))[number].astype(np.int64)
+    first, inside = np.unique(component, return_index=True, return_inverse=True)[1:]
+    own = np.ones(count, bool)
+    own[paired] = False
+    own[paired[first]] = True  # the first image of a group counts for it
+    groups = np.cumsum(own)
+    groups -= 1
+    groups[paired] = groups[paired[first]][inside]
+    return groups
 
 
 def _chain(values: np.ndarray) -> np.ndarray:
@@ -123,10 +141,9 @@ def _chain(values: np.ndarray) -> np.ndarray:
     return np.stack([order[:-1][equal], order[1:][equal]], axis=1)
 
 
-def _write_images(path: Path, source: Source, split: str, digest: Any) -> np.ndarray:
-    """Writes a split's images; gives a digest of each one's pixels, (N, 2) uint64."""
+def _write_images(path: Path, source: Source, split: str, digest: Any, hashes: np.ndarray) -> None:
+    """Writes a split's images, and the hash of each one's pixels to (N, 2) uint64."""
     count = len(source.labels[split])
-    digests = np.empty((count, 2), np.uint64)
     with open(path, "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *source.image_shape)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -137,9 +154,14 @@ def _write_images(path: Path, source: Source, split: str, digest: Any) -> np.nda
             file.write(part.data)
             digest.update(part.data)
             for place, image in zip(indices, part):
-                short = hashlib.blake2b(image.data, digest_size=16).digest()
-                digests[place] = np.frombuffer(short, np.uint64)
-    return digests
+                hashes[place] = pixel_hash(image)
+
+
+def _write_integers(path: Path, values: np.ndarray, digest: Any) -> None:
+    """Writes an array as (N,) int64."""
+    values = np.ascontiguousarray(values, np.int64)
+    np.save(path, values)
+    digest.update(values.data)
 
 
 def _class_counts(data: Dataset) -> dict[str, list[int]]:
@@ -155,7 +177,7 @@ def _class_counts(data: Dataset) -> dict[str, list[int]]:
 
 
 def read(folder: Path, info: DatasetInfo) -> Dataset:
-    """Opens a written folder; the images are mapped, not read, so processes share one copy.
+    """Opens a written folder; its arrays are mapped, not read, so processes share one copy.
 
     Raises:
         OSError, ValueError: it does not hold what the description says.
@@ -165,12 +187,11 @@ def read(folder: Path, info: DatasetInfo) -> Dataset:
     for split in (s for s in SPLITS if s in info.official):
         count = info.official[split]
         images = _mapped(folder / images_file(split), np.uint8, (count, *info.image_shape))
-        labels = np.array(_mapped(folder / f"{split}_labels.npy", np.int64, (count,)))
-        groups = np.array(_mapped(folder / f"{split}_groups.npy", np.int64, (count,)))
-        if ((labels < 0) | (labels >= info.num_classes)).any():
+        labels = _mapped(folder / f"{split}_labels.npy", np.int64, (count,))
+        groups = _mapped(folder / f"{split}_groups.npy", np.int64, (count,))
+        if labels.min() < 0 or labels.max() >= info.num_classes:
             raise ValueError(f"there are labels in {folder} that no class has")
-        ids = np.arange(start, start + count)
-        pools[split] = Split(images, labels, ids, groups)
+        pools[split] = Split(images, labels, range(start, start + count), groups)
         start += count
     if "train" not in pools:
         raise ValueError(f"there is nothing to train on in {folder}")

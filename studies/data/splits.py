@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from studies.data.subsets import Entropy, stratified_cut
+from studies.data.subsets import Entropy, are_alone, index_type, stratified_cut
 from studies.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -59,14 +59,16 @@ def plan_splits(
 
     Returns:
         for each of "train", "validation", "test": the source's split and the indices into it,
-        increasing, int64.
+        increasing.
 
     Raises:
         UsageError: a split has no images, or there are too few to cut the missing splits from.
     """
     check_splits(name, labels)
-    plan = {split: (split, np.arange(len(labels[split]))) for split in SPLITS if split in labels}
+    plan = {split: (split, _all_of(labels[split])) for split in SPLITS if split in labels}
     whole = len(labels["train"])
+    if groups is not None and are_alone(groups):
+        groups = None
     limit = AT_MOST if "validation" in labels or "test" in labels else whole
     # Test first: the more important one has the choice where images are few.
     for number, (split, part) in enumerate((("test", TEST_PART), ("validation", VALIDATION_PART))):
@@ -74,12 +76,12 @@ def plan_splits(
             continue
         left = plan["train"][1]
         count = min(max(round(part * whole), 1), limit)
-        rest, cut = stratified_cut(
-            labels["train"][left],
-            count,
-            [*entropy, number],
-            None if groups is None else groups[left],
-        )
+        own, theirs = labels["train"], groups
+        if len(left) < whole:  # copies of what is left, as small as they can be
+            own = own[left].astype(left.dtype)
+            theirs = None if groups is None else groups[left]
+        rest, cut = stratified_cut(own, count, [*entropy, number], theirs)
+        del own, theirs
         if len(cut) == 0:
             raise UsageError(
                 f"The data set {name} has too few images ({whole} for training) to cut a {split} "
@@ -88,3 +90,7 @@ def plan_splits(
         plan["train"] = ("train", left[rest])
         plan[split] = ("train", left[cut])
     return plan
+
+
+def _all_of(labels: np.ndarray) -> np.ndarray:
+    return np.arange(len(labels), dtype=index_type(len(labels)))

@@ -86,7 +86,9 @@ class _Records:
         )
 
     def labels(self) -> np.ndarray:
-        return np.array([self._source[i][self._label] for i in range(len(self._source))], np.int64)
+        number = len(self._source)
+        found = (self._source[index][self._label] for index in range(number))
+        return np.fromiter(found, np.int64, number)
 
     def images(self, indices: np.ndarray) -> list[bytes]:
         """The encoded images at increasing indices."""
@@ -114,7 +116,7 @@ class _StreamedRecords:
         self._stream: Iterator[dict[str, Any]] = iter(())
 
     def labels(self) -> np.ndarray:
-        return np.array([record[self._label] for record in self._labels()], np.int64)
+        return np.fromiter((record[self._label] for record in self._labels()), np.int64)
 
     def images(self, indices: np.ndarray) -> list[bytes]:
         """The encoded images at increasing indices; to go back begins anew."""

@@ -3,7 +3,7 @@
 A module of this package is an evaluation if it has
 
 - `READS`: what it needs of the trained model, some of "logits", "features" (the representation that
-  the head reads) and "attention" (of ViTs alone);
+  the head reads), "attention" and "filters" (both of ViTs alone);
 - `Options`: its options, `EvaluationOptions` in which every field has a default;
 - `UNITS`: of these numbers, by what their names begin with;
 - `evaluate(inputs, options)`: numbers by name, of what `inputs` holds.
@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict
 
 from studies.errors import UsageError
 
+OF_VITS = frozenset({"attention", "filters"})  # which no ResNet has
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -43,6 +45,7 @@ class Inputs:
         grid: rows and columns of the patches.
         patch_size: height and width of a patch in pixels of the image.
         position_embeddings: (rows * columns, D), what is added to the patches; None where nothing is.
+        filters: (D, values of a patch) of the patch embedding.
     """
 
     num_classes: int
@@ -55,6 +58,7 @@ class Inputs:
     grid: tuple[int, int] | None = None
     patch_size: tuple[float, float] | None = None
     position_embeddings: np.ndarray | None = None
+    filters: np.ndarray | None = None
 
     @property
     def support(self) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class Waiting:
     """
 
     def __init__(self, trials: Sequence[Trial], results: Path) -> None:
-        self._trials = list(trials)
+        self._trials = deque(trials)
         self._results = results
 
     def __len__(self) -> int:
@@ -36,19 +37,17 @@ class Waiting:
         busy = {name for trial in at_work for name in claimed(self._results, trial)}
         taken: list[Trial] = []
         left: list[Trial] = []
-        for index, trial in enumerate(self._trials):
-            if len(taken) >= most:
-                left += self._trials[index:]
-                break
+        while self._trials and len(taken) < most:
+            trial = self._trials.popleft()
             own = claimed(self._results, trial)
             if busy.isdisjoint(own):
                 taken.append(trial)
                 busy |= own
             else:
                 left.append(trial)
-        self._trials = left
+        self._trials.extendleft(reversed(left))
         return taken
 
     def put_back(self, trial: Trial) -> None:
         """Let a trial that was taken wait again, before all others."""
-        self._trials.insert(0, trial)
+        self._trials.appendleft(trial)

@@ -10,9 +10,9 @@ import numpy as np
 
 from studies.data.batches import to_float
 from studies.data.images import UnreadableImage, decode
-from studies.data.scramble import Scramble
 from studies.errors import UsageError
 from studies.inspection.model_file import load_model
+from studies.inspection.scrambling import scrambled_as
 from studies.machine.processes import answer
 
 BATCH = 100  # images
@@ -30,8 +30,6 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
     _check_fits(model, order)
     root, files = Path(order["root"]), order["files"]
     height, width, channels = order["image_shape"]
-    cell = order["scramble"]
-    scramble = Scramble(cell, order["seed"], (height, width)) if cell else None
     for start in range(0, len(files), BATCH):
         names, images, unreadable = [], [], []
         for name in files[start : start + BATCH]:
@@ -42,7 +40,7 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
             except UnreadableImage as error:
                 unreadable.append([name, error.reason])
         stacked = np.stack(images) if images else np.empty((0, height, width, channels), np.uint8)
-        seen = scramble(stacked) if scramble else stacked
+        seen = scrambled_as(stacked, order["scramble"], order["seed"])
         found = _probabilities(model, seen).tolist() if images else []
         rows = [list(pair) for pair in zip(names, found, strict=True)]
         say({"images": rows, "unreadable": unreadable})

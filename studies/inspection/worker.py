@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studies.errors import UsageError
 from studies.inspection.inspect import Options
 from studies.inspection.model_file import load_model
+from studies.inspection.scrambling import as_trained
 from studies.machine.processes import answer
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def draw(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     options = Options.from_order(order)
     model = _model(options)
     images = _images(options.images, _channels_last_shape(model), max(options.count, options.show))
+    images = as_trained(images, options.checkpoint)
     figures = _figures(model, images, options.show, options.count, lambda note: say({"note": note}))
     folder = options.folder
     try:

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import queue
 import signal
 import stat
 import subprocess
@@ -99,11 +100,14 @@ def answer(work: Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], No
     os._exit(0)  # the backends' threads need not be waited for
 
 
-def die_with_parent() -> None:
+def die_with_parent(watch_stdin: bool = True) -> None:
     """End this process at once when its driver is gone, however the driver ended.
 
     Two independent signs: the kernel's parent-death signal, and the end of standard input, which
     the driver holds open as a pipe. Without such a pipe (a trial started by hand) nothing is watched.
+
+    Args:
+        watch_stdin: False where this process reads standard input itself.
     """
     try:
         mode = os.fstat(0).st_mode
@@ -111,9 +115,27 @@ def die_with_parent() -> None:
         return
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
+    _signal_at_the_parents_death()
+    if watch_stdin:
+        threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
+
+
+def orders() -> Iterator[dict[str, Any]]:
+    """What the parent tells this process, one JSON object a line; it ends at once with the parent.
+
+    Whatever the process is at when the parent has gone, the kernel's signal and the end of standard
+    input, which is read all the time, end it.
+    """
+    _signal_at_the_parents_death()
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            told.put(json.loads(line))
+        os._exit(_ORPHANED)
+
+    threading.Thread(target=read, name="orders", daemon=True).start()
+    return iter(told.get, None)
 
 
 def reserve_stdout() -> Callable[[dict[str, Any]], None]:
@@ -136,6 +158,11 @@ def reserve_stdout() -> Callable[[dict[str, Any]], None]:
             os._exit(_ORPHANED)
 
     return emit
+
+
+def _signal_at_the_parents_death() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _watch_stdin() -> None:

@@ -81,7 +81,10 @@ def fewshot_curves(
 
 
 def training_curves(
-    records: Sequence[Mapping[str, Any]], sizes: Sequence[int], models: Sequence[str]
+    records: Sequence[Mapping[str, Any]],
+    sizes: Sequence[int],
+    models: Sequence[str],
+    caption: str = "",
 ) -> Figure:
     """Draws validation accuracy against the step, one line a seed, a panel a size.
 
@@ -90,6 +93,7 @@ def training_curves(
             dicts with step and val_top1).
         sizes: numbers of training images; shared ranges make the panels comparable.
         models: names in the order that decides their looks.
+        caption: says which seeds these are, where there are more.
     """
     frame = _histories([r for r in records if r.get("size") in sizes])
     looks = styles(models)
@@ -102,7 +106,7 @@ def training_curves(
     plot.plot()
     _step_axes(figure)
     shown = [model for model in models if model in set(frame["model"])]
-    legend_of_figure(figure, keys(shown, looks, markers=False))
+    legend_of_figure(figure, keys(shown, looks, markers=False), caption)
     return figure
 
 

@@ -68,10 +68,15 @@ class Style:
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
-    """A style for every name, the same in all figures of a study."""
+    """A style for every name, the same in all figures of a study.
+
+    Where there are more names than colours, a colour comes again with another line and another marker.
+    """
     return {
         name: Style(
-            _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _LINES[i % len(_LINES)]
+            _COLOURS[i % len(_COLOURS)],
+            _MARKERS[i % len(_MARKERS)],
+            _LINES[(i + i // len(_COLOURS)) % len(_LINES)],
         )
         for i, name in enumerate(names)
     }

@@ -150,13 +150,16 @@ def changes_of(
         without: factors that are left out.
     """
     found: dict[str, list[Change]] = {}
+    alike: dict[tuple[str, frozenset[tuple[str, str]]], list[ReportedArm]] = {}
+    for arm in arms.values():
+        alike.setdefault((arm.model, frozenset(arm.levels.items())), []).append(arm)
     for arm in arms.values():
         for factor, level in arm.levels.items():
             first = next(iter(study.factors[factor]))
             if factor in without or level == first:
                 continue
             wanted = {**arm.levels, factor: first}
-            bases = [e for e in arms.values() if e.model == arm.model and e.levels == wanted]
+            bases = alike.get((arm.model, frozenset(wanted.items())), [])
             same = [e for e in bases if e.start == arm.start]
             if len(bases) == 1 or same:
                 base = (same or bases)[0]

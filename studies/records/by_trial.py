@@ -12,6 +12,7 @@ import pandas as pd
 
 from studies.analysis.outcomes import FIELDS
 from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.store import History
 
 if TYPE_CHECKING:
     from studies.records.frames import Record, Results
@@ -32,7 +33,8 @@ def trials_frame(results: Results) -> pd.DataFrame:
         `test_top1`, `test_balanced`, `val_top1`, `fewshot_5` and such, accuracies; `test_loss`,
         `val_loss`, nats; and all numbers of other evaluations.
         `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`;
-        `learning_rate`, where several were tried the one that counts.
+        `learning_rate`, where several were tried the one that counts, whose images and compute these are
+        (`seconds` are those of all).
         `flops`, forward, of one image, a multiply-add as two; `compute`, three times that for each
         image seen, all trainings of a chain together; `params`, number of weights.
         `seconds`, of the whole trial; `images_per_second`, in training; `waiting`, the share of its time
@@ -127,7 +129,9 @@ def outcomes_frame(
 
 def _row(record: Record) -> dict[str, Any]:
     """A record without its lists, what lies in it spread over columns."""
-    row = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
+    row = {
+        key: value for key, value in record.items() if not isinstance(value, dict | list | History)
+    }
     row.pop("schema", None)
     row.setdefault("evaluation", "standard")
     row.update(record.get("metrics") or {})

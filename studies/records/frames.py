@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
-from studies.analysis.calibration import calibration
 from studies.analysis.effects import Change
-from studies.analysis.outcomes import Outcomes
 from studies.records.arms import ReportedArm, changes_of, name_of, pairs_of, reported_arms
 from studies.records.axis import COMPUTE, Axis, Place, axis_of, compute_of, lengths
-from studies.records.outcomes import load_outcomes, outcomes_path
-from studies.records.store import ResultsStore
+from studies.records.kept import KeptOutcomes
+from studies.records.store import History, ResultsStore
 from studies.study.file import read_resolved
 from studies.study.study import STANDARD
 
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 SEED_DRAWS = 2  # the schema from which a seed has a draw of its own, and outcomes are kept
-_AT_ONCE = 2  # models whose outcomes are held in memory
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,8 @@ class Results:
             and all others `model` is the reported arm's name.
         extras: records of its finished further evaluations.
         failed: records of its failed trials.
-        planned: how many trials the study has.
+        planned: how many trials the study has; of one that goes in rounds, as `advise` does, those that
+            were run.
         foreign: records that belong to none of its trials (of another protocol, for instance).
         problems: lines of the records' file that were passed over.
         frame: one row a finished trial with the standard evaluation, with a column a metric.
@@ -95,22 +91,22 @@ class Results:
 
     @cached_property
     def source(self) -> Source | None:
-        """The outcomes as analyses take them; None where none were kept."""
+        """Outcomes as means and differences take them; None where none were kept."""
         if self.outcomes is None or self.study.data is None:
             return None
-        return Source(lru_cache(_AT_ONCE)(self.outcomes.read), pool(self.study.data))
+        return Source(self.outcomes.marks, pool(self.study.data))
 
     @cached_property
     def arms(self) -> dict[str, ReportedArm]:
         """What curves, tables and verdicts are of, by name, in the study's order."""
         return reported_arms(self.study)
 
-    @property
+    @cached_property
     def families(self) -> dict[str, str]:
         """vit, hybrid or resnet, by arm, from the table of variants."""
         return {name: arm.family for name, arm in self.arms.items()}
 
-    @property
+    @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """Which arms are compared, the main pair first."""
         return pairs_of(self.study, self.arms, self.flops)
@@ -150,12 +146,12 @@ class Results:
         """Number of finished trials, of all evaluations."""
         return len(self.done) + len(self.extras)
 
-    @property
+    @cached_property
     def flops(self) -> dict[str, float | None]:
         """Forward FLOPs of an image, by arm, from the records."""
         return self._by_model("flops")
 
-    @property
+    @cached_property
     def params(self) -> dict[str, float | None]:
         """Number of parameters, by arm, from the records."""
         return self._by_model("params")
@@ -195,55 +191,6 @@ class Results:
         return found
 
 
-@dataclass
-class KeptOutcomes:
-    """Outcomes of finished trials, read when they are asked for.
-
-    Attributes:
-        folder: of the results.
-        trials: ids of the trials of each model, backend and size.
-        seeds: of each trial, by its id.
-        classes: how many the data have, if that is known.
-        lost: ids whose outcomes were asked for and are missing or damaged.
-    """
-
-    folder: Path
-    trials: Mapping[tuple[str, str, int], Sequence[str]]
-    seeds: Mapping[str, int]
-    classes: int | None = None
-    lost: set[str] = field(default_factory=set)
-    _tests: dict[int, bytes] = field(default_factory=dict)  # what each seed was tested on
-
-    def read(self, model: str, backend: str, size: int) -> list[Outcomes]:
-        """One entry a seed; empty where those of any seed are lost.
-
-        A mean over some of the seeds would not be the one that the accuracies give.
-        """
-        ids = self.trials.get((model, backend, size), ())
-        found = []
-        for trial_id in ids:
-            # A damaged file is told of once, when it is met first.
-            known = trial_id not in self.lost
-            outcomes = load_outcomes(outcomes_path(self.folder, trial_id)) if known else None
-            if outcomes is None or not self._fits(trial_id, outcomes):
-                self.lost.add(trial_id)
-            else:
-                found.append(outcomes)
-        return found if len(found) == len(ids) else []
-
-    def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
-        """Whether they are of its seed, whose test images are the same for all, and its classes."""
-        most = max(outcomes.label.max(), outcomes.predicted.max())
-        known = self.classes is None or most < self.classes
-        if not known or outcomes.seed != self.seeds[trial_id]:
-            return False
-        order = np.argsort(outcomes.image)
-        test = hashlib.sha256()
-        for numbers in (outcomes.image, outcomes.label):
-            test.update(numbers[order].tobytes())
-        return self._tests.setdefault(outcomes.seed, test.digest()) == test.digest()
-
-
 def pool(data: ResolvedData) -> int:
     """How many images a seed draws its training images from.
 
@@ -266,29 +213,35 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     study = read_resolved(folder)
     arms = study.arms
     store = ResultsStore(folder / "trials.jsonl")
-    records = {record["trial_id"]: record for record in store.records()}
-    old = {id_: r for id_, r in records.items() if r.get("schema", 1) < SEED_DRAWS}
-    new = {id_: r for id_, r in records.items() if id_ not in old}
+    old: dict[str, Record] = {}
+    new: dict[str, Record] = {}
+    for record in store.records():
+        of_its_kind = old if record.get("schema", 1) < SEED_DRAWS else new
+        of_its_kind[record["trial_id"]] = record
     if study.data:
-        trials = study.trials(study.data)
-        ours = [new[t.trial_id] for t in trials if t.trial_id in new]
+        ids = [trial.trial_id for trial in study.each_trial(study.data)]
+        ours = [new[id_] for id_ in ids if id_ in new]
         one_draw = bool(not ours and old)
         if one_draw:
             # Ids were made in another way then; a folder held records of one recipe alone.
             places = {_place(record): record for record in old.values()}
+            trials = study.each_trial(study.data)
             wanted = [(t.model.name, t.model.base, t.size, t.seed, t.backend) for t in trials]
             ours = [places[place] for place in wanted if place in places]
-        planned = len(trials)
+        planned = len(ours) if study.rounds else len(ids)
     else:  # a study file that `run` did not write: take what fits it
         one_draw = not new
         ours = [r for r in (new or old).values() if r.get("model") in arms]
         planned = len(ours)
-    ours = [{**r, "model": name_of(r, arms)} for r in ours]
+    foreign = len(old) + len(new) - len(ours)
+    for record in ours:
+        record["model"] = name_of(record, arms)
     finished = [r for r in ours if r.get("status") == "done"]
     failed = [r for r in ours if r.get("status") != "done"]
     done = [r for r in finished if r.get("evaluation") in (None, STANDARD)]
     rows = [
-        {k: v for k, v in r.items() if not isinstance(v, dict | list)} | (r.get("metrics") or {})
+        {k: v for k, v in r.items() if not isinstance(v, dict | list | History)}
+        | (r.get("metrics") or {})
         for r in done
     ]
     needed = ["model", "size", "seed", "backend", TOP1]
@@ -305,7 +258,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
         extras=[r for r in finished if r.get("evaluation") not in (None, STANDARD)],
         failed=failed,
         planned=planned,
-        foreign=len(records) - len(ours),
+        foreign=foreign,
         problems=store.problems,
         frame=frame,
         one_draw=one_draw,
@@ -341,10 +294,14 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     base = means_by_size(frame, TOP1, level, source, tests)
     table = _named(base, TOP1).rename(columns={"n": "seeds"})
     if source is not None and len(table):
-        cells = [source.read(m, b, int(s)) for m, b, s in table[keys].itertuples(index=False)]
-        held = ["seeds and test images" if cell else "seeds alone" for cell in cells]
+        assert results.outcomes is not None
+        errors = [
+            results.outcomes.calibration_error(m, b, int(s))
+            for m, b, s in table[keys].itertuples(index=False)
+        ]
+        held = ["seeds alone" if error is None else "seeds and test images" for error in errors]
         table["interval"] = held
-        table["test_ece"] = [calibration(cell).error if cell else None for cell in cells]
+        table["test_ece"] = errors
     else:
         table["interval"] = "seeds alone"
     metrics = [BALANCED, "val_top1", *(f"fewshot_{shots}" for shots in results.shots)]

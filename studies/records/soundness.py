@@ -14,6 +14,8 @@ _LARGEST = 10**30  # of what is counted: FLOPs of a training are below it
 _ID = re.compile(r"\w{1,64}", re.ASCII)  # it names files
 _SHARE = re.compile(r"\w*(?:top1|balanced)|fewshot_\d+", re.ASCII)  # metrics between 0 and 1
 
+_MOST = sys.float_info.max
+
 Check = Callable[[Any], bool]
 
 
@@ -32,7 +34,7 @@ def _text(value: Any) -> bool:
 
 def _number(value: Any) -> bool:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) <= sys.float_info.max  # NaN is not, nor what no float holds
+    return plain and abs(value) <= _MOST  # NaN is not, nor what no float holds
 
 
 def _count(value: Any) -> bool:
@@ -55,9 +57,14 @@ def _metrics(value: Any) -> bool:
 
 
 def _history(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        _metrics(entry) and _count(entry.get("step")) for entry in value
-    )
+    # A hundred thousand records have millions of these numbers: they are looked at together.
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        return False
+    numbers = [number for entry in value for number in entry.values() if number is not None]
+    if not {type(number) for number in numbers} <= {int, float}:
+        return False
+    sound = not numbers or -_MOST <= min(numbers) <= max(numbers) <= _MOST
+    return sound and sum(numbers) == sum(numbers) and all(_count(e.get("step")) for e in value)
 
 
 def _part(value: Any) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic_core import from_json
 
 from studies.errors import UsageError
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import TOO_DEEP, stamp
 from studies.machine.versions import commit, versions
 from studies.records.soundness import is_sound
 from studies.study.chain import Finetuning
@@ -25,6 +27,7 @@ from studies.study.trial import Training, Trial
 SCHEMA = 2  # 2: a seed draws its own training images and missing splits; outcomes are kept
 
 Record = dict[str, Any]
+HISTORY = "history"  # of a record: what each validation of its training found
 
 
 class ResultsStore:
@@ -58,8 +61,14 @@ class ResultsStore:
             file.flush()
             os.fsync(file.fileno())
 
-    def records(self) -> list[Record]:
+    def records(self, fields: Collection[str] | None = None) -> list[Record]:
         """The latest record of every trial, in the order in which trials first appeared.
+
+        The file is gone through line by line. Histories, which are most of it, stay there until they are
+        asked for.
+
+        Args:
+            fields: what is wanted of each record, besides its trial_id; by default everything.
 
         Raises:
             UsageError: a line was written by a newer version of the project, or the file cannot be
@@ -67,8 +76,25 @@ class ResultsStore:
         """
         self.problems = []
         latest: dict[str, Record] = {}
+        place = 0
         try:
-            lines = file_bytes(self.path).split(b"\n")
+            stamp(self.path)
+            with open(self.path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    begin, place = place, place + len(line)
+                    if not line.strip():
+                        continue
+                    record = self._parse(line)
+                    if record is None:
+                        problem = f"{self.path}, line {number}: not a whole record, passed over"
+                        self.problems.append(problem)
+                        continue
+                    if fields is not None:
+                        record = {k: v for k, v in record.items() if k in fields or k == "trial_id"}
+                    history = record.get(HISTORY)
+                    if isinstance(history, list):
+                        record[HISTORY] = History(self.path, begin, len(history))
+                    latest[record["trial_id"]] = record
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -76,19 +102,11 @@ class ResultsStore:
                 f"cannot read {self.path} ({error.strerror}): repair it, or choose another --results "
                 f"or --name"
             ) from error
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            record = self._parse(line)
-            if record is None:
-                self.problems.append(f"{self.path}, line {number}: not a whole record, passed over")
-                continue
-            latest[record["trial_id"]] = record
         return list(latest.values())
 
     def _parse(self, line: bytes) -> Record | None:
         try:
-            record = parsed_json(line)
+            record = _json(line)
         except ValueError:
             return None
         if not isinstance(record, dict) or not isinstance(record.get("trial_id"), str):
@@ -96,8 +114,8 @@ class ResultsStore:
         schema = record.get("schema", SCHEMA)
         if isinstance(schema, int) and schema > SCHEMA:
             raise UsageError(
-                f"{self.path} was written by a newer version (schema {schema}; this one reads up "
-                f"to {SCHEMA}): update the checkout, or choose another --results or --name"
+                f"{self.path} was written by a newer version (records of schema {schema}; this one "
+                f"reads up to {SCHEMA}): update keras-vit, or choose another --results or --name"
             )
         return record if is_sound(record) else None
 
@@ -107,8 +125,46 @@ class ResultsStore:
         return bool(file.read(1) == b"\n")
 
 
+class History(Sequence[Record]):
+    """The validations of a record, read from its line whenever they are asked for.
+
+    Args:
+        path: of the store.
+        place: where the line begins, in bytes.
+        length: number of validations.
+    """
+
+    __slots__ = ("_length", "_path", "_place")
+
+    def __init__(self, path: Path, place: int, length: int) -> None:
+        self._path, self._place, self._length = path, place, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._read())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def _read(self) -> list[Record]:
+        with open(self._path, "rb") as file:  # lines are never changed, only added
+            file.seek(self._place)
+            found: list[Record] = _json(file.readline())[HISTORY]
+        return found
+
+
 def new_record(trial: Trial) -> Record:
     """What the record of a trial begins with, however the trial ends: which it is, what runs it."""
+    return {**described(trial), "versions": versions(trial.backend), "commit": commit()}
+
+
+def described(trial: Trial) -> Record:
+    """Which trial a record is of."""
     return {
         "schema": SCHEMA,
         "trial_id": trial.trial_id,
@@ -128,11 +184,11 @@ def new_record(trial: Trial) -> Record:
         "size": trial.size,
         "seed": trial.seed,
         "backend": trial.backend,
+        "device_count": trial.devices,
+        "model_parallel": trial.model_parallel,
         "steps": trial.recipe.steps,
         "batch_size": trial.recipe.batch_size,
         "images_seen": images_seen(trial),
-        "versions": versions(trial.backend),
-        "commit": commit(),
     }
 
 
@@ -161,6 +217,21 @@ def _finetuning(finetuning: Finetuning | None) -> Record | None:
         return None
     rank = finetuning.lora_rank if finetuning.method == "lora" else None
     return {"method": finetuning.method, "lora_rank": rank}
+
+
+def _json(line: bytes) -> Any:
+    """What a line holds, as `json` reads it.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return from_json(line)  # twice as fast, and gives keys and short texts that are equal once
+    except ValueError:
+        try:
+            return json.loads(line)  # knows half a surrogate pair, which a file's name may have
+        except RecursionError:
+            raise ValueError(TOO_DEEP) from None
 
 
 def _plain(value: Any) -> Any:

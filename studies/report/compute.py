@@ -86,8 +86,9 @@ def compute_text(answer: Answer, found: Compute) -> str:
     return "\n\n".join(
         (
             "## Accuracy against compute\n\nCompute is 3 times the forward FLOPs of an image for each image "
-            "seen, all trainings of a chain together. Best is what nothing of as little compute reaches, to "
-            "within 10 %, in the mean over seeds.",
+            "seen, all trainings of a chain together. Where several learning rates are tried, it is that of "
+            "the one which counts: what the others took is in the trials' time alone. Best is what nothing "
+            "of as little compute reaches, to within 10 %, in the mean over seeds.",
             markdown_table(rows),
             f"The laws are fitted to each family's best; the exponent is the slope at its largest compute, "
             f"with a {100 * found.level:g} % interval (x: FLOPs).",

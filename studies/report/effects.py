@@ -150,7 +150,8 @@ def effects_text(answer: Answer) -> str:
 
 def _alone(effects: Sequence[Effect]) -> list[list[str]]:
     rows = [["factor", "arm", "images", "against", "change", "interval", "told apart"]]
-    ordered = sorted(effects, key=lambda e: list(_order(effects)).index(e.change.factor))
+    order = list(_order(effects))
+    ordered = sorted(effects, key=lambda e: order.index(e.change.factor))
     for factor, group in groupby(ordered, key=lambda e: e.change.factor):
         for e in group:
             rows.append([factor, e.change.arm, f"{e.size:,}", e.change.base, *_cells(e)])

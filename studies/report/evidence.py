@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studies.analysis.by_size import BALANCED, TOP1, mean_estimates
-from studies.analysis.calibration import calibration
 from studies.analysis.compute import Compute, Trained, study_compute
 from studies.analysis.confusion import confusion_matrix
 from studies.analysis.effects import Effect, find_effects
@@ -112,15 +111,16 @@ def gather(results: Results) -> Evidence:
         if found:
             accuracies[metric] = {(model, size): e for (model, _, size), e in found.items()}
     errors = {}
-    for model, size in findings.estimates if source else ():
-        outcomes = source.read(model, backend, size) if source else ()
-        if outcomes:
-            errors[model, size] = calibration(outcomes).error
+    kept = results.outcomes if source else None
+    for model, size in findings.estimates if kept else ():
+        error = kept.calibration_error(model, backend, size) if kept else None
+        if error is not None:
+            errors[model, size] = error
     effects = _effects(results, findings, mine)
     compute = _compute(results, findings, mine)
     reply = answer(findings, _setting(results, backend, training), effects, compute)
     best = _best_models(reply, results.families)
-    said = {m: source.read(m, backend, reply.outlooks[m].size) for m in best} if source else {}
+    said = {m: kept.read(m, backend, reply.outlooks[m].size) for m in best} if kept else {}
     said = {model: outcomes for model, outcomes in said.items() if outcomes}
     classes = results.num_classes or 0
     labels = [o.label for outcomes in said.values() for o in outcomes]
@@ -166,8 +166,9 @@ def _compute(results: Results, findings: Findings, mine: pd.DataFrame) -> Comput
         return None
     _, frame = leading(mine, results.source)
     trained = []
+    cells = dict(iter(frame.groupby(["model", "size"], sort=False)))
     for (arm, size), estimate in findings.estimates.items():
-        rows = frame[(frame["model"] == arm) & (frame["size"] == size)]
+        rows = cells[arm, size]
         place = results.places[arm, size]
         if not math.isnan(place.x):
             errors = dict(zip(rows["seed"], 1.0 - rows[findings.metric], strict=True))
@@ -189,7 +190,7 @@ def _training(results: Results, backend: str) -> dict[Key, Training]:
     recipe = results.study.recipe
     return {
         (model, size): judge_training(
-            [record.get("history") or [] for record in records],
+            [list(record.get("history") or ()) for record in records],
             size,
             records[0].get("steps") or recipe.steps,
             records[0].get("batch_size") or recipe.batch_size,

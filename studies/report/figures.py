@@ -43,6 +43,9 @@ CAPTIONS = {
     "backends": "The same trials on several backends",
 }
 _MOST_PAIRS, _MOST_BACKEND_TRIALS, _MOST_ARMS = 6, 4, 8
+_MOST_CURVES = 20  # with more of them the arms of the first pairs are drawn alone
+_MOST_SEEDS = 10  # whose single trainings are drawn
+_MOST_PANELS, _MOST_ROWS = 4, 40  # of effects
 
 
 def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
@@ -73,8 +76,10 @@ def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figu
     shown = [findings.metric]
     if findings.uneven:
         shown += [metric for metric in evidence.accuracies if metric != findings.metric]
+    arms = _arms(results, _MOST_CURVES)
+    frame = frame[frame["model"].isin(arms)]
     sizes = {size for _, size in findings.estimates}
-    models = len({model for model, _ in findings.estimates})
+    models = len({model for model, _ in findings.estimates if model in arms})
     height = 5.0 if len(sizes) > 1 else 2.0 + 0.55 * models
     if len(shown) > 1:
         axes = new_panels(len(shown), width=6.2, height=height + 0.4)
@@ -86,21 +91,35 @@ def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figu
         leads = metric == findings.metric
         estimates = evidence.accuracies.get(metric, findings.estimates)
         learning_curves(
-            _means(estimates),
+            _means({key: e for key, e in estimates.items() if key[0] in arms}),
             _singles(frame, metric),
-            list(results.arms),
-            laws=answer.laws if leads else None,
+            arms,
+            laws={m: law for m, law in answer.laws.items() if m in arms} if leads else None,
             crossing=found if leads else None,
             names=names,
             baseline=_baseline(evidence, metric),
-            marks={key: ", ".join(reasons) for key, reasons in findings.barred.items()},
+            marks={k: ", ".join(why) for k, why in findings.barred.items() if k[0] in arms},
             level=findings.level,
             y_label=METRICS[metric],
-            caption=_caption(results, evidence),
+            caption=_caption(results, evidence) + _left_out(arms, results),
             title=_title(results),
             ax=ax,
         )
     return _figure(axes[0])
+
+
+def _arms(results: Results, most: int) -> list[str]:
+    """All arms or, where nobody could tell so many apart, some of those that are compared first."""
+    if len(results.arms) <= most:
+        return list(results.arms)
+    compared = [name for pair in results.pairs for name in pair]
+    return list(dict.fromkeys([*compared, *results.arms]))[:_MOST_ARMS]
+
+
+def _left_out(shown: Sequence[object], results: Results) -> str:
+    """What a caption says of arms that are not drawn."""
+    every = len(results.arms)
+    return f"; {len(shown)} of {every} arms" if len(shown) < every else ""
 
 
 def accuracy_on(
@@ -202,12 +221,20 @@ def _effects(evidence: Evidence) -> Figure | None:
     if not effects:
         return None
     models = {e.change.model for e in effects}
-    panels = []
-    for size in sorted({e.size for e in effects}):
-        rows = [_row(e, models) for e in effects if e.size == size]
-        panels.append(Panel(f"{size:,} training images", rows))
     level = f"{100 * answer.level:g} %"
     caption = f"change and {level} interval, filled where it is told apart from none"
+    sizes = sorted({e.size for e in effects})
+    panels = []
+    for size in sizes if len(sizes) <= _MOST_PANELS else [sizes[0], sizes[-1]]:
+        rows = [_row(e, models) for e in effects if e.size == size]
+        if len(rows) > _MOST_ROWS:
+            first = sorted(rows, key=lambda row: (not row.told, -abs(row.mean)))[:_MOST_ROWS]
+            least = (not first[-1].told, -abs(first[-1].mean))
+            rows = [row for row in rows if (not row.told, -abs(row.mean)) <= least]
+        panels.append(Panel(f"{size:,} training images", rows))
+    every = max(sum(e.size == size for e in effects) for size in sizes)
+    if every > _MOST_ROWS:
+        caption += f"; the {_MOST_ROWS} largest of {every}"
     of = METRICS[answer.metric]
     label = f"change of {of}" if effects[0].less is None else "difference of changes"
     return _figure(forest(panels, label, caption)[0])
@@ -248,11 +275,12 @@ def _compute(results: Results, evidence: Evidence) -> Figure | None:
 
 
 def _laws(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
-    laws, findings = evidence.answer.laws, evidence.findings
+    findings, models = evidence.findings, _arms(results, _MOST_CURVES)
+    laws = {model: law for model, law in evidence.answer.laws.items() if model in models}
     if not laws:
         return None
     label = METRICS[findings.metric].replace("accuracy", "error")
-    seeds, models = _singles(frame, findings.metric), list(results.arms)
+    seeds = _singles(frame[frame["model"].isin(models)], findings.metric)
     ax = error_laws(seeds, laws, models, findings.level, label, _title(results))
     return _figure(ax)
 
@@ -287,11 +315,12 @@ def _training(results: Results, evidence: Evidence) -> Figure | None:
     if not sizes:
         return None
     ends = list(dict.fromkeys([sizes[0], sizes[-1]]))
-    arms = list(results.arms)
-    if len(arms) > _MOST_ARMS:  # lines of more cannot be told from each other
-        arms = list(dict.fromkeys(name for pair in results.pairs for name in pair))[:_MOST_ARMS]
-        records = [r for r in records if r["model"] in arms]
-    return training_curves(records, ends, arms) if records else None
+    arms = _arms(results, _MOST_ARMS)
+    every = sorted({r["seed"] for r in records})
+    seeds = every[:_MOST_SEEDS]
+    caption = f"{len(seeds)} of {len(every)} seeds" if len(seeds) < len(every) else ""
+    records = [r for r in records if r["model"] in arms and r["seed"] in seeds]
+    return training_curves(records, ends, arms, caption) if records else None
 
 
 def _backends(results: Results) -> Figure | None:

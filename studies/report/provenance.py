@@ -95,7 +95,7 @@ def _chain(results: Results) -> list[str]:
         lines.append(
             f"- Then: fine-tuning ({after.method.replace('_', ' ')}), by default with SGD, momentum and "
             f"no weight decay, of the learning rates {tried} the best on the validation images"
-            f"{_changed(after.recipe)}."
+            f"{_changed(after.recipe)}. Images seen and compute are those of the best one alone."
         )
     for factor, levels in study.factors.items():
         told = [

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from studies.errors import UsageError
-from studies.evaluation import get_evaluation
+from studies.evaluation import OF_VITS, get_evaluation
+from studies.running.devices import check_devices, check_split
 from studies.study.described import ResolvedData
 from studies.study.factors import Arm
 from studies.study.study import EvaluationEntry, Study
@@ -15,24 +16,26 @@ from studies.study.trial import Trial
 
 
 def check_arms(study: Study) -> None:
-    """Refuse evaluations, objectives and ways of fine-tuning that are not for a study's models.
+    """Refuse devices, evaluations, objectives and ways of fine-tuning not for a study's models.
 
     Raises:
         UsageError: the first of them, in one sentence.
     """
     from keras_vit.models.variants import get_variant
 
+    check_devices(study)
     for entry in study.evaluations.values():
-        _check_evaluation(entry)
+        _check_evaluation(entry, study)
     for arm in study.arms.values():
         if get_variant(arm.entry.base).family == "resnet":
             _check_resnet(arm, study)
         for entry in study.evaluations.values():
-            _check_of(entry, arm)
+            if entry.is_of(arm.model):
+                _check_of(entry, arm)
 
 
 def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
-    """Refuse sizes and cells that the images of a training do not have.
+    """Refuse sizes and cells that the images of a training do not have, and models that do not split.
 
     Args:
         trials: of a study.
@@ -50,12 +53,18 @@ def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
             info = found[training.data_fingerprint]
             check_sizes(info, [training.size], info.counts)
             check_scramble(training.recipe.scramble, training.image_shape)
+            check_split(training)
         if trial.extra is not None and trial.extra.data is not None:
             check_scramble(trial.recipe.scramble, trial.extra.data.image_shape)
 
 
-def _check_evaluation(entry: EvaluationEntry) -> None:
+def _check_evaluation(entry: EvaluationEntry, study: Study) -> None:
     place = f"evaluations.{entry.name}"
+    if entry.models and not set(entry.models) & set(study.models):
+        raise UsageError(
+            f"{place}.models names none of the models of this run ({', '.join(study.models)}): name "
+            f"some of them, or leave the evaluation out"
+        )
     try:
         evaluation = get_evaluation(entry.kind or entry.name)
     except UsageError as error:
@@ -93,10 +102,11 @@ def _check_resnet(arm: Arm, study: Study) -> None:
             f"--models, or choose full or head_and_norms"
         )
     for entry in study.evaluations.values():
-        if "attention" in get_evaluation(entry.kind or entry.name).READS:
+        read = OF_VITS & get_evaluation(entry.kind or entry.name).READS
+        if read and entry.is_of(arm.model):
             raise UsageError(
-                f"evaluations.{entry.name} reads attention, and {arm.name!r} is a ResNet: leave it out "
-                f"with --models, or the evaluation"
+                f"evaluations.{entry.name} reads {' and '.join(sorted(read))}, and {arm.name!r} is a "
+                f"ResNet: name the ViTs in evaluations.{entry.name}.models"
             )
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +178,18 @@ def _ask(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
 
 
 def _cache_path(request: Mapping[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode())
-    for source in sorted((ROOT / "keras_vit").rglob("*.py")):
-        digest.update(source.read_bytes())
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode() + _library())
     cache = os.environ.get("KERAS_VIT_CACHE") or "~/.cache/keras_vit"
     return Path(cache).expanduser() / "costs" / f"{digest.hexdigest()[:20]}.json"
+
+
+@cache
+def _library() -> bytes:
+    """A hash of the library's source."""
+    digest = hashlib.sha256()
+    for source in sorted((ROOT / "keras_vit").rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.digest()
 
 
 def _read(path: Path) -> Cost | None:

@@ -20,7 +20,7 @@ ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 # Seconds of one core to start a process, load the backend, build and compile a small model, and
 # compile its evaluation: measured with trials of four steps.
 START_SECONDS = {"tensorflow": 10.0, "jax": 25.0, "torch": 8.0}
-COMPILING = 0.5  # the share of it that each further training of a process takes, about
+COMPILING = 0.5  # the share of it that a chain's further training takes, about
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
@@ -48,6 +48,7 @@ class Estimator:
         counts: images in the splits of the data.
         others: the same of the data of pre-trainings, by fingerprint.
         trained: whether a training has come to its end already.
+        devices: of a trial.
     """
 
     def __init__(
@@ -57,21 +58,25 @@ class Estimator:
         counts: Mapping[str, int] | None = None,
         others: Mapping[str, Mapping[str, int]] | None = None,
         trained: Callable[[Training], bool] = lambda training: False,
+        devices: int = 1,
     ) -> None:
         self.threads = threads
+        self.devices = devices
         self.counts = counts or {}
         self.others = others or {}
         self.trained = trained
-        self._exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> FLOP/s
-        self._rates: dict[str, list[float]] = {}  # backend -> FLOP/s
+        exact: dict[tuple[int, str], list[float]] = {}  # (FLOPs, backend) -> FLOP/s
+        rates: dict[str, list[float]] = {}  # backend -> FLOP/s
         for record in records:
             speed, flops = record.get("images_per_second"), record.get("flops")
             if not speed or not flops or not self._same_machine(record):
                 continue
             backend = str(record.get("backend"))
             rate = speed * flops * TRAINING_FACTOR
-            self._exact.setdefault((int(flops), backend), []).append(rate)
-            self._rates.setdefault(backend, []).append(rate)
+            exact.setdefault((int(flops), backend), []).append(rate)
+            rates.setdefault(backend, []).append(rate)
+        self._exact = {key: statistics.median(found) for key, found in exact.items()}
+        self._rates = {key: statistics.median(found) for key, found in rates.items()}
 
     def seconds(self, trial: Trial, cost: Cost) -> float:
         """Estimated seconds of a trial whose pre-training is done, from its start to its record."""
@@ -90,14 +95,13 @@ class Estimator:
         done: set[str] = set()
         found = []
         for trial in trials:
-            parts, compiled = [], 0
+            parts = []
             for training in reversed(trial.chain):
                 if training.training_id in done or (not anew and self.trained(training)):
                     break
                 done.add(training.training_id)
                 parts.append(self._training_seconds(training, cost_of(costs, training)))
-                compiled += max(1, len(training.recipe.learning_rates))
-            begin = START_SECONDS[trial.backend] * (1 + COMPILING * max(0, compiled - 1))
+            begin = START_SECONDS[trial.backend] * (1 + COMPILING * max(0, len(parts) - 1))
             evaluated = self._evaluation_seconds(trial, cost_of(costs, trial))
             found.append(begin + sum(parts) + evaluated)
         return found
@@ -113,7 +117,7 @@ class Estimator:
         each = self.each(trials, costs)
         if not each:
             return 0.0
-        lanes = min(workers, len(each), max(1, len(cores()) // self.threads))
+        lanes = min(workers, len(each), max(1, len(cores()) // (self.threads * self.devices)))
         return max(sum(each) / lanes, max(each))
 
     def working_seconds(self, trial: Trial, cost: Cost) -> float:
@@ -131,8 +135,8 @@ class Estimator:
     def _rate(self, training: Training, cost: Cost) -> float:
         """FLOP/s."""
         backend = training.backend
-        rates = self._exact.get((cost.flops, backend)) or self._rates.get(backend)
-        return statistics.median(rates) if rates else ASSUMED_RATE * self.threads
+        rate = self._exact.get((cost.flops, backend)) or self._rates.get(backend)
+        return rate or ASSUMED_RATE * self.threads * self.devices
 
     def knows(self, training: Training, cost: Cost) -> bool:
         """Whether trainings of the same model have been measured on this machine."""
@@ -151,7 +155,9 @@ class Estimator:
         )
 
     def _same_machine(self, record: Record) -> bool:
-        device = str(record.get("device"))
+        if record.get("device_count", 1) != self.devices:
+            return False
+        device = str(record.get("device")).removeprefix(f"{self.devices} x ")
         here = device.startswith("gpu") if on_gpu() else device == f"cpu ({cpu_name()})"
         return here and record.get("threads") == self.threads
 
@@ -162,11 +168,15 @@ def cost_of(costs: Mapping[str, Cost], training: Training) -> Cost:
 
 
 def records_of(results: Path) -> list[Record]:
-    """All records of all studies in a results folder; what cannot be read counts for nothing."""
+    """What an `Estimator` needs of all records of all studies in a results folder.
+
+    What cannot be read counts for nothing.
+    """
+    fields = ("images_per_second", "flops", "backend", "device", "threads")
     found: list[Record] = []
     for path in sorted(results.glob("*/trials.jsonl")):
         try:
-            found += ResultsStore(path).records()
+            found += ResultsStore(path).records(fields)
         except (UsageError, OSError):
             continue
     return found

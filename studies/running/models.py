@@ -32,7 +32,7 @@ def keep_models(
     study: Study,
     folder: Path,
     results: Path,
-    trials: Sequence[Trial],
+    trials: Iterable[Trial],
     records: Mapping[str, Record],
 ) -> list[Path]:
     """Link the models that a study keeps into its folder, and take out what they replace.
@@ -41,7 +41,7 @@ def keep_models(
         study: resolved; its `keep_models` says which.
         folder: of the study.
         results: where the checkpoints lie.
-        trials: of the study.
+        trials: of the study, or some of them, which then are compared with each other alone.
         records: the latest of each trial, by trial_id.
 
     Returns:
@@ -50,10 +50,16 @@ def keep_models(
     assert study.data is not None
     if study.keep_models == "none":
         return []
-    done = [t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done"]
-    chosen = done if study.keep_models == "all" else _best(done, records)
+    done = (t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done")
+    chosen: dict[Any, Trial] = {}
+    replaced = []
+    for trial in done:
+        key = trial.trial_id if study.keep_models == "all" else _group(trial)
+        rivals = [chosen[key], trial] if key in chosen else [trial]
+        chosen[key] = max(rivals, key=lambda each: _rank(each, records[each.trial_id]))
+        replaced += [_name(each) for each in rivals if each is not chosen[key]]
     kept = []
-    for trial in chosen:
+    for trial in chosen.values():
         path = folder / FOLDER / f"{_name(trial)}.keras"
         source = checkpoint_folder(results, trial) / "best.keras"
         # Where its checkpoints were removed, what was linked before stays.
@@ -62,12 +68,47 @@ def keep_models(
             _link(source, path)
         if path.exists():
             kept.append(path)
-    for trial in done:
-        path = folder / FOLDER / f"{_name(trial)}.keras"
-        if path not in kept:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
+    for name in set(replaced) - {path.stem for path in kept}:
+        path = folder / FOLDER / f"{name}.keras"
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
     return kept
+
+
+class ModelKeeper:
+    """Keeps the models of a study whose trials end one after the other.
+
+    Each is compared with the best one so far, not with all that there are.
+
+    Args:
+        study, folder, results, records: as of `keep_models`, as a run finds them.
+    """
+
+    def __init__(
+        self, study: Study, folder: Path, results: Path, records: Mapping[str, Record]
+    ) -> None:
+        assert study.data is not None
+        self._place = (study, folder, results)
+        self._best: dict[tuple[str, str], tuple[Trial, Record]] = {}
+        keep_models(*self._place, self._compared(study.each_trial(study.data), records), records)
+
+    def ended(self, trial: Trial, record: Record) -> None:
+        """Take note of the record that a trial has left."""
+        before = self._best.get(_group(trial))
+        both = [(trial, record), *([before] if before else [])]
+        keep_models(*self._place, [each for each, _ in both], {t.trial_id: r for t, r in both})
+        self._compare(trial, record)
+
+    def _compared(self, trials: Iterable[Trial], records: Mapping[str, Record]) -> Iterator[Trial]:
+        for trial in trials:
+            self._compare(trial, records.get(trial.trial_id, {}))
+            yield trial
+
+    def _compare(self, trial: Trial, record: Record) -> None:
+        if trial.extra is None and record.get("status") == "done":
+            before = self._best.get(_group(trial))
+            if before is None or _rank(trial, record) > _rank(*before):
+                self._best[_group(trial)] = (trial, record)
 
 
 def number_kept(study: Study, trials: Sequence[Trial]) -> dict[str, int]:
@@ -88,30 +129,21 @@ def _models(trials: Iterable[Trial]) -> Iterator[Trial]:
     return (trial for trial in trials if trial.extra is None)
 
 
-def _best(done: Iterable[Trial], records: Mapping[str, Record]) -> list[Trial]:
-    """Of each model and backend the trial of the largest size with the best validation accuracy.
+def _group(trial: Trial) -> tuple[str, str]:
+    """Trials of which the best one's model is kept have it in common."""
+    return trial.model.name, trial.backend
 
-    By validation, since a model chosen by its test accuracy would look better than it is.
+
+def _rank(trial: Trial, record: Record) -> tuple[float, ...]:
+    """The largest is the best: by size, then by validation accuracy.
+
+    A model chosen by its test accuracy would look better than it is.
     """
-
-    def rank(trial: Trial) -> tuple[float, ...]:
-        metrics = records[trial.trial_id].get("metrics") or {}
-        accuracy, loss = metrics.get("val_top1") or 0.0, metrics.get("val_loss")
-        before = trial.start.size if trial.start is not None else 0
-        return (
-            before,
-            trial.size,
-            accuracy,
-            -(loss if loss is not None else float("inf")),
-            -trial.seed,
-        )
-
-    best: dict[tuple[str, str], Trial] = {}
-    for trial in done:
-        key = (trial.model.name, trial.backend)
-        if key not in best or rank(trial) > rank(best[key]):
-            best[key] = trial
-    return list(best.values())
+    metrics = record.get("metrics") or {}
+    accuracy, loss = metrics.get("val_top1") or 0.0, metrics.get("val_loss")
+    before = trial.start.size if trial.start is not None else 0
+    worse = loss if loss is not None else float("inf")
+    return (before, trial.size, accuracy, -worse, -trial.seed)
 
 
 def _card(data: ResolvedData, trial: Trial, record: Record) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from studies.study.chain import Pretraining
 from studies.study.entries import ModelEntry
 from studies.study.factors import Level
 from studies.study.file import to_toml
-from studies.study.study import Study
+from studies.study.study import EvaluationEntry, Study
 
 _OWN = ("figures", "logs", "models", "outcomes")
 _ADVICE = "choose another folder with --results or another name with --name"
@@ -91,11 +91,13 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
                 f"{_ADVICE}"
             )
     _refuse_difference("fine-tuning", old.finetuning, new.finetuning, folder)
-    for name in old.evaluations.keys() & new.evaluations.keys():
-        evaluations = old.evaluations[name], new.evaluations[name]
-        _refuse_difference(f"evaluation {name!r}", *evaluations, folder)
+    evaluations = _merged_evaluations(old, new, folder)
     if old.design != new.design:
         _refuse("design", old.design, new.design, folder)
+    if old.devices != new.devices:
+        _refuse("number of devices", old.devices, new.devices, folder)
+    if old.model_parallel != new.model_parallel:
+        _refuse("model_parallel", old.model_parallel, new.model_parallel, folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -107,7 +109,7 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
             "models": {**old.models, **new.models},
             "pretraining": _merged_pretraining(old, new, folder),
             "factors": _merged_factors(old, new, folder),
-            "evaluations": {**old.evaluations, **new.evaluations},
+            "evaluations": evaluations,
             "files": {**old.files, **new.files},
             "other_data": {**old.other_data, **new.other_data},
             "sizes": tuple(sorted({*_known(old.sizes), *_known(new.sizes)})) or "auto",
@@ -246,6 +248,19 @@ def _by_content(study: Study) -> Pretraining:
     return study.pretraining.model_copy(update={"weights": known, "sizes": "all"})
 
 
+def _merged_evaluations(old: Study, new: Study, folder: Path) -> dict[str, EvaluationEntry]:
+    """With the evaluations of both; those of the same name are of the models of both."""
+    merged = {**old.evaluations, **new.evaluations}
+    for name in old.evaluations.keys() & new.evaluations.keys():
+        one, other = (each.evaluations[name] for each in (old, new))
+        models = tuple(dict.fromkeys(one.models + other.models))
+        if not (one.models and other.models):
+            models = ()  # one of them is of all models
+        before, merged[name] = (each.model_copy(update={"models": models}) for each in (one, other))
+        _refuse_difference(f"evaluation {name!r}", before, merged[name], folder)
+    return merged
+
+
 def _merged_factors(old: Study, new: Study, folder: Path) -> dict[str, dict[str, Level]]:
     """With the levels of both; those of the same name must be the same."""
     if list(old.factors) != list(new.factors):
@@ -265,12 +280,14 @@ def _merged_factors(old: Study, new: Study, folder: Path) -> dict[str, dict[str,
 
 
 def _content_of(level: Level, study: Study) -> Level:
-    """A level whose weights are told by what their file holds."""
-    before = level.pretraining
-    if not before or before.get("weights") not in study.files:
-        return level
-    known = {**before, "weights": study.files[before["weights"]]}
-    return level.model_copy(update={"pretraining": known})
+    """A level whose weights are told by what their files hold."""
+
+    def known(table: Any) -> Any:
+        weights = table.get("weights") if table else None
+        return {**table, "weights": study.files[weights]} if weights in study.files else table
+
+    update = {name: known(getattr(level, name)) for name in ("pretraining", "overrides")}
+    return level.model_copy(update=update)
 
 
 def _first(levels: Mapping[str, Level]) -> str:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from studies.executors import Event, Executor
 from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
-from studies.records.store import Record, ResultsStore, images_seen
+from studies.records.store import HISTORY, Record, ResultsStore, images_seen
 from studies.running.checks import check_arms, check_trials
 from studies.running.costs import Costs, measure_all
-from studies.running.models import keep_models
+from studies.running.models import ModelKeeper
 from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
 from studies.study.chain import Pretraining
 from studies.study.described import ResolvedData
+from studies.study.factors import Level
 from studies.study.file import read_resolved
 from studies.study.study import Study, other_key
 from studies.study.trial import Trial
@@ -60,7 +60,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """How a run went: the records that this run added, and the failed ones among all."""
+    """How a run went: the records that this run added, without histories, and the failed among all."""
 
     added: list[Record] = field(default_factory=list)
     failed: list[Record] = field(default_factory=list)
@@ -115,7 +115,8 @@ def make_plan(study: Study, results: Path) -> Plan:
         [start for trial in trials for start in trial.chain[:-1]],
         study.backends[0],
     )
-    records = {r["trial_id"]: r for r in ResultsStore(folder / "trials.jsonl").records()}
+    store = ResultsStore(folder / "trials.jsonl")
+    records = {record["trial_id"]: record for record in store.records(["status"])}
     return Plan(study, results, trials, costs, records)
 
 
@@ -146,19 +147,19 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
             merge(read_resolved(folder), plan.study, folder) if resolved.exists() else plan.study
         )
         write_study(study, folder)
-        records = {record["trial_id"]: record for record in store.records()}
+        fields = ("status", "metrics", "pretraining", "study")
+        records = {record["trial_id"]: record for record in store.records(fields)}
         plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
-        keep = partial(keep_models, study, folder, plan.results, study.trials(_data(study)))
-        keep(records)
+        models = ModelKeeper(study, folder, plan.results, records)
 
         def on_event(trial: Trial, event: Event) -> None:
             if event["event"] == "record":
                 event = {**event, "record": _completed(event["record"], plan, trial)}
                 store.append(event["record"])
-                outcome.added.append(event["record"])
-                keep(records | {record["trial_id"]: record for record in outcome.added})
+                outcome.added.append({**event["record"], HISTORY: []})
+                models.ended(trial, event["record"])
             display.event(trial, event)
 
         display.start(plan, trials, executor.workers)
@@ -167,7 +168,8 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
                 executor.run(trials, plan.results, folder / "logs", on_event)
         finally:
             display.stop()
-    final = {record["trial_id"]: record for record in store.records()}
+    told = ("status", "model", "size", "seed", "backend", "reason")
+    final = {record["trial_id"]: record for record in store.records(told)}
     outcome.failed = [
         final[trial.trial_id]
         for trial in plan.trials
@@ -176,17 +178,12 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
     return outcome
 
 
-def _data(study: Study) -> ResolvedData:
-    assert study.data is not None  # `make_plan` found it
-    return study.data
-
-
 def with_digests(study: Study) -> Study:
     """The study with the digests of the weight files that it names, which count by their content.
 
     Their paths become absolute: trials are other processes, and results outlive the working directory.
     """
-    study = _with_pretraining_files(study)
+    study = _with_files(study)
     models = {}
     for name, entry in study.models.items():
         weights = entry.overrides.get("weights")
@@ -198,28 +195,29 @@ def with_digests(study: Study) -> Study:
     return study.model_copy(update={"models": models})
 
 
-def _with_pretraining_files(study: Study) -> Study:
+def _with_files(study: Study) -> Study:
+    """Of pre-trainings, and of what levels change."""
     files = dict(study.files)
 
-    def absolute(pretraining: Mapping[str, Any]) -> dict[str, Any]:
-        weights = pretraining.get("weights")
+    def absolute(table: Mapping[str, Any]) -> dict[str, Any]:
+        weights = table.get("weights")
         if not isinstance(weights, str) or not Path(weights).expanduser().exists():
-            return dict(pretraining)
+            return dict(table)
         path = str(Path(weights).expanduser().resolve())
         files[path] = file_digest(path)
-        return {**pretraining, "weights": path}
+        return {**table, "weights": path}
+
+    def of_level(level: Level) -> Level:
+        before = absolute(level.pretraining) if level.pretraining else level.pretraining
+        update = {"pretraining": before, "overrides": absolute(level.overrides)}
+        return level.model_copy(update=update)
 
     update: dict[str, Any] = {}
     if study.pretraining is not None and study.pretraining.weights is not None:
         content = absolute(study.pretraining.model_dump(exclude_unset=True))
         update["pretraining"] = Pretraining.model_validate(content)
     update["factors"] = {
-        factor: {
-            name: level.model_copy(update={"pretraining": absolute(level.pretraining)})
-            if isinstance(level.pretraining, dict) and level.pretraining
-            else level
-            for name, level in levels.items()
-        }
+        factor: {name: of_level(level) for name, level in levels.items()}
         for factor, levels in study.factors.items()
     }
     return study.model_copy(update={**update, "files": files})

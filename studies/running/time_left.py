@@ -28,7 +28,9 @@ class TimeLeft:
             for trial, (key, seconds) in zip(trials, self._whole.items(), strict=True)
         }
         self._done = dict.fromkeys(self._whole, 0.0)
-        self._head_start = dict(self._done)  # trained by an earlier, interrupted run
+        self._all = sum(self._whole.values())
+        self._all_done = 0.0
+        self._head_start: dict[str, float] = {}  # trained by an earlier, interrupted run
         self._started: dict[str, tuple[float, float]] = {}  # when, and what was done by then
         self._estimate = self._estimator.total(trials, costs_of, workers)
 
@@ -36,22 +38,28 @@ class TimeLeft:
         """Note what an event says of a trial's work."""
         key = trial.trial_id
         if event["event"] == "record":
-            self._done[key] = self._whole[key]
+            self._note(key, self._whole[key])
             return
         left = self._steps[key] * (1.0 - share(event))
-        self._done[key] = self._whole[key] - left
+        self._note(key, self._whole[key] - left)
         if event["event"] == "start":
-            self._head_start[key] = self._steps[key] - left
+            if self._steps[key] > left:
+                self._head_start[key] = self._steps[key] - left
             self._started[key] = time.monotonic(), self._done[key]
+
+    def _note(self, key: str, done: float) -> None:
+        # Added up as it comes: a run of many trials has events without end.
+        self._all_done += done - self._done[key]
+        self._done[key] = done
 
     def fraction(self) -> float:
         """The share of all work that is done, 0 to 1."""
-        return sum(self._done.values()) / max(1.0, sum(self._whole.values()))
+        return self._all_done / max(1.0, self._all)
 
     def left(self) -> float:
         """Seconds left."""
-        here = sum(self._done.values()) - sum(self._head_start.values())
-        todo = sum(self._whole.values()) - sum(self._done.values())
+        here = self._all_done - sum(self._head_start.values())
+        todo = self._all - self._all_done
         elapsed = time.monotonic() - self._began
         if here <= 0:
             return max(0.0, self._estimate - elapsed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from studies.study.recipe import Recipe
 from studies.study.strict import Positive, Side, Strict
@@ -21,16 +21,6 @@ FINETUNING: dict[str, Any] = {
     "clip_norm": 1.0,
     "label_smoothing": 0.0,
 }
-
-
-def _of_a_recipe(fields: dict[str, Any]) -> dict[str, Any]:
-    Recipe.model_validate(fields)
-    return fields
-
-
-SomeOfARecipe = Annotated[
-    dict[str, Any], AfterValidator(_of_a_recipe)
-]  # what is wrong is told in its place
 
 
 class Pretraining(Strict):
@@ -56,7 +46,7 @@ class Pretraining(Strict):
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Literal["all"] = "all"
     objective: Objective = "supervised"
     weights: Annotated[str, Field(min_length=1)] | None = None
-    recipe: SomeOfARecipe = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("sizes")
     @classmethod
@@ -90,7 +80,7 @@ class Finetuning(Strict):
 
     method: Literal["full", "lora", "head_and_norms"] = "full"
     lora_rank: Positive = 4
-    recipe: SomeOfARecipe = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
 
     def deciding(self) -> dict[str, Any]:
         """What of it decides the weights, but for the recipe, which is the training's own."""

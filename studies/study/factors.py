@@ -7,25 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from studies.study.chain import Finetuning, Pretraining, SomeOfARecipe, recipe_with
+from studies.study.chain import FINETUNING, Finetuning, Pretraining, recipe_with
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Recipe
-from studies.study.strict import Strict
+from studies.study.strict import Strict, placed
 
 Design = Literal["grid", "one_at_a_time"]
-
-
-def _of_a_finetuning(fields: dict[str, Any]) -> dict[str, Any]:
-    Finetuning.model_validate(fields)
-    return fields
-
-
-def _of_a_pretraining(fields: Literal[False] | dict[str, Any]) -> Literal[False] | dict[str, Any]:
-    together = ("objective", "weights")  # each may be the study's own
-    Pretraining.model_validate({k: v for k, v in (fields or {}).items() if k not in together})
-    return fields
 
 
 class Level(Strict):
@@ -40,15 +29,11 @@ class Level(Strict):
         models: names of the models that have this level; all by default.
     """
 
-    recipe: SomeOfARecipe = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
     base: Annotated[str, Field(min_length=1)] | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
-    pretraining: Annotated[Literal[False] | dict[str, Any], AfterValidator(_of_a_pretraining)] = (
-        Field(default_factory=dict)
-    )
-    finetuning: Annotated[dict[str, Any], AfterValidator(_of_a_finetuning)] = Field(
-        default_factory=dict
-    )
+    pretraining: Literal[False] | dict[str, Any] = Field(default_factory=dict)
+    finetuning: dict[str, Any] = Field(default_factory=dict)
     models: tuple[str, ...] = ()
 
 
@@ -113,26 +98,49 @@ def make_arm(
     """
     name = " ".join((entry.name, *told))
     model = entry.name
+    _check_recipes((), recipe, pretraining, finetuning)
     for factor, level in chosen.items():
-        change = factors[factor][level]
+        change, place = factors[factor][level], ("factors", factor, level)
         if change.models and model not in change.models:
             return None
-        recipe = recipe_with(recipe, change.recipe)
-        entry = entry.model_copy(
-            update={
-                "base": change.base or entry.base,
-                "overrides": {**entry.overrides, **change.overrides},
-            }
-        )
+        with placed(*place, "recipe"):
+            recipe = recipe_with(recipe, change.recipe)
+        entry = _changed(entry, change)
         if change.pretraining is False:
             pretraining = None
         elif change.pretraining:
             before = pretraining.model_dump(exclude_unset=True) if pretraining else {}
-            pretraining = Pretraining.model_validate(_merged(before, change.pretraining))
+            with placed(*place, "pretraining"):
+                pretraining = Pretraining.model_validate(_merged(before, change.pretraining))
         before = finetuning.model_dump(exclude_unset=True)
-        finetuning = Finetuning.model_validate(_merged(before, change.finetuning))
+        with placed(*place, "finetuning"):
+            finetuning = Finetuning.model_validate(_merged(before, change.finetuning))
+        _check_recipes(place, recipe, pretraining, finetuning)
     return Arm(
         entry.model_copy(update={"name": name}), model, chosen, recipe, pretraining, finetuning
+    )
+
+
+def _check_recipes(
+    place: Sequence[str], recipe: Recipe, pretraining: Pretraining | None, finetuning: Finetuning
+) -> None:
+    """Find what is wrong in the recipes of a chain's trainings, which are made later."""
+    if pretraining is not None:
+        with placed(*place, "pretraining", "recipe"):
+            recipe_with(recipe, pretraining.recipe)
+    with placed(*place, "finetuning", "recipe"):
+        recipe_with(recipe, FINETUNING, finetuning.recipe)
+
+
+def _changed(entry: ModelEntry, change: Level) -> ModelEntry:
+    """An entry with a level's base and overrides; what those replace is no file of the entry's."""
+    files = {name: file for name, file in entry.files.items() if name not in change.overrides}
+    return entry.model_copy(
+        update={
+            "base": change.base or entry.base,
+            "overrides": {**entry.overrides, **change.overrides},
+            "files": files,
+        }
     )
 
 

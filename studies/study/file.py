@@ -19,10 +19,20 @@ from studies.errors import UsageError
 from studies.machine.files import TOO_DEEP, check_depth, file_bytes
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
+from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
 from studies.study.study import Study
 
-_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
+_OPTIONS = (
+    *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
+    "keep_models",
+)
+_OF_TABLES = {
+    "recipe": ("steps",),
+    "reading": Reading.model_fields,
+    "resources": Resources.model_fields,
+}
+SCHEMA = 2  # of the study.toml that `run` writes; 1: it did not say which
 DEFINITIONS = Path(__file__).parent / "definitions"
 
 
@@ -61,9 +71,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
-            reading) and models (names); None and missing ones leave the file's value, but for its
-            sizes, which another data set does not have.
+            backends, devices, keep_models, steps (of the recipe), fit, skip_broken, groups and imports
+            (of the reading), threads, gpus and memory (of the resources) and models (names); None and
+            missing ones leave the file's value, but for its sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last. What is set of a model
             holds for images of every size, but for `models.NAME.at.SIDE`.
 
@@ -74,11 +84,10 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     for field in _OPTIONS:
         if options.get(field) is not None:
             raw[field] = options[field]
-    if options.get("steps") is not None:
-        _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
-    for field in Reading.model_fields:
-        if options.get(field) is not None:
-            _assign(raw, ["reading", field], options[field], f"--{field}")
+    for table, fields in _OF_TABLES.items():
+        for field in fields:
+            if options.get(field) is not None:
+                _assign(raw, [table, field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
@@ -148,8 +157,15 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def validate(raw: Mapping[str, Any], source: str) -> Study:
     """Validate a study's raw content; the first mistake is told in one sentence."""
+    content = dict(raw)
+    schema = content.pop("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UsageError(
+            f"{source} was written by a newer version (study files of schema {schema}; this one reads "
+            f"up to {SCHEMA}): update keras-vit, or choose another --results or --name"
+        )
     try:
-        return Study.model_validate(dict(raw))
+        return Study.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{source}: {sentence(error.errors())}") from None
 
@@ -176,7 +192,7 @@ def to_toml(study: Study) -> str:
         del entry["name"]
     if study.pretraining is None and not study.factors:
         del content["finetuning"]  # nothing is fine-tuned
-    return tomli_w.dumps(content)
+    return tomli_w.dumps({"schema": SCHEMA, **content})
 
 
 def _drop_unasked(raw: dict[str, Any], file: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.factors import Level
 from studies.study.fields import written
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.study import EvaluationEntry, Study
 
 _SINGLE = (
@@ -24,16 +25,21 @@ _SINGLE = (
     "reading",
     "pretraining",
     "finetuning",
+    "resources",
 )  # tables of which there is one
-_TABLES: dict[str, type[BaseModel]] = {
-    "recipe": Recipe,
-    "evaluation": Evaluation,
-    "reading": Reading,
-    "models": ModelEntry,
-    "evaluations": EvaluationEntry,
-    "pretraining": Pretraining,
-    "finetuning": Finetuning,
-    "data": ResolvedData,
+# Of each table its class, and how many names come before its fields.
+_TABLES: dict[str, tuple[type[BaseModel], int]] = {
+    "recipe": (Recipe, 0),
+    "evaluation": (Evaluation, 0),
+    "reading": (Reading, 0),
+    "models": (ModelEntry, 1),
+    "at": (Architecture, 1),
+    "evaluations": (EvaluationEntry, 1),
+    "pretraining": (Pretraining, 0),
+    "finetuning": (Finetuning, 0),
+    "factors": (Level, 2),
+    "resources": (Resources, 0),
+    "data": (ResolvedData, 0),
 }
 # By the beginning of pydantic's error types, such as float_parsing and float_type.
 _KINDS = {
@@ -88,10 +94,9 @@ def _is_auto(error: ErrorDetails) -> bool:
 
 def _unknown_field(location: list[str]) -> str:
     """The sentence on a field that is not there; a field of another table may be meant."""
-    name = location[-1]
-    fields = written(_table(location[:-1]))
+    name, fields = location[-1], written(_table_at(location[:-1]))
     elsewhere = {f: f for f in written(Study)}
-    elsewhere |= {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table])}
+    elsewhere |= {f"{table}.{f}": f for table in _SINGLE for f in written(_TABLES[table][0])}
     same = [dotted for dotted, field in elsewhere.items() if field == name]
     hint = suggestion(name, fields)
     if same or not hint:
@@ -101,16 +106,15 @@ def _unknown_field(location: list[str]) -> str:
     return f"unknown field {'.'.join(location)}{hint}; allowed here: {', '.join(fields)}"
 
 
-def _table(place: Sequence[str]) -> type[BaseModel]:
-    """What the table at a place holds: that of the innermost of its names that says it."""
-    if not place:
-        return Study
-    if place[0] == "factors" and len(place) < 4:  # factors.FACTOR.LEVEL
-        return Level
-    if "at" in place[2:]:
-        return Architecture
-    named = {"factors": place[3:], "models": place[:1], "evaluations": place[:1]}
-    return _TABLES.get(named.get(place[0], place)[-1], Study)
+def _table_at(place: Sequence[str]) -> type[BaseModel]:
+    """The class of the table at a place of the file."""
+    table: type[BaseModel] = Study
+    keys = iter(place)
+    for key in keys:
+        table, names = _TABLES.get(key, (Study, 0))
+        for _ in range(names):  # of models, factors and levels, which may be called anything
+            next(keys, None)
+    return table
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,8 @@ from pydantic import Field
 from studies.evaluation import fewshot
 from studies.study.strict import Neutral, Positive, Rate, Strict
 
+RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")  # of ViTs' layers
+
 
 class Recipe(Strict):
     """How every model of a study is trained, the same for every size (after the paper's B.1).
@@ -34,13 +36,15 @@ class Recipe(Strict):
             has one of the two, by halves.
         random_erasing: probability of a training image to have a rectangle replaced by noise.
         dropout_rate, attention_dropout_rate, stochastic_depth_rate: of the models that have such layers,
-            ViTs and hybrids; a ResNet is trained without. A model's own overrides come first.
+            ViTs and hybrids; a ResNet is trained without, whatever they are. A model's own overrides come
+            first.
         scramble: side in pixels of the cells into which all images are cut, to be put together in another
             order, the same for all images of a seed; 1: single pixels, 0: images stay whole.
         optimizer: Adam with decoupled weight decay, or SGD with momentum as in the paper's fine-tuning.
         momentum: of SGD; no other optimizer has it.
         learning_rates: tried one after another, each a training of its own; the one that is best on the
-            validation images counts. None are tried by default, and the learning rate above holds.
+            validation images counts, and its images and compute alone. None are tried by default, and the
+            learning rate above holds.
         validations: evenly spaced points at which the model is validated and kept if it is best.
         dtype: the dtype policy of Keras.
 
@@ -84,6 +88,18 @@ class Recipe(Strict):
             return self
         limit = -(-self.max_epochs * size // self.batch_size)
         return self.model_copy(update={"steps": min(self.steps, limit), "max_epochs": None})
+
+    def for_base(self, base: str) -> Recipe:
+        """The recipe as it is for a model: without rates of layers that a ResNet does not have.
+
+        Args:
+            base: a name that `keras_vit.create_model` knows.
+        """
+        from keras_vit.models.variants import get_variant
+
+        if get_variant(base).family == "vit":
+            return self
+        return self.model_copy(update=dict.fromkeys(RATES, 0.0))
 
 
 class Evaluation(Strict, fewshot.Options):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cached_property
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails
 
 LETTERS = 100  # of a name at most
 
@@ -43,8 +47,19 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; what followed from the old ones is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]  # of cached properties, which pydantic would copy too
+        return copied
+
     def deciding(self) -> dict[str, Any]:
         """The fields that have an effect, as JSON's types: what an id is made of."""
+        return dict(self._deciding)
+
+    @cached_property  # the trials of a study share their recipes, which are in the ids of all of them
+    def _deciding(self) -> dict[str, Any]:
         neutral = {
             name: mark.value
             for name, field in type(self).model_fields.items()
@@ -53,3 +68,33 @@ class Strict(BaseModel):
         }
         everything = self.model_dump(mode="json")
         return {n: v for n, v in everything.items() if n not in neutral or v != neutral[n]}
+
+
+@contextmanager
+def placed(*place: str) -> Iterator[None]:
+    """Lets the mistakes that are found inside name where in the file they stand.
+
+    Args:
+        place: keys of the tables, from the file's top.
+
+    Raises:
+        ValidationError: what was raised inside, by its whole place.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        lines = [
+            InitErrorDetails(
+                type=line["type"],
+                loc=(*place, *line["loc"]),
+                input=line["input"],
+                ctx=line.get("ctx", {}),
+            )
+            for line in error.errors()
+        ]
+        raise ValidationError.from_exception_data(error.title, lines) from None
+
+
+def fields_of(part: Strict) -> dict[str, Any]:
+    """The values of a part's fields, by name, as they are."""
+    return {name: getattr(part, name) for name in type(part).model_fields}

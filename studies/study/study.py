@@ -6,10 +6,12 @@ each of which holds everything its own process needs.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -21,6 +23,7 @@ from studies.study.described import DataDescription, ResolvedData
 from studies.study.entries import ModelEntry, Reading
 from studies.study.factors import Arm, Design, Level, combinations, make_arm
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.strict import LETTERS, Name, Positive, Side, Strict
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
@@ -53,6 +56,8 @@ class EvaluationEntry(Strict):
         dataset: other images than the study's, as few-shot on another data set.
         image_size: pixels of their sides; by default the study's.
         of: which model is evaluated: the one that the chain ends with, or the pre-trained one.
+        models: names of the models that are evaluated, such as the ViTs, which alone have attention;
+            all by default.
         options: of the kind.
     """
 
@@ -61,7 +66,12 @@ class EvaluationEntry(Strict):
     dataset: Annotated[str, Field(min_length=1)] | None = None
     image_size: Side | None = None
     of: Literal["last", "pretraining"] = "last"
+    models: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    def is_of(self, model: str) -> bool:
+        """Whether a model of the study is evaluated."""
+        return not self.models or model in self.models
 
 
 class Study(Strict):
@@ -85,6 +95,10 @@ class Study(Strict):
         sizes: numbers of training images, or "auto": by halves from all there are down to some hundred.
         seeds: number of seeds, or "auto": five where the test set has fewer than 2,000 images, else three.
         backends: backends of Keras, on each of which every trial runs.
+        devices: how many train a model together, each on its part of every batch: GPUs of one machine,
+            or else parts of its processor. Results are those of one but for rounding and dropout.
+        model_parallel: how many of the devices share one copy of a model, whose heads and MLPs are split
+            between them, where it is too large for one of them; on JAX, of ViTs.
         recipe: the same for all trials.
         evaluation: options of the standard evaluation, which every trained model has: top-1 and few-shot
             accuracy on the data's own test images.
@@ -99,11 +113,14 @@ class Study(Strict):
         x: what curves are drawn over: training images, images of the pre-training, compute (3 times the
             forward FLOPs for each image seen), or a factor's levels.
         pairs: of arms, which are compared before any others.
+        resources: what each trial gets of a machine.
         keep_models: which trained models lie in the results folder, by default "best": of each model the
             best seed at the largest size.
         data: description of the prepared data; only in the study.toml that `run` writes.
-        files: digests of the files that pre-trainings start from, by path; a file counts by its content.
-            Only in the study.toml that `run` writes.
+        files: digests of the files that pre-trainings start from and levels name, by path; a file counts
+            by its content. Only in the study.toml that `run` writes.
+        rounds: trials are chosen one round after another, within a time, as `advise` does: those of the grid
+            that are missing are not to come. Only in the study.toml that `advise` writes.
         other_data: the same of the pre-training's and further evaluations' data, by `other_key`.
 
     Example:
@@ -122,6 +139,8 @@ class Study(Strict):
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Auto = "auto"
     seeds: Positive | Auto = "auto"
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
+    devices: Positive = 1
+    model_parallel: Positive = 1
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     evaluations: dict[Name, EvaluationEntry] = Field(default_factory=dict)
@@ -134,9 +153,11 @@ class Study(Strict):
     design: Design = "grid"
     x: str = "images"
     pairs: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
     files: dict[str, str] = Field(default_factory=dict)
+    rounds: bool = False
     other_data: dict[str, ResolvedData] = Field(default_factory=dict)
 
     @property
@@ -188,7 +209,7 @@ class Study(Strict):
     def _unique(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(backends))
 
-    @property  # not cached: a copy with other models would keep the old ones' arms
+    @cached_property
     def arms(self) -> dict[str, Arm]:
         """Models under the levels of the factors, by name, in the study's order."""
         made = [
@@ -251,22 +272,30 @@ class Study(Strict):
     ) -> list[Trial]:
         """Spell the study out, seeds outermost: an unfinished run already shows whole curves.
 
+        Args: as of `each_trial`.
+        """
+        return list(self.each_trial(info, others))
+
+    def each_trial(
+        self, info: DataDescription, others: Mapping[str, DataDescription] | None = None
+    ) -> Iterator[Trial]:
+        """One of `trials` after the other: a hundred thousand take some hundred megabytes.
+
         Args:
             info: description of the prepared data set, from `studies.data.describe`, or `data`.
             others: of the pre-training's and further evaluations' data, by `other_key`; by default
                 `other_data`.
         """
         trainings = Trainings(self, info, self.other_data if others is None else others)
-        found = [
-            trial
-            for seed in range(self.seeds_for(info))
-            for size in self._sizes(info)
-            for arm in self.arms.values()
-            for backend in self.backends
-            for trial in trainings.trials(arm, size, seed, backend)
-        ]
         # What hangs on the pre-training alone is met once for each size of the fine-tuning.
-        return list({trial.trial_id: trial for trial in found}.values())
+        known: set[str] = set()
+        for seed, size, arm, backend in itertools.product(
+            range(self.seeds_for(info)), self._sizes(info), self.arms.values(), self.backends
+        ):
+            for trial in trainings.trials(arm, size, seed, backend):
+                if trial.trial_id not in known:
+                    known.add(trial.trial_id)
+                    yield trial
 
     def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
         """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from studies.study.chain import FINETUNING, Pretraining, recipe_with
 from studies.study.described import DataDescription
 from studies.study.entries import ModelEntry
 from studies.study.factors import Arm
 from studies.study.recipe import Recipe
+from studies.study.strict import fields_of
 from studies.study.trial import Backend, Data, Extra, Training, Trial
 
 if TYPE_CHECKING:
     from studies.study.study import EvaluationEntry, Study
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Trainings:
     study: Study
     info: DataDescription
     others: Mapping[str, DataDescription]
+    _parts: dict[tuple[Any, ...], Any] = field(default_factory=dict)  # shared by many trials
 
     def trials(self, arm: Arm, size: int, seed: int, backend: Backend) -> Iterator[Trial]:
         """All trials of an arm at one size: of each pre-training, of each evaluation."""
@@ -38,26 +43,33 @@ class Trainings:
             yield self._trial(arm, last, None)
             for entry in self.study.evaluations.values():
                 evaluated = last if entry.of == "last" else start
-                if evaluated is not None:
+                if evaluated is not None and entry.is_of(arm.model):
                     yield self._trial(arm, evaluated, self._extra(entry, evaluated))
 
     def _last(
         self, arm: Arm, size: int, seed: int, backend: Backend, start: Training | None
     ) -> Training:
         """The training on the study's own images."""
-        if start is None:
-            recipe = arm.entry.own(arm.recipe)
-        else:
-            recipe = recipe_with(arm.recipe, FINETUNING, arm.finetuning.recipe)
+        entry = self._entry(arm)
+
+        def recipe() -> Recipe:
+            if start is None:
+                whole = arm.entry.own(arm.recipe)
+            else:
+                whole = recipe_with(arm.recipe, FINETUNING, arm.finetuning.recipe)
+            return whole.for_size(size).for_base(entry.base)
+
         return Training(
-            **self._own_data().model_dump(),
+            **fields_of(self._own_data()),
             size=size,
             seed=seed,
             backend=backend,
-            model=self._entry(arm),
-            recipe=recipe.for_size(size),
+            model=entry,
+            recipe=self._once(("last", arm.name, size, start is None), recipe),
             start=start,
             finetuning=arm.finetuning if start is not None else None,
+            devices=self.study.devices,
+            model_parallel=self.study.model_parallel,
         )
 
     def _pretrainings(self, arm: Arm, seed: int, backend: Backend) -> Iterator[Training | None]:
@@ -67,19 +79,23 @@ class Trainings:
             return
         info = self._described(before.dataset, before.image_size)
         everything = info.counts["train"]
-        recipe = arm.entry.own(recipe_with(arm.recipe, before.recipe))
         entry = self._entry(arm)
         for size in self._pretraining_sizes(before, everything):
             yield Training(
-                **self._data(before.dataset, before.image_size).model_dump(),
+                **fields_of(self._data(before.dataset, before.image_size)),
                 size=size,
                 seed=seed,
                 backend=backend,
                 model=entry,
-                recipe=Recipe() if before.objective == "none" else recipe.for_size(size),
+                recipe=self._once(
+                    ("before", arm.name, size),
+                    partial(_recipe_before, arm, before, size, entry.base),
+                ),
                 objective=before.objective,
                 weights=before.weights,
                 weights_digest=self.study.files.get(before.weights or ""),
+                devices=1 if before.objective == "none" else self.study.devices,
+                model_parallel=1 if before.objective == "none" else self.study.model_parallel,
             )
 
     @staticmethod
@@ -90,7 +106,7 @@ class Trainings:
 
     def _trial(self, arm: Arm, training: Training, extra: Extra | None) -> Trial:
         return Trial(
-            **dict(training),
+            **fields_of(training),
             study=self.study.name,
             evaluation=self.study.evaluation,
             extra=extra,
@@ -110,7 +126,13 @@ class Trainings:
 
     def _entry(self, arm: Arm) -> ModelEntry:
         height, width, _ = self.info.image_shape
-        return arm.entry.for_images(height, width)
+
+        def entry() -> ModelEntry:
+            found = arm.entry.for_images(height, width)
+            file = self.study.files.get(str(found.overrides.get("weights")))
+            return found.model_copy(update={"files": {"weights": file}}) if file else found
+
+        return self._once(("entry", arm.name), entry)
 
     def _own_data(self) -> Data:
         return self._data(None, None)
@@ -123,7 +145,18 @@ class Trainings:
         study = self.study
         return self.others[other_key(dataset or study.dataset, image_size or study.image_size)]
 
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Part]) -> Part:
+        """What many trials have in common: made once, and held in memory once."""
+        if key not in self._parts:
+            self._parts[key] = make()
+        return self._parts[key]
+
     def _data(self, dataset: str | None, image_size: int | None) -> Data:
+        return self._once(
+            ("data", dataset, image_size), lambda: self._new_data(dataset, image_size)
+        )
+
+    def _new_data(self, dataset: str | None, image_size: int | None) -> Data:
         info = self._described(dataset, image_size)
         height, width, _ = info.image_shape
         return Data(
@@ -134,3 +167,9 @@ class Trainings:
             image_size=image_size or self.study.image_size,
             reading=self.study.reading,
         )
+
+
+def _recipe_before(arm: Arm, before: Pretraining, size: int, base: str) -> Recipe:
+    if before.objective == "none":
+        return Recipe()
+    return arm.entry.own(recipe_with(arm.recipe, before.recipe)).for_size(size).for_base(base)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -61,6 +62,8 @@ class Training(Data):
         weights_digest: of the file, which counts by its content.
         start: the training whose weights this one starts from; None: drawn or given ones.
         finetuning: how, where it starts from something.
+        devices: that share each batch.
+        model_parallel: how many of them hold one copy of the model.
     """
 
     size: Positive
@@ -73,8 +76,10 @@ class Training(Data):
     weights_digest: str | None = None
     start: Training | None = None
     finetuning: Finetuning | None = None
+    devices: Positive = 1
+    model_parallel: Positive = 1
 
-    @property
+    @cached_property
     def training_id(self) -> str:
         """Hash of everything that decides the trained weights."""
         return digest(self.weights_key())
@@ -108,6 +113,9 @@ class Training(Data):
             key["start"] = self.start.training_id
         if self.finetuning is not None:
             key["finetuning"] = self.finetuning.deciding()
+        for name in ("devices", "model_parallel"):  # sums are rounded in another order
+            if getattr(self, name) > 1:
+                key[name] = getattr(self, name)
         return key
 
 
@@ -155,7 +163,7 @@ class Trial(Training):
         """The id of the last training of the chain: of what is evaluated."""
         return self.training_id
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """The training's content, the model's name in the figures and the evaluation, hashed."""
         key = {**self.weights_key(), "name": self.model.name}

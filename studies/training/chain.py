@@ -1,7 +1,8 @@
 """One training of a chain: done once, in the folder of its id, and reused by all that need it.
 
 Where several learning rates are tried, each is a training in a folder of its own inside, until the best
-of them on the validation images has become the training's end.
+of them on the validation images has become the training's end. They share one compiled step, with the
+bits that each would have alone.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from studies.records.checkpoints import checkpoint_folder
 from studies.study.recipe import Recipe
 from studies.study.trial import Training
 from studies.training.checkpoint import Checkpoint, CheckpointFolder
+from studies.training.devices import Devices
 from studies.training.events import Events
-from studies.training.loop import Diverged, Progress, assign, rank, train
+from studies.training.loop import Diverged, Progress, assign, copies, rank, train
+from studies.training.schedule import state_of
 from studies.training.start import first_model
 from studies.training.tasks import TASKS, Task
 
@@ -43,26 +46,59 @@ class Trained:
     seconds: float = 0.0
 
 
-def finish(training: Training, results: Path, images: Replicate, events: Events) -> Trained:
+def finish(
+    training: Training, results: Path, images: Replicate, devices: Devices, events: Events
+) -> Trained:
     """Train what is not trained yet, from the last checkpoint on.
 
     Args:
         training: whose `start` is trained.
         results: the folder of all studies.
         images: of the training.
+        devices: that it is trained on.
         events: told of every step.
 
     Raises:
         TrialError: the loss became NaN or infinite, at every learning rate that was tried.
     """
-    return _Training(training, results, images, events).finish()
+    return _Training(training, results, images, devices, events).finish()
+
+
+def batches_of(training: Training, images: Replicate) -> Batches:
+    """The batches of a training, whole ones."""
+    return Batches(
+        images.train,
+        images.subset(training.size),
+        training.recipe.batch_size,
+        training.seed,
+        training.recipe,
+        training.num_classes,
+    )
+
+
+def task_of(
+    training: Training, images: Replicate, before: CheckpointFolder | None, devices: Devices
+) -> Task:
+    """A training's model with what it optimises, ready for the first step; see `first_model`."""
+    with devices.scope():
+        model = first_model(training, before)
+        kind = TASKS[training.objective]
+        task = kind(model, training.recipe, images.validation, training.seed)
+    devices.prepare(task.model, training)
+    return task
 
 
 class _Training:
     def __init__(
-        self, training: Training, results: Path, images: Replicate, events: Events
+        self,
+        training: Training,
+        results: Path,
+        images: Replicate,
+        devices: Devices,
+        events: Events,
     ) -> None:
         self._training, self._images, self._events = training, images, events
+        self._devices = devices
         self._folder = CheckpointFolder(checkpoint_folder(results, training))
         start = training.start
         self._before = (
@@ -72,16 +108,17 @@ class _Training:
     def finish(self) -> Trained:
         training = self._training
         if training.objective == "none":
-            return Trained(
-                self._task(training.recipe, None), Progress(), training.recipe.learning_rate
-            )
+            task = self._task(training.recipe, None)
+            return Trained(task, Progress(), training.recipe.learning_rate)
         final = self._folder.final()
         if final is not None:
             return self._ended(final)
         rates = training.recipe.learning_rates
         if len(rates) > 1:
             return self._best_of(sorted(rates))
-        return self._train(rates[0] if rates else training.recipe.learning_rate, self._folder)
+        rate = rates[0] if rates else training.recipe.learning_rate
+        task = self._task(self._recipe(rate), self._before)
+        return self._train(task, rate, self._folder)
 
     def _ended(self, final: Checkpoint) -> Trained:
         """What the last checkpoint says; the model is made without the weights that it began with."""
@@ -99,9 +136,12 @@ class _Training:
         entries: dict[float, dict[str, Any] | None] = {}
         best, seconds, reason = None, 0.0, ""
         folders = {rate: CheckpointFolder(self._folder.folder / f"rate-{rate!r}") for rate in rates}
+        task = self._task(self._recipe(rates[0]), self._before)
+        first = _FirstState(task)
         for rate, folder in folders.items():
+            first.bring_back(rate)
             try:
-                end = self._train(rate, folder)
+                end = self._train(task, rate, folder)
             except Diverged as error:  # a lower rate may do
                 folder.save_final({"diverged": str(error)}, {})
                 entries[rate], reason = None, str(error)
@@ -119,34 +159,48 @@ class _Training:
         }
         final = folders[best.learning_rate].final()
         assert final is not None
+        assign(task.model.weights, final.arrays["best"], self._folder)
         self._folder.save_final({**final.meta, "grid": grid}, final.arrays)
         for folder in folders.values():
             shutil.rmtree(folder.folder, ignore_errors=True)
         return replace(best, **grid)
 
-    def _train(self, rate: float, folder: CheckpointFolder) -> Trained:
-        training, images = self._training, self._images
-        recipe = training.recipe.model_copy(update={"learning_rate": rate})
+    def _train(self, task: Task, rate: float, folder: CheckpointFolder) -> Trained:
+        training, recipe = self._training, self._recipe(rate)
         started, report = self._events.part(training)
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])
-        batches = Batches(
-            images.train,
-            images.subset(training.size),
-            recipe.batch_size,
-            training.seed,
-            recipe,
-            training.num_classes,
+        batches = batches_of(training, self._images)
+        progress = train(
+            task, recipe, batches, folder, training.seed, self._devices, started, report
         )
-        task = self._task(recipe, self._before)
-        progress = train(task, recipe, batches, folder, training.seed, started, report)
         return Trained(task, progress, rate, seconds=progress.seconds)
 
+    def _recipe(self, rate: float) -> Recipe:
+        return self._training.recipe.model_copy(update={"learning_rate": rate})
+
     def _task(self, recipe: Recipe, before: CheckpointFolder | None) -> Task:
-        training = self._training
-        model = first_model(training, before)
-        return TASKS[training.objective](model, recipe, self._images.validation, training.seed)
+        training = self._training.model_copy(update={"recipe": recipe})
+        return task_of(training, self._images, before, self._devices)
+
+
+class _FirstState:
+    """A task as it was made, to which it comes back for each learning rate: it compiles but once.
+
+    Args:
+        task: of a recipe with several learning rates, freshly made.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._schedule = task.schedule
+        self._variables = [*task.model.variables, *state_of(task.model.optimizer)]
+        self._values = copies(self._variables)
+
+    def bring_back(self, rate: float) -> None:
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(value)
+        self._schedule.set_peak(rate)
 
 
 def best_rate(entries: Mapping[float, Mapping[str, Any] | None]) -> float | None:

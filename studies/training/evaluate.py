@@ -14,7 +14,7 @@ from keras_vit import inspection
 from studies.data.batches import to_float
 from studies.data.dataset import Replicate
 from studies.errors import TrialError
-from studies.evaluation import Inputs, get_evaluation
+from studies.evaluation import OF_VITS, Inputs, get_evaluation
 from studies.records.outcomes import outcomes_of, save_outcomes
 from studies.study.trial import Extra, Trial
 from studies.training.chain import Trained
@@ -38,7 +38,9 @@ def evaluate(trained: Trained, trial: Trial, images: Replicate, outcomes: Path) 
     outputs = trained.task.outputs
     inputs = Inputs(trial.num_classes, **_read(outputs, images))
     test = images.test
-    said = outcomes_of(trial.seed, inputs.classified[0], test.labels, test.ids, test.groups)
+    said = outcomes_of(
+        trial.seed, inputs.classified[0], test.labels, np.asarray(test.ids), test.groups
+    )
     save_outcomes(outcomes, said)  # before the record, which counts on it
     best = trained.progress.best
     return {
@@ -63,6 +65,13 @@ def _further(trained: Trained, trial: Trial, extra: Extra, images: Replicate) ->
         given |= _read(outputs, images)
         if extra.data is not None:
             given["logits"] = None
+    if OF_VITS & evaluation.READS and not isinstance(model, keras_vit.VisionTransformer):
+        raise TrialError(
+            "Only a ViT has attention and patches to look at: leave ResNets out of this evaluation."
+        )
+    if "filters" in evaluation.READS:
+        kernel = model.get_layer("patch_embedding").projection.kernel
+        given["filters"] = keras.ops.convert_to_numpy(kernel).T
     if "attention" in evaluation.READS:
         given |= _attention(model, images, getattr(options, "images", 128))
     return evaluation.evaluate(Inputs(data.num_classes, **given), options)
@@ -82,10 +91,6 @@ def _read(outputs: keras.Model, images: Replicate) -> dict[str, Any]:
 
 
 def _attention(model: keras.Model, images: Replicate, number: int) -> dict[str, Any]:
-    if not isinstance(model, keras_vit.VisionTransformer):
-        raise TrialError(
-            "Only a ViT has attention to look at: leave ResNets out of this evaluation."
-        )
     test = images.test.images
     # Evenly over all: the first images may all be of one class.
     chosen = np.linspace(0, len(test) - 1, min(number, len(test)), dtype=int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studies.data import load
+from studies.data import load, reopen
 from studies.data.channels import with_channels
 from studies.data.dataset import Replicate
 from studies.data.scramble import scrambled
@@ -21,7 +21,9 @@ def images_of(training: Training, data: Data | None = None) -> Replicate:
         TrialError: they are others by now.
     """
     data = data or training
-    whole = load(data.dataset, data.image_size, data.reading)
+    whole = reopen(data.dataset, data.data_fingerprint) or load(
+        data.dataset, data.image_size, data.reading
+    )
     if whole.info.fingerprint != data.data_fingerprint:
         raise TrialError(
             f"The data set {data.dataset} has changed since the study was made (fingerprint "

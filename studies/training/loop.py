@@ -23,9 +23,11 @@ from studies.machine.devices import device
 from studies.machine.stopping import termination_held_back
 from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
+from studies.training.devices import ONE_DEVICE, Devices
 from studies.training.feed import BatchSource, feed
 from studies.training.interruption import Kept, Steps, TakeUp, keep, leave
 from studies.training.recipe import validation_points
+from studies.training.schedule import state_of
 from studies.training.seeds import Reseed
 from studies.training.tasks import Task
 
@@ -80,6 +82,7 @@ def train(
     batches: BatchSource,
     folder: CheckpointFolder,
     seed: int,
+    devices: Devices = ONE_DEVICE,
     started: Callable[[int], None] = lambda step: None,
     report: Callable[[dict[str, Any], float], None] = lambda entry, images_per_second: None,
 ) -> Progress:
@@ -97,6 +100,7 @@ def train(
             probabilities (B, C) that a recipe with mixup or CutMix learns.
         folder: where checkpoints lie.
         seed: decides dropout, stochastic depth and the corruption of patches.
+        devices: that the model was made and prepared for.
         started: called once with the step that training goes on from (0 at first).
         report: called after each validation point with the history's entry and the images per second
             of training so far.
@@ -114,7 +118,7 @@ def train(
     with termination_held_back(lambda: leave(model)) as stop:
         progress, best, kept = _resume(model, folder, points)
         progress.processes += 1
-        here = device(keras.backend.backend())
+        here = device(keras.backend.backend(), devices.count)
         progress.devices = list(dict.fromkeys([*progress.devices, here]))
         first_epoch = progress.epoch + 1
         started(progress.steps)
@@ -123,23 +127,25 @@ def train(
                 break
             began = time.perf_counter()
             start, end = progress.steps, points[epoch - 1]
-            data, waited = feed(batches, start, end)
+            part = devices.part(batches)
+            data, waited = feed(part, start, end)
             steps = Steps(stop)
-            begin = TakeUp(kept, batches.batch(start)) if kept else Reseed(seed)
+            begin = TakeUp(kept, part.batch(start), devices) if kept else Reseed(seed)
+            others = devices.callbacks(seed, epoch, start, end)
             logs = model.fit(
                 data,
                 initial_epoch=epoch - 1,
                 epochs=epoch,
                 shuffle=False,
                 verbose=0,
-                callbacks=[begin, steps],
+                callbacks=[begin, *others, steps],
             ).history
             progress.steps, kept = start + steps.taken, None
             images, seconds = steps.taken * recipe.batch_size, time.perf_counter() - began
             _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
             if progress.steps < end:
                 progress.seconds += time.perf_counter() - began
-                _save(model, best, progress, folder, keep(model))
+                _save(model, best, progress, folder, keep(model, devices))
                 break
             entry = {
                 "epoch": epoch,
@@ -153,12 +159,12 @@ def train(
             progress.history.append(entry)
             if best is None or rank(entry) > rank(progress.best):
                 progress.best_epoch = epoch
-                best = _copy(model.weights)
+                best = copies(model.weights)
             progress.seconds += time.perf_counter() - began
             _save(model, best, progress, folder)
             report(entry, progress.images_per_second)
     assert best is not None  # there is at least one validation point
-    meta = {"progress": vars(progress), "last_sha256": digest(_copy(model.weights))}
+    meta = {"progress": vars(progress), "last_sha256": digest(copies(model.weights))}
     folder.save_final(meta, {"best": best})
     assign(model.weights, best, folder)
     return progress
@@ -172,8 +178,8 @@ def _save(
     kept: Kept | None = None,
 ) -> None:
     arrays = {
-        "model": _copy(model.variables),
-        "optimizer": _copy(model.optimizer.variables),
+        "model": copies(model.variables),
+        "optimizer": copies(state_of(model.optimizer)),
         "best": best or [],
     }
     # In the middle of an epoch it takes the place of the state at the epoch's begin.
@@ -187,7 +193,7 @@ def _resume(
     if state is None:
         return Progress(), None, None
     assign(model.variables, state.arrays["model"], folder)
-    assign(model.optimizer.variables, state.arrays["optimizer"], folder)
+    assign(state_of(model.optimizer), state.arrays["optimizer"], folder)
     progress = Progress(**state.meta["progress"])
     passed = points[progress.epoch - 1] if progress.epoch else 0
     progress.steps = max(progress.steps, passed)  # older checkpoints do not tell
@@ -211,7 +217,8 @@ def assign(variables: list[Any], values: Weights, folder: CheckpointFolder) -> N
         variable.assign(value)
 
 
-def _copy(variables: list[Any]) -> Weights:
+def copies(variables: list[Any]) -> Weights:
+    """The values of variables, which training does not go on changing."""
     # On torch convert_to_numpy gives a view of the weight, which training would go on changing.
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 

@@ -1,4 +1,4 @@
-"""The recipe of the paper (appendix B.1): decoupled weight decay, warmup and decay, gradient clipping.
+"""The recipe of the paper (appendix B.1): decoupled weight decay, gradient clipping, and the rest.
 
 Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv 2010.11929.
 """
@@ -13,10 +13,8 @@ from keras import ops
 
 from keras_vit.layers.accelerator import device_kind
 from keras_vit.models.variants import get_variant
-from studies.study.recipe import Recipe
-
-LINEAR_END = 1e-5  # where the paper's linear decay ends
-RATES = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")
+from studies.study.recipe import RATES, Recipe
+from studies.training.schedule import WarmupDecay
 
 
 def validation_points(steps: int, validations: int) -> list[int]:
@@ -41,48 +39,6 @@ def validation_points(steps: int, validations: int) -> list[int]:
 def warmup_steps(recipe: Recipe) -> int:
     """Number of steps over which the learning rate rises; fewer than all, so that one may decay."""
     return min(recipe.steps - 1, math.floor(recipe.warmup_fraction * recipe.steps + 0.5))
-
-
-@keras.saving.register_keras_serializable(package="studies")
-class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate that rises linearly over the warmup and then decays until the last step.
-
-    Step s counts from 0. Warmup over w steps: peak * (s + 1) / w. Then, with p = (s - w) / (steps - w):
-    "cosine" gives peak * (1 + cos(pi p)) / 2, "linear" goes from the peak to 1e-5 (the paper's end).
-
-    Args:
-        peak: the highest learning rate.
-        steps: number of training steps.
-        warmup: number of warmup steps, below `steps`.
-        kind: "cosine" or "linear".
-    """
-
-    def __init__(self, peak: float, steps: int, warmup: int, kind: str = "cosine") -> None:
-        self.peak = peak
-        self.steps = steps
-        self.warmup = warmup
-        self.kind = kind
-
-    def __call__(self, step: Any) -> Any:
-        step = ops.cast(step, "float32")  # whatever the model's policy: half precision cannot count
-        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        progress = ops.clip(progress, 0.0, 1.0)
-        if self.kind == "cosine":
-            decayed = 0.5 * self.peak * (1.0 + ops.cos(math.pi * progress))
-        else:
-            end = min(LINEAR_END, self.peak)
-            decayed = self.peak + (end - self.peak) * progress
-        if self.warmup == 0:
-            return decayed
-        return ops.where(step < self.warmup, self.peak * (step + 1.0) / self.warmup, decayed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "steps": self.steps,
-            "warmup": self.warmup,
-            "kind": self.kind,
-        }
 
 
 @keras.saving.register_keras_serializable(package="studies")
@@ -121,18 +77,23 @@ def rates(recipe: Recipe, base: str) -> dict[str, float]:
     return {name: rate for name, rate in wanted.items() if rate}
 
 
-def make_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
+def make_schedule(recipe: Recipe) -> WarmupDecay:
+    """The recipe's learning rate over its steps."""
+    return WarmupDecay(recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule)
+
+
+def make_optimizer(
+    recipe: Recipe, model: keras.Model, schedule: WarmupDecay
+) -> keras.optimizers.Optimizer:
     """The recipe's optimizer, with decoupled weight decay on the model's kernels alone.
 
     As everywhere in Keras the decay is multiplied by the learning rate of the step.
 
     Args:
-        recipe: which optimizer, learning rate, decay, betas or momentum, schedule and clipping.
+        recipe: which optimizer, decay, betas or momentum and clipping.
         model: a built model; what of it trains decides what the optimizer is for.
+        schedule: of the learning rate.
     """
-    schedule = WarmupDecay(
-        recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule
-    )
     clip_norm = recipe.clip_norm or None
     if recipe.optimizer == "sgd":
         optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(
@@ -161,8 +122,12 @@ def decays(weight: Any) -> bool:
     return weight.name.endswith("kernel") and len(weight.shape) > 1
 
 
-def compile_model(model: keras.Model, recipe: Recipe) -> None:
-    """Compile a model with the recipe, and build its optimizer so that a checkpoint can be put back."""
+def compile_model(model: keras.Model, recipe: Recipe) -> WarmupDecay:
+    """Compile a model with the recipe, and build its optimizer so that a checkpoint can be put back.
+
+    Returns:
+        the schedule; of a recipe with several learning rates its peak may be set.
+    """
     accuracy: keras.metrics.Metric = keras.metrics.SparseCategoricalAccuracy(name="top1")
     if (
         recipe.mixup or recipe.cutmix
@@ -175,16 +140,22 @@ def compile_model(model: keras.Model, recipe: Recipe) -> None:
         loss = SmoothedCrossentropy(recipe.label_smoothing)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        make_optimizer(recipe, model), loss=loss, metrics=[accuracy], jit_compile=_jit(model)
-    )
-    model.optimizer.build(model.trainable_variables)
+    return _compile(model, recipe, loss=loss, metrics=[accuracy])
 
 
-def compile_masked_patches(model: keras.Model, recipe: Recipe) -> None:
+def compile_masked_patches(model: keras.Model, recipe: Recipe) -> WarmupDecay:
     """Compile a `MaskedPatchModel`, whose loss and accuracy are its own, as `compile_model` does."""
-    model.compile(make_optimizer(recipe, model), jit_compile=_jit(model))
+    return _compile(model, recipe)
+
+
+def _compile(model: keras.Model, recipe: Recipe, **measured: Any) -> WarmupDecay:
+    schedule = make_schedule(recipe)
+    optimizer = make_optimizer(recipe, model, schedule)
+    model.compile(optimizer, jit_compile=_jit(model), **measured)
     model.optimizer.build(model.trainable_variables)
+    if len(recipe.learning_rates) > 1:
+        schedule.let_vary(model)
+    return schedule
 
 
 def _jit(model: keras.Model) -> bool | str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
 from studies.errors import TrialError
 from studies.study.chain import Finetuning
+from studies.study.recipe import RATES
 from studies.study.trial import Training
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.loop import Weights, assign
-from studies.training.recipe import RATES, rates
+from studies.training.recipe import rates
 from studies.training.seeds import stream
 
 
@@ -133,12 +136,17 @@ def weights_of(model: keras.Model) -> Weights:
     return [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights]
 
 
-def save_model(model: keras.Model, path: Path) -> None:
+def save_model(model: keras.Model, path: Path, card: Mapping[str, Any]) -> None:
     """Write a model as an ordinary Keras file, for `inspect` and for users; renamed into place.
 
     It is saved bare: the recipe's schedule and loss are classes of the studies, which another process
     cannot load, and the optimizer's state is that of the last step. Low-rank updates are added to the
     kernels that they are of.
+
+    Args:
+        model: a ViT or ResNet.
+        path: of the file.
+        card: what must be known of its images; beside it, as JSON.
     """
     bare = type(model).from_config(model.get_config())
     values = weight_values(model)
@@ -146,4 +154,7 @@ def save_model(model: keras.Model, path: Path) -> None:
         variable.assign(values[weight_name(bare, variable)])
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # Keras insists on the ending
     bare.save(temporary)
+    beside = temporary.with_suffix(".json")
+    beside.write_text(json.dumps(card) + "\n", encoding="utf-8")
+    os.replace(beside, path.with_suffix(".json"))
     os.replace(temporary, path)

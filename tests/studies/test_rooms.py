@@ -21,16 +21,18 @@ FLOORS = [  # from the ground up; a room uses those below it, none on its own fl
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
-# Modules that load Keras at their head: parts of a trial's process.
+# Modules that load Keras at their head: parts of a trial's process, or of a contender's of the bench.
 KERAS_AT_THE_HEAD = {
+    *("bench/fit.py", "bench/keras_models.py", "bench/product.py"),
     *("training/evaluate.py", "training/feed.py", "training/inference.py"),
     *("training/interruption.py", "training/loop.py", "training/recipe.py"),
-    *("training/seeds.py", "training/start.py", "training/tasks.py"),
+    *("training/schedule.py", "training/seeds.py", "training/start.py", "training/tasks.py"),
+    *("training/devices/jax.py", "training/devices/tensorflow.py", "training/devices/torch.py"),
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
     *("training/trial.py", "inspection/worker.py", "inspection/model_file.py", "running/costs.py"),
-    *("bench/worker.py", "bench/recompute.py", "advise/weights.py"),
+    *("bench/recompute.py", "advise/weights.py"),
 }
 
 pytestmark = pytest.mark.once

@@ -3,6 +3,7 @@
 import pytest
 
 from studies.advise.budget import OVER, OutOfTime, seconds_of
+from studies.advise.weights import Start
 from studies.analysis.stopping import MOST_SEEDS
 from studies.errors import UsageError
 from studies.records.store import ResultsStore
@@ -122,3 +123,19 @@ def test_what_is_interrupted_at_the_end_of_the_time_is_what_comes_next(session, 
     end = made.go()
     assert end.reason == "time" and end.needs > 0 and end.size == 160
     assert seconds_of(made.more(end)) > end.needs
+
+
+def test_the_paper_s_learning_rates_are_tried_where_they_cost_no_larger_size(session, monkeypatch):
+    given = Start("mine", "mine.npz", "ViT-Ti/8", {})
+    monkeypatch.setattr("studies.advise.session.starts", lambda *_: [given])
+
+    def rates(made):
+        return tuple(made.study.arms["ViT-Ti/8 mine"].finetuning.recipe["learning_rates"])
+
+    assert rates(session(36_000)) == (0.001, 0.003, 0.01, 0.03)
+    short = session(100)
+    assert rates(short) == (0.003, 0.01)
+    short.go()
+    # What was begun goes on as it began, or its trials would have to be run again.
+    assert rates(session(36_000)) == (0.003, 0.01)
+    assert any(trial.start is not None for trial in short.machine.ran)

@@ -1,103 +1,133 @@
-"""The speed comparison: its arithmetic, its measuring process on this backend, and its files."""
+"""The speed comparison from options to files, and its processes with tiny contenders on this backend."""
 
 import csv
-import json
 import os
-import subprocess
+import sys
+from dataclasses import replace
 
-import keras
-import numpy as np
 import pytest
 
-from studies.bench import bench
-from studies.bench import worker as bench_worker
+from studies.bench import bench, cases, turns
+from studies.bench.cases import Case, Contender
 from studies.errors import UsageError
 
-REPORT = {
-    "backend": "jax",
-    "threads": 2,
-    "device": "cpu (X)",
-    "versions": {"keras": "3"},
-    "commit": "abc",
-    "results": [
-        {
-            "model": "ViT-S/16",
-            # The machine slows down by half after two rounds: the ratio must not notice.
-            "rounds": {"keras_hub": [4, 4, 2, 2, 2], "keras_vit": [8, 8, 4, 4, 4]},
-        }
-    ],
+TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2}
+SAID = {
+    "first_step": 1.5,
+    "parameters": 10,
+    "flops": None,
+    "device": "cpu (A (R) CPU)",
+    "memory": 5e6,
 }
 
 
-@pytest.mark.once
-def test_medians_quartiles_and_ratios_within_rounds():
-    hub, ours = bench.summarise(REPORT)
-    assert (hub["contender"], hub["images_per_second"], hub["compared_with"]) == (
-        "keras_hub",
-        2,
-        "",
-    )
-    assert (ours["images_per_second"], ours["lower_quartile"], ours["upper_quartile"]) == (4, 4, 8)
-    assert ours["compared_with"] == "keras_hub"
-    ratios = [ours[name] for name in ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")]
-    assert ratios == [2, 2, 2]
+def case(backend="jax", **changed) -> Case:
+    each = Case(backend, "float32", "train", "tiny", "ViT-Ti/8", TINY, (16, 16, 3), 2, 5)
+    return replace(each, **changed)
+
+
+@pytest.fixture
+def two_contenders(monkeypatch):
+    """A case whose contenders need no time: ours takes half a second a step, the other one."""
+
+    def measure(each, threads, rounds, seconds):
+        of = {"keras_vit": 0.5, "keras_hub": 1.0}
+        return [
+            {**SAID, "contender": n, "cold": 2.0, "warm": 1.0, "seconds_a_step": [s] * rounds}
+            for n, s in of.items()
+        ]
+
+    monkeypatch.setattr(bench, "measure", measure)
+    monkeypatch.setattr(bench, "_versions", lambda each: "keras 3")
 
 
 @pytest.mark.once
-def test_turns_alternate_and_do_equally_many_steps(monkeypatch):
-    clock = iter(np.arange(10_000.0))
-    monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: float(next(clock)))
-    turns = []
-    contenders = {
-        name: lambda steps, name=name: turns.append((name, steps)) for name in ("one", "two")
+def test_files_of_a_processor_keep_what_other_runs_measured(tmp_path, two_contenders, capsys):
+    first = bench.Options(backend="jax", mode="train,inference", output=tmp_path, threads=1)
+    assert bench.run(replace(first, command="first")) == 0
+    stem = "a-1-threads-jax-float32"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{stem}.{e}" for e in ("csv", "md", "png")
     }
-    # Every turn takes one second of this clock, so that one step is enough for a turn of a second.
-    speeds = bench_worker.measure(contenders, batch_size=16, rounds=4, seconds=1.0)
-    assert speeds == {"one": [16.0] * 4, "two": [16.0] * 4}
-    warm_up = 2 + 1
-    names = [name for name, _ in turns[warm_up:]]
-    assert names == ["one", "two", "two", "one"] * 2
-    assert {steps for _, steps in turns} == {1}
-
-
-@pytest.mark.once
-def test_table_and_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "_backends", lambda text: ["jax"])
-    monkeypatch.setattr(bench, "_measure", lambda backend, requests, threads: REPORT)
-    assert bench.run(bench.Options(output=tmp_path / "bench")) == 0
-    stem = "step-ViT-S-16-224px-batch8-float32"
-    with (tmp_path / "bench" / f"{stem}.csv").open() as file:
+    assert f"{tmp_path / stem}.csv" in capsys.readouterr().out
+    again = bench.Options(backend="jax", model="small", output=tmp_path, threads=1, rounds=3)
+    assert bench.run(replace(again, command="second")) == 0
+    assert bench.run(replace(again, mode="inference", model="ViT-S/16", command="third")) == 0
+    with (tmp_path / f"{stem}.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["contender"] for row in rows] == ["keras_hub", "keras_vit"]
-    assert float(rows[1]["ratio"]) == 2.0
-    text = (tmp_path / "bench" / f"{stem}.md").read_text()
-    assert "| jax | ViT-S/16 | keras_vit | 4.00 (4.00 – 8.00) | 2.00" in text
-    assert "commit abc" in text and "2 threads" in text
-    assert "ViT-S/16, 224 px, batch 8, float32" in capsys.readouterr().out
-
-
-@pytest.mark.once
-def test_different_measurements_of_fit_have_files_and_titles_of_their_own():
-    several = [
-        bench.Options(fit=True, **given)
-        for given in ({}, {"image_size": 64}, {"batch_size": 64}, {"dtype": "mixed_bfloat16"})
+    found = [(row["mode"], row["model"], row["contender"], row["command"]) for row in rows]
+    assert found == [
+        (mode, model, contender, command)
+        for mode, model, command in (
+            ("train", "ViT-S/16", "first"),
+            ("train", "small", "second"),
+            ("inference", "ViT-S/16", "third"),
+        )
+        for contender in ("keras_vit", "keras_hub")
     ]
-    assert len({bench._stem(options) for options in several}) == 4
-    assert len({bench._title(options) for options in several}) == 4
-    assert bench._stem(several[1]) == "fit-64px-float32" and "64 px" in bench._title(several[1])
+    assert [row["ratio"] for row in rows[:2]] == ["", "2.0"]
+    assert [float(row["images_per_second"]) for row in rows] == [16, 8, 128, 64, 16, 8]
+    text = (tmp_path / f"{stem}.md").read_text()
+    assert "| train | small | 32 | 64 | keras_hub | 64.00 (64.00 – 64.00) | 2.00" in text
+    assert "`second`: keras 3; commit" in text
 
 
 @pytest.mark.once
-def test_a_measurement_has_as_many_cores_as_threads(monkeypatch):
-    before, seen = os.sched_getaffinity(0), []
+def test_other_dtypes_and_backends_have_files_of_their_own(tmp_path, two_contenders):
+    options = bench.Options(
+        dtype="float32,mixed_bfloat16", backend="jax,torch", output=tmp_path, threads=1
+    )
+    bench.run(options)
+    assert {path.name for path in tmp_path.glob("*.csv")} == {
+        f"a-1-threads-{backend}-{dtype}.csv"
+        for backend in ("jax", "torch")
+        for dtype in ("float32", "mixed-bfloat16")
+    }
 
-    def run(*arguments, **options):  # a child has the cores that its parent has at this moment
-        seen.append(os.sched_getaffinity(0))
-        return subprocess.CompletedProcess(arguments, 0, stdout='{"results": []}\n')
 
-    monkeypatch.setattr(bench.subprocess, "run", run)
-    bench._measure("jax", [], threads=1)
-    assert seen == [{min(before)}] and os.sched_getaffinity(0) == before
+@pytest.mark.once
+def test_peers_that_are_installed_join(monkeypatch):
+    there = {"keras_hub", "transformers", "flax", "optax", "timm", "torchvision"}
+    monkeypatch.setattr(cases, "find_spec", lambda name: name in there)
+    bit = {"model": "BiT-R50x1", "base": "BiT-R50x1", "overrides": {}}
+    hybrid = {"model": "R+ViT-Ti/16", "base": "R+ViT-Ti/16"}
+    ours = ["keras_vit", "keras_vit, tanh"]
+
+    def names(**changed):
+        return [each.name for each in cases.contenders(case(**changed))][:-1]
+
+    assert names() == [*ours, "keras_hub", "flax"]
+    assert names(backend="torch") == [*ours, "keras_hub", "transformers", "timm"]
+    assert names(backend="tensorflow") == [*ours, "keras_hub"]
+    resnet = "keras.applications ResNet50V2"
+    assert names(**bit) == ["keras_vit", resnet]
+    assert names(backend="torch", **bit) == ["keras_vit", resnet, "transformers"]
+    assert names(**hybrid) == ours
+    there -= {"keras_hub", "optax"}
+    assert names() == ours
+
+
+@pytest.mark.once
+def test_cases_are_all_combinations_with_the_models_own_sizes():
+    made = cases.chosen(
+        ["ViT-S/16", "small"], ["train", "inference"], ["jax", "torch"], ["float32"], None, []
+    )
+    assert len(set(map(str, made))) == len(made) == 8
+    assert {(each.model, each.shape[0], each.batch_size) for each in made} == {
+        ("ViT-S/16", 224, 8),
+        ("small", 32, 64),
+    }
+    made = cases.chosen(["small"], ["train"], ["jax"], ["float32"], 64, [1, 16])
+    assert [(each.shape, each.batch_size) for each in made] == [((64, 64, 3), 1), ((64, 64, 3), 16)]
+
+
+@pytest.mark.once
+def test_the_built_in_models_are_those_of_the_studies():
+    made = cases.of_studies(["jax", "torch"], ["float32"], None, [])
+    names = [each.model for each in made if each.backend == "jax"]
+    assert "data-scale/vit-s" in names and "data-scale/bit-s" in names
+    assert len(set(names)) == len(names) == len(made) / 2
+    assert [each.name for each in cases.contenders(made[0])] == ["fit", "bare step", "reading"]
 
 
 @pytest.mark.once
@@ -105,6 +135,9 @@ def test_a_measurement_has_as_many_cores_as_threads(monkeypatch):
     ("arguments", "message"),
     [
         ({"model": "ViT-Z/16"}, "ViT-Z/16"),
+        ({"mode": "trainning"}, "unknown mode 'trainning'; choose from train, inference"),
+        ({"dtype": "float64"}, "unknown dtype 'float64'; choose from float32"),
+        ({"batch_size": "8,0"}, "--batch-size has '0'"),
         ({"backend": "tensorfow"}, "unknown backend 'tensorfow'; choose from tensorflow"),
         ({"rounds": 0}, "--rounds must be at least 1"),
         ({"threads": 10_000}, "--threads 10000 is more than the"),
@@ -118,72 +151,74 @@ def test_wrong_use_is_one_sentence(arguments, message, tmp_path):
 
 
 @pytest.mark.once
-def test_an_unwritable_folder_is_said(tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_said(tmp_path, two_contenders):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(bench, "_backends", lambda text: ["jax"])
-    monkeypatch.setattr(bench, "_measure", lambda backend, requests, threads: REPORT)
     with pytest.raises(UsageError, match="choose another --output"):
-        bench.run(bench.Options(output=tmp_path / "file" / "bench"))
+        bench.run(bench.Options(backend="jax", output=tmp_path / "file" / "bench"))
 
 
 @pytest.mark.once
-def test_the_built_in_models_are_those_of_the_studies():
-    names = [request["model"] for request in bench._requests(bench.Options(fit=True))]
-    assert "data-scale/vit-s" in names and "data-scale/bit-s" in names
-    json.dumps(bench._requests(bench.Options(fit=True)))
+def test_turns_alternate_and_are_as_long_as_asked():
+    done = []
+
+    def contender(name, seconds_a_step):
+        def turn(steps):
+            done.append((name, steps))
+            return steps * seconds_a_step
+
+        return turn
+
+    found = turns.take_turns({"one": contender("one", 0.1), "two": contender("two", 0.4)}, 4, 2.0)
+    assert found == {"one": pytest.approx([0.1] * 4), "two": pytest.approx([0.4] * 4)}
+    assert done[-8:] == [
+        *[("one", 20), ("two", 5), ("two", 5), ("one", 20)],
+        *[("one", 20), ("two", 5), ("two", 5), ("one", 20)],
+    ]
 
 
-def small_vit(**request):
-    sizes = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2}
-    return {
-        "model": "ViT-Ti/8",
-        "overrides": {**sizes, "activation": "gelu"},
-        "input_shape": [16, 16, 3],
-        "rounds": 2,
-        "seconds": 0.01,
-        "dtype": "float32",
-        **request,
-    }
+WORKER = """
+import json, os, sys
+order = json.loads(sys.argv[-1])
+if order["maker"] == "broken":
+    sys.exit("no such operator")
+print(json.dumps({"first_step": 1.0, "cores": len(os.sched_getaffinity(0)),
+                  "threads": os.environ["OMP_NUM_THREADS"],
+                  "cache": os.environ["JAX_COMPILATION_CACHE_DIR"]}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"seconds": 0.5 * int(line)}), flush=True)
+"""
 
 
-def test_a_step_is_measured_beside_keras_hub():
-    result = bench_worker.compare_steps(small_vit(batch_size=2))
-    assert list(result["rounds"]) == ["keras_hub", "keras_vit"]
-    assert all(len(speeds) == 2 and min(speeds) > 0 for speeds in result["rounds"].values())
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Processes that take half a second a step, by their own account."""
+    start = turns.subprocess.Popen
+
+    def popen(command, **options):
+        return start([sys.executable, "-c", WORKER, command[-1]], **options)
+
+    monkeypatch.setattr(turns.subprocess, "Popen", popen)
 
 
-def test_both_models_have_the_same_size():
-    request = small_vit()
-    import keras_vit
+@pytest.mark.once
+def test_a_contender_has_its_threads_cores_and_caches(stand_in, monkeypatch):
+    before = os.sched_getaffinity(0)
+    monkeypatch.setattr(
+        turns, "contenders", lambda each: [Contender("a", "x"), Contender("b", "x")]
+    )
+    a, b = turns.measure(case(), threads=1, rounds=3, seconds=1.0)
+    assert os.sched_getaffinity(0) == before
+    assert (a["cores"], a["threads"]) == (1, "1")
+    assert a["cache"] != b["cache"]
+    assert a["seconds_a_step"] == [0.5] * 3 and (a["cold"], a["warm"]) == (1.0, 1.0)
 
-    ours = keras_vit.create_model(request["model"], input_shape=(16, 16, 3), **request["overrides"])
-    assert bench_worker._keras_hub_model(request).count_params() == ours.count_params()
 
-
-def test_fit_is_measured_beside_the_bare_step_and_reading():
-    request = small_vit(base="ViT-Ti/8", recipe={"steps": 4, "batch_size": 4})
-    result = bench_worker.compare_fit(request)
-    assert list(result["rounds"]) == ["bare step", "fit", "reading"]
-
-
-def test_the_bare_step_trains():
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1), loss=loss)
-    model.optimizer.build(model.trainable_variables)
-    x = np.eye(4, dtype="float32")[[0, 1, 2, 3]]
-    seen = []
-    original = model.optimizer.apply
-
-    def counted(*arguments, **keywords):
-        seen.append(1)
-        return original(*arguments, **keywords)
-
-    model.optimizer.apply = counted
-    turn = bench_worker.bare_step(model, x, np.array([0, 1, 0, 1], "int32"))
-    turn(3)
-    assert seen  # traced once where compiled, called every step on torch
-    if keras.backend.backend() != "jax":  # there the state is handed through the compiled function
-        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
-        assert steps >= 3
+@pytest.mark.once
+def test_a_peer_that_cannot_run_is_left_out_and_ours_must(stand_in, monkeypatch, capsys):
+    both = [Contender("ours", "x"), Contender("peer", "broken", needs=("peer",))]
+    monkeypatch.setattr(turns, "contenders", lambda each: both)
+    assert [found["contender"] for found in turns.measure(case(), 1, 1, 1.0)] == ["ours"]
+    assert "peer is left out: no such operator" in capsys.readouterr().err
+    both[0] = Contender("ours", "broken")
+    with pytest.raises(UsageError, match="no such operator"):
+        turns.measure(case(), 1, 1, 1.0)

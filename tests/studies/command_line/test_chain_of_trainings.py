@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from studies.command_line import app as cli
 
@@ -66,6 +67,20 @@ def test_a_chain_is_run_reported_and_evaluated_further_without_training_again(tm
     assert set(masked["rates"]) == {"0.01", "0.03"} and masked["base_model"] == "vit"
     before = trained()
     assert len(before) == 3  # from scratch, masked patches, and what was fine-tuned after them
+
+    # The fine-tuned model is kept beside the other, and classifies images.
+    kept = results / "mine" / "models"
+    assert {path.stem for path in kept.glob("*.keras")} == {
+        *("vit_scratch-40-seed0-torch", "vit_masked-60+40-seed0-torch")
+    }
+    Image.new("L", (20, 20), 90).save(tmp_path / "digit.png")
+    model = kept / "vit_masked-60+40-seed0-torch.keras"
+    assert cli.main(["predict", str(model), str(tmp_path / "digit.png"), "--backend", "torch"]) == 0
+    _, answer = capfd.readouterr().out.splitlines()
+    name, predicted, confidence = answer.split(",")
+    assert (
+        name == "digit.png" and predicted in map(str, range(10)) and 0.1 <= float(confidence) <= 1
+    )
 
     file.write_text(STUDY + FURTHER)
     out = studies("plan")

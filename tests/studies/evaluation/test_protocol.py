@@ -8,7 +8,14 @@ import pytest
 from sklearn.metrics import log_loss
 
 from studies.errors import UsageError
-from studies.evaluation import EvaluationOptions, Inputs, evaluation_names, get_evaluation, unit_of
+from studies.evaluation import (
+    OF_VITS,
+    EvaluationOptions,
+    Inputs,
+    evaluation_names,
+    get_evaluation,
+    unit_of,
+)
 
 pytestmark = pytest.mark.once
 
@@ -28,23 +35,25 @@ def inputs(rng) -> Inputs:
         grid=(2, 3),
         patch_size=(4, 4),
         position_embeddings=rng.normal(size=(6, 8)),
+        filters=rng.normal(size=(8, 16)),
     )
 
 
 def test_evaluations_are_the_files_that_say_what_they_read():
     assert evaluation_names() == (
-        *("attention", "fewshot", "linear_probe", "nearest_neighbours", "standard"),
+        *("attention", "fewshot", "filters", "linear_probe", "nearest_neighbours", "standard"),
     )
 
 
 @pytest.mark.parametrize("name", evaluation_names())
 def test_each_gives_finite_numbers_from_what_it_reads_alone(name, rng):
     evaluation = get_evaluation(name)
-    assert evaluation.READS and {"logits", "features", "attention"} >= evaluation.READS
+    assert evaluation.READS and {"logits", "features", *OF_VITS} >= evaluation.READS
     fields = {
         "logits": ("labels", "logits"),
         "features": ("labels", "features", "support_labels", "support_features"),
         "attention": ("attention", "grid", "patch_size", "position_embeddings"),
+        "filters": ("filters",),
     }
     given = {field for read in evaluation.READS for field in fields[read]}
     everything = inputs(rng)

@@ -1,5 +1,7 @@
 """`python -m studies inspect`, from a file to figures."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -9,6 +11,7 @@ from PIL import Image
 
 import keras_vit
 from studies.command_line.app import main
+from studies.data.scramble import Scramble
 from studies.inspection import worker as inspection
 from studies.inspection.inspect import Options
 
@@ -32,6 +35,19 @@ def save(tmp_path, **arguments):
     path = tmp_path / "small.keras"
     keras_vit.VisionTransformer(**{**VIT, "input_shape": (16, 24, 3), **arguments}).save(path)
     return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Without a process for each order, which takes as long as a backend takes to load."""
+
+    def ask(module, order, backend):
+        assert module == inspection.__name__ and backend == keras.backend.backend()
+        said = []
+        inspection.draw(json.loads(json.dumps(order)), said.append)
+        return said
+
+    monkeypatch.setattr("studies.inspection.inspect.ask", ask)
 
 
 def inspect(*arguments) -> int:
@@ -85,6 +101,21 @@ def test_the_images_of_a_data_set_are_of_all_classes(tmp_path, monkeypatch):
     np.testing.assert_allclose(shown, [0, 60, 180], atol=1e-3)
 
 
+def test_images_are_scrambled_as_those_that_the_model_was_trained_on(tmp_path, photos, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(inspection, "_figures", lambda model, images, *rest: drawn.append(images))
+    path = save(tmp_path)
+    order = {**asdict(Options(path, str(photos), results=tmp_path)), "checkpoint": str(path)}
+    for card in (None, {"scramble": 0, "seed": 3}, {"scramble": 8, "seed": 3}):
+        if card is not None:
+            path.with_suffix(".json").write_text(json.dumps(card))
+        with pytest.raises(AttributeError):  # there are no figures
+            inspection.draw(order, print)
+    unknown, whole, cells = drawn
+    assert np.array_equal(unknown, whole) and not np.array_equal(cells, whole)
+    assert np.array_equal(cells, Scramble(8, 3, (16, 24, 3))(whole))
+
+
 def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkeypatch):
     model = keras_vit.VisionTransformer(**{**VIT, "input_shape": (16, 24, 3)})
     images = rng.integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
@@ -98,6 +129,7 @@ def test_distances_are_the_mean_over_all_images_however_they_are_cut(rng, monkey
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_what_a_model_does_not_have_is_said_and_left_out(tmp_path, photos, capsys):
     """A hybrid with relative positions, channels first, and a name for the folder."""
     path = save(
@@ -116,6 +148,7 @@ def test_what_a_model_does_not_have_is_said_and_left_out(tmp_path, photos, capsy
     assert "no patch_filters: The filters have" in output
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_weights_of_another_project(tmp_path, photos):
     model = keras_vit.create_model("ViT-Ti/16", (32, 32, 3), classes=3, num_layers=12, seed=0)
     keras_vit.export_weights(model, tmp_path / "tiny.npz", target="google")
@@ -124,6 +157,7 @@ def test_weights_of_another_project(tmp_path, photos):
     assert figures(tmp_path / "inspect-tiny") == ALL
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

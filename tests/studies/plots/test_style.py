@@ -17,6 +17,13 @@ def test_seven_models_have_seven_colours():
     assert len({look.colour for look in styles(list("abcdefg")).values()}) == 7
 
 
+@pytest.mark.parametrize("second", ["marker", "line"])
+def test_where_colours_come_again_marker_and_line_are_others(second):
+    """As many as the arms of the largest built-in study, each told apart even without the other one."""
+    looks = styles([f"m{i}" for i in range(24)]).values()
+    assert len({(look.colour, str(getattr(look, second))) for look in looks}) == 24
+
+
 def test_short_sizes():
     assert [short(s) for s in (500, 1000, 1500, 7700, 50000, 1.2e6)] == [
         *("500", "1k", "1.5k", "7.7k", "50k", "1.2M"),

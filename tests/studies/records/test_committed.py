@@ -21,11 +21,6 @@ def records(folder: Path, schema: int) -> list[dict]:
     return [record for line in lines if (record := json.loads(line))["schema"] == schema]
 
 
-def test_there_are_records_of_every_schema():
-    assert any(records(folder, 1) for folder in FOLDERS)
-    assert any(records(folder, 2) for folder in FOLDERS)
-
-
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_record_is_of_a_trial_of_its_study(folder):
     study = read_resolved(folder)

@@ -68,3 +68,12 @@ def test_the_summary_says_what_its_intervals_hold(study, tmp_path):
     alone = summary_frame(read_results(folder))
     assert alone["interval"].unique() == ["seeds alone"] and alone["test_ece"].isna().all()
     pd.testing.assert_series_equal(kept["test_top1"], alone["test_top1"])
+
+
+def test_of_rounds_no_more_trials_are_to_come_than_were_run(study, tmp_path):
+    some = make_records(study)[:3]
+    folder = write_folder(tmp_path / "grid", study, some)
+    assert read_results(folder).planned == 12
+    rounds = study.model_copy(update={"rounds": True})
+    folder = write_folder(tmp_path / "rounds", rounds, some)
+    assert read_results(folder).planned == read_results(folder).finished == 3

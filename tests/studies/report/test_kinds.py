@@ -90,6 +90,7 @@ def test_over_compute_the_front_is_told(tmp_path):
     assert "**For its compute the best is" in text and "vit-s 1000 at" in opening(text)
     assert "undertrained" not in text  # how long is trained is the question
     assert {"accuracy", "compute"} <= set(figures)
+    assert "it is that of the one which counts" in text
     rows = [r for r in text.splitlines() if "FLOPs |" in r]
     assert len(rows) == 4 and all(r.count("|") == 8 for r in rows)
 
@@ -113,3 +114,4 @@ def test_over_images_of_the_pre_training_and_further_evaluations(tmp_path):
     table = pd.read_csv(tmp_path / "evaluations.csv")
     assert len(table) == 2 * 2 * 2 and set(table["x"]) == {1000, 10000}
     assert "a pre-training (supervised) on shapes at 28 pixels, 1,000, 10,000 images" in text
+    assert "Images seen and compute are those of the best one alone." in text

@@ -1,6 +1,7 @@
 """Reports from synthetic records: the right answer, in words, whatever state the study is in."""
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -179,7 +180,8 @@ def test_suspect_labels_are_listed_by_name_where_the_prepared_data_have_them(tmp
     for name, fingerprint in (("mine-1", "0123"), ("other-2", "9")):
         folder = tmp_path / "cache" / name
         folder.mkdir(parents=True)
-        (folder / "info.json").write_text(f'{{"fingerprint": "{fingerprint}"}}')
+        info = {"fingerprint": fingerprint, "files": {}}
+        (folder / "info.json").write_text(json.dumps(info))
         names = ", ".join(f'"{name}/{i}.png"' for i in range(60003))
         (folder / "names.json").write_text(f"[{names}]")
     study = make_study(["vit-s", "bit-s"], SHORT)
@@ -285,11 +287,26 @@ def test_without_outcomes_the_accuracies_are_taken_and_it_is_said(tmp_path):
     assert "The outcomes of 24 trials are missing" in text and "## Class by class" not in text
 
 
-def test_outcomes_of_two_models_at_most_are_held(full):
-    read = read_results(full).source.read
+def test_of_two_models_at_most_outcomes_are_held_and_of_all_one_bit_an_image(full):
+    kept = read_results(full).outcomes
     for size in SIZES:
-        read("vit-s", "tensorflow", size)
-    assert read.cache_info().currsize == 2
+        whole = kept.read("vit-s", "tensorflow", size)
+        for said, marked in zip(whole, kept.marks("vit-s", "tensorflow", size), strict=True):
+            assert (said.seed, said.image.tolist()) == (marked.seed, marked.image.tolist())
+            assert said.correct.tolist() == marked.correct.tolist()
+    assert kept._outcomes.cache_info().currsize == 2
+    held = [bits.nbytes for cell in kept._bits.values() for _, _, bits in cell]
+    assert held == [2000 // 8] * (3 * len(SIZES)) and len(kept._tested) == 1
+
+
+def test_what_was_read_first_makes_room(full, monkeypatch):
+    monkeypatch.setattr("studies.records.kept.BITS", 2000)  # bytes: eight trials of 2,000 images
+    kept = read_results(full).outcomes
+    for size in SIZES:
+        kept.marks("vit-s", "tensorflow", size)
+    assert [key[2] for key in kept._bits] == list(SIZES[-2:])
+    again = kept.marks("vit-s", "tensorflow", SIZES[0])
+    assert [each.seed for each in again] == [0, 1, 2]
 
 
 def test_kept_models_are_named_with_what_to_do_with_them(tmp_path):

@@ -45,7 +45,12 @@ def study(models=VIT, **content):
             {"models": RESNET, "pretraining": {}, "finetuning": {"method": "lora"}},
             "lora is for ViTs, and 'bit'",
         ),
-        ({"models": RESNET, "evaluations": {"attention": {}}}, "reads attention, and 'bit'"),
+        (
+            {"models": RESNET, "evaluations": {"attention": {}}},
+            r"reads attention, and 'bit'.*evaluations\.attention\.models",
+        ),
+        ({"models": {**VIT, **RESNET}, "evaluations": {"filters": {}}}, "reads filters, and 'bit'"),
+        ({"evaluations": {"attention": {"models": ["vitt"]}}}, r"none of the models.*\(vit\)"),
         (
             {
                 "models": {**VIT, **RESNET},
@@ -67,6 +72,7 @@ def test_each_is_refused_in_one_sentence(content, told):
         {"evaluations": {"attention": {"of": "pretraining"}}, "pretraining": MASKED},
         {"evaluations": {"probe": {"kind": "linear_probe", "dataset": "shapes"}}},
         {"models": RESNET, "pretraining": {}, "finetuning": {"method": "head_and_norms"}},
+        {"models": {**VIT, **RESNET}, "evaluations": {"attention": {"models": ["vit"]}}},
         {
             "models": {**VIT, **RESNET},
             "factors": {"start": {"a": {}, "b": {"pretraining": MASKED, "models": ["vit"]}}},

@@ -84,7 +84,7 @@ def test_what_several_trials_need_is_counted_once_and_what_is_trained_not_at_all
     assert each == pytest.approx(
         [
             begin * (1 + COMPILING) + (2 * training + evaluation) * rate,  # with the pre-training
-            begin * (1 + COMPILING) + (2 * training + evaluation) * rate,  # two learning rates
+            begin + (2 * training + evaluation) * rate,  # two learning rates compile once
             begin + evaluation * rate,  # an evaluation of what the second has trained
         ]
     )

@@ -89,6 +89,8 @@ def test_levels_evaluations_and_sizes_of_the_pre_training_may_be_added(tmp_path)
             "evaluation 'neighbours'",
         ),
         ({"design": "one_at_a_time"}, r"design \(grid, not one_at_a_time\)"),
+        ({"devices": 2}, r"number of devices \(1, not 2\)"),
+        ({"model_parallel": 2}, r"model_parallel \(1, not 2\)"),
     ],
 )
 def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, changes, told):
@@ -96,6 +98,11 @@ def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, cha
     with pytest.raises(UsageError, match=told) as error:
         merge(chain(), study_file.validate(raw, "a test"), tmp_path)
     assert "--name" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_other_resources_are_no_other_results(tmp_path):
+    merged = merge(chain(), chain(resources={"threads": 2, "memory": "4GB"}), tmp_path)
+    assert merged.resources.threads == 2
 
 
 def test_the_base_of_one_factor_at_a_time_stays(tmp_path):
@@ -133,3 +140,25 @@ def test_nothing_is_written_through_a_link(tmp_path):
     (tmp_path / "run" / "models").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="models in it is a link: make it a folder, or remove it"):
         make_folder(tmp_path / "run")
+
+
+def test_weights_that_levels_name_are_known_by_their_content(tmp_path):
+    studies = []
+    for name, content in (("a.npz", b"one"), ("b.npz", b"one"), ("c.npz", b"two")):
+        (tmp_path / name).write_bytes(content)
+        level = {"start": {"given": {"overrides": {"weights": str(tmp_path / name)}}}}
+        studies.append(with_digests(chain(factors=level)))
+    old, moved, other = studies
+    assert old.files == {str(tmp_path / "a.npz"): file_digest(tmp_path / "a.npz")}
+    assert merge(old, moved, tmp_path).files == old.files | moved.files
+    with pytest.raises(UsageError, match="of another level 'given'"):
+        merge(old, other, tmp_path)
+
+
+def test_an_evaluation_may_later_be_of_further_models(tmp_path):
+    def of(*models):
+        entry = {"kind": "nearest_neighbours", "models": list(models)}
+        return chain(evaluations={"knn": entry})
+
+    assert merge(of("vit"), of("bit"), tmp_path).evaluations["knn"].models == ("vit", "bit")
+    assert merge(of(), of("bit"), tmp_path).evaluations["knn"].models == ()

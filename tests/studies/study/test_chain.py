@@ -126,6 +126,28 @@ class TestFactors:
         with_factor = {t.pretrain_id for t in trials_of(factors={"f": {"base": {}}})}
         assert plain == with_factor
 
+    def test_rates_of_layers_that_a_resnet_does_not_have_leave_its_id_alone(self):
+        rates = {"dropout_rate": 0.1, "attention_dropout_rate": 0.1, "stochastic_depth_rate": 0.1}
+        for content in ({}, {"pretraining": {}}):
+            plain, dropped = (
+                {t.model.name: t.pretrain_id for t in trials_of(recipe=recipe, **content)}
+                for recipe in (SMALL, SMALL | rates)
+            )
+            assert plain["resnet"] == dropped["resnet"] and plain["vit"] != dropped["vit"]
+
+    def test_weights_that_a_level_names_count_by_the_file_s_content(self):
+        factors = {"start": {"drawn": {}, "given": {"overrides": {"weights": "vit.npz"}}}}
+
+        def id_of(known, **models):
+            study = study_of(factors=factors, files=known, models={"vit": MODELS["vit"] | models})
+            return study.trials(described())[1].trial_id
+
+        assert len({id_of({}), id_of({"vit.npz": "a"}), id_of({"vit.npz": "b"})}) == 3
+        # The entry's own file is not the one that the level names instead.
+        own = {"overrides": {"weights": "own.npz"}, "files": {"weights": "c"}}
+        assert id_of({"vit.npz": "a"}, **own) == id_of({"vit.npz": "a"})
+        assert id_of({}, **own) == id_of({})
+
     def test_a_level_may_be_for_some_models(self):
         factors = {"f": {"base": {}, "deep": {"overrides": {"num_layers": 3}, "models": ["vit"]}}}
         names = [t.model.name for t in trials_of(factors=factors)]
@@ -157,6 +179,20 @@ class TestFactors:
             ({"pretraining": {"weights": "a.npz"}}, "none"),
             ({"finetuning": {"method": "half"}}, "lora"),
             ({"pretraining": {"datasets": "shapes"}}, "dataset"),
+            (
+                {"factors": {"f": {"a": {"recipe": {"dropot_rate": 0.1}}}}},
+                "factors.f.a.recipe.dropot_rate (did you mean 'dropout_rate'?); allowed here: steps",
+            ),
+            (
+                {"factors": {"recipe": {"at": {"recpie": {}}}}},
+                "factors.recipe.at.recpie (did you mean 'recipe'?); allowed here: recipe, base",
+            ),
+            ({"factors": {"f": {"a": {"finetuning": {"methd": 1}}}}}, "here: method, lora_rank"),
+            ({"pretraining": {"recipe": {"stpes": 3}}}, "pretraining.recipe.stpes (did you mean"),
+            (
+                {"factors": {"f": {"a": {"finetuning": {"recipe": {"steps": 0}}}}}},
+                "factors.f.a.finetuning.recipe.steps must be at least 1, not 0",
+            ),
         ],
     )
     def test_what_cannot_be_is_refused_in_one_sentence(self, content, word):
@@ -181,6 +217,14 @@ class TestEvaluations:
         extra = [t for t in trials if t.extra is not None]
         starts = {t.start.training_id for t in trials if t.start is not None}
         assert len(extra) == 2 and {t.pretrain_id for t in extra} == starts
+
+    def test_one_may_be_of_some_models_whose_ids_do_not_depend_on_that(self):
+        some = trials_of(evaluations={"knn": {"kind": "nearest_neighbours", "models": ["vit"]}})
+        everyone = trials_of(evaluations={"knn": {"kind": "nearest_neighbours"}})
+        assert [t.model.name for t in some if t.extra] == ["vit"]
+        assert [t.trial_id for t in everyone if t.model.name == "vit"] == [
+            t.trial_id for t in some if t.model.name == "vit"
+        ]
 
     def test_options_and_other_images_are_in_the_id(self):
         other = {other_key("fashion_mnist", None): described("fashion_mnist")}

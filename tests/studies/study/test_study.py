@@ -75,6 +75,8 @@ def test_a_trial_survives_its_journey_as_json():
         ({"size": 11}, True, True),
         ({"seed": 1}, True, True),
         ({"backend": "jax"}, True, True),
+        ({"devices": 2}, True, True),
+        ({"model_parallel": 2}, True, True),
         ({"recipe": Recipe(steps=5, batch_size=4)}, True, True),
     ],
 )

@@ -224,6 +224,13 @@ def test_the_pre_trained_model_itself_is_evaluated_on_other_images_of_another_si
     assert [e["event"] for e in events] == ["start", "record"]
     assert 0 < record["metrics"]["attention_distance"] < 12 * 2**0.5
     assert record["pretraining"] is None and record["objective"] == "masked_patches"
+    extra = Extra(name="filters", kind="filters", options={"components": [2]})
+    record, _ = run(trial(each.start, extra=extra), results)
+    holder = load(final(results, each.start)).arrays["best"]
+    kernel = next(array for array in holder if array.shape == (16, 8))  # 4 x 4 pixels, 8 filters
+    variances = np.linalg.svd(kernel.T - kernel.mean(axis=1), compute_uv=False) ** 2
+    expected = variances[:2].sum() / variances.sum()
+    assert record["metrics"]["filters_share_2"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_fine_tuned_model_starts_from_the_trained_weights_with_zeros_as_its_head(done, backend):
@@ -249,6 +256,7 @@ def test_of_several_learning_rates_one_counts_and_one_that_diverges_stops_nothin
     assert [(e["step"], e["steps"]) for e in events[:3]] == [(0, 8), (2, 8), (4, 8)]
     folder = checkpoint_folder(tmp_path, last)
     assert {p.name for p in folder.iterdir()} == {
+        "best.json",
         "best.keras",
         "final.ckpt",
         "lock",

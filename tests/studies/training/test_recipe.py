@@ -10,13 +10,12 @@ import keras_vit
 from studies.study.recipe import Recipe
 from studies.training.recipe import (
     SmoothedCrossentropy,
-    WarmupDecay,
     compile_model,
     decays,
     make_optimizer,
+    make_schedule,
     rates,
     validation_points,
-    warmup_steps,
 )
 
 
@@ -39,9 +38,7 @@ def test_every_five_percent_of_the_steps():
 
 
 def learning_rates(recipe):
-    schedule = WarmupDecay(
-        recipe.learning_rate, recipe.steps, warmup_steps(recipe), recipe.schedule
-    )
+    schedule = make_schedule(recipe)
     return np.array(
         [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(recipe.steps)]
     )
@@ -75,7 +72,7 @@ def test_the_schedule_counts_in_float32_under_half_precision():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        schedule = WarmupDecay(1e-3, recipe.steps, warmup_steps(recipe))
+        schedule = make_schedule(recipe)
         rates = [keras.ops.convert_to_numpy(schedule(step)) for step in (5000, 5001)]
     finally:
         keras.config.set_dtype_policy(before)
@@ -97,11 +94,15 @@ def tiny(classifier="map", **overrides):
     )
 
 
+def optimizer_of(recipe, model):
+    return make_optimizer(recipe, model, make_schedule(recipe))
+
+
 @pytest.mark.parametrize("classifier", ["token", "map"])
 def test_weight_decay_acts_on_kernels_alone(classifier):
     model = tiny(classifier, position_embedding="relative" if classifier == "map" else "learned")
     recipe = Recipe(steps=1, warmup_fraction=0.0, learning_rate=0.5, weight_decay=0.1)
-    optimizer = make_optimizer(recipe, model)
+    optimizer = optimizer_of(recipe, model)
     optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     for weight in model.trainable_weights:
@@ -137,9 +138,9 @@ def test_convolution_kernels_decay_and_group_norms_do_not():
 def test_gradients_are_clipped_to_a_global_norm():
     model = tiny("token")
     recipe = Recipe(steps=10, clip_norm=1.0)
-    optimizer = make_optimizer(recipe, model)
+    optimizer = optimizer_of(recipe, model)
     assert optimizer.global_clipnorm == 1.0
-    assert make_optimizer(Recipe(clip_norm=0.0), model).global_clipnorm is None
+    assert optimizer_of(Recipe(clip_norm=0.0), model).global_clipnorm is None
 
 
 def test_optimizer_state_is_float32_under_mixed_precision():

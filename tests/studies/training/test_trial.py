@@ -19,6 +19,7 @@ from studies import data
 from studies.data import describe
 from studies.data.scramble import Scramble
 from studies.errors import TrialError
+from studies.inspection.scrambling import as_trained
 from studies.records.checkpoints import checkpoint_folder
 from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.study.entries import ModelEntry
@@ -47,7 +48,7 @@ def images(tmp_path_factory):
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trial(images, backend):
     def make(**recipe):
         name = f"folder:{images}"
@@ -92,6 +93,15 @@ def make_trial(images, backend):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def alone(make_trial, tmp_path_factory):
+    """A trial that is left alone: itself, its results folder and its record."""
+    trial, results = make_trial(), tmp_path_factory.mktemp("alone")
+    record = run_trial(trial, results)
+    assert record["status"] == "done"
+    return trial, results, record
 
 
 # Does something when a checkpoint is whole, but not in its place yet: waits to be killed, or dies.
@@ -152,11 +162,8 @@ def same_bits(record, other):
 
 
 @pytest.mark.timeout(1800)
-def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
-    trial = make_trial()
-    left_alone = run_trial(trial, tmp_path / "alone")
-    assert left_alone["status"] == "done"
-
+def test_a_killed_trial_ends_with_the_same_bits(alone, tmp_path):
+    trial, undisturbed, left_alone = alone
     results = tmp_path / "killed"
     moments = random.Random(2)
     # Killed at a random moment after its second checkpoint; however late that is on a busy machine,
@@ -192,10 +199,11 @@ def test_a_killed_trial_ends_with_the_same_bits(make_trial, tmp_path):
     assert "keras_vit" in loaded and slow & set(loaded) <= {trial.backend}
     last = [
         load(checkpoint_folder(place, trial) / "final.ckpt").meta["last_sha256"]
-        for place in (results, tmp_path / "alone")
+        for place in (results, undisturbed)
     ]
     assert last[0] == last[1]
     assert {path.name for path in folder.iterdir()} == {
+        "best.json",
         "best.keras",
         "final.ckpt",
         "lock",
@@ -282,13 +290,14 @@ np.save(sys.argv[2], keras.ops.convert_to_numpy(model.predict_on_batch(images)).
 """
 
 
-def test_the_best_model_is_an_ordinary_keras_file(make_trial, tmp_path):
-    trial = make_trial(steps=4, batch_size=4, learning_rate=0.03)
-    record = run_trial(trial, tmp_path)
+def test_the_best_model_is_an_ordinary_keras_file(alone, tmp_path):
+    trial, results, record = alone
     test = data.load(trial.dataset, trial.image_size).replicate(trial.seed).test
     path = tmp_path / "images.npy"
-    np.save(path, Scramble(2, trial.seed, trial.image_shape)(test.images))  # as it was trained
-    best = checkpoint_folder(tmp_path, trial) / "best.keras"
+    best = checkpoint_folder(results, trial) / "best.keras"
+    seen = Scramble(2, trial.seed, trial.image_shape)(test.images)  # as it was trained
+    np.testing.assert_array_equal(as_trained(np.asarray(test.images), best), seen)
+    np.save(path, seen)
     subprocess.run([sys.executable, "-c", READ_BEST, str(best), str(path)], cwd=ROOT, check=True)
     found = np.load(path).argmax(-1) == test.labels
     assert found.mean() == record["metrics"]["test_top1"]

@@ -1,0 +1,110 @@
+"""What an image costs in memory, counted in bytes: what is needed of millions of them lies in files."""
+
+import tracemalloc
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from studies.data import Augmentation, Batches, load, prepare, reopen
+from studies.data.building import build
+from studies.data.dataset import DatasetInfo
+from studies.data.prepare import read
+from studies.data.shapes import Shapes
+from studies.data.subsets import _cut_alone, _cut_groups, stratified_cut
+
+pytestmark = pytest.mark.once
+
+FEW, MANY = 10_000, 40_000
+ALLOWED = 24  # bytes an image
+
+
+class Pixels:
+    """Images of three bytes, all different; of one pool, or in splits of their own."""
+
+    name, class_names, image_shape = "pixels", list("abcde"), (1, 1, 3)
+
+    def __init__(self, **numbers):
+        self.labels = {split: np.arange(n, dtype=np.uint8) % 5 for split, n in numbers.items()}
+
+    def images(self, split, indices):
+        start = {"train": 0, "validation": 2**23, "test": 2**23 + 2**22}[split]
+        numbers = (indices + start).astype("<u4")
+        return numbers.view(np.uint8).reshape(-1, 4)[:, :3].reshape(-1, 1, 1, 3)
+
+
+@contextmanager
+def watched(most):
+    """What NumPy and Python take at most, and what is left of it in the end, in bytes."""
+    tracemalloc.start()
+    try:
+        yield
+        most["left"], most["peak"] = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
+def an_image(most):
+    """Bytes for each further image."""
+    few, many = most[FEW], most[MANY]
+    return {name: (many[name] - few[name]) / (MANY - FEW) for name in few}
+
+
+@pytest.fixture(
+    scope="module", params=[{"validation": 500, "test": 500}, {}], ids=["splits", "one"]
+)
+def prepared(request, tmp_path_factory):
+    """Prepared data by their number of images, and the memory that preparing took."""
+    folders, most = {}, {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "_AT_ONCE", 30_000)
+        for number in (1000, FEW, MANY):  # with the first some modules are loaded
+            path, most[number] = tmp_path_factory.mktemp("pixels"), {}
+            with watched(most[number]):
+                info = build(path, Pixels(train=number, **request.param))
+            assert not [file for file in path.iterdir() if file.is_dir()]
+            folders[number] = path, DatasetInfo.from_dict(info)
+    return folders, most
+
+
+def test_preparing_takes_few_bytes_an_image(prepared):
+    assert an_image(prepared[1])["peak"] < ALLOWED
+
+
+def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
+    most = {}
+    for number, (path, info) in prepared[0].items():
+        most[number] = {}
+        with watched(most[number]):
+            part = read(path, info).replicate(seed=3)
+            size = part.counts["train"]
+            batches = Batches(part.train, part.subset(size), 128, 3, Augmentation("crop_flip"))
+            for step in (0, size // 128 + 1):  # of two epochs
+                assert batches.batch(step)[0].shape == (128, 1, 1, 3)
+    found = an_image(most)
+    assert found["peak"] < ALLOWED and found["left"] < 15
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_images_are_cut_as_groups_of_one_are(seed):
+    labels = np.random.default_rng(seed).integers(0, 4, 300)
+    alone = _cut_alone(labels, 60, [seed])
+    np.testing.assert_array_equal(alone, _cut_groups(labels, 60, [seed], np.arange(300)))
+    rest, cut = stratified_cut(labels, 60, [seed])
+    assert (alone[cut]).all() and not alone[rest].any() and len(cut) == 60
+
+
+def test_data_are_opened_again_without_what_they_were_made_of(tmp_path, monkeypatch):
+    made = []
+    first = Shapes.first_labels.__func__
+    monkeypatch.setattr(
+        Shapes, "first_labels", classmethod(lambda *a: made.append(a[1]) or first(*a))
+    )
+    info = load("shapes:1000", 8, cache=tmp_path).info
+    assert made == ["train", "validation", "test"]
+    assert load("shapes:1000", 8, cache=tmp_path).info == info and len(made) == 3
+    again = reopen("shapes:1000", info.fingerprint, tmp_path)
+    assert again.info == info and len(again.pools["train"]) == 1000
+    assert reopen("shapes:1000", "0" * 64, tmp_path) is None
+    (again.folder / "train_labels.npy").write_bytes(b"cut")
+    assert reopen("shapes:1000", info.fingerprint, tmp_path) is None

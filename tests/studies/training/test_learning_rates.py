@@ -1,0 +1,188 @@
+"""A grid of learning rates shares one compiled step; each has the bits that it would have alone."""
+
+import keras
+import numpy as np
+import pytest
+
+from studies.data import describe
+from studies.records.checkpoints import checkpoint_folder, untrained
+from studies.study.chain import Finetuning
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Recipe
+from studies.study.trial import Training, Trial
+from studies.training import chain
+from studies.training import recipe as recipes
+from studies.training.checkpoint import digest, load
+from studies.training.events import Events
+from studies.training.images import images_of
+from studies.training.schedule import WarmupDecay
+from studies.training.start import weights_of
+
+RATES = (0.01, 0.03)
+TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2, "dropout_rate": 0.2}
+ADAM = Recipe(steps=6, batch_size=8, validations=2, warmup_fraction=0.5, schedule="linear")
+SGD = ADAM.model_copy(
+    update={"optimizer": "sgd", "weight_decay": 0.0, "warmup_fraction": 0.0, "schedule": "cosine"}
+)
+
+
+def compiled(schedule, xla):
+    """The learning rate of a step, as the training step has it: from a compiled function."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(lambda step: schedule(step), jit_compile=xla)
+    if keras.backend.backend() == "torch":
+        return schedule
+    import jax
+
+    @jax.jit
+    def of_state(step, values):
+        state = list(zip(schedule._variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=state):
+            return schedule(step)
+
+    return lambda step: of_state(step, [variable.value for variable in schedule._variables])
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+@pytest.mark.parametrize("warmup", [0, 13])
+def test_a_peak_that_varies_gives_the_bits_of_a_constant_one(kind, warmup, backend):
+    steps = 60
+    for xla in {"tensorflow": (True, False), "jax": (True,), "torch": (False,)}[backend]:
+        schedule = WarmupDecay(1.0, steps, warmup, kind)
+        model = keras.Sequential([keras.layers.Dense(1)])
+        model.build((1, 1))
+        model.compile(keras.optimizers.SGD(schedule), loss="mse", jit_compile=xla)
+        model.optimizer.build(model.trainable_variables)
+        schedule.let_vary(model)
+        varying = compiled(schedule, xla)
+        for peak in (0.003, 0.03, 7e-4):
+            constant = compiled(WarmupDecay(peak, steps, warmup, kind), xla)
+            schedule.set_peak(peak)
+            found, expected = (
+                np.array([of(keras.ops.convert_to_tensor(step)) for step in range(steps)])
+                for of in (varying, constant)
+            )
+            assert found.dtype == np.float32 and np.array_equal(found, expected)
+        assert schedule.get_config()["peak"] == 7e-4
+
+
+def training(backend, dataset_size=None, **changes):
+    info = describe("digits", dataset_size)
+    fields = {
+        "dataset": "digits",
+        "image_size": dataset_size,
+        "data_fingerprint": info.fingerprint,
+        "image_shape": info.image_shape,
+        "num_classes": info.num_classes,
+        "size": 40,
+        "seed": 1,
+        "backend": backend,
+        "model": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
+        "recipe": ADAM,
+    }
+    return Training(**{**fields, **changes})
+
+
+def train(last, results, emit=lambda event: None):
+    """A training, or a chain of them, to its end; what it ends with."""
+    trial = Trial(**dict(last), study="test")
+    events = Events(trial, untrained(results, trial), emit)
+    for each in untrained(results, last) or [last]:
+        trained = chain.finish(each, results, images_of(each), events)
+    return trained
+
+
+def with_rates(last, *rates):
+    """A grid of learning rates; of one alone it is a training as any other."""
+    return last.model_copy(
+        update={"recipe": last.recipe.model_copy(update={"learning_rates": rates})}
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A results folder in which the trainings before are shared."""
+    return tmp_path_factory.mktemp("rates")
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """What each learning rate left stays, to be looked at."""
+    monkeypatch.setattr(chain.shutil, "rmtree", lambda *arguments, **options: None)
+
+
+def chained(backend, method):
+    """A fine-tuning on larger images of another data set."""
+    return training(
+        backend,
+        12,
+        start=training(backend),
+        finetuning=Finetuning(method=method, lora_rank=2),
+        recipe=SGD,
+    )
+
+
+@pytest.fixture
+def quick(backend, monkeypatch):
+    """Compiling takes longer than a few steps, and what it optimises is not the point."""
+    if backend == "tensorflow":
+        monkeypatch.setattr(recipes, "_jit", lambda model: False)
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    if backend == "jax":
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+def same_as_alone(last, results):
+    """Whether the last learning rate of a grid left what a training with it alone leaves."""
+    grid, alone = with_rates(last, *RATES), with_rates(last, RATES[-1])
+    train(grid, results)
+    train(alone, results)
+    left = checkpoint_folder(results, grid) / f"rate-{RATES[-1]!r}" / "final.ckpt"
+    ends = [load(path) for path in (left, checkpoint_folder(results, alone) / "final.ckpt")]
+    histories = [end.meta["progress"]["history"] for end in ends]
+    assert histories[0] == histories[1]
+    assert ends[0].meta["last_sha256"] == ends[1].meta["last_sha256"]
+    assert digest(ends[0].arrays["best"]) == digest(ends[1].arrays["best"])
+
+
+def test_a_learning_rate_has_the_bits_of_a_fresh_model(backend, results, kept):
+    same_as_alone(training(backend), results)
+
+
+@pytest.mark.parametrize("method", ["lora", "head_and_norms"])
+def test_so_has_a_fine_tuning_of_a_part_on_larger_images(backend, results, kept, quick, method):
+    same_as_alone(chained(backend, method), results)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_grid_that_is_killed_in_every_learning_rate_ends_with_the_same_bits(
+    backend, tmp_path, quick
+):
+    grid = with_rates(training(backend, recipe=SGD), *RATES)
+    whole = train(grid, tmp_path / "whole")
+
+    def kill_at(point):
+        def emit(event):
+            told.append(event["event"])
+            if told.count("progress") == point:
+                raise Killed
+
+        told = []
+        with pytest.raises(Killed):
+            train(grid, tmp_path / "parts", emit)
+
+    kill_at(1)  # in the middle of the first
+    kill_at(2)  # at its end, then in the middle of the second
+    parts = train(grid, tmp_path / "parts")
+    assert (parts.rates, parts.learning_rate) == (whole.rates, whole.learning_rate)
+    assert parts.progress.history == whole.progress.history
+    assert digest(weights_of(parts.task.model)) == digest(weights_of(whole.task.model))
