@@ -18,6 +18,7 @@ from studies.command_line.commands import (
     ended_cleanly,
 )
 from studies.errors import UsageError
+from studies.shown import printable
 
 if TYPE_CHECKING:
     from studies.advise.reply import Reply
@@ -89,7 +90,7 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
             )
         for record in session.failed if lines is None else []:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
-            print(f"failed: {label}: {record.get('reason')}", file=sys.stderr)
+            print(printable(f"failed: {label}: {record.get('reason')}"), file=sys.stderr)
     if options.json:
         print(json.dumps(as_json(reply), indent=1))
     elif lines is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from studies.errors import UsageError
+from studies.shown import printable, printable_lines
 
 if TYPE_CHECKING:
     from studies.executors import Executor
@@ -103,7 +104,8 @@ def plan(options: StudyOptions) -> int:
         checked = runner.make_plan(_study(options), place)
         estimator = _estimator(options, checked)
         print(head(checked.study))
-        print(plan_table(checked, estimator, options.workers or 1, options.retry_failed))
+        table = plan_table(checked, estimator, options.workers or 1, options.retry_failed)
+        print(printable_lines(table))
         for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
             print(f"note: {told}")
     return DONE
@@ -151,7 +153,8 @@ def _run(
     if lines is None and outcome.failed:
         for record in outcome.failed:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
-            print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
+            told = f"failed: {label} {record['backend']}: {record.get('reason')}"
+            print(printable(told), file=sys.stderr)
         print("--retry-failed runs the failed trials again", file=sys.stderr)
     return FAILED if outcome.failed else DONE
 
@@ -189,7 +192,7 @@ def status(options: StudyOptions) -> int:
 
     with opened(options.results) as place:
         folder = _folder(options, place, whole=False)
-        print(status_text(folder, place))
+        print(printable_lines(status_text(folder, place)))
     return DONE
 
 

@@ -15,6 +15,7 @@ from studies.running.now import Now
 from studies.running.runner import Display, Plan
 from studies.running.tensorboard import TensorBoard
 from studies.running.time_left import TimeLeft, share
+from studies.shown import printable
 from studies.study.trial import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
@@ -122,10 +123,10 @@ class RichDisplay:
         words = Column(no_wrap=True)
         # In one column with the label, and first: no terminal is so narrow that the share is cut off.
         label = "{task.percentage:3.0f} % {task.description}"
-        columns: list[ProgressColumn] = [TextColumn(label, table_column=words)]
+        columns: list[ProgressColumn] = [TextColumn(label, markup=False, table_column=words)]
         if console.width >= WIDE:  # in a narrow terminal the words are worth more than the bars
             columns += [BarColumn(), TimeElapsedColumn()]
-        columns.append(TextColumn("{task.fields[note]}", table_column=words))
+        columns.append(TextColumn("{task.fields[note]}", markup=False, table_column=words))
         self._steps = console.width >= ROOMY
         self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, Any] = {}
@@ -170,7 +171,7 @@ class RichDisplay:
 def outcome(record: Mapping[str, Any]) -> str:
     """How a trial ended, in a few words."""
     if record.get("status") != "done":
-        return f"FAILED: {record.get('reason') or 'no reason given'}"
+        return printable(f"FAILED: {record.get('reason') or 'no reason given'}")
     top1 = (record.get("metrics") or {}).get("test_top1")
     seconds = record.get("seconds")
     told = [] if top1 is None else [f"test top-1 {top1:.4f}"]

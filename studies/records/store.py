@@ -17,7 +17,9 @@ from filelock import FileLock
 from pydantic_core import from_json
 
 from studies.errors import UsageError
+from studies.machine.files import TOO_DEEP, stamp
 from studies.machine.versions import commit, versions
+from studies.records.soundness import is_sound
 from studies.study.chain import Finetuning
 from studies.study.study import STANDARD
 from studies.study.trial import Training, Trial
@@ -78,6 +80,7 @@ class ResultsStore:
         latest: dict[str, Record] = {}
         place = 0
         try:
+            stamp(self.path)
             with open(self.path, "rb") as file:
                 for number, line in enumerate(file, start=1):
                     begin, place = place, place + len(line)
@@ -113,12 +116,12 @@ class ResultsStore:
         if not isinstance(record, dict) or not isinstance(record.get("trial_id"), str):
             return None
         schema = record.get("schema", SCHEMA)
-        if not isinstance(schema, int) or schema > SCHEMA:
+        if isinstance(schema, int) and schema > SCHEMA:
             raise UsageError(
                 f"{self.path} was written by a newer version (records of schema {schema}; this one "
                 f"reads up to {SCHEMA}): update keras-vit, or choose another --results or --name"
             )
-        return record
+        return record if is_sound(record) else None
 
     @staticmethod
     def _ends_a_line(file: Any) -> bool:
@@ -229,7 +232,10 @@ def _json(line: bytes) -> Any:
     try:
         return from_json(line)  # twice as fast, and gives keys and short texts that are equal once
     except ValueError:
-        return json.loads(line)  # knows half a surrogate pair, which a file's name may have
+        try:
+            return json.loads(line)  # knows half a surrogate pair, which a file's name may have
+        except RecursionError:
+            raise ValueError(TOO_DEEP) from None
 
 
 def _plain(value: Any) -> Any:

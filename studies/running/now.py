@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import Event
+from studies.machine.files import file_bytes, parsed_json
 from studies.machine.storage import Storage
 from studies.running.estimate import Estimator
 from studies.running.lease import Running, running
 from studies.running.runner import RUNNING, Plan
 from studies.running.time_left import TimeLeft
 from studies.study.trial import Trial
+
+_MOST = 1e15  # of seconds, trials and steps
 
 
 class Now:
@@ -92,7 +95,23 @@ def read(folder: Path, storage: Storage) -> tuple[Mapping[str, Any], Running | N
         the run was killed. None where the latest run came to its end.
     """
     try:
-        content = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
-        return content, running(storage)
+        said = parsed_json(file_bytes(folder / RUNNING))
+        return (said, running(storage)) if _is_whole(said) else None
     except (OSError, ValueError):
         return None
+
+
+def _is_whole(said: Any) -> bool:
+    """Whether it is what `Now` writes."""
+    try:
+        numbers = [said["time"], said["ended"], said["total"], said["left"]]
+        numbers += [said["failed"], said["again"]]
+        numbers += [trial["left"] for trial in said["trials"]]
+        words = [trial["label"] for trial in said["trials"]]
+        marks = [trial[key] for trial in said["trials"] for key in ("step", "steps", "val_top1")]
+    except (KeyError, TypeError):
+        return False
+    known = [mark for mark in marks if mark is not None]
+    return all(isinstance(word, str) for word in words) and all(
+        isinstance(number, int | float) and abs(number) < _MOST for number in (*numbers, *known)
+    )

@@ -22,6 +22,7 @@ from studies.study.factors import Level
 from studies.study.file import to_toml
 from studies.study.study import EvaluationEntry, Study
 
+_OWN = ("figures", "logs", "models", "outcomes")
 _ADVICE = "choose another folder with --results or another name with --name"
 
 
@@ -33,6 +34,12 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
     """
     _refuse_other_data_set(old, new, folder)
     given = new.reading.model_dump(exclude_unset=True)
+    unasked = [module for module in old.reading.imports if module not in new.reading.imports]
+    if unasked and "imports" not in given:  # a results folder, too, may be anybody's
+        raise UsageError(
+            f"the results in {folder} were made with the module {unasked[0]!r}, whose code would run: if "
+            f"you trust it, say so with --import {unasked[0]}"
+        )
     new = new.model_copy(update={"reading": old.reading.model_copy(update=given)})
     if new.keep_models is None:
         new = new.model_copy(update={"keep_models": old.keep_models})
@@ -112,6 +119,9 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
 
 def make_folder(folder: Path) -> None:
     """Create a results folder; raise UsageError where nothing can be written to it."""
+    for name in _OWN:
+        if (folder / name).is_symlink():  # what is written there would come to lie elsewhere
+            raise unwritable(str(folder), f"{name} in it is a link: make it a folder, or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
