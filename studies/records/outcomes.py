@@ -27,6 +27,8 @@ _DAMAGES = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )  # what reading a file raises that is not whole, or not one of outcomes
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
+_ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
+_WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 
 
@@ -100,8 +102,8 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
 def load_outcomes(path: Path) -> Outcomes | None:
     """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as file:
-            found = {name: _array(file.read(f"{name}.npy")) for name in (*FIELDS, "seed")}
+        members = _members(path.read_bytes())
+        found = {name: _array(members[f"{name}.npy"]) for name in (*FIELDS, "seed")}
         arrays = {name: found[name].astype(_WIDE[found[name].dtype.kind]) for name in FIELDS}
         return Outcomes(seed=int(found["seed"]), **arrays)
     except FileNotFoundError:
@@ -111,8 +113,31 @@ def load_outcomes(path: Path) -> Outcomes | None:
         return None
 
 
+def _members(content: bytes) -> dict[str, bytes]:
+    """The files in an archive as NumPy writes it.
+
+    A report reads thousands of them: `np.load` takes five times as long, and `zipfile` twice.
+    """
+    found = {}
+    end = content.rindex(b"PK\x05\x06")
+    number, _, place = struct.unpack_from("<HII", content, end + 10)
+    for _ in range(number):
+        entry = _ENTRY.unpack_from(content, place)
+        method, crc, packed, size, name, extra, comment, offset = (entry[i] for i in _WANTED)
+        start = offset + 30 + sum(struct.unpack_from("<HH", content, offset + 26))
+        data = content[start : start + packed]
+        if method == zipfile.ZIP_DEFLATED:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(1, size))  # no more
+        if len(data) != size or zlib.crc32(data) != crc:
+            raise zipfile.BadZipFile("its sums are wrong")
+        begin = place + _ENTRY.size
+        found[content[begin : begin + name].decode()] = data
+        place = begin + name + extra + comment
+    return found
+
+
 def _array(content: bytes) -> np.ndarray:
-    """An array of an .npz file. `np.load` would take three times as long: a report reads thousands."""
+    """An array of an .npy file."""
     length = _LENGTH.unpack_from(content, len(_MAGIC))[0]
     start = len(_MAGIC) + _LENGTH.size + length
     shape, dtype = _header(content[:start])
