@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from studies.machine.threads import cores
 INDEX = "files.sqlite"
 _SETTLED = 2_000_000_000  # ns: what has changed just now may change again within a clock's tick
 _UNREADABLE = "unreadable"
+_DIGEST = re.compile("[0-9a-f]{64}$")
 _AT_ONCE = 500  # files that are looked up, or read
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, "
@@ -78,7 +80,7 @@ class Digests:
             paths = [os.fsencode(file) for file in files]
             marks = ",".join("?" * len(paths))
             rows = database.execute(f"SELECT * FROM files WHERE path IN ({marks})", paths)
-            return {tuple(row[:4]): row[4] for row in rows}
+            return {tuple(row[:4]): row[4] for row in rows if _DIGEST.match(str(row[4]))}
 
         return self._connected(ask, {}) if self._path.exists() else {}
 
@@ -91,6 +93,8 @@ class Digests:
 
     def _connected(self, do: Callable[[sqlite3.Connection], Answer], instead: Answer) -> Answer:
         try:
+            if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
+                return instead
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
                 database.execute(_TABLE)

@@ -5,13 +5,13 @@ All of it must stand before the process starts, because the libraries read it wh
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 
 from studies.machine.devices import cpu_name
 from studies.machine.processes import child_environment
+from studies.machine.threads import noted_threads
 from studies.records.checkpoints import checkpoint_folder, compiled_folder, untrained
 from studies.study.trial import Trial
 
@@ -67,8 +67,5 @@ def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, in
         wanted: threads of a device, and cores for each, for a trial that starts for the first time.
     """
     first = next(iter(untrained(results, trial)), trial)
-    try:
-        note = json.loads((checkpoint_folder(results, first) / "threads.json").read_text())
-        return int(note["threads"]), int(note["cores"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return wanted, wanted * trial.devices
+    noted = noted_threads(checkpoint_folder(results, first) / "threads.json")
+    return noted or (wanted, wanted * trial.devices)

@@ -53,8 +53,10 @@ def ask(module: str, order: Mapping[str, Any], backend: str) -> Iterator[dict[st
     Raises:
         UsageError: the process raised one, or it died; the sentence says why.
     """
-    command = [sys.executable, "-m", module, json.dumps(order)]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        path = Path(folder, "order.json")  # a command line has not room for any order
+        path.write_text(json.dumps(order), encoding="utf-8")
+        command = [sys.executable, "-m", module, str(path)]
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
@@ -91,7 +93,7 @@ def answer(work: Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], No
     die_with_parent()
     emit = reserve_stdout()
     try:
-        work(json.loads(sys.argv[1]), emit)
+        work(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), emit)
     except UsageError as error:
         emit({"error": str(error)})
     emit({"end": True})

@@ -20,12 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from studies.analysis.outcomes import FIELDS, Outcomes
+from studies.machine.files import file_bytes
+from studies.shown import printable
 
 FOLDER = "outcomes"
-_DAMAGES = (
-    *(OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
-)  # what reading a file raises that is not whole, or not one of outcomes
+_MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
 _WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
@@ -102,15 +101,29 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
 def load_outcomes(path: Path) -> Outcomes | None:
     """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
     try:
-        members = _members(path.read_bytes())
+        members = _members(file_bytes(path))
         found = {name: _array(members[f"{name}.npy"]) for name in (*FIELDS, "seed")}
         arrays = {name: found[name].astype(_WIDE[found[name].dtype.kind]) for name in FIELDS}
-        return Outcomes(seed=int(found["seed"]), **arrays)
+        return _sound(Outcomes(seed=int(found["seed"]), **arrays))
     except FileNotFoundError:
         return None
-    except _DAMAGES as error:
-        print(f"{path} is damaged and passed over ({error}).", file=sys.stderr)
+    except Exception as error:  # of many types, from the readers of archives and of arrays
+        told = printable(" ".join(str(error).split()) or type(error).__name__)
+        print(f"{path} is damaged and passed over ({told}).", file=sys.stderr)
         return None
+
+
+def _sound(outcomes: Outcomes) -> Outcomes:
+    """The same outcomes; raises ValueError where no model can have said so."""
+    for name in ("label", "predicted"):
+        numbers = getattr(outcomes, name)
+        if numbers.dtype.kind == "f" or numbers.min() < 0:
+            raise ValueError(f"{name} holds what is no number of a class")
+    for name in ("confidence", "label_probability"):
+        shares = getattr(outcomes, name)
+        if not 0 <= shares.min() <= shares.max() <= 1:  # nor NaN, which is both then
+            raise ValueError(f"{name} holds what is no probability")
+    return outcomes
 
 
 def _members(content: bytes) -> dict[str, bytes]:
@@ -118,12 +131,15 @@ def _members(content: bytes) -> dict[str, bytes]:
 
     A report reads thousands of them: `np.load` takes five times as long, and `zipfile` twice.
     """
-    found = {}
+    found, room = {}, _MOST
     end = content.rindex(b"PK\x05\x06")
     number, _, place = struct.unpack_from("<HII", content, end + 10)
     for _ in range(number):
         entry = _ENTRY.unpack_from(content, place)
         method, crc, packed, size, name, extra, comment, offset = (entry[i] for i in _WANTED)
+        room -= size
+        if room < 0:
+            raise ValueError("it says that it holds more than any test set has")
         start = offset + 30 + sum(struct.unpack_from("<HH", content, offset + 26))
         data = content[start : start + packed]
         if method == zipfile.ZIP_DEFLATED:

@@ -73,10 +73,13 @@ def _check_evaluation(entry: EvaluationEntry, study: Study) -> None:
         evaluation.Options.model_validate(entry.options)
     except ValidationError as error:
         first = error.errors()[0]
+        wrong = first["msg"].replace("Input should be", "must be")
+        wrong = wrong.replace("greater than or equal to", "at least")
+        wrong = wrong.replace("less than or equal to", "at most")
         field = ".".join(str(part) for part in first["loc"]) or "options"
         fields = ", ".join(evaluation.Options.model_fields)
         raise UsageError(
-            f"{place}.options.{field}: {first['msg'][:1].lower()}{first['msg'][1:]}, not "
+            f"{place}.options.{field}: {wrong[:1].lower()}{wrong[1:]}, not "
             f"{first['input']!r}; the options of {entry.kind or entry.name} are {fields}"
         ) from None
     if "logits" in evaluation.READS and (entry.dataset or entry.image_size):

@@ -84,6 +84,7 @@ def sentence(errors: Sequence[ErrorDetails]) -> str:
         )
     message = error["msg"].replace("Input should be", "must be")
     message = message.replace("greater than or equal to", "at least")
+    message = message.replace("less than or equal to", "at most")
     return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
 
 

@@ -152,7 +152,7 @@ class Trial(Training):
         levels: of the study's factors.
     """
 
-    study: str
+    study: Annotated[str, Field(pattern=r"^[\w][\w.+-]*$")]
     evaluation: Evaluation = Evaluation()
     extra: Extra | None = None
     base_model: str | None = None

@@ -196,6 +196,11 @@ def test_a_worker_that_refuses_or_dies_is_one_sentence(worker, then, words):
     assert said == [0]
 
 
+def test_an_order_may_be_longer_than_a_command_line(worker):
+    order = {"count": 0, "then": "end", "files": ["a name of a file.jpg"] * 20_000}
+    assert list(ask(worker, order, "jax")) == []
+
+
 def test_a_worker_dies_with_those_who_stop_listening(worker, tmp_path):
     listening = ask(worker, {"count": 10**9, "then": "end"}, "jax")
     next(listening)
