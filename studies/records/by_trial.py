@@ -110,7 +110,7 @@ def outcomes_frame(
         if size not in (None, record["size"]):
             continue
         said = load_outcomes(outcomes_path(results.outcomes.folder, record["trial_id"]))
-        if said is not None:
+        if said is not None and results.outcomes.fits(record["trial_id"], said):
             arrays = {name: getattr(said, name) for name in FIELDS}
             part = pd.DataFrame({**{key: record[key] for key in KEYS}, **arrays})
             parts.append(part.assign(correct=said.correct))
