@@ -25,16 +25,22 @@ from studies.command_line.compare import compare as compare_runs
 from studies.command_line.options import (
     DATASETS,
     RUNS,
+    Address,
     Backend,
     ExecutorName,
     FitOption,
     Groups,
     Imports,
     KeepModels,
+    LogFormat,
+    LogFormatOption,
     Name,
     Results,
+    ResultsAnywhere,
+    RetryFailed,
     SkipBroken,
     StudyName,
+    TensorBoard,
     option,
 )
 from studies.command_line.typed import seeds_of, sizes_of, told, words
@@ -100,7 +106,7 @@ def plan_or_run(
     context: typer.Context,
     study: StudyName,
     name: Name = None,
-    results: Results = RUNS,
+    results: ResultsAnywhere = RUNS,
     dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
@@ -122,9 +128,7 @@ def plan_or_run(
         int | None, option("Devices that train one model together (1).", min=1)
     ] = None,
     executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
-    address: Annotated[
-        str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
-    ] = None,
+    address: Address = None,
     workers: Annotated[
         int | None, option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
@@ -147,9 +151,9 @@ def plan_or_run(
             metavar="KEY=VALUE",
         ),
     ] = None,
-    retry_failed: Annotated[
-        bool, option("Run the trials that failed again.", "--retry-failed")
-    ] = False,
+    retry_failed: RetryFailed = False,
+    log_format: LogFormatOption = LogFormat.text,
+    tensorboard: TensorBoard = False,
 ) -> None:
     options = StudyOptions(
         study=study,
@@ -177,6 +181,8 @@ def plan_or_run(
         gpus=gpus,
         memory=memory,
         retry_failed=retry_failed,
+        log_format=log_format.value,
+        tensorboard=tensorboard,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
@@ -226,6 +232,7 @@ def advise_on_data(
     groups: Groups = None,
     import_: Imports = None,
     results: Results = RUNS,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
     reading = {
@@ -245,6 +252,7 @@ def advise_on_data(
         workers=workers,
         reading=reading,
         weights=tuple(words(weights or "")),
+        log_format=log_format.value,
     )
     _end(advise, options)
 
@@ -261,13 +269,13 @@ def cached_data(
 
 
 @app.command(epilog=EXIT_CODES)
-def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def status(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
-def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def report(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 

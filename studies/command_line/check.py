@@ -65,6 +65,7 @@ def _suggestion(options: CheckOptions) -> list[str]:
     """
     from studies.executors.local import LocalExecutor
     from studies.machine.backends import default_backend
+    from studies.records.place import Here
     from studies.running import epochs
     from studies.running.estimate import Estimator, duration, records_of
     from studies.running.models import model_bytes, number_kept
@@ -81,7 +82,7 @@ def _suggestion(options: CheckOptions) -> list[str]:
         "backends": [default_backend()],
     }
     with tempfile.TemporaryDirectory() as nowhere:  # results that are there say nothing here
-        plan = make_plan(study_file.resolve(STUDY, given), Path(nowhere))
+        plan = make_plan(study_file.resolve(STUDY, given), Here(Path(nowhere)))
     study, data = plan.study, plan.study.data
     assert data is not None
     threads = LocalExecutor().threads

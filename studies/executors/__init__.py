@@ -5,6 +5,7 @@ trial's process prints them:
 
     {"event": "start", ...}
     {"event": "progress", "step": 50, "steps": 1000, ...}
+    {"event": "again", "reason": ...}       its machine was lost, or needed: it waits for another
     {"event": "record", "record": {...}}
 
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies

@@ -45,7 +45,9 @@ class ResultsStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.problems: list[str] = []  # of the latest reading: one sentence a line passed over
+        # Of the latest reading: one sentence a line passed over, and trials that were run again.
+        self.problems: list[str] = []
+        self.retried: set[str] = set()
 
     def append(self, record: Record) -> None:
         """Add one record durably: it is on the disk when this returns."""
@@ -65,7 +67,7 @@ class ResultsStore:
         """The latest record of every trial, in the order in which trials first appeared.
 
         The file is gone through line by line. Histories, which are most of it, stay there until they are
-        asked for.
+        asked for. Afterwards `problems` are of this reading, and so is `retried`, if status was asked for.
 
         Args:
             fields: what is wanted of each record, besides its trial_id; by default everything.
@@ -74,7 +76,7 @@ class ResultsStore:
             UsageError: a line was written by a newer version of the project, or the file cannot be
                 read.
         """
-        self.problems = []
+        self.problems, self.retried = [], set()
         latest: dict[str, Record] = {}
         place = 0
         try:
@@ -89,6 +91,8 @@ class ResultsStore:
                         problem = f"{self.path}, line {number}: not a whole record, passed over"
                         self.problems.append(problem)
                         continue
+                    if latest.get(record["trial_id"], {}).get("status") == "failed":
+                        self.retried.add(record["trial_id"])
                     if fields is not None:
                         record = {k: v for k, v in record.items() if k in fields or k == "trial_id"}
                     history = record.get(HISTORY)
