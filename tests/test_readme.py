@@ -139,8 +139,8 @@ def test_studies_commands_run_on_an_image_folder(tmp_path, rng):
             for word in arguments
             for found in (sorted(glob.glob(word, root_dir=tmp_path)) if "*" in word else [word])
         ]  # as a shell does
-        # These take minutes, or a cluster, and have tests of their own.
-        if arguments[2] in ("advise", "bench") or "--executor" in arguments:
+        # These take minutes, a cluster, or a bucket, and have tests of their own.
+        if arguments[2] in ("advise", "bench") or "--executor" in arguments or "s3://" in command:
             arguments += ["--help"]
         result = subprocess.run(
             [sys.executable, *arguments],

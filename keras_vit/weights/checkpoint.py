@@ -1,7 +1,7 @@
 """A checkpoint that has been read: arrays under the names of its format's table."""
 
-import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ from keras_vit.weights.description import (
 )
 from keras_vit.weights.formats import FORMATS, recognise
 from keras_vit.weights.position import square_grid
-from keras_vit.weights.readers import LazyArrays, open_file
+from keras_vit.weights.readers import LazyArrays, open_file, read_json
 from keras_vit.weights.rules import (
     CLASS_TOKEN,
     DISTILLATION_TOKEN,
@@ -38,6 +38,7 @@ from keras_vit.weights.rules import (
     take_part,
 )
 
+_BESIDE = re.compile(r"(?!\.\.?$)[^/\\\0]+")  # the name of a file in the same folder
 START_OF_LAYER_SCALE = 1e-5  # of new factors; those of a file have values
 
 
@@ -250,7 +251,12 @@ def read_checkpoint(
     beside = configurations_beside(files[0])
     description = described_by_metadata(metadata, known.family)
     if description is None:
-        description = known.described(beside, arrays)
+        try:
+            description = known.described(beside, arrays)
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(
+                f"The configuration beside {path} is damaged: {type(error).__name__} ({error})."
+            ) from error
     origins = {name: prefix + origin for name, (origin, _) in found.items()}
     return Checkpoint(str(path), known, arrays, origins, description, beside, tuple(notes), skips)
 
@@ -279,10 +285,15 @@ def _files_in(folder):
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, LookupError, AttributeError) as error:
+            shards = sorted(set(read_json(index)["weight_map"].values()))
+            elsewhere = [name for name in shards if not _BESIDE.fullmatch(name)]
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
             raise ValueError(f"{index} does not say which file has which weights.") from error
-        return [folder / name for name in sorted(shards)]
+        if elsewhere or not shards:
+            raise ValueError(
+                f"{index} must name files beside it, not {elsewhere[0] if shards else 'none'!r}."
+            )
+        return [folder / name for name in shards]
     if (folder / "model.weights.h5").is_file():  # keras-hub: backbone, then head
         more = folder / "task.weights.h5"
         return [folder / "model.weights.h5", *([more] if more.is_file() else [])]

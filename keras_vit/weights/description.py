@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vit.layers.rotary import UNTURNED
+from keras_vit.weights.readers import read_json
 
 # The arguments that decide numbers without a trace in names and shapes
 DECIDING = {
@@ -96,7 +97,7 @@ def _configuration(file, path):
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path}, which describes {file.name}, is no valid JSON.") from error
     if not isinstance(config, dict) or config.get(WEIGHTS_FILE, file.name) != file.name:
@@ -113,6 +114,6 @@ def _plain(value):
 def _value(text):
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return tuple(value) if isinstance(value, list) else value

@@ -19,7 +19,7 @@ from keras_vit.weights.description import CONFIG, WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
 from keras_vit.weights.image_settings import PREPROCESSOR, preprocessor, with_preprocessing
 from keras_vit.weights.loading import model_sizes, plain_arguments
-from keras_vit.weights.readers import import_safetensors
+from keras_vit.weights.readers import import_safetensors, read_json
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
 
 
@@ -109,10 +109,10 @@ def _file_to_write(path, target):
 def _check_free(path):
     """Raises ValueError if the config.json beside a file describes another one."""
     beside = path.with_name("config.json")
-    if path.name == "model.safetensors" or not beside.exists():
+    if path.name == "model.safetensors" or not beside.is_file():
         return
     try:
-        ours = json.loads(beside.read_text(encoding="utf-8")).get(WEIGHTS_FILE) == path.name
+        ours = read_json(beside).get(WEIGHTS_FILE) == path.name
     except (ValueError, AttributeError):
         ours = False
     if not ours:

@@ -4,13 +4,13 @@ References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in
 OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 from keras_vit.models.preprocessing import INTERPOLATIONS, Preprocessing
 from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG
+from keras_vit.weights.readers import read_json
 
 PREPROCESSOR = "preprocessor_config.json"
 # PIL's numbers of filters, which transformers uses, and others' words where they differ from ours
@@ -32,7 +32,12 @@ def preprocessing_beside(checkpoint, channels: int) -> Preprocessing | None:
     Raises:
         ValueError: if a file that should say it is damaged.
     """
-    found = _found(checkpoint)
+    try:
+        found = _found(checkpoint)
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        raise ValueError(
+            f"What is said beside {checkpoint.path} of how images are prepared is damaged: {error}."
+        ) from error
     if found is None or len(found.mean) == channels:
         return found
     mean, deviation = (_fitted(values, channels) for values in (found.mean, found.deviation))
@@ -93,10 +98,7 @@ def _found(checkpoint):
     path = (path if path.is_dir() else path.parent) / PREPROCESSOR
     if not path.is_file():
         return None
-    try:
-        return _transformers(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}, which says how images are prepared, is damaged.") from error
+    return _transformers(read_json(path))
 
 
 def _timm(told):

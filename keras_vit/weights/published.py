@@ -172,7 +172,10 @@ def _is_whole(file):
         try:  # .safetensors: the header says where the last array ends
             length = int.from_bytes(opened.read(8), "little")
             header = json.loads(opened.read(length))
-        except (ValueError, MemoryError, OverflowError):
+            arrays = [entry for name, entry in header.items() if name != "__metadata__"]
+            ends = [int(entry["data_offsets"][1]) for entry in arrays]
+        except (ValueError, MemoryError, OverflowError, RecursionError):
             return False
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (LookupError, TypeError, AttributeError):  # JSON, but of something else
+            return False
     return file.stat().st_size == 8 + length + max(ends, default=0)

@@ -1,18 +1,24 @@
 """Opening checkpoint files: names and arrays, never code.
 
 What a file is, its first bytes say, not its name. Nothing is ever unpickled: a pickle can run
-anything.
+anything. Nor is a file believed that says it holds far more than it can: a few bytes may claim an
+array larger than the memory, and an HDF5 file that its arrays lie in other files.
 """
 
 import contextlib
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+_ALWAYS = 2**30  # bytes that arrays may have, whatever their file's size: a head may be all zeros
+_PACKED = 20  # times the size of its file, that arrays beyond it may have
 
 
 class LazyArrays(Mapping):
@@ -50,8 +56,10 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
         ValueError: for a truncated file, a pickle, or anything else that is no checkpoint.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # Path's own raises an error for a name that is too long
         raise FileNotFoundError(f"There is no checkpoint {path}.")
+    if not path.is_file():  # a pipe would be waited for without end
+        raise ValueError(f"{path} is no file; give the path of a checkpoint.")
     with path.open("rb") as file:
         start = file.read(16)
     opener = _opener(path, start)
@@ -65,6 +73,18 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
                 return _as_float(arrays[name])
 
         yield OpenedFile(LazyArrays(list(arrays), read), opened.metadata)
+
+
+def read_json(path: Path) -> Any:
+    """Returns what a JSON file holds.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path} has too many brackets in brackets.") from error
 
 
 def _opener(path, start):
@@ -88,6 +108,7 @@ def _opener(path, start):
 def _open_zip(path):
     with zipfile.ZipFile(path) as archive:
         names, comment = archive.namelist(), archive.comment
+        declared = sum(member.file_size for member in archive.infolist())
     if any(name.endswith("data.pkl") for name in names):
         raise _pickled(path)
     if "config.json" in names:
@@ -97,8 +118,24 @@ def _open_zip(path):
         )
     if not names or not all(name.endswith(".npy") for name in names):
         raise ValueError(f"{path} is a zip file, but not of NumPy arrays (.npz).")
+    _check_size(path, declared)
     with np.load(path, allow_pickle=False) as arrays:
-        yield OpenedFile(LazyArrays(arrays.files, arrays.__getitem__), _comment_metadata(comment))
+
+        def read(name):
+            _check_header(arrays.zip, f"{name}.npy")
+            return arrays[name]
+
+        yield OpenedFile(LazyArrays(arrays.files, read), _comment_metadata(comment))
+
+
+def _check_header(archive, name):
+    """Refuses an array that says it is larger than what there is of it, before memory is taken."""
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+        shape, _, dtype = getattr(np.lib.format, header)(file)
+    if math.prod(shape) * dtype.itemsize > archive.getinfo(name).file_size and not dtype.hasobject:
+        raise ValueError(f"{name} holds less than its shape {shape}")
 
 
 @contextlib.contextmanager
@@ -106,11 +143,18 @@ def _open_h5(path):
     import h5py  # with Keras, but slow to import
 
     with h5py.File(path, "r") as file:
-        names: list[str] = []
-        file.visititems(
-            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        found: dict[str, h5py.Dataset] = {}
+        file.visititems(  # links are not followed
+            lambda name, item: (
+                found.update({name: item}) if isinstance(item, h5py.Dataset) else None
+            )
         )
-        yield OpenedFile(LazyArrays(names, lambda name: file[name][()]))
+        for name, item in found.items():
+            if item.external or item.is_virtual:
+                raise ValueError(f"{path} has the array {name} in another file, which is not read.")
+        declared = sum(math.prod(i.shape or ()) * i.dtype.itemsize for i in found.values())
+        _check_size(path, declared)
+        yield OpenedFile(LazyArrays(list(found), lambda name: found[name][()]))
 
 
 @contextlib.contextmanager
@@ -126,6 +170,16 @@ def _open_safetensors(path):
             return file.get_tensor(name)
 
         yield OpenedFile(LazyArrays(names, read), metadata)
+
+
+def _check_size(path, declared):
+    """Refuses arrays of so many bytes that no checkpoint of a file's size can hold."""
+    size = path.stat().st_size
+    if declared > max(_ALWAYS, _PACKED * size):
+        raise ValueError(
+            f"{path} says that it holds {declared / 1e9:,.1f} GB in {size / 1e6:,.1f} MB: no "
+            "checkpoint is packed like that, and it is not read."
+        )
 
 
 def import_safetensors():
@@ -149,7 +203,7 @@ def _bfloat16_spans(path):
     """Returns {name: (shape, first byte, last byte)} of the bfloat16 tensors."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = json.loads(file.read(length))  # which safetensors has read
     start = 8 + length
     return {
         name: (entry["shape"], *(start + offset for offset in entry["data_offsets"]))
@@ -177,7 +231,7 @@ def _comment_metadata(comment):
     """Our own .npz files carry their metadata as the zip archive's comment."""
     try:
         metadata = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     pairs = metadata.items() if isinstance(metadata, dict) else ()
     return {key: value for key, value in pairs if isinstance(value, str)}
@@ -186,23 +240,19 @@ def _comment_metadata(comment):
 @contextlib.contextmanager
 def _readable(path):
     """Turns the many ways in which a damaged file fails into one sentence."""
-    import zlib
-
     try:
         yield
-    except (ImportError, FileNotFoundError):
+    except (ImportError, FileNotFoundError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # of any type: those of four readers, and of what they call
         if isinstance(error, ValueError) and str(path) in str(error):
             raise  # one of ours, which says more
         if "allow_pickle" in str(error):
             raise _pickled(path) from error
-        damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-        if isinstance(error, damaged) or type(error).__name__ == "SafetensorError":
-            raise ValueError(
-                f"{path} cannot be read: it is truncated or damaged ({error}); get it again."
-            ) from error
-        raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read: it is truncated or damaged ({told}); get it again."
+        ) from error
 
 
 def _pickled(path):

@@ -24,6 +24,7 @@ from studies.executors import Event
 from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
+from studies.records.place import Here
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
@@ -85,11 +86,11 @@ class Session:
         plain = _study(question, begun)
         found = starts(question.weights, plain.backends[0])
         study = _with_starts(plain, found, begun=begun)
-        self._adopt(runner.make_plan(study, question.results))
+        self._adopt(runner.make_plan(study, Here(question.results)))
         if found and self._reach() < max(size for _, size in self._grid):
             whole, reach = self._plan, self._reach()
             study = _with_starts(plain, found, LEARNING_RATES[1], begun)
-            self._adopt(runner.make_plan(study, question.results))
+            self._adopt(runner.make_plan(study, Here(question.results)))
             if self._reach() <= reach:
                 self._adopt(whole)
         self.failed: list[Record] = []
@@ -220,7 +221,7 @@ class Session:
         sizes = tuple(sorted({trial.size for trial in chosen.trials}))
         seeds = 1 + max(trial.seed for trial in chosen.trials)
         study = self._plan.study.model_copy(update={"sizes": sizes, "seeds": seeds})
-        return Plan(study, self._plan.results, list(chosen.trials), self._plan.costs, {})
+        return Plan(study, self._plan.place, list(chosen.trials), self._plan.costs, {})
 
     def _seconds(self, chosen: Round) -> float:
         units = {(trial.seed, trial.size) for trial in chosen.trials}

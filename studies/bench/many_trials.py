@@ -24,6 +24,7 @@ from studies.errors import UsageError
 from studies.executors import OnEvent
 from studies.machine.devices import cpu_name
 from studies.machine.processes import child_environment
+from studies.records.place import Here
 from studies.running import runner
 from studies.running.estimate import Estimator
 from studies.running.now import Now
@@ -140,7 +141,7 @@ def drive(folder: Path) -> None:
             open(new / "trials.jsonl", "wb") as copy,
         ):
             copy.writelines(itertools.islice(source, total - DRIVEN))
-        plan = runner.make_plan(study, results)
+        plan = runner.make_plan(study, Here(results))
         executor = _MadeUp()
         runner.run(plan, executor, Now(Estimator([], 1)))
     finally:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from studies.command_line.commands import (
     DONE,
     FAILED,
-    INTERRUPTED,
+    broken_off,
     ended_cleanly,
-    stop_talking,
 )
 from studies.errors import UsageError
+from studies.shown import printable
 
 if TYPE_CHECKING:
     from studies.advise.reply import Reply
@@ -41,6 +43,7 @@ class AdviseOptions:
     workers: int | None = None
     reading: dict[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    log_format: str = "text"
 
 
 def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int:
@@ -53,9 +56,10 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
     from studies.advise.budget import Budget, seconds_of
     from studies.advise.reply import Target, as_json, target_of, words
     from studies.advise.session import Question, Session
+    from studies.command_line.json_lines import silence, write_line
     from studies.executors.local import LocalExecutor
     from studies.machine.threads import cores
-    from studies.running.results_folder import check_permitted
+    from studies.records.place import Here
 
     budget = Budget(seconds_of(options.budget))
     if options.cost_per_image is not None and options.target is None:
@@ -65,26 +69,18 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
         target = Target(target_of(options.target), options.cost_per_image)
     workers = options.workers or min(len(cores()), MOST_WORKERS)
     executor = executor or LocalExecutor(workers)
-    check_permitted(options.results)  # before data are prepared, which may take long
-    # For programs stdout holds the answer alone; what it rests on is told on stderr.
-    aside = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
-    with aside:
+    Here(options.results).check()  # before data are prepared, which may take long
+    with _aside(options) as lines:
         question = Question(
             options.dataset, options.results, options.command, options.reading, options.weights
         )
-        session = Session(question, budget, executor)
+        with silence() if options.log_format == "json" else contextlib.nullcontext():
+            session = Session(question, budget, executor)
         try:
             with ended_cleanly():
-                reply = _answered(session, options, target)
-        except (KeyboardInterrupt, BrokenPipeError) as end:
-            if isinstance(end, BrokenPipeError):
-                stop_talking()
-            print(
-                f"\nInterrupted. Finished trials are recorded in {session.folder}; the same command "
-                f"continues where this one stopped.",
-                file=sys.stderr,
-            )
-            return INTERRUPTED
+                reply = _answered(session, options, target, lines)
+        except (KeyboardInterrupt, OSError) as end:
+            return broken_off(end, str(session.folder), in_words=lines is None)
         if not options.json:
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"
@@ -92,15 +88,32 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
                 f"\nfigure: {figure}\n" * figure.exists()
                 + f"report: {session.folder / 'report.md'}"
             )
-        for record in session.failed:
+        for record in session.failed if lines is None else []:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
-            print(f"failed: {label}: {record.get('reason')}", file=sys.stderr)
+            print(printable(f"failed: {label}: {record.get('reason')}"), file=sys.stderr)
     if options.json:
         print(json.dumps(as_json(reply), indent=1))
+    elif lines is not None:
+        write_line(lines, "answer", **as_json(reply))
     return FAILED if session.failed else DONE
 
 
-def _answered(session: Session, options: AdviseOptions, target: Any) -> Reply:
+@contextlib.contextmanager
+def _aside(options: AdviseOptions) -> Iterator[TextIO | None]:
+    """Keep words off stdout where programs read it; yields where lines of the log go, if they are JSON."""
+    from studies.command_line.json_lines import words_aside
+
+    if options.log_format == "json":
+        with words_aside() as stdout:
+            yield sys.stderr if options.json else stdout
+    elif options.json:  # what the answer rests on is told on stderr
+        with contextlib.redirect_stdout(sys.stderr):
+            yield None
+    else:
+        yield None
+
+
+def _answered(session: Session, options: AdviseOptions, target: Any, lines: TextIO | None) -> Reply:
     """Print the plan, run the trials, write the report."""
     from studies.advise.reply import Reply
     from studies.command_line import progress
@@ -111,7 +124,8 @@ def _answered(session: Session, options: AdviseOptions, target: Any) -> Reply:
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
-    end = session.run(progress.display, lambda text: print(f"\n{text}", flush=True))
+    display = partial(progress.display, lines=lines)
+    end = session.run(display, lambda text: print(f"\n{text}", flush=True))
     write_report(session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)

@@ -25,16 +25,22 @@ from studies.command_line.compare import compare as compare_runs
 from studies.command_line.options import (
     DATASETS,
     RUNS,
+    Address,
     Backend,
     ExecutorName,
     FitOption,
     Groups,
     Imports,
     KeepModels,
+    LogFormat,
+    LogFormatOption,
     Name,
     Results,
+    ResultsAnywhere,
+    RetryFailed,
     SkipBroken,
     StudyName,
+    TensorBoard,
     option,
 )
 from studies.command_line.typed import seeds_of, sizes_of, told, words
@@ -100,7 +106,7 @@ def plan_or_run(
     context: typer.Context,
     study: StudyName,
     name: Name = None,
-    results: Results = RUNS,
+    results: ResultsAnywhere = RUNS,
     dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
@@ -118,20 +124,21 @@ def plan_or_run(
     backend: Annotated[
         str | None, option("tensorflow, jax, torch, or several of them.", metavar="B,B")
     ] = None,
-    executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
-    address: Annotated[
-        str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+    devices: Annotated[
+        int | None, option("Devices that train one model together (1).", min=1)
     ] = None,
+    executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
+    address: Address = None,
     workers: Annotated[
         int | None, option("Trials at a time (1; on a cluster as many as it takes).")
     ] = None,
     threads: Annotated[
-        int | None, option("Threads a trial (cores / workers; on a cluster 1).")
+        int | None, option("Threads a device (its share of the cores; on a cluster 1).")
     ] = None,
-    gpus: Annotated[float | None, option("GPUs a trial, on a cluster.")] = None,
-    memory: Annotated[
-        str | None, option("Memory a trial, on a cluster, such as 4GB.", metavar="AMOUNT")
+    gpus: Annotated[
+        float | None, option("GPUs a device (those there are; on a cluster none).")
     ] = None,
+    memory: Annotated[str | None, option("Memory a trial, such as 4GB.", metavar="AMOUNT")] = None,
     keep_models: Annotated[
         KeepModels | None,
         option("Each model's best at the largest size (by default), all, or none."),
@@ -144,9 +151,9 @@ def plan_or_run(
             metavar="KEY=VALUE",
         ),
     ] = None,
-    retry_failed: Annotated[
-        bool, option("Run the trials that failed again.", "--retry-failed")
-    ] = False,
+    retry_failed: RetryFailed = False,
+    log_format: LogFormatOption = LogFormat.text,
+    tensorboard: TensorBoard = False,
 ) -> None:
     options = StudyOptions(
         study=study,
@@ -166,6 +173,7 @@ def plan_or_run(
         backends=None if backend is None else words(backend),
         keep_models=keep_models.value if keep_models else None,
         settings=set_ or [],
+        devices=devices,
         executor=executor.value,
         address=address,
         workers=workers,
@@ -173,6 +181,8 @@ def plan_or_run(
         gpus=gpus,
         memory=memory,
         retry_failed=retry_failed,
+        log_format=log_format.value,
+        tensorboard=tensorboard,
     )
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
@@ -222,6 +232,7 @@ def advise_on_data(
     groups: Groups = None,
     import_: Imports = None,
     results: Results = RUNS,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
     reading = {
@@ -241,6 +252,7 @@ def advise_on_data(
         workers=workers,
         reading=reading,
         weights=tuple(words(weights or "")),
+        log_format=log_format.value,
     )
     _end(advise, options)
 
@@ -257,13 +269,13 @@ def cached_data(
 
 
 @app.command(epilog=EXIT_CODES)
-def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def status(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @app.command(epilog=EXIT_CODES)
-def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
+def report(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from studies.command_line.findings import in_bytes
 from studies.errors import UsageError
+from studies.shown import printable
 
 DONE = 0
 _DAY = 86_400.0
@@ -40,7 +41,8 @@ def cache(options: CacheOptions) -> int:
         total = sum(e.bytes for e in found)
         print(f"{place}: {len(found)} entries, {in_bytes(total)}; --remove takes a name, or all")
         for e in found:
-            print(f"  {e.title}  {in_bytes(e.bytes)}  last used {_ago(e.used)}  {e.name}")
+            told = f"{e.title}  {in_bytes(e.bytes)}  last used {_ago(e.used)}  {e.name}"
+            print(f"  {printable(told)}")
         return DONE
     for e in chosen:
         remove(place, e)

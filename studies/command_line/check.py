@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from studies.command_line.findings import in_bytes, lines, span
 from studies.errors import UsageError
+from studies.shown import printable_lines
 
 if TYPE_CHECKING:
     from studies.study.study import Study
@@ -39,7 +40,7 @@ def check(options: CheckOptions) -> int:
     try:
         size = options.image_size or data.default_image_size(options.dataset, options)
         facts = data.check(options.dataset, size, options)
-        print("\n".join(lines(options.dataset, facts, options)), flush=True)
+        print(printable_lines("\n".join(lines(options.dataset, facts, options))), flush=True)
         data.describe(options.dataset, size, options)
         print("\n".join(_suggestion(options)))
     except UsageError as error:
@@ -53,7 +54,7 @@ def head(study: Study) -> str:
     from studies import data
 
     facts = data.check(study.dataset, study.image_size, study.reading)
-    return "\n".join(lines(study.dataset, facts, study.reading, listed=0)) + "\n"
+    return printable_lines("\n".join(lines(study.dataset, facts, study.reading, listed=0))) + "\n"
 
 
 def _suggestion(options: CheckOptions) -> list[str]:
@@ -64,6 +65,7 @@ def _suggestion(options: CheckOptions) -> list[str]:
     """
     from studies.executors.local import LocalExecutor
     from studies.machine.backends import default_backend
+    from studies.records.place import Here
     from studies.running import epochs
     from studies.running.estimate import Estimator, duration, records_of
     from studies.running.models import model_bytes, number_kept
@@ -80,7 +82,7 @@ def _suggestion(options: CheckOptions) -> list[str]:
         "backends": [default_backend()],
     }
     with tempfile.TemporaryDirectory() as nowhere:  # results that are there say nothing here
-        plan = make_plan(study_file.resolve(STUDY, given), Path(nowhere))
+        plan = make_plan(study_file.resolve(STUDY, given), Here(Path(nowhere)))
     study, data = plan.study, plan.study.data
     assert data is not None
     threads = LocalExecutor().threads

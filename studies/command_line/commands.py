@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that `--help` answers at once; none 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tomllib
@@ -13,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from studies.errors import UsageError
+from studies.shown import printable, printable_lines
 
 if TYPE_CHECKING:
     from studies.executors import Executor
+    from studies.records.place import Place
     from studies.running.estimate import Estimator
     from studies.running.runner import Plan
     from studies.study.study import Study
@@ -33,7 +36,7 @@ class StudyOptions:
     study: str
     command: str | None = None  # the line that was typed
     name: str | None = None
-    results: Path = Path("runs")
+    results: Path | str = Path("runs")  # or a URL
     dataset: str | None = None
     image_size: int | None = None
     fit: str | None = None
@@ -46,14 +49,17 @@ class StudyOptions:
     steps: int | None = None
     backends: list[str] | None = None
     keep_models: str | None = None
+    devices: int | None = None
+    threads: int | None = None
+    gpus: float | None = None
+    memory: str | None = None
     settings: list[str] = field(default_factory=list)  # KEY=VALUE
     executor: str = "local"
     address: str | None = None
     workers: int | None = None
-    threads: int | None = None
-    gpus: float | None = None
-    memory: str | None = None
     retry_failed: bool = False
+    log_format: str = "text"
+    tensorboard: bool = False
 
 
 def list_studies() -> int:
@@ -91,94 +97,131 @@ def plan(options: StudyOptions) -> int:
     """Print the trials of a study, what they cost and which are done."""
     from studies.command_line.check import head
     from studies.command_line.tables import plan_table
-    from studies.running import epochs, matching
+    from studies.records.place import opened
+    from studies.running import epochs, matching, runner
 
-    checked = _checked_plan(options)
-    estimator = _estimator(options, checked)
-    print(head(checked.study))
-    print(plan_table(checked, estimator, options.workers or 1, options.retry_failed))
-    for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
-        print(f"note: {told}")
+    with opened(options.results) as place:
+        checked = runner.make_plan(_study(options), place)
+        estimator = _estimator(options, checked)
+        print(head(checked.study))
+        table = plan_table(checked, estimator, options.workers or 1, options.retry_failed)
+        print(printable_lines(table))
+        for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
+            print(f"note: {told}")
     return DONE
 
 
 def run(options: StudyOptions) -> int:
     """Run what is missing of a study, then write its report."""
+    from studies.command_line.json_lines import words_aside
     from studies.executors.choose import chosen
-    from studies.running.results_folder import check_permitted
+    from studies.records.place import opened
 
-    where = (options.executor, options.workers, options.threads)
-    check_permitted(options.results)
-    with chosen(*where, options.address, options.gpus, options.memory) as executor:
-        return _run(options, executor)  # data are prepared there, which may take long
+    study = _study(options)
+    if isinstance(options.results, str) and options.executor != "local":
+        raise UsageError(
+            f"--executor {options.executor} needs a folder that all machines share: give one with "
+            f"--results, or choose --executor local for {options.results}"
+        )
+    with opened(options.results) as place:
+        place.check()  # before data are prepared, which may take long
+        with chosen(study, options.executor, options.workers, options.address) as executor:
+            if options.log_format == "text":
+                return _run(options, place, executor)
+            with words_aside() as lines:
+                return _run(options, place, executor, lines)
 
 
-def _run(options: StudyOptions, executor: Executor) -> int:
+def _run(
+    options: StudyOptions, place: Place, executor: Executor, lines: TextIO | None = None
+) -> int:
     from studies.command_line import progress
     from studies.command_line.check import head
+    from studies.command_line.json_lines import silence
     from studies.running import runner
 
-    checked = _checked_plan(options)
-    shown = progress.display(_estimator(options, checked))
+    with contextlib.nullcontext() if lines is None else silence():
+        checked = runner.make_plan(_study(options), place)
+    shown = progress.display(_estimator(options, checked), lines, options.tensorboard)
     try:
         with ended_cleanly():
             print(head(checked.study), flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
-    except (KeyboardInterrupt, BrokenPipeError) as end:
-        if isinstance(end, BrokenPipeError):
-            stop_talking()
-        print(
-            f"\nInterrupted. Finished trials are recorded in {checked.folder}; "
-            f"the same command continues where this one stopped.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    except OSError as error:  # a disk that is full, or gone
-        print(
-            f"error: cannot write to {checked.folder} ({error.strerror or error}): once that is "
-            f"mended, the same command continues where this one stopped; finished trials are kept",
-            file=sys.stderr,
-        )
-        return FAILED
-    _write_report(checked.folder)
-    for record in outcome.failed:
-        label = f"{record['model']} size {record['size']} seed {record['seed']}"
-        print(f"failed: {label} {record['backend']}: {record.get('reason')}", file=sys.stderr)
-    if outcome.failed:
+    except (KeyboardInterrupt, OSError) as end:
+        return broken_off(end, checked.address, in_words=lines is None)
+    _write_report(place, checked.folder)
+    if lines is None and outcome.failed:
+        for record in outcome.failed:
+            label = f"{record['model']} size {record['size']} seed {record['seed']}"
+            told = f"failed: {label} {record['backend']}: {record.get('reason')}"
+            print(printable(told), file=sys.stderr)
         print("--retry-failed runs the failed trials again", file=sys.stderr)
     return FAILED if outcome.failed else DONE
+
+
+def broken_off(end: BaseException, address: str, in_words: bool = True) -> int:
+    """Say how a run goes on that was broken off, and give its exit code.
+
+    Args:
+        end: what broke it off: an interruption, a reader that has gone, or storage that is full or gone.
+        address: of its results, for people.
+        in_words: whether an interruption is told in words; what else goes wrong is so in any case.
+    """
+    if isinstance(end, KeyboardInterrupt | BrokenPipeError):
+        if isinstance(end, BrokenPipeError):
+            stop_talking()
+        if in_words:
+            print(
+                f"\nInterrupted. Finished trials are recorded in {address}; "
+                f"the same command continues where this one stopped.",
+                file=sys.stderr,
+            )
+        return INTERRUPTED
+    print(
+        f"error: cannot write to {address} ({getattr(end, 'strerror', None) or end}): once that is "
+        f"mended, the same command continues where this one stopped; finished trials are kept",
+        file=sys.stderr,
+    )
+    return FAILED
 
 
 def status(options: StudyOptions) -> int:
     """Print how much of a results folder's study is done, and what failed."""
     from studies.command_line.tables import status_text
+    from studies.records.place import opened
 
-    print(status_text(_folder(options)))
+    with opened(options.results) as place:
+        folder = _folder(options, place, whole=False)
+        print(printable_lines(status_text(folder, place)))
     return DONE
 
 
 def report(options: StudyOptions) -> int:
     """Write summary, report and figures of a results folder from its records."""
-    _report_on(_folder(options))
+    from studies.records.place import opened
+
+    with opened(options.results) as place:
+        _report_on(place, _folder(options, place))
     return DONE
 
 
-def _report_on(folder: Path) -> None:
+def _report_on(place: Place, folder: Path) -> None:
     from studies.report.report import write_report
 
     written = write_report(folder)
-    print(written.table)
-    print(f"\nreport: {written.path}")
-    print(f"to send: {written.page}")
     figure = folder / "figures" / "accuracy.png"
+    place.store(folder)
+    print(written.table)
+    print(f"\nreport: {place.address(written.path)}")
+    print(f"to send: {place.address(written.page)}")
     if figure.exists():
-        print(f"figure: {figure}")
+        print(f"figure: {place.address(figure)}")
 
 
-def _write_report(folder: Path) -> None:
+def _write_report(place: Place, folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
-        _report_on(folder)
+        _report_on(place, folder)
     except BrokenPipeError:  # it is written, and nobody wants to read its table
         stop_talking()
     except Exception as error:
@@ -191,12 +234,6 @@ def stop_talking() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _checked_plan(options: StudyOptions) -> Plan:
-    from studies.running import runner
-
-    return runner.make_plan(_study(options), options.results)
-
-
 def _study(options: StudyOptions) -> Study:
     from studies.study import file as study_file
 
@@ -204,16 +241,16 @@ def _study(options: StudyOptions) -> Study:
     return study_file.resolve(options.study, chosen, options.settings)
 
 
-def _folder(options: StudyOptions) -> Path:
+def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
     """The results folder that a study's or a folder's name means."""
     from studies.study import file as study_file
 
     names = [options.name] if options.name else [options.study, _results_name(options.study)]
     for name in names:
-        folder = options.results.expanduser().resolve() / name
-        if (folder / "study.toml").exists():
-            return folder
-    known = sorted(path.parent.name for path in options.results.glob("*/study.toml"))
+        place.fetch(name, whole=whole)
+        if (place.path / name / "study.toml").exists():
+            return place.path / name
+    known = [name for name in place.names() if place.storage(name).read("study.toml") is not None]
     if not options.name and options.study not in known:
         study_file.read(options.study)  # says so where there is no such study
     there = f"; there are: {', '.join(known)}" if known else ""
@@ -234,20 +271,19 @@ def _results_name(study: str) -> str:
 
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:
-    from studies.executors.local import LocalExecutor
+    from studies.executors.choose import local
+    from studies.executors.resources import Resources
     from studies.records.checkpoints import is_trained
     from studies.running.estimate import Estimator, records_of
 
+    study = checked.study
     here = options.executor == "local"
-    threads = (
-        LocalExecutor(options.workers or 1, options.threads).threads
-        if here
-        else options.threads or 1
-    )
-    counts = checked.study.data.counts if checked.study.data else {}
-    others = {each.fingerprint: each.counts for each in checked.study.other_data.values()}
+    asked = local(study, options.workers or 1) if here else Resources.on_a_cluster(study)
+    counts = study.data.counts if study.data else {}
+    others = {each.fingerprint: each.counts for each in study.other_data.values()}
     trained = partial(is_trained, checked.results)
-    return Estimator(records_of(checked.results), threads, counts, others, trained)
+    records = records_of(checked.results)
+    return Estimator(records, asked.threads, counts, others, trained, study.devices)
 
 
 @contextmanager

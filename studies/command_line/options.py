@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from studies.errors import UsageError
+from studies.machine.cloud import is_url
 
 RUNS = Path("runs")
 
@@ -27,6 +28,13 @@ class ExecutorName(StrEnum):
     local = "local"
     ray = "ray"
     slurm = "slurm"
+
+
+class LogFormat(StrEnum):
+    """What a run says while it is at work."""
+
+    text = "text"
+    json = "json"
 
 
 class KeepModels(StrEnum):
@@ -50,9 +58,21 @@ def option(help: str, *names: str, metavar: str | None = None, **limits: Any) ->
 
 
 def _folder(text: str) -> Path:
-    if not str(text).strip():  # Path("") would be the folder one happens to be in
+    found = _place(text)
+    if isinstance(found, str):
+        raise UsageError(
+            f"--results {text}: this command needs a folder; plan, run, status and report take URLs"
+        )
+    return found
+
+
+def _place(text: str) -> Path | str:
+    text = str(text)
+    if not text.strip():  # Path("") would be the folder one happens to be in
         raise UsageError("--results is empty: give a folder, such as --results runs")
-    return Path(text).expanduser()
+    if is_url(text) and not text.startswith("file://"):
+        return text
+    return Path(text.removeprefix("file://")).expanduser()
 
 
 StudyName = Annotated[
@@ -60,6 +80,18 @@ StudyName = Annotated[
 ]
 Name = Annotated[str | None, option("Name of the results folder (the study's by default).")]
 Results = Annotated[Path, option("Folder of all results.", metavar="DIR", parser=_folder)]
+LogFormatOption = Annotated[
+    LogFormat,
+    option("text, or json: one object a line for each change of a state.", "--log-format"),
+]
+Address = Annotated[
+    str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
+]
+RetryFailed = Annotated[bool, option("Run the trials that failed again.", "--retry-failed")]
+TensorBoard = Annotated[bool, option("Write curves for TensorBoard, too.", "--tensorboard")]
+ResultsAnywhere = Annotated[
+    Any, option("Folder of all results, or a URL (s3://...).", metavar="DIR", parser=_place)
+]
 DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,

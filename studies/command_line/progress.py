@@ -6,13 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
+from studies.command_line.json_lines import JsonLines
 from studies.executors import Event
 from studies.running.estimate import Estimator, duration
 from studies.running.now import Now
 from studies.running.runner import Display, Plan
+from studies.running.tensorboard import TensorBoard
 from studies.running.time_left import TimeLeft, share
+from studies.shown import printable
 from studies.study.trial import Trial
 
 LINE_SECONDS = 30.0  # between two plain lines of one running trial
@@ -20,12 +23,26 @@ ROOMY = 79  # columns that hold a trial's label, its share and its step
 WIDE = 110  # columns of a terminal that hold a trial's label, its bar and its state
 
 
-def display(estimator: Estimator) -> Display:
-    """The display that suits stdout, and the one for other terminals."""
+def display(
+    estimator: Estimator, lines: TextIO | None = None, tensorboard: bool = False
+) -> Display:
+    """The display that suits stdout, the one for other terminals, and what else is wanted.
+
+    Args:
+        estimator: of the time left.
+        lines: where one JSON object a line goes, in place of words.
+        tensorboard: whether curves are written for TensorBoard.
+    """
+    more = [TensorBoard()] if tensorboard else []
+    return Together(Now(estimator), *more, _shown(estimator, lines))
+
+
+def _shown(estimator: Estimator, lines: TextIO | None) -> Display:
+    if lines is not None:
+        return JsonLines(estimator, lines)
     # A dumb terminal cannot go back to draw a bar anew: rich would be silent until the end.
     able = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
-    here = RichDisplay(estimator) if able else PlainDisplay(estimator)
-    return Together(here, Now(estimator))
+    return RichDisplay(estimator) if able else PlainDisplay(estimator)
 
 
 class Together:
@@ -69,6 +86,8 @@ class PlainDisplay:
             if time.monotonic() - self._spoke.get(trial.trial_id, 0.0) >= LINE_SECONDS:
                 self._spoke[trial.trial_id] = time.monotonic()
                 self._say(f"        {trial.label}: {step(event)}{self._outlook()}")
+        elif event["event"] == "again":
+            self._say(f"again   {trial.label}: {event['reason']}")
         elif event["event"] == "record":
             self._ended += 1
             count = f"{self._ended}/{self._total}"
@@ -104,10 +123,10 @@ class RichDisplay:
         words = Column(no_wrap=True)
         # In one column with the label, and first: no terminal is so narrow that the share is cut off.
         label = "{task.percentage:3.0f} % {task.description}"
-        columns: list[ProgressColumn] = [TextColumn(label, table_column=words)]
+        columns: list[ProgressColumn] = [TextColumn(label, markup=False, table_column=words)]
         if console.width >= WIDE:  # in a narrow terminal the words are worth more than the bars
             columns += [BarColumn(), TimeElapsedColumn()]
-        columns.append(TextColumn("{task.fields[note]}", table_column=words))
+        columns.append(TextColumn("{task.fields[note]}", markup=False, table_column=words))
         self._steps = console.width >= ROOMY
         self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, Any] = {}
@@ -128,6 +147,8 @@ class RichDisplay:
         elif event["event"] == "progress":
             note = step(event) if self._steps else accuracy(event)
             self._bars.update(self._task(trial), completed=share(event), note=note)
+        elif event["event"] == "again":
+            self._bars.update(self._task(trial), note="waits for another machine")
         elif event["event"] == "record":
             self._ended += 1
             self._bars.remove_task(self._task(trial))
@@ -150,7 +171,7 @@ class RichDisplay:
 def outcome(record: Mapping[str, Any]) -> str:
     """How a trial ended, in a few words."""
     if record.get("status") != "done":
-        return f"FAILED: {record.get('reason') or 'no reason given'}"
+        return printable(f"FAILED: {record.get('reason') or 'no reason given'}")
     top1 = (record.get("metrics") or {}).get("test_top1")
     seconds = record.get("seconds")
     told = [] if top1 is None else [f"test top-1 {top1:.4f}"]

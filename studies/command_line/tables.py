@@ -9,9 +9,12 @@ from pathlib import Path
 from studies.command_line.findings import in_bytes
 from studies.command_line.progress import outcome, step
 from studies.errors import UsageError
+from studies.machine.storage import Storage
+from studies.records.place import Here, Place
 from studies.records.store import ResultsStore
 from studies.running import now
 from studies.running.estimate import Estimator, duration
+from studies.running.models import FOLDER as MODELS
 from studies.running.models import model_bytes, number_kept
 from studies.running.runner import Plan
 from studies.study.file import read_resolved
@@ -54,8 +57,9 @@ def plan_table(plan: Plan, estimator: Estimator, workers: int, retry_failed: boo
     left = estimator.total(missing, plan.costs, workers)
     lines = [
         ": ".join(filter(None, (study.name, study.question))),
-        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}; "
-        f"results: {plan.folder}",
+        f"data: {study.dataset}, images {shape}; batches of {study.recipe.batch_size}"
+        f"{f' on {study.devices} devices' if study.devices > 1 else ''}; "
+        f"results: {plan.address}",
         "",
         *_aligned([header, *([row[name] for name in header] for row in rows)]),
         "",
@@ -97,56 +101,82 @@ def _disk(plan: Plan) -> str:
     evaluated = {trial.training_id: trial for trial in plan.trials}
     parts = [*trained.values(), *evaluated.values()]
     all_of_them = sum(model_bytes(plan.costs.of(part).params) for part in parts)
+    where = plan.place.address(plan.folder / MODELS)
     return (
-        f"disk: {sum(kept.values())} models kept in {plan.folder / 'models'}, {in_bytes(models)}; "
+        f"disk: {sum(kept.values())} models kept in {where}, {in_bytes(models)}; "
         f"checkpoints of all trials {in_bytes(all_of_them)}"
     )
 
 
-def status_text(folder: Path) -> str:
-    """What of a results folder's study is done, what is running and what failed, as text."""
+def status_text(folder: Path, place: Place | None = None) -> str:
+    """What of a results folder's study is done, what is running and what failed, as text.
+
+    Args:
+        folder: of the results.
+        place: where it lies, by default the folder itself.
+    """
+    place = place or Here(folder.parent)
     study = read_resolved(folder)
     store = ResultsStore(folder / "trials.jsonl")
-    records = {r["trial_id"]: r for r in store.records(["status", "reason"])}
+    records = {r["trial_id"]: r for r in store.records(["status", "reason", "log"])}
     if study.data is None:
         raise UsageError(f"{folder / 'study.toml'} lacks its data; run the study again")
-    planned = done = 0
+    planned = done = retried = 0
     failures = []
     for trial in study.each_trial(study.data):
         planned += 1
         record = records.get(trial.trial_id)
+        retried += trial.trial_id in store.retried
         done += record is not None and record.get("status") == "done"
         if record is not None and record.get("status") != "done":
             failures.append((trial, record))
     lines = [f"{study.name}: {done} of {planned} trials done"]
     if failures:
         lines[0] += f", {len(failures)} failed"
-        lines += [f"  {trial.label}: {outcome(record)}" for trial, record in failures]
-    lines += _running(folder)
+    if retried:
+        lines[0] += f", {retried} retried"
+    for trial, record in failures:
+        log = f"; log: {place.address(folder / record['log'])}" if record.get("log") else ""
+        lines.append(f"  {trial.label}: {outcome(record)}{log}")
+    lines += _running(folder, place.storage(folder.name))
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)
 
 
-def _running(folder: Path) -> list[str]:
-    found = now.read(folder)
+def _running(folder: Path, storage: Storage) -> list[str]:
+    found = now.read(folder, storage)
     if found is None:
         return []
-    state, alive = found
-    ago = duration(max(0.0, time.time() - state["time"]))
-    if not alive:
+    state, run = found
+    passed = max(0.0, time.time() - state["time"])
+    ago = duration(passed)
+    if run is None or not run.alive:
+        who = f" ({run.holder})" if run and run.holder else ""
         return [
-            f"not running: the last run was killed, or its machine was, {ago} ago; the same command "
+            f"not running: the last run{who} was killed, or its machine was, {ago} ago; the same command "
             f"continues where it stopped"
         ]
+    counts = [f"{state['ended']} of {state['total']} trials of this run ended"]
+    counts += [f"{state[key]} {word}" for key, word in _COUNTED.items() if state.get(key)]
     lines = [
-        f"running, {state['ended']} of {state['total']} trials of this run ended, about "
-        f"{duration(state['left'])} left; {ago} ago:"
+        f"running ({run.holder}), {', '.join(counts)}, about {duration(max(0.0, state['left'] - passed))} "
+        f"left, until {_clock(state['time'] + state['left'])}; {ago} ago:"
     ]
     for trial in state["trials"]:
         lines.append(f"  {trial['label']}: {step(trial)}, about {duration(trial['left'])} left")
     if not state["trials"]:
         lines.append("  trials are starting")
     return lines
+
+
+_COUNTED = {"failed": "failed", "again": "begun again on another machine"}
+
+
+def _clock(moment: float) -> str:
+    """A time of day here, with the day where it is not today."""
+    when = time.localtime(moment)
+    same = when[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M" if same else "%Y-%m-%d %H:%M", when)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

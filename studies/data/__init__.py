@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 SMALL, LARGE = 32, 64  # default sides of images in files, in pixels
+LARGEST = 10_000
 _BETWEEN = 48  # images whose short side is below it are small
 _LOOKED_AT = 200  # files
 _NAMED = 3  # broken files in a sentence
@@ -79,7 +80,10 @@ def load(
 
     found = _find(name, image_size, options, cache)
     found.refuse_broken()
-    return read(found.folder, found.info)
+    try:
+        return read(found.folder, found.info)
+    except (OSError, ValueError) as error:
+        raise _damaged(name, found.folder) from error
 
 
 def reopen(
@@ -227,16 +231,28 @@ def _find(
     # With other findings to tell, data are prepared again.
     key = [source.key, size, [field.name for field in fields(Facts)]]
     folder, info = prepared(place, name, key, source.build, source.label)
-    facts = replace(facts_of(info), left_out=source.left_out, notes=source.notes)
-    return _Found(folder, DatasetInfo.from_dict({**info, "name": name}), facts, options)
+    try:
+        facts = replace(facts_of(info), left_out=source.left_out, notes=source.notes)
+        described = DatasetInfo.from_dict({**info, "name": name})
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(name, folder) from error
+    return _Found(folder, described, facts, options)
+
+
+def _damaged(name: str, folder: Path) -> UsageError:
+    return UsageError(
+        f"The prepared data of {name} in {folder} are damaged: remove them with cache --remove "
+        f"{folder.name}, and they are prepared again."
+    )
 
 
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
     pair = tuple(image_size) if isinstance(image_size, list | tuple) else (image_size,) * 2
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+    if len(pair) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST for side in pair):
         raise UsageError(
-            f"The image size {image_size!r} is wrong: give a number of pixels above 0, such as 32."
+            f"The image size {image_size!r} is wrong: give a number of pixels from 1 to {LARGEST:,}, such "
+            f"as 32."
         )
     return pair

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from studies.errors import UsageError
+from studies.machine.files import file_bytes, parsed_json
 
 INFO = "info.json"
 TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
@@ -72,8 +73,21 @@ def prepared(
                 f"that can be written."
             ) from error
     with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
-        (folder / USED).write_text(name, encoding="utf-8", errors="surrogateescape")
+        _note_use(folder, name)
     return folder, info
+
+
+def _note_use(folder: Path, name: str) -> None:
+    """Writes the name anew: what lies there may be a link that leads elsewhere, or a pipe."""
+    new = folder / f".{USED}.{os.getpid()}.tmp"
+    new.unlink(missing_ok=True)
+    with open(new, "x", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(name)
+    try:
+        os.replace(new, folder / USED)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
@@ -139,9 +153,9 @@ def _entry(folder: Path) -> Entry:
     name, last = "downloads of TensorFlow Datasets", folder.stat().st_mtime
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         last = info.stat().st_mtime
-        name = json.loads(info.read_text(encoding="utf-8"))["name"]
+        name = str(parsed_json(file_bytes(info))["name"])
     with contextlib.suppress(OSError, UnicodeError):
-        name = used.read_text(encoding="utf-8") or name
+        name = file_bytes(used).decode() or name
         last = used.stat().st_mtime
     size = 0
     for place, _, files in os.walk(folder):
@@ -191,7 +205,7 @@ def _seal(folder: Path, info: dict[str, Any]) -> None:
 def _complete(folder: Path) -> dict[str, Any] | None:
     """The description of a folder whose files all have their lengths, else None."""
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        info = parsed_json(file_bytes(folder / INFO))
         whole = all((folder / f).stat().st_size == size for f, size in info["files"].items())
         return info if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from studies.data.decoded import image_name
 from studies.data.twins import twins
@@ -24,10 +25,6 @@ class Some:
     @classmethod
     def of(cls, things: Sequence[tuple[str, str]]) -> Some:
         return cls(len(things), list(things[:SHOWN]))
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Some:
-        return cls(value["count"], [(a, b) for a, b in value["first"]])
 
 
 @dataclass(frozen=True)
@@ -79,16 +76,9 @@ class Facts:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
-        some = ("broken", "twins_in_two_splits", "twins_of_two_labels")
-        triples = ("image_shape", "heights", "widths", "groups")
-        return cls(
-            **{
-                **value,
-                **{name: Some.from_dict(value[name]) for name in some},
-                **{name: value[name] and tuple(value[name]) for name in triples},
-                "notes": tuple(value["notes"]),
-            }
-        )
+        """The findings that `to_dict` gave; raises ValueError for anything else."""
+        found: Facts = TypeAdapter(cls).validate_python(value)
+        return found
 
 
 def facts(

@@ -6,17 +6,19 @@ the splits that the source lacks, and the nested draw of training images, follow
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from studies.data.splits import SPLITS, plan_splits
 from studies.data.subsets import are_alone, nested_order
 from studies.errors import UsageError
+from studies.machine.files import file_bytes, parsed_json
 
 DRAWN = ("shapes", "relations")  # data sets that are drawn: NAME:N has N training images
 _SPLITS, _ORDER = 0, 1  # keep the draw of splits apart from that of training images
@@ -57,16 +59,13 @@ class DatasetInfo:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> DatasetInfo:
-        height, width, channels = value["image_shape"]
-        return cls(
-            name=value["name"],
-            fingerprint=value["fingerprint"],
-            image_shape=(int(height), int(width), int(channels)),
-            class_names=tuple(value["class_names"]),
-            class_counts={split: tuple(value["class_counts"][split]) for split in SPLITS},
-            official={split: int(count) for split, count in value["official"].items()},
-        )
+    def from_dict(cls, value: Mapping[str, Any]) -> DatasetInfo:
+        """The description that `to_dict` gave; raises ValueError for anything else."""
+        known = {each.name: value[each.name] for each in fields(cls) if each.name in value}
+        info: DatasetInfo = TypeAdapter(cls).validate_python(known)
+        if set(info.class_counts) != set(SPLITS) or not re.fullmatch("[0-9a-f]+", info.fingerprint):
+            raise ValueError("it is no description of a data set")
+        return info
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,7 @@ class Dataset:
         """What people call each image, by its id (a path relative to its folder); None: nothing."""
         if self.folder is None or not (self.folder / NAMES_FILE).exists():
             return None
-        names: list[str] = json.loads((self.folder / NAMES_FILE).read_text(encoding="utf-8"))
-        return names
+        return names_in(self.folder / NAMES_FILE)
 
     def _part(self, origin: str, indices: np.ndarray) -> Split:
         pool = self.pools[origin]
@@ -211,6 +209,18 @@ class Dataset:
 
 
 NAMES_FILE = "names.json"
+
+
+def names_in(path: Path) -> list[str]:
+    """The images' names in a file.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or holds none.
+    """
+    names = parsed_json(file_bytes(path))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} holds no names of images")
+    return names
 
 
 def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,8 @@ from studies.machine.threads import cores
 INDEX = "files.sqlite"
 _SETTLED = 2_000_000_000  # ns: what has changed just now may change again within a clock's tick
 _UNREADABLE = "unreadable"
-_AT_ONCE = 500  # files a question
+_DIGEST = re.compile("[0-9a-f]{64}$")
+_AT_ONCE = 500  # files that are looked up, or read
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, "
     "entered INTEGER, digest TEXT) WITHOUT ROWID"
@@ -26,6 +28,7 @@ _TABLE = (
 
 Key = tuple[bytes, int, int, int]  # path, and what `stamp` gives
 Answer = TypeVar("Answer")
+Thing = TypeVar("Thing")
 
 
 class Digests:
@@ -51,29 +54,33 @@ class Digests:
             name: what to call the files while they are read.
             files: their paths.
         """
-        keys = [_key(file) for file in files]
-        known = self._known(files)
-        result = [key if isinstance(key, str) else known.get(key, "") for key in keys]
+        result: list[str] = []
+        for part in _parts(files):
+            known = self._known(part)
+            for key in map(_key, part):
+                result.append(key if isinstance(key, str) else known.get(key, ""))
         new = [i for i, digest in enumerate(result) if not digest]
         with (
             progress(f"reading {name}", len(new), "files") as advance,
             ThreadPoolExecutor(len(cores())) as pool,
         ):
-            for i, digest in zip(new, pool.map(_digest, [files[i] for i in new]), strict=True):
-                result[i] = digest
-                advance(1)
-        self._remember([(*keys[i], result[i]) for i in new if _lasts(keys[i], result[i])])
+            for places in _parts(new):  # what is under way of a million files takes gigabytes
+                asked = [files[i] for i in places]
+                keys, rows = [_key(file) for file in asked], []  # as they are before they are read
+                for i, key, digest in zip(places, keys, pool.map(_digest, asked)):
+                    result[i] = digest
+                    if not isinstance(key, str) and _lasts(key, digest):
+                        rows.append((*key, digest))
+                    advance(1)
+                self._remember(rows)
         return result
 
     def _known(self, files: Sequence[str]) -> dict[Key, str]:
         def ask(database: sqlite3.Connection) -> dict[Key, str]:
-            found = {}
-            for start in range(0, len(files), _AT_ONCE):
-                paths = [os.fsencode(file) for file in files[start : start + _AT_ONCE]]
-                marks = ",".join("?" * len(paths))
-                rows = database.execute(f"SELECT * FROM files WHERE path IN ({marks})", paths)
-                found.update({tuple(row[:4]): row[4] for row in rows})
-            return found
+            paths = [os.fsencode(file) for file in files]
+            marks = ",".join("?" * len(paths))
+            rows = database.execute(f"SELECT * FROM files WHERE path IN ({marks})", paths)
+            return {tuple(row[:4]): row[4] for row in rows if _DIGEST.match(str(row[4]))}
 
         return self._connected(ask, {}) if self._path.exists() else {}
 
@@ -86,12 +93,19 @@ class Digests:
 
     def _connected(self, do: Callable[[sqlite3.Connection], Answer], instead: Answer) -> Answer:
         try:
+            if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
+                return instead
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
                 database.execute(_TABLE)
                 return do(database)
         except (OSError, sqlite3.Error):
             return instead
+
+
+def _parts(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+    for start in range(0, len(things), _AT_ONCE):
+        yield things[start : start + _AT_ONCE]
 
 
 def _key(file: str) -> Key | str:
@@ -109,7 +123,5 @@ def _digest(file: str) -> str:
         return f"{_UNREADABLE}: {error.strerror}"
 
 
-def _lasts(key: Key | str, digest: str) -> bool:
-    if isinstance(key, str) or digest.startswith(_UNREADABLE):
-        return False
-    return max(key[2:]) < time.time_ns() - _SETTLED
+def _lasts(key: Key, digest: str) -> bool:
+    return not digest.startswith(_UNREADABLE) and max(key[2:]) < time.time_ns() - _SETTLED

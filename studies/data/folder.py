@@ -28,13 +28,13 @@ from studies.data.listing import (
     file_names,
     in_words,
     numbered,
-    printable,
     relative,
 )
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
 from studies.data.splits import SPLITS, split_called
 from studies.errors import UsageError
+from studies.shown import printable
 
 GROUPS_FILE = "groups.csv"
 _FOREIGN = "__MACOSX"  # what macOS packs beside the files themselves

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from studies.errors import UsageError
+from studies.machine.files import stamp
 from studies.machine.threads import cores
 
 ImageSize = tuple[int, int]  # (H, W)
@@ -177,6 +178,8 @@ def _open(data: str | Path | bytes) -> Image.Image:
     def source() -> io.BytesIO | str | Path:
         return io.BytesIO(data) if isinstance(data, bytes) else data
 
+    if not isinstance(data, bytes):
+        stamp(data)  # a pipe would be waited for, and a device may have no end
     try:
         return Image.open(source(), formats=_kinds()[0])
     except Image.DecompressionBombError:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from studies.errors import UsageError
+from studies.shown import printable
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,6 @@ def relative(file: str, root: Path) -> str:
     above = f"{root}{os.sep}"
     path = file[len(above) :] if file.startswith(above) else os.path.relpath(file, root)
     return path.replace(os.sep, "/")
-
-
-def printable(text: str) -> str:
-    """Text in one line that any terminal takes: what cannot be printed is spelled out.
-
-    Example:
-        >>> printable("two\\nlines.jpg")
-        'two\\\\nlines.jpg'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # Kinds of what is left alone, and what several of a kind are called where that is another word.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from studies.data.cache import cache_folder, prepared_before
-from studies.data.dataset import NAMES_FILE
+from studies.data.dataset import NAMES_FILE, names_in
 
 
 def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -> list[str]:
@@ -18,8 +17,6 @@ def image_names(fingerprint: str, cache: str | os.PathLike[str] | None = None) -
     """
     found = prepared_before(cache_folder(cache), fingerprint)
     try:
-        path = found[0] / NAMES_FILE if found else None
-        names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path else []
+        return names_in(found[0] / NAMES_FILE) if found else []
     except (OSError, ValueError):  # they have none, or are being removed
         return []
-    return names

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from studies.data.dataset import NAMES_FILE, Dataset, DatasetInfo, Split
 from studies.data.splits import SPLITS, check_splits
 from studies.data.twins import pixel_hash, twins
+from studies.machine.files import stamp
 
 _AT_ONCE = 64 * 2**20  # bytes of images held before they go to the file
 
@@ -176,15 +177,34 @@ def _class_counts(data: Dataset) -> dict[str, list[int]]:
 
 
 def read(folder: Path, info: DatasetInfo) -> Dataset:
-    """Opens a written folder; its arrays are mapped, not read, so processes share one copy."""
+    """Opens a written folder; its arrays are mapped, not read, so processes share one copy.
+
+    Raises:
+        OSError, ValueError: it does not hold what the description says.
+    """
     pools = {}
     start = 0
     for split in (s for s in SPLITS if s in info.official):
-        images = np.load(folder / images_file(split), mmap_mode="r")
-        labels = np.load(folder / f"{split}_labels.npy", mmap_mode="r")
-        groups = np.load(folder / f"{split}_groups.npy", mmap_mode="r")
-        ids = range(start, start + len(labels))
-        images, labels, groups = (a.view(np.ndarray) for a in (images, labels, groups))
-        pools[split] = Split(images, labels, ids, groups)
-        start += len(labels)
+        count = info.official[split]
+        images = _mapped(folder / images_file(split), np.uint8, (count, *info.image_shape))
+        labels = _mapped(folder / f"{split}_labels.npy", np.int64, (count,))
+        groups = _mapped(folder / f"{split}_groups.npy", np.int64, (count,))
+        if labels.min() < 0 or labels.max() >= info.num_classes:
+            raise ValueError(f"there are labels in {folder} that no class has")
+        pools[split] = Split(images, labels, range(start, start + count), groups)
+        start += count
+    if "train" not in pools:
+        raise ValueError(f"there is nothing to train on in {folder}")
     return Dataset(info, pools, folder)
+
+
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A file's array; mapped, since a file may say that it holds more than any memory."""
+    stamp(path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of many types, from the reader of its head
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{path} does not hold {dtype.__name__} {shape}")
+    return array.view(np.ndarray)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.data.listing import printable
 from studies.errors import UsageError
+from studies.machine.files import file_bytes
+from studies.shown import printable
 
 DELIMITERS = ",;\t"  # as spreadsheets of several languages write them
 
@@ -27,11 +29,9 @@ def read_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()) ->
         UsageError: the file cannot be read, lacks a column or a value.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            delimiter = max(DELIMITERS, key=head.count)
-            rows = list(csv.reader(file, delimiter=delimiter, strict=True))
+        text = file_bytes(path).decode("utf-8-sig")
+        delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (OSError, UnicodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not CSV in UTF-8"
         raise UsageError(

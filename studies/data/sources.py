@@ -5,6 +5,7 @@ The modules of the sources are loaded where they are needed: a command's help sh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from studies.errors import UsageError
 if TYPE_CHECKING:
     from studies.data.drawn import Drawn
     from studies.data.listing import Listing
+
+# A data set of TensorFlow Datasets, its config and version; what stands before a colon is whose it is.
+_NAME = r"[a-zA-Z]\w*(/[\w+.-]+)*(:[\d.*]+)?"
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,12 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
         raise UsageError(
             f"The images of {name} are scrambled by the recipe of a study: give the name to plan or run, "
             f"and name {name.partition(':')[2] or 'the data set itself'} here."
+        )
+    if not re.fullmatch(_NAME, name):
+        raise UsageError(
+            f"The data set {name!r} is unknown: choose {', '.join(DRAWN)}, digits, fashion_mnist, "
+            f"folder:PATH, csv:FILE or a name of TensorFlow Datasets, such as cifar10. (Names of others' "
+            f"collections, such as huggingface:cifar10, are not taken: their code would run.)"
         )
     from studies.data.tfds import module_files, write_tfds
 

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.data.listing import Listing, by_pattern, file_names, numbered, printable
+from studies.data.listing import Listing, by_pattern, file_names, numbered
 from studies.data.options import Reading, group_pattern
 from studies.data.rows import read_rows
 from studies.data.splits import NAMES, SPLITS, split_called
 from studies.errors import UsageError
+from studies.shown import printable
 
 
 def list_table(name: str, options: Reading) -> Listing:

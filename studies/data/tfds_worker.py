@@ -7,6 +7,7 @@ import difflib
 import importlib
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -21,6 +22,7 @@ from studies.data.building import build
 from studies.data.dataset import DRAWN
 from studies.data.tfds_source import TfdsSource
 from studies.errors import UsageError
+from studies.machine.files import file_bytes, parsed_json
 
 USUAL = "~/tensorflow_datasets"  # where TensorFlow Datasets keeps its data unless told otherwise
 
@@ -56,7 +58,8 @@ def _builder(order: dict[str, Any]) -> Any:
 
     name, data_dir = order["name"], order["cache"]
     try:
-        found = _prepared_elsewhere(tfds, name)
+        found = _prepared_elsewhere(tfds, name, order["imports"])
+        check_features(Path(data_dir, re.split("[/:]", name)[0]), order["imports"])
         return found or tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
         base, _, config = name.partition("/")
@@ -75,12 +78,13 @@ def _builder(order: dict[str, Any]) -> Any:
         ) from error
 
 
-def _prepared_elsewhere(tfds: Any, name: str) -> Any:
+def _prepared_elsewhere(tfds: Any, name: str, imports: Sequence[str] = ()) -> Any:
     """The builder of data that the user's own folders hold, in whatever format; else None."""
     for place in (os.environ.get("TFDS_DATA_DIR"), USUAL):
         folder = Path(place).expanduser() if place else None
         if folder is None or not folder.is_dir():
             continue
+        check_features(folder / re.split("[/:]", name)[0], imports)
         with contextlib.suppress(Exception):  # of many types, where the folder does not hold it
             builder = tfds.builder(name, data_dir=folder)
             if builder.is_prepared():
@@ -89,6 +93,45 @@ def _prepared_elsewhere(tfds: Any, name: str) -> Any:
             base, arguments = tfds.core.naming.parse_builder_name_kwargs(name, data_dir=folder)
             return tfds.core.read_only_builder.builder_from_files(str(base), **arguments)
     return None
+
+
+def check_features(folder: Path, imports: Sequence[str] = ()) -> None:
+    """Refuses prepared data that would have modules loaded, whose code runs then.
+
+    TensorFlow Datasets loads whatever module a feature's class is said to be in.
+
+    Args:
+        folder: of a data set; it may be missing.
+        imports: modules that are loaded anyway.
+
+    Raises:
+        UsageError: a description is damaged, or names a class that is not TensorFlow Datasets' own.
+    """
+    for file in sorted(folder.rglob("features.json")):
+        try:
+            waiting = [parsed_json(file_bytes(file))]
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"The description {file} of a data set cannot be read ({error}): prepare it again."
+            ) from error
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting += value
+            elif isinstance(value, dict):
+                waiting += value.values()
+                for key in ("pythonClassName", "python_class_name", "type"):
+                    _check_class(file, value.get(key), imports)
+
+
+def _check_class(file: Path, name: Any, imports: Sequence[str]) -> None:
+    if not isinstance(name, str) or "." not in name:
+        return
+    if not any(name.startswith(f"{module}.") for module in ("tensorflow_datasets", *imports)):
+        raise UsageError(
+            f"The description {file} of a data set asks for {name}, whose code would run: if you trust "
+            f"it, give its module with --import {name.rpartition('.')[0]}, else remove the data set."
+        )
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -151,7 +194,8 @@ def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     _import(order["imports"])
-    builder = _prepared_elsewhere(tfds, order["name"]) if order["prepared"] else _builder(order)
+    name, imports = order["name"], order["imports"]
+    builder = _prepared_elsewhere(tfds, name, imports) if order["prepared"] else _builder(order)
     if builder is None:
         return {"info": None}
     size = tuple(order["size"]) if order["size"] else None

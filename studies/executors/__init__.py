@@ -5,6 +5,7 @@ trial's process prints them:
 
     {"event": "start", ...}
     {"event": "progress", "step": 50, "steps": 1000, ...}
+    {"event": "again", "reason": ...}       its machine was lost, or needed: it waits for another
     {"event": "record", "record": {...}}
 
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
@@ -14,6 +15,7 @@ same time (`waiting`, `studies.records.checkpoints.claimed`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ from studies.records.store import new_record
 from studies.study.trial import Trial
 
 Event = dict[str, Any]
+_STEM = 150  # bytes of a file's name, which has at most 255
 OnEvent = Callable[[Trial, Event], None]
 
 
@@ -57,5 +60,9 @@ def log_name(trial: Trial) -> str:
 
 
 def file_stem(name: str) -> str:
-    """A model's name with nothing in it that a file's name may not have."""
-    return "".join(char if char.isalnum() or char in "-_+." else "_" for char in name)
+    """A model's name with nothing in it that a file's name may not have, and not too long for one."""
+    stem = "".join(char if char.isalnum() or char in "-_+." else "_" for char in name)
+    if len(stem.encode()) <= _STEM:
+        return stem
+    short = stem.encode()[:_STEM].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

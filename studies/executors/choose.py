@@ -7,46 +7,39 @@ from collections.abc import Iterator
 
 from studies.errors import UsageError
 from studies.executors import Executor
-from studies.executors.resources import Resources, bytes_of
+from studies.executors.local import LocalExecutor
+from studies.executors.resources import Resources
+from studies.study.study import Study
 
 
 @contextlib.contextmanager
 def chosen(
+    study: Study,
     name: str = "local",
     workers: int | None = None,
-    threads: int | None = None,
     address: str | None = None,
-    gpus: float | None = None,
-    memory: str | None = None,
 ) -> Iterator[Executor]:
     """Have an executor for a while; what it started ends with the block.
 
     Args:
+        study: says what each trial gets.
         name: "local", "ray" or "slurm".
         workers: trials at a time; by default one here, and on a cluster as many as there is room for.
-        threads: computing threads of each; by default all cores here, and one on a cluster.
         address: of a cluster.
-        gpus, memory: what the cluster gives each trial.
 
     Raises:
         UsageError: an option does not go with the others, or the executor is not to be had.
     """
     if workers is not None and workers < 1:
-        raise UsageError("--workers and --threads must be at least 1")
+        raise UsageError("--workers must be at least 1")
     if name == "local":
-        from studies.executors.local import LocalExecutor
-
-        for option, value in (("address", address), ("gpus", gpus), ("memory", memory)):
-            if value is not None:
-                raise UsageError(
-                    f"--{option} is for clusters: choose one with --executor, or leave it out "
-                    f"(on this machine trials take what there is)"
-                )
-        yield LocalExecutor(workers or 1, threads)
+        if address is not None:
+            raise UsageError(
+                "--address is for clusters: choose one with --executor, or leave it out"
+            )
+        yield local(study, workers or 1)
         return
-    resources = Resources(
-        1 if threads is None else threads, gpus or 0, None if memory is None else bytes_of(memory)
-    )
+    resources = Resources.on_a_cluster(study)
     if name == "slurm":
         from studies.executors.slurm import SlurmExecutor
 
@@ -58,3 +51,15 @@ def chosen(
 
     with ray.joined(address, resources, workers) as executor:
         yield executor
+
+
+def local(study: Study, workers: int) -> LocalExecutor:
+    """This machine's executor for a study.
+
+    Raises:
+        UsageError: as of `LocalExecutor`.
+    """
+    asked = study.resources
+    return LocalExecutor(
+        workers, asked.threads, devices=study.devices, gpus=asked.gpus, memory=asked.bytes
+    )

@@ -5,13 +5,13 @@ All of it must stand before the process starts, because the libraries read it wh
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 
 from studies.machine.devices import cpu_name
 from studies.machine.processes import child_environment
+from studies.machine.threads import noted_threads
 from studies.records.checkpoints import checkpoint_folder, compiled_folder, untrained
 from studies.study.trial import Trial
 
@@ -24,7 +24,7 @@ def environment(
     Args:
         trial: decides the backend.
         results: the folder of all studies.
-        threads: number of computing threads of every library.
+        threads: computing threads of every library, on each device.
         cores: on which they run.
         shared: whether other trials run on the same machine, so that none may take all of an
             accelerator's memory.
@@ -64,11 +64,8 @@ def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, in
         trial: the trial, whose process keeps that note beside its checkpoints; of a chain the first
             training that has not come to its end counts.
         results: the folder that holds the checkpoints.
-        wanted: both numbers for a trial that starts for the first time.
+        wanted: threads of a device, and cores for each, for a trial that starts for the first time.
     """
     first = next(iter(untrained(results, trial)), trial)
-    try:
-        note = json.loads((checkpoint_folder(results, first) / "threads.json").read_text())
-        return int(note["threads"]), int(note["cores"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return wanted, wanted
+    noted = noted_threads(checkpoint_folder(results, first) / "threads.json")
+    return noted or (wanted, wanted * trial.devices)

@@ -12,7 +12,9 @@ from typing import Any
 from studies.errors import UsageError
 from studies.executors import Event, OnEvent, log_name
 from studies.executors.process import TrialProcess, stop
+from studies.executors.resources import Resources, amount
 from studies.executors.waiting import Waiting
+from studies.machine.devices import physical_memory, visible_gpus
 from studies.machine.threads import cores
 from studies.study.trial import Trial
 
@@ -22,11 +24,14 @@ class LocalExecutor:
 
     Args:
         workers: trials at a time.
-        threads: computing threads of each; by default the cores are shared out evenly.
+        threads: computing threads of a device; by default the cores are shared out evenly.
         command: what runs one trial, by default `python -m studies.training.trial`.
+        devices: of each trial; GPUs where there are some.
+        gpus: of each device, or a part of one; by default a trial on one device sees all there are.
+        memory: bytes of each trial.
 
     Raises:
-        UsageError: a number is below 1, or more threads than cores are asked for.
+        UsageError: a number is below 1, or more is asked for than this machine has.
     """
 
     def __init__(
@@ -34,18 +39,28 @@ class LocalExecutor:
         workers: int = 1,
         threads: int | None = None,
         command: Sequence[str] | None = None,
+        devices: int = 1,
+        gpus: float | None = None,
+        memory: int | None = None,
     ) -> None:
         available = len(cores())
         if workers < 1 or (threads is not None and threads < 1):
             raise UsageError("--workers and --threads must be at least 1")
         self.workers = workers
         self.command = command
-        self.threads = threads or max(1, available // workers)
+        self.threads = threads or max(1, available // (workers * devices))
         if self.threads > available:
             raise UsageError(
                 f"--threads {threads} is more than there are cores for it here; "
                 f"choose at most {available}"
             )
+        if gpus is None and devices > 1 and visible_gpus():
+            gpus = 1
+        # Those that share a GPU see what there is, as do those of which nothing is said.
+        self._gpus = None if gpus is None or 0 < gpus < 1 else int(gpus) * devices
+        own = self._gpus and workers * self._gpus <= len(visible_gpus())
+        self._shared = workers > 1 and not own
+        self._refuse_more_than_there_is(Resources(self.threads, gpus or 0, memory, devices))
 
     def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
         """Run all trials, `workers` at a time; see `studies.executors.Executor.run`."""
@@ -75,10 +90,26 @@ class LocalExecutor:
     def _start(
         self, trial: Trial, results: Path, logs: Path, events: queue.Queue[Any]
     ) -> TrialProcess:
-        log, shared = logs / log_name(trial), self.workers > 1
-        process = TrialProcess(trial, results, log, self.threads, shared, self.command)
+        log = logs / log_name(trial)
+        process = TrialProcess(
+            trial, results, log, self.threads, self._shared, self.command, gpus=self._gpus
+        )
         threading.Thread(target=_read, args=(process, events), daemon=True).start()
         return process
+
+    def _refuse_more_than_there_is(self, asked: Resources) -> None:
+        gpus, memory = len(visible_gpus()), physical_memory()
+        if asked.all_gpus > gpus:
+            raise UsageError(
+                f"a trial is to have {amount(asked.all_gpus, 'GPU')}, and there are {gpus} here: ask for "
+                f"less with --gpus or --devices, or choose a cluster with --executor"
+            )
+        if memory and self.workers * (asked.memory or 0) > memory:
+            raise UsageError(
+                f"{amount(self.workers, 'trial')} of {(asked.memory or 0) / 1e9:.1f} GB at a time are "
+                f"more than the {memory / 1e9:.1f} GB of this machine: ask for less with --memory, or "
+                f"choose fewer --workers"
+            )
 
 
 def _read(process: TrialProcess, events: queue.Queue[Any]) -> None:

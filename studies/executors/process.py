@@ -19,7 +19,7 @@ from typing import IO
 from studies.errors import UsageError
 from studies.executors import Event, failed_record
 from studies.executors.environment import environment, threads_and_cores
-from studies.machine.claims import claim_cores
+from studies.machine.claims import claim_cores, claim_gpus
 from studies.study.trial import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
@@ -33,10 +33,11 @@ class TrialProcess:
         trial: what it runs.
         results: the folder that holds the checkpoints.
         log: file to append to; the trial's description is put beside it.
-        threads: computing threads where the trial starts for the first time.
+        threads: computing threads of a device where the trial starts for the first time.
         shared: whether others compute on the same accelerator.
         command: what runs one trial, by default `python -m studies.training.trial`.
         variables: further environment variables.
+        gpus: how many it has for itself, as long as there are such; None: it sees what there is.
 
     Raises:
         UsageError: the machine has no memory, or no number, left for another process.
@@ -51,13 +52,15 @@ class TrialProcess:
         shared: bool = False,
         command: Sequence[str] | None = None,
         variables: dict[str, str] | None = None,
+        gpus: int | None = None,
     ) -> None:
         self.trial = trial
         self.log = log
         threads, count = threads_and_cores(trial, results, threads)
         specification = log.with_suffix(".json")
         specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
-        self._claim = claim_cores(count)
+        self._claim, self._gpus = claim_cores(count), claim_gpus(gpus or 0)
+        seen = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(self._gpus.chosen)}
         with open(log, "ab") as stderr, self._claim.bound(), _deaf():
             try:
                 self.popen = subprocess.Popen(
@@ -67,6 +70,7 @@ class TrialProcess:
                     stderr=stderr,
                     env={
                         **environment(trial, results, threads, count, shared),
+                        **seen,
                         **(variables or {}),
                     },
                     start_new_session=True,  # Ctrl-C is the starter's business
@@ -91,11 +95,12 @@ class TrialProcess:
         self.popen.wait()
 
     def close(self) -> None:
-        """Let go of its pipes and cores."""
+        """Let go of its pipes, cores and GPUs."""
         for pipe in (self.popen.stdin, self.popen.stdout):
             if pipe is not None:
                 pipe.close()
         self._claim.release()
+        self._gpus.release()
 
     @property
     def was_stopped(self) -> bool:

@@ -116,8 +116,8 @@ class _Tasks:
         # A worker is used again, but what it starts for each order is a process of its own.
         self._task = self._ray.remote(_carry_out)
         self._options = {
-            "num_cpus": resources.threads,
-            "num_gpus": resources.gpus,
+            "num_cpus": resources.cpus,
+            "num_gpus": resources.all_gpus,
             "memory": resources.memory,
             "max_retries": ATTEMPTS - 1,
         }
@@ -190,7 +190,11 @@ def _reach(address: str) -> None:
 
 def _places(machine: Mapping[str, float], resources: Resources) -> int:
     """How many trials a machine has room for at a time."""
-    needs = {"CPU": resources.threads, "GPU": resources.gpus, "memory": resources.memory or 0}
+    needs = {
+        "CPU": resources.cpus,
+        "GPU": resources.all_gpus,
+        "memory": resources.memory or 0,
+    }
     return int(min(machine.get(name, 0.0) // need for name, need in needs.items() if need))
 
 

@@ -247,6 +247,7 @@ def run_on(
                         0 if remote.last == STOPPED else remote.attempt
                     )
                     waiting.put_back(remote.trial)
+                    on_event(remote.trial, {"event": "again", "reason": _why_again(remote)})
     finally:
         engine.cancel([handle for handle, remote in under_way.items() if remote.end is None])
 
@@ -268,6 +269,11 @@ def _may_go_on(remote: _Remote) -> bool:
     assert remote.end is not None
     stopped = remote.last == STOPPED and not remote.end.reason
     return stopped or (remote.end.again and remote.attempt < ATTEMPTS)
+
+
+def _why_again(remote: _Remote) -> str:
+    assert remote.end is not None
+    return remote.end.reason or "it was asked to make room"
 
 
 def _lost(remote: _Remote) -> Event:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from studies.errors import UsageError
-
-_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+from studies.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -15,27 +13,46 @@ class Resources:
     """What every trial gets of a machine.
 
     Args:
-        threads: computing threads, each on a core of its own.
-        gpus: accelerators, or a part of one.
-        memory: bytes; None for no limit.
+        threads: computing threads of a device, each on a core of its own.
+        gpus: of a device; or a part of one.
+        memory: bytes, of the trial; None for no limit.
+        devices: of the trial.
 
     Raises:
-        UsageError: a number makes no sense.
+        UsageError: devices were to share one GPU.
     """
 
     threads: int = 1
     gpus: float = 0
     memory: int | None = None
+    devices: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise UsageError("--threads must be at least 1")
-        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
-            raise UsageError(f"--gpus {self.gpus:g} must be 0, a part of 1, or a whole number")
+        if self.devices > 1 and self.gpus not in (0, 1):
+            raise UsageError(
+                f"resources.gpus {self.gpus:g} with {self.devices} devices: each of them has one GPU, or "
+                f"none (--gpus 1 or 0)"
+            )
+
+    @classmethod
+    def on_a_cluster(cls, study: Study) -> Resources:
+        """What a study asks for; where it says nothing, one thread and no GPU."""
+        asked = study.resources
+        return cls(asked.threads or 1, asked.gpus or 0, asked.bytes, study.devices)
+
+    @property
+    def cpus(self) -> int:
+        """Of the trial."""
+        return self.threads * self.devices
+
+    @property
+    def all_gpus(self) -> float:
+        """Of the trial."""
+        return self.gpus * self.devices
 
     def __str__(self) -> str:
-        parts = [amount(self.threads, "CPU")]
-        parts += [amount(self.gpus, "GPU")] if self.gpus else []
+        parts = [amount(self.cpus, "CPU")]
+        parts += [amount(self.all_gpus, "GPU")] if self.gpus else []
         parts += [f"{self.memory / 1e9:.1f} GB"] if self.memory else []
         return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
@@ -43,15 +60,3 @@ class Resources:
 def amount(number: float, what: str) -> str:
     """A number and its noun."""
     return f"{number:g} {what}{'' if number == 1 else 's'}"
-
-
-def bytes_of(text: str) -> int:
-    """Bytes of an amount of memory such as 4GB or 512MiB.
-
-    Raises:
-        UsageError: it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise UsageError(f"--memory {text} is no amount of memory: give one such as 4GB or 512MiB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])

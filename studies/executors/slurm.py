@@ -190,8 +190,8 @@ class SlurmQueue:
         self._parameters = {
             "job_name": self._name,
             "time": MINUTES,
-            "cpus_per_task": resources.threads,
-            "srun_args": [f"--cpus-per-task={resources.threads}"],  # it does not ask sbatch's
+            "cpus_per_task": resources.cpus,
+            "srun_args": [f"--cpus-per-task={resources.cpus}"],  # it does not ask sbatch's
             "array_parallelism": limit or MOST,
             "setup": [f"export PYTHONPATH={shlex.quote(str(ROOT))}:$PYTHONPATH"],
             "additional_parameters": {"requeue": True},
@@ -199,7 +199,7 @@ class SlurmQueue:
         if resources.memory:
             self._parameters["mem"] = f"{-(-resources.memory // 2**20)}M"
         if resources.gpus:
-            self._parameters["gpus_per_node"] = int(resources.gpus)
+            self._parameters["gpus_per_node"] = int(resources.all_gpus)
 
     def clear(self) -> None:
         _slurm("scancel", f"--user={getpass.getuser()}", f"--name={self._name}")
@@ -248,7 +248,7 @@ def places(resources: Resources) -> int:
     if resources.gpus != int(resources.gpus):
         raise UsageError(f"--gpus {resources.gpus:g}: a job of Slurm has whole GPUs")
     machines = list(_machines())
-    wanted = (resources.threads, (resources.memory or 0) / 2**20, resources.gpus)
+    wanted = (resources.cpus, (resources.memory or 0) / 2**20, resources.all_gpus)
     room = sum(
         count * min(int(has // need) for has, need in zip(each, wanted) if need)
         for count, *each in machines

@@ -46,6 +46,8 @@ def run(options: Options) -> int:
     path = options.checkpoint
     if not path.exists():
         raise UsageError(f"There is no file {path}: give a .keras or weight file.")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise UsageError(f"{path} is no file: give a .keras or weight file.")
     if options.model is None and not (path.suffix == ".keras" and is_zipfile(path)):
         raise UsageError(
             f"{path} is no .keras file: say with --model which model its weights are for."

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Literal, TextIO
 from zipfile import is_zipfile
+
+from pydantic import BaseModel, Field
 
 from studies.errors import UsageError
 from studies.machine.backends import check_backends, default_backend
+from studies.machine.files import file_bytes, parsed_json
 from studies.machine.processes import ask
+from studies.shown import cell, printable
+from studies.study.strict import Side
 
 DONE, FAILED = 0, 1
 LISTED = 20  # unreadable files
@@ -40,14 +44,15 @@ def run(options: Options) -> int:
         check_backends([options.backend])
     order = {
         "model": str(options.model),
-        "image_shape": card["image_shape"],
-        "fit": card["fit"],
-        "scramble": card.get("scramble", 0),
-        "seed": card.get("seed", 0),
+        "image_shape": card.image_shape,
+        "classes": len(card.class_names),
+        "fit": card.fit,
+        "scramble": card.scramble,
+        "seed": card.seed,
         "root": str(root),
         "files": files,
     }
-    names = card["class_names"]
+    names = [cell(name) for name in card.class_names]
     unreadable: list[tuple[str, str]] = []
     backend = options.backend or default_backend()
     with _table(options.csv) as file:
@@ -59,20 +64,32 @@ def run(options: Options) -> int:
             for name, probabilities in said["images"]:
                 best = max(range(len(names)), key=probabilities.__getitem__)
                 told = [f"{p:.4f}" for p in (probabilities if options.all_classes else [])]
-                writer.writerow([name, names[best], f"{probabilities[best]:.4f}", *told])
+                writer.writerow(
+                    [cell(printable(name)), names[best], f"{probabilities[best]:.4f}", *told]
+                )
     if options.csv:
         print(f"{len(files) - len(unreadable):,} images classified: {options.csv}")
     if unreadable:
         count = f"{len(unreadable):,} of {len(files):,} images cannot be read"
         print(f"{count} and are left out:", file=sys.stderr)
         for name, reason in unreadable[:LISTED]:
-            print(f"  {name}: {reason}", file=sys.stderr)
+            print(f"  {printable(f'{name}: {reason}')}", file=sys.stderr)
         if len(unreadable) > LISTED:
             print(f"  and {len(unreadable) - LISTED:,} more", file=sys.stderr)
     return FAILED if unreadable else DONE
 
 
-def read_card(model: Path) -> dict[str, Any]:
+class Card(BaseModel):
+    """What stands beside a model that is of use here; see `studies.running.models`."""
+
+    class_names: Annotated[list[str], Field(min_length=1)]
+    image_shape: tuple[Side, Side, Literal[1, 3]]
+    fit: Literal["crop", "pad", "squash"]
+    scramble: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=10**12)] = 0
+
+
+def read_card(model: Path) -> Card:
     """What stands beside a model: class names, and how images are prepared.
 
     Raises:
@@ -86,14 +103,12 @@ def read_card(model: Path) -> dict[str, Any]:
         )
     path = model.with_suffix(".json")
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        card["class_names"], card["image_shape"], card["fit"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return Card.model_validate(parsed_json(file_bytes(path)))
+    except (OSError, ValueError):
         raise UsageError(
             f"Beside the model {model} there is no {path.name} with its class names: give a model "
             f"of the folder models of some results, and keep the two files together."
         ) from None
-    return card
 
 
 def _files(images: Path) -> tuple[Path, list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from studies.data.batches import to_float
 from studies.data.images import UnreadableImage, decode
 from studies.errors import UsageError
+from studies.inspection.model_file import load_model
 from studies.inspection.scrambling import scrambled_as
 from studies.machine.processes import answer
 
@@ -21,11 +22,12 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
     """Say of each image how probable the classes are, a batch at a time.
 
     Args:
-        order: "model", a path; "image_shape", (H, W, C); "fit"; "scramble" and "seed" of the model's
-            training; "root" and "files" below it.
+        order: "model", a path; "image_shape", (H, W, C); "fit"; "classes", how many; "scramble" and "seed" of
+            the model's training; "root" and "files" below it.
         say: called with `{"images": [[file, probabilities], ...], "unreadable": [[file, reason], ...]}`.
     """
-    model = _load(order["model"])
+    model = load_model(order["model"])
+    _check_fits(model, order)
     root, files = Path(order["root"]), order["files"]
     height, width, channels = order["image_shape"]
     for start in range(0, len(files), BATCH):
@@ -44,24 +46,27 @@ def classify(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> No
         say({"images": rows, "unreadable": unreadable})
 
 
+def _check_fits(model: Any, order: dict[str, Any]) -> None:
+    """Refuse a model that is not the one which is described beside it."""
+    found = [tuple(shape or ()) for shape in (model.input_shape, model.output_shape)]
+    told = [tuple(order["image_shape"]), (order["classes"],)]
+    for shape, wanted in zip(found, told, strict=True):
+        if len(shape) != len(wanted) + 1 or any(
+            a not in (None, b) for a, b in zip(shape[1:], wanted)
+        ):
+            raise UsageError(
+                f"{order['model']} takes images {found[0][1:]} and gives {found[1][1:]} numbers, and the "
+                f"file beside it tells of images {told[0]} and {told[1][0]} classes: keep the two files "
+                f"of a model together"
+            )
+
+
 def _probabilities(model: Any, images: np.ndarray) -> np.ndarray:
     """Probabilities (N, classes) for uint8 images (N, H, W, C); every call is of BATCH images."""
     filled = np.resize(images, (BATCH, *images.shape[1:]))  # so that nothing is compiled twice
     logits = np.asarray(model.predict_on_batch(to_float(filled)), np.float64)[: len(images)]
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-def _load(path: str) -> Any:
-    import keras
-
-    import keras_vit
-
-    keras_vit.VisionTransformer, keras_vit.ResNet  # noqa: B018 - registers both
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from studies.machine.files import file_bytes, parsed_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,20 +18,22 @@ def as_trained(images: np.ndarray, model: Path) -> np.ndarray:
         images: (N, H, W, C), of the model's size.
         model: its file; the card beside it, if there is one, tells the side of the cells and the seed.
     """
-    card = _card(model.with_suffix(".json"))
-    return scrambled_as(images, card.get("scramble", 0), card.get("seed", 0))
+    return scrambled_as(images, *_told(model.with_suffix(".json")))
 
 
 def scrambled_as(images: np.ndarray, cell: int, seed: int) -> np.ndarray:
     """Images (N, H, W, C) in cells of a side that a seed permutes; 0 leaves them whole."""
-    from studies.data.scramble import Scramble
+    from studies.data.scramble import Scramble, check_scramble
 
+    check_scramble(cell, images.shape[1:])
     return Scramble(cell, seed, images.shape[1:])(images) if cell else images
 
 
-def _card(path: Path) -> dict[str, Any]:
+def _told(path: Path) -> tuple[int, int]:
+    """The side of the cells and the seed that a card tells; zeros where it tells none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        card = parsed_json(file_bytes(path))
+        told = (card.get("scramble", 0), card.get("seed", 0))
+    except (OSError, ValueError, AttributeError):
+        return 0, 0
+    return told if all(isinstance(each, int) and each >= 0 for each in told) else (0, 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studies.errors import UsageError
 from studies.inspection.inspect import Options
+from studies.inspection.model_file import load_model
 from studies.inspection.scrambling import as_trained
 from studies.machine.processes import answer
 
@@ -47,20 +48,17 @@ def draw(order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
 
 def _model(options: Options) -> Any:
     """The model of a .keras file, or a named one with another project's weights."""
-    import keras
-
     import keras_vit
 
     path = str(options.checkpoint)
-    try:
-        if options.model:
-            size = options.image_size
+    if options.model:
+        size = options.image_size
+        try:
             model = keras_vit.create_model(options.model, (size, size, 3), None, weights=path)
-        else:
-            keras_vit.VisionTransformer, keras_vit.ResNet  # noqa: B018 - registers both
-            model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
-        raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
+        except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
+            raise UsageError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from None
+    else:
+        model = load_model(path)
     model = getattr(model, "vit", model)  # masked patch prediction wraps one
     if not isinstance(model, keras_vit.VisionTransformer):
         raise UsageError(

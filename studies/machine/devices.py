@@ -13,6 +13,17 @@ from pathlib import Path
 from studies.machine.threads import add_xla_flag
 
 
+def make_devices(backend: str, count: int) -> None:
+    """Ask for as many devices as a processor has to be, where there is no GPU. Before a backend is loaded."""
+    if backend == "jax" and count > 1:
+        add_xla_flag(f"--xla_force_host_platform_device_count={count}")
+    if backend == "tensorflow" and count > 1:
+        # Each waits in a thread for its part of the batch: with fewer nobody would be left to bring it.
+        given = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+        threads = max(2 * count, int(given) if given.isdigit() else 0)
+        os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+
+
 def make_deterministic(backend: str) -> None:
     """Ask a GPU's libraries for repeatable results; on CPUs they are. Before the backend is loaded."""
     if not on_gpu():
@@ -36,8 +47,23 @@ def on_gpu() -> bool:
     )
 
 
-def device(backend: str) -> str:
-    """The device that the loaded backend computes on, e.g. "cpu (AMD EPYC 7B13)"."""
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not on_gpu():
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",")]
+    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
+    return sorted(found, key=int)
+
+
+def device(backend: str, count: int = 1) -> str:
+    """What the loaded backend computes on, e.g. "cpu (AMD EPYC 7B13)"; of several "2 x cpu (...)"."""
+    return f"{count} x {_device(backend)}" if count > 1 else _device(backend)
+
+
+def _device(backend: str) -> str:
     name = ""
     if backend == "jax":
         import jax
@@ -55,6 +81,14 @@ def device(backend: str) -> str:
 
         name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
     return f"gpu ({name})" if name else f"cpu ({cpu_name()})"
+
+
+def physical_memory() -> int | None:
+    """The memory of this machine in bytes; None where no system call tells."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_memory() -> int:

@@ -1,12 +1,79 @@
-"""What a file holds, told by a hash: the same content is the same, under whatever path it lies."""
+"""What a file holds, and the hash of it: the same content is the same, under whatever path it lies.
+
+Only files are read. A pipe would be waited for without end, and a device may have no end.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+TOO_DEEP = "it has too many brackets in brackets"
+_DEPTH = 50
+_HALF = re.compile(r"\\u[dD]")  # of a character, perhaps: JSON can say one without the other
+
+
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All that a file holds.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or it is a pipe or a device.
+    """
+    stamp(path)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """The value of a JSON text from a file.
+
+    Raises:
+        ValueError: it is no JSON, holds a number that JSON has not (NaN), half a character, or more
+            brackets in brackets than can be read.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    try:
+        value = json.loads(text, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    if text.count("[") + text.count("{") > _DEPTH:
+        check_depth(value)
+    if _HALF.search(text):
+        json.dumps(value, ensure_ascii=False).encode()  # or a report could not be written
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Raise ValueError where tables and lists lie in each other so deep that nobody wrote them."""
+    layer = [value]
+    for _ in range(_DEPTH):
+        holders = [each for each in layer if isinstance(each, dict | list)]
+        layer = [i for each in holders for i in (each.values() if isinstance(each, dict) else each)]
+        if not layer:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder that lies where it seems to.
+
+    Raises:
+        OSError: it cannot be made, or is a link: what is written to it would come to lie elsewhere.
+    """
+    if path.is_symlink():
+        raise OSError(None, f"{path.name} is a link, and nothing is written through one", str(path))
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
@@ -34,14 +101,19 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     return whole.hexdigest()
 
 
-def stamp(path: str | Path) -> tuple[int, int, int]:
+def stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """What changes with a file's content: its size in bytes, and when content and entry changed (ns).
 
     Raises:
         OSError: as of `file_digest`.
     """
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+    try:
+        status = os.stat(path)
+    except ValueError:  # a zero byte, or half a character, in its name
+        raise OSError(None, "no file can be called so", str(path)) from None
+    if not stat.S_ISREG(status.st_mode):
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(None, "it is no file", str(path))
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

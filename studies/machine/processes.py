@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import queue
 import signal
 import stat
 import subprocess
@@ -52,8 +53,10 @@ def ask(module: str, order: Mapping[str, Any], backend: str) -> Iterator[dict[st
     Raises:
         UsageError: the process raised one, or it died; the sentence says why.
     """
-    command = [sys.executable, "-m", module, json.dumps(order)]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        path = Path(folder, "order.json")  # a command line has not room for any order
+        path.write_text(json.dumps(order), encoding="utf-8")
+        command = [sys.executable, "-m", module, str(path)]
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
@@ -90,7 +93,7 @@ def answer(work: Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], No
     die_with_parent()
     emit = reserve_stdout()
     try:
-        work(json.loads(sys.argv[1]), emit)
+        work(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), emit)
     except UsageError as error:
         emit({"error": str(error)})
     emit({"end": True})
@@ -112,10 +115,27 @@ def die_with_parent(watch_stdin: bool = True) -> None:
         return
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _signal_at_the_parents_death()
     if watch_stdin:
         threading.Thread(target=_watch_stdin, name="die-with-parent", daemon=True).start()
+
+
+def orders() -> Iterator[dict[str, Any]]:
+    """What the parent tells this process, one JSON object a line; it ends at once with the parent.
+
+    Whatever the process is at when the parent has gone, the kernel's signal and the end of standard
+    input, which is read all the time, end it.
+    """
+    _signal_at_the_parents_death()
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            told.put(json.loads(line))
+        os._exit(_ORPHANED)
+
+    threading.Thread(target=read, name="orders", daemon=True).start()
+    return iter(told.get, None)
 
 
 def reserve_stdout() -> Callable[[dict[str, Any]], None]:
@@ -138,6 +158,11 @@ def reserve_stdout() -> Callable[[dict[str, Any]], None]:
             os._exit(_ORPHANED)
 
     return emit
+
+
+def _signal_at_the_parents_death() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _watch_stdin() -> None:

@@ -12,12 +12,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from studies.machine.files import file_bytes, parsed_json
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
 )
+
+MOST = 4096  # threads or cores that a note is believed
 
 
 class Threads(NamedTuple):
@@ -50,7 +54,7 @@ def settle_threads(path: Path) -> Threads:
     Args:
         path: JSON note, beside the trial's checkpoints.
     """
-    wanted = _noted(path)
+    wanted = noted_threads(path)
     if wanted is None:
         available = len(cores())
         given = os.environ.get("OMP_NUM_THREADS", "")
@@ -73,13 +77,17 @@ def add_xla_flag(flag: str) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
-def _noted(path: Path) -> Threads | None:
+def noted_threads(path: Path) -> Threads | None:
+    """What an earlier process noted down; None where there is no note that makes sense."""
     try:
-        note = json.loads(path.read_text())
-        return Threads(int(note["threads"]), int(note["cores"]))
+        note = parsed_json(file_bytes(path))
+        noted = Threads(int(note["threads"]), int(note["cores"]))
+        if min(noted) < 1 or max(noted) > MOST:
+            raise ValueError
+        return noted
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         print(f"{path} is unreadable and is written anew.", file=sys.stderr)
         return None
 

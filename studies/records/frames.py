@@ -262,7 +262,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
         problems=store.problems,
         frame=frame,
         one_draw=one_draw,
-        outcomes=None if one_draw else _kept(folder, done),
+        outcomes=None if one_draw else _kept(folder, done, study.data),
         models=tuple(sorted(path.name for path in (folder / "models").glob("*.keras"))),
     )
 
@@ -272,11 +272,12 @@ def _place(record: Record) -> tuple[Any, ...]:
     return tuple(record.get(key) for key in ("model", "base", "size", "seed", "backend"))
 
 
-def _kept(folder: Path, done: Sequence[Record]) -> KeptOutcomes:
+def _kept(folder: Path, done: Sequence[Record], data: ResolvedData | None) -> KeptOutcomes:
     trials: dict[tuple[str, str, int], list[str]] = {}
     for r in done:
         trials.setdefault((r["model"], r["backend"], r["size"]), []).append(r["trial_id"])
-    return KeptOutcomes(folder, trials)
+    seeds = {r["trial_id"]: r["seed"] for r in done}
+    return KeptOutcomes(folder, trials, seeds, data.num_classes if data else None)
 
 
 def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:

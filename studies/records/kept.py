@@ -32,16 +32,21 @@ class KeptOutcomes:
     Attributes:
         folder: of the results.
         trials: ids of the trials of each model, backend and size.
+        seeds: of each trial, by its id.
+        classes: how many the data have, if that is known.
         lost: ids whose outcomes were asked for and are missing or damaged.
     """
 
     folder: Path
     trials: Mapping[Key, Sequence[str]]
+    seeds: Mapping[str, int]
+    classes: int | None = None
     lost: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._outcomes = lru_cache(AT_ONCE)(self._load)
         self._tested: dict[bytes, Tested] = {}
+        self._of_seed: dict[int, bytes] = {}  # what each seed was tested on
         self._bits: dict[Key, list[tuple[int, Tested, np.ndarray]]] = {}
         self._room = BITS
         self._errors: dict[Key, float | None] = {}
@@ -94,8 +99,20 @@ class KeptOutcomes:
             # A damaged file is told of once, when it is met first.
             known = trial_id not in self.lost
             outcomes = load_outcomes(outcomes_path(self.folder, trial_id)) if known else None
-            if outcomes is None:
+            if outcomes is None or not self._fits(trial_id, outcomes):
                 self.lost.add(trial_id)
             else:
                 found.append(outcomes)
         return found if len(found) == len(ids) else []
+
+    def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
+        """Whether they are of its seed, whose test images are the same for all, and its classes."""
+        most = max(outcomes.label.max(), outcomes.predicted.max())
+        known = self.classes is None or most < self.classes
+        if not known or outcomes.seed != self.seeds[trial_id]:
+            return False
+        order = np.argsort(outcomes.image)
+        test = hashlib.blake2b(digest_size=16)
+        for numbers in (outcomes.image, outcomes.label):
+            test.update(numbers[order].tobytes())
+        return self._of_seed.setdefault(outcomes.seed, test.digest()) == test.digest()

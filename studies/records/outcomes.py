@@ -13,19 +13,17 @@ import os
 import struct
 import sys
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from studies.analysis.outcomes import FIELDS, Outcomes
+from studies.machine.files import file_bytes
+from studies.shown import printable
 
 FOLDER = "outcomes"
-_DAMAGES = (
-    *(OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
-)  # what reading a file raises that is not whole, or not one of outcomes
+_MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 
@@ -100,15 +98,31 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
 def load_outcomes(path: Path) -> Outcomes | None:
     """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as file:
+        with zipfile.ZipFile(io.BytesIO(file_bytes(path))) as file:
+            if sum(member.file_size for member in file.infolist()) > _MOST:
+                raise ValueError("it says that it holds more than any test set has")
             found = {name: _array(file.read(f"{name}.npy")) for name in (*FIELDS, "seed")}
         arrays = {name: found[name].astype(_WIDE[found[name].dtype.kind]) for name in FIELDS}
-        return Outcomes(seed=int(found["seed"]), **arrays)
+        return _sound(Outcomes(seed=int(found["seed"]), **arrays))
     except FileNotFoundError:
         return None
-    except _DAMAGES as error:
-        print(f"{path} is damaged and passed over ({error}).", file=sys.stderr)
+    except Exception as error:  # of many types, from the readers of archives and of arrays
+        told = printable(" ".join(str(error).split()) or type(error).__name__)
+        print(f"{path} is damaged and passed over ({told}).", file=sys.stderr)
         return None
+
+
+def _sound(outcomes: Outcomes) -> Outcomes:
+    """The same outcomes; raises ValueError where no model can have said so."""
+    for name in ("label", "predicted"):
+        numbers = getattr(outcomes, name)
+        if numbers.dtype.kind == "f" or numbers.min() < 0:
+            raise ValueError(f"{name} holds what is no number of a class")
+    for name in ("confidence", "label_probability"):
+        shares = getattr(outcomes, name)
+        if not 0 <= shares.min() <= shares.max() <= 1:  # nor NaN, which is both then
+            raise ValueError(f"{name} holds what is no probability")
+    return outcomes
 
 
 def _array(content: bytes) -> np.ndarray:

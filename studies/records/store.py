@@ -17,7 +17,9 @@ from filelock import FileLock
 from pydantic_core import from_json
 
 from studies.errors import UsageError
+from studies.machine.files import TOO_DEEP, stamp
 from studies.machine.versions import commit, versions
+from studies.records.soundness import is_sound
 from studies.study.chain import Finetuning
 from studies.study.study import STANDARD
 from studies.study.trial import Training, Trial
@@ -43,7 +45,9 @@ class ResultsStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.problems: list[str] = []  # of the latest reading: one sentence a line passed over
+        # Of the latest reading: one sentence a line passed over, and trials that were run again.
+        self.problems: list[str] = []
+        self.retried: set[str] = set()
 
     def append(self, record: Record) -> None:
         """Add one record durably: it is on the disk when this returns."""
@@ -63,7 +67,7 @@ class ResultsStore:
         """The latest record of every trial, in the order in which trials first appeared.
 
         The file is gone through line by line. Histories, which are most of it, stay there until they are
-        asked for.
+        asked for. Afterwards `problems` are of this reading, and so is `retried`, if status was asked for.
 
         Args:
             fields: what is wanted of each record, besides its trial_id; by default everything.
@@ -72,10 +76,11 @@ class ResultsStore:
             UsageError: a line was written by a newer version of the project, or the file cannot be
                 read.
         """
-        self.problems = []
+        self.problems, self.retried = [], set()
         latest: dict[str, Record] = {}
         place = 0
         try:
+            stamp(self.path)
             with open(self.path, "rb") as file:
                 for number, line in enumerate(file, start=1):
                     begin, place = place, place + len(line)
@@ -86,6 +91,8 @@ class ResultsStore:
                         problem = f"{self.path}, line {number}: not a whole record, passed over"
                         self.problems.append(problem)
                         continue
+                    if latest.get(record["trial_id"], {}).get("status") == "failed":
+                        self.retried.add(record["trial_id"])
                     if fields is not None:
                         record = {k: v for k, v in record.items() if k in fields or k == "trial_id"}
                     history = record.get(HISTORY)
@@ -109,12 +116,12 @@ class ResultsStore:
         if not isinstance(record, dict) or not isinstance(record.get("trial_id"), str):
             return None
         schema = record.get("schema", SCHEMA)
-        if not isinstance(schema, int) or schema > SCHEMA:
+        if isinstance(schema, int) and schema > SCHEMA:
             raise UsageError(
                 f"{self.path} was written by a newer version (records of schema {schema}; this one "
                 f"reads up to {SCHEMA}): update keras-vit, or choose another --results or --name"
             )
-        return record
+        return record if is_sound(record) else None
 
     @staticmethod
     def _ends_a_line(file: Any) -> bool:
@@ -181,6 +188,8 @@ def described(trial: Trial) -> Record:
         "size": trial.size,
         "seed": trial.seed,
         "backend": trial.backend,
+        "device_count": trial.devices,
+        "model_parallel": trial.model_parallel,
         "steps": trial.recipe.steps,
         "batch_size": trial.recipe.batch_size,
         "images_seen": images_seen(trial),
@@ -223,7 +232,10 @@ def _json(line: bytes) -> Any:
     try:
         return from_json(line)  # twice as fast, and gives keys and short texts that are equal once
     except ValueError:
-        return json.loads(line)  # knows half a surrogate pair, which a file's name may have
+        try:
+            return json.loads(line)  # knows half a surrogate pair, which a file's name may have
+        except RecursionError:
+            raise ValueError(TOO_DEEP) from None
 
 
 def _plain(value: Any) -> Any:

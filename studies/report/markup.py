@@ -1,16 +1,17 @@
 """Names and sentences in Markdown: they show as they are, whatever characters are in them.
 
-Names of studies, models, classes and files are the users', and may hold what Markdown, HTML or a
-spreadsheet would take for its own.
+Names of studies, models, classes and files are the users', and may hold what Markdown or HTML would
+take for its own.
 """
 
 from __future__ import annotations
 
 import re
 
+from studies.shown import printable
+
 _SPECIAL = re.compile(r"[\\`*<>|~$]|\](?=[\[(:])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _HEAD = re.compile(r"[#+=\[-]|\d+(?=[.)](\s|$))")  # what begins a heading, a list or a rule
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Marked(str):
@@ -34,17 +35,12 @@ def plain(text: str) -> str:
 
 def inline(text: str) -> str:
     """The same where nothing can begin a heading or a list: inside a line, or in a cell."""
-    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\g<0>", printable(" ".join(text.split())))
 
 
 def code(text: str) -> Marked:
     """Text as it is typed, in one line: Markdown's code."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if line.startswith("`") or line.endswith("`") else ""
     return Marked(f"{fence}{space}{line}{space}{fence}")
-
-
-def cell(text: str) -> str:
-    """A name as a cell of a CSV file, which no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

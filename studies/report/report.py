@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from studies.machine.files import make_own_folder
 from studies.plots.style import DPI
 from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
@@ -153,9 +154,10 @@ def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
 def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
     """Writes figures as PNG files; these by name."""
     if figures:
-        (folder / FIGURES).mkdir(exist_ok=True)
+        make_own_folder(folder / FIGURES)
     for name in CAPTIONS.keys() - figures.keys():  # of an earlier report, on other records
-        (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
+        if not (folder / FIGURES).is_symlink():
+            (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
     pictures = {}
     for name, figure in figures.items():
         pictures[name] = _png(figure)

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from studies.report.markup import Marked, cell, inline
+from studies.report.markup import Marked, inline
+from studies.shown import cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from studies.errors import UsageError
 from studies.evaluation import OF_VITS, get_evaluation
+from studies.running.devices import check_devices, check_split
 from studies.study.described import ResolvedData
 from studies.study.factors import Arm
 from studies.study.study import EvaluationEntry, Study
@@ -15,13 +16,14 @@ from studies.study.trial import Trial
 
 
 def check_arms(study: Study) -> None:
-    """Refuse evaluations, objectives and ways of fine-tuning that are not for a study's models.
+    """Refuse devices, evaluations, objectives and ways of fine-tuning not for a study's models.
 
     Raises:
         UsageError: the first of them, in one sentence.
     """
     from keras_vit.models.variants import get_variant
 
+    check_devices(study)
     for entry in study.evaluations.values():
         _check_evaluation(entry, study)
     for arm in study.arms.values():
@@ -33,7 +35,7 @@ def check_arms(study: Study) -> None:
 
 
 def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
-    """Refuse sizes and cells that the images of a training do not have.
+    """Refuse sizes and cells that the images of a training do not have, and models that do not split.
 
     Args:
         trials: of a study.
@@ -51,6 +53,7 @@ def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
             info = found[training.data_fingerprint]
             check_sizes(info, [training.size], info.counts)
             check_scramble(training.recipe.scramble, training.image_shape)
+            check_split(training)
         if trial.extra is not None and trial.extra.data is not None:
             check_scramble(trial.recipe.scramble, trial.extra.data.image_shape)
 
@@ -70,10 +73,13 @@ def _check_evaluation(entry: EvaluationEntry, study: Study) -> None:
         evaluation.Options.model_validate(entry.options)
     except ValidationError as error:
         first = error.errors()[0]
+        wrong = first["msg"].replace("Input should be", "must be")
+        wrong = wrong.replace("greater than or equal to", "at least")
+        wrong = wrong.replace("less than or equal to", "at most")
         field = ".".join(str(part) for part in first["loc"]) or "options"
         fields = ", ".join(evaluation.Options.model_fields)
         raise UsageError(
-            f"{place}.options.{field}: {first['msg'][:1].lower()}{first['msg'][1:]}, not "
+            f"{place}.options.{field}: {wrong[:1].lower()}{wrong[1:]}, not "
             f"{first['input']!r}; the options of {entry.kind or entry.name} are {fields}"
         ) from None
     if "logits" in evaluation.READS and (entry.dataset or entry.image_size):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import TrialError, UsageError
+from studies.machine.files import file_bytes, parsed_json
 from studies.machine.processes import ROOT, child_environment
 from studies.study.entries import ModelEntry
 from studies.study.trial import Training
@@ -87,10 +88,12 @@ def measure_all(
 
 
 def _further(training: Training) -> dict[str, Any]:
-    """What else a training's model must be able to do: patches to predict, a file's weights to take."""
+    """What else a training's model must be able to do: patches to predict, weights to take."""
     if training.objective == "masked_patches":
         return {"masked_patches": True}
-    if training.weights is not None and training.weights_digest is not None:
+    if (
+        training.weights is not None
+    ):  # without a digest they are published ones, yet to be downloaded
         return {"weights": training.weights, "digest": training.weights_digest}
     return {}
 
@@ -109,8 +112,8 @@ def measure(
         image_shape: (H, W, C) in pixels.
         num_classes: size of the head.
         backend: an installed backend to build them on; it does not change the answers.
-        further: `masked_patches`, where those are to be predicted, or the path of `weights` to be given
-            and their `digest`: not all models can do it.
+        further: `masked_patches`, where those are to be predicted, or the `weights` to be given and the
+            `digest` of their file, None for published ones: not all models can do it.
 
     Returns:
         Costs by entry name.
@@ -191,7 +194,8 @@ def _library() -> bytes:
 
 def _read(path: Path) -> Cost | None:
     try:
-        return Cost(**json.loads(path.read_text()))
+        cost = Cost(**parsed_json(file_bytes(path)))
+        return cost if isinstance(cost.flops, int) and isinstance(cost.params, int) else None
     except (OSError, ValueError, TypeError):
         return None
 
@@ -209,7 +213,12 @@ def _build(request: Mapping[str, Any]) -> dict[str, Any]:
 
     shape, classes = tuple(request["input_shape"]), request["classes"]
     try:
-        if "weights" in request:
+        if "weights" in request and request["digest"] is None:
+            from keras_vit.weights.published import published, weights_path
+
+            if request["base"] not in published(request["weights"]):
+                weights_path(request["weights"], request["base"])  # says what there is
+        if request.get("digest"):
             from studies.training.start import given_model
 
             weights, overrides = request["weights"], request["overrides"]

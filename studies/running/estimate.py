@@ -48,6 +48,7 @@ class Estimator:
         counts: images in the splits of the data.
         others: the same of the data of pre-trainings, by fingerprint.
         trained: whether a training has come to its end already.
+        devices: of a trial.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Estimator:
         counts: Mapping[str, int] | None = None,
         others: Mapping[str, Mapping[str, int]] | None = None,
         trained: Callable[[Training], bool] = lambda training: False,
+        devices: int = 1,
     ) -> None:
         self.threads = threads
+        self.devices = devices
         self.counts = counts or {}
         self.others = others or {}
         self.trained = trained
@@ -114,7 +117,7 @@ class Estimator:
         each = self.each(trials, costs)
         if not each:
             return 0.0
-        lanes = min(workers, len(each), max(1, len(cores()) // self.threads))
+        lanes = min(workers, len(each), max(1, len(cores()) // (self.threads * self.devices)))
         return max(sum(each) / lanes, max(each))
 
     def working_seconds(self, trial: Trial, cost: Cost) -> float:
@@ -133,7 +136,7 @@ class Estimator:
         """FLOP/s."""
         backend = training.backend
         rate = self._exact.get((cost.flops, backend)) or self._rates.get(backend)
-        return rate or ASSUMED_RATE * self.threads
+        return rate or ASSUMED_RATE * self.threads * self.devices
 
     def knows(self, training: Training, cost: Cost) -> bool:
         """Whether trainings of the same model have been measured on this machine."""
@@ -152,7 +155,9 @@ class Estimator:
         )
 
     def _same_machine(self, record: Record) -> bool:
-        device = str(record.get("device"))
+        if record.get("device_count", 1) != self.devices:
+            return False
+        device = str(record.get("device")).removeprefix(f"{self.devices} x ")
         here = device.startswith("gpu") if on_gpu() else device == f"cpu ({cpu_name()})"
         return here and record.get("threads") == self.threads
 

@@ -5,76 +5,113 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from studies.executors import Event
+from studies.machine.files import file_bytes, parsed_json
+from studies.machine.storage import Storage
 from studies.running.estimate import Estimator
-from studies.running.results_folder import is_held
-from studies.running.runner import Plan
+from studies.running.lease import Running, running
+from studies.running.runner import RUNNING, Plan
 from studies.running.time_left import TimeLeft
 from studies.study.trial import Trial
 
-FILE = "running.json"
+_MOST = 1e15  # of seconds, trials and steps
 
 
 class Now:
     """Keeps the file up to date; one of a run's displays.
 
-    A run that is killed leaves its file behind. `read` recognises it: nobody holds the folder any more.
+    A run that is killed leaves its file behind. `read` recognises it: nobody alive holds the folder.
     """
 
     def __init__(self, estimator: Estimator) -> None:
         self._time_left = TimeLeft(estimator)
+        self._run = secrets.token_hex(8)  # whose file it is
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._time_left.start(trials, plan.costs, workers)
-        self._path = plan.folder / FILE
-        self._total, self._ended = len(trials), 0
+        self._path = plan.folder / RUNNING
+        self._total, self._ended, self._failed = len(trials), 0, 0
+        self._again: set[str] = set()  # trials that were lost, or made room, and began anew
         self._running: dict[str, dict[str, Any]] = {}
         self._write()
 
     def event(self, trial: Trial, event: Event) -> None:
         self._time_left.update(trial, event)
+        key = trial.trial_id
         if event["event"] == "record":
             self._ended += 1
-            self._running.pop(trial.trial_id, None)
+            self._failed += event["record"].get("status") != "done"
+            self._running.pop(key, None)
+        elif event["event"] == "again":
+            self._again.add(key)
+            self._running.pop(key, None)
         else:
-            known = {key: event.get(key) for key in ("step", "steps", "val_top1")}
+            if event["event"] == "start" and key in self._running:  # an engine started it again
+                self._again.add(key)
+            known = {name: event.get(name) for name in ("step", "steps", "val_top1")}
             left = self._time_left.left_of(trial, event)
-            self._running[trial.trial_id] = {"label": trial.label, **known, "left": left}
+            self._running[key] = {"label": trial.label, **known, "left": left}
         self._write()
 
     def stop(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # it may never have started
-            self._path.unlink()
+            if self._path.read_text(encoding="utf-8") == self._written:  # and not another run's
+                self._path.unlink()
 
     def _write(self) -> None:
         content = {
             "time": time.time(),
             "ended": self._ended,
+            "failed": self._failed,
+            "again": len(self._again),
             "total": self._total,
             "left": self._time_left.left(),
             "trials": list(self._running.values()),
         }
-        temporary = self._path.with_name(f".{FILE}.{os.getpid()}.tmp")
+        temporary = self._path.with_name(f".{RUNNING}.{os.getpid()}.tmp")
+        self._written = json.dumps({**content, "run": self._run})
         with contextlib.suppress(OSError):  # on a full disk the run itself has more to say
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.write_text(self._written, encoding="utf-8")
             os.replace(temporary, self._path)
 
 
-def read(folder: Path) -> tuple[Mapping[str, Any], bool] | None:
-    """What the latest run of a results folder was doing, and whether it still does.
+def read(folder: Path, storage: Storage) -> tuple[Mapping[str, Any], Running | None] | None:
+    """What the latest run of a results folder was doing, and who runs it.
+
+    Args:
+        folder: of the results.
+        storage: the same, of which that may be a copy: it says who is at work.
 
     Returns:
-        `{"time": ..., "ended": ..., "total": ..., "left": ..., "trials": [{"label": ..., "step": ...,
-        "steps": ..., "val_top1": ..., "left": ...}, ...]}`, times in seconds, with False where the run
-        was killed; None where the latest run came to its end.
+        `{"time": ..., "ended": ..., "failed": ..., "again": ..., "total": ..., "left": ...,
+        "trials": [{"label": ..., "step": ..., "steps": ..., "val_top1": ..., "left": ...}, ...]}`, the
+        trials being those at work, times in seconds, with who holds the folder, None where nobody does:
+        the run was killed. None where the latest run came to its end.
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        said = parsed_json(file_bytes(folder / RUNNING))
+        return (said, running(storage)) if _is_whole(said) else None
     except (OSError, ValueError):
         return None
-    return content, is_held(folder)
+
+
+def _is_whole(said: Any) -> bool:
+    """Whether it is what `Now` writes."""
+    try:
+        numbers = [said["time"], said["ended"], said["total"], said["left"]]
+        numbers += [said["failed"], said["again"]]
+        numbers += [trial["left"] for trial in said["trials"]]
+        words = [trial["label"] for trial in said["trials"]]
+        marks = [trial[key] for trial in said["trials"] for key in ("step", "steps", "val_top1")]
+    except (KeyError, TypeError):
+        return False
+    known = [mark for mark in marks if mark is not None]
+    return all(isinstance(word, str) for word in words) and all(
+        isinstance(number, int | float) and abs(number) < _MOST for number in (*numbers, *known)
+    )

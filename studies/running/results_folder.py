@@ -1,7 +1,7 @@
 """A results folder: what may be written to it, by whom, and which studies belong together.
 
 Layout: study.toml, trials.jsonl (raw); summary.csv, report.md, report.html, figures/ (derived);
-outcomes/; models/; logs/; running.json while a run is at work.
+outcomes/; models/; logs/; running.json and .lease/ while a run is at work.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
-
 from studies.errors import UsageError
+from studies.records.place import unwritable
 from studies.study.chain import Pretraining
 from studies.study.entries import ModelEntry
 from studies.study.factors import Level
 from studies.study.file import to_toml
 from studies.study.study import EvaluationEntry, Study
 
+_OWN = ("figures", "logs", "models", "outcomes")
 _ADVICE = "choose another folder with --results or another name with --name"
 
 
@@ -35,6 +34,12 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
     """
     _refuse_other_data_set(old, new, folder)
     given = new.reading.model_dump(exclude_unset=True)
+    unasked = [module for module in old.reading.imports if module not in new.reading.imports]
+    if unasked and "imports" not in given:  # a results folder, too, may be anybody's
+        raise UsageError(
+            f"the results in {folder} were made with the module {unasked[0]!r}, whose code would run: if "
+            f"you trust it, say so with --import {unasked[0]}"
+        )
     new = new.model_copy(update={"reading": old.reading.model_copy(update=given)})
     if new.keep_models is None:
         new = new.model_copy(update={"keep_models": old.keep_models})
@@ -87,6 +92,10 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     evaluations = _merged_evaluations(old, new, folder)
     if old.design != new.design:
         _refuse("design", old.design, new.design, folder)
+    if old.devices != new.devices:
+        _refuse("number of devices", old.devices, new.devices, folder)
+    if old.model_parallel != new.model_parallel:
+        _refuse("model_parallel", old.model_parallel, new.model_parallel, folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.
@@ -108,60 +117,17 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
     )
 
 
-def check_permitted(folder: Path) -> None:
-    """Raise UsageError where a results folder cannot come to be; this writes nothing."""
-    place = folder.expanduser().resolve()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise _unwritable(folder, f"{place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise _unwritable(folder, f"no permission to write to {place}")
-
-
 def make_folder(folder: Path) -> None:
     """Create a results folder; raise UsageError where nothing can be written to it."""
+    for name in _OWN:
+        if (folder / name).is_symlink():  # what is written there would come to lie elsewhere
+            raise unwritable(str(folder), f"{name} in it is a link: make it a folder, or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(folder, str(error.strerror)) from error
-
-
-def _unwritable(folder: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"cannot write to the results folder {folder} ({reason}); choose another one with --results"
-    )
-
-
-@contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; raise UsageError where another run holds it."""
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=1)  # `status` holds it for a moment too
-    except Timeout:
-        raise UsageError(
-            f"another run is at work in {folder}; wait for it, or choose another --name"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a run is at work in a folder."""
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # another user's folder, or one that cannot be written
-        return False
-    lock.release()
-    return False
+        raise unwritable(str(folder), str(error.strerror)) from error
 
 
 def write_study(study: Study, folder: Path) -> None:
@@ -174,7 +140,7 @@ def write_study(study: Study, folder: Path) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise _unwritable(folder, str(error.strerror)) from error
+        raise unwritable(str(folder), str(error.strerror)) from error
 
 
 def _refuse(what: str, old: Any, new: Any, folder: Path) -> NoReturn:

@@ -5,25 +5,34 @@ resolve -> check -> folder -> planned minus finished -> executor -> store -> rep
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.executors import Event, Executor
+from studies.executors import Event, Executor, log_name
 from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
+from studies.records.checkpoints import checkpoint_folder
+from studies.records.outcomes import outcomes_path
+from studies.records.place import Place
 from studies.records.store import HISTORY, Record, ResultsStore, images_seen
 from studies.running.checks import check_arms, check_trials
 from studies.running.costs import Costs, measure_all
+from studies.running.lease import held
+from studies.running.models import FOLDER as MODELS
 from studies.running.models import ModelKeeper
-from studies.running.results_folder import continued, make_folder, merge, only_run, write_study
+from studies.running.results_folder import continued, make_folder, merge, write_study
 from studies.study.chain import Pretraining
 from studies.study.described import ResolvedData
 from studies.study.factors import Level
 from studies.study.file import read_resolved
 from studies.study.study import Study, other_key
 from studies.study.trial import Trial
+
+LOGS = "logs"  # in the results folder; records name their log relative to that
+RUNNING = "running.json"  # what the run is doing right now
 
 
 @dataclass(frozen=True)
@@ -32,21 +41,32 @@ class Plan:
 
     Args:
         study: the study as asked for, with its data's description in it.
-        results: the folder of all studies.
+        place: of all studies' results.
         trials: all trials, in the order in which they are to run.
         costs: of every arm, by its name, and of what is pre-trained.
         records: what the folder holds already, by trial_id.
     """
 
     study: Study
-    results: Path
+    place: Place
     trials: list[Trial]
     costs: Costs
     records: Mapping[str, Record]
 
     @property
+    def results(self) -> Path:
+        """The folder of all studies, here."""
+        return self.place.path
+
+    @property
     def folder(self) -> Path:
+        """The study's results folder, here."""
         return self.results / self.study.name
+
+    @property
+    def address(self) -> str:
+        """The same, wherever it is, for people."""
+        return self.place.address(self.folder)
 
     def missing(self, retry_failed: bool = False) -> list[Trial]:
         """The trials that have no record, or only that of a failure where those are retried."""
@@ -74,21 +94,21 @@ class Display(Protocol):
     def stop(self) -> None: ...
 
 
-def make_plan(study: Study, results: Path) -> Plan:
+def make_plan(study: Study, place: Place) -> Plan:
     """Check a study against its data, its models and its results folder; write nothing there.
 
     Args:
         study: as resolved from file and options.
-        results: the folder of all studies (--results).
+        place: of all studies' results (--results).
 
     Raises:
         UsageError: the first thing that is wrong, in one sentence.
     """
     from studies.data import default_image_size
 
-    results = results.expanduser().resolve()
     check_backends(study.backends)
-    folder = results / study.name
+    place.fetch(study.name, whole=False)
+    folder = place.path / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
     check_arms(study)
     if old is not None:
@@ -117,7 +137,7 @@ def make_plan(study: Study, results: Path) -> Plan:
     )
     store = ResultsStore(folder / "trials.jsonl")
     records = {record["trial_id"]: record for record in store.records(["status"])}
-    return Plan(study, results, trials, costs, records)
+    return Plan(study, place, trials, costs, records)
 
 
 def _prepared(study: Study, dataset: str, image_size: int | None) -> ResolvedData:
@@ -135,11 +155,14 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
 
     Raises:
         UsageError: the folder is not writable, or another run is at work in it.
+        LeaseLost: another run has taken it over; nothing is written from then on.
         KeyboardInterrupt: handed on; what is finished is recorded, what is not can be continued.
     """
     folder = plan.folder
     make_folder(folder)
-    with only_run(folder):
+    place = plan.place
+    with held(place.storage(plan.study.name), plan.address) as lease:
+        place.fetch(plan.study.name)
         # Another run may have finished in the meantime: what counts is what is there now.
         resolved = folder / "study.toml"
         store = ResultsStore(folder / "trials.jsonl")
@@ -149,25 +172,47 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         write_study(study, folder)
         fields = ("status", "metrics", "pretraining", "study")
         records = {record["trial_id"]: record for record in store.records(fields)}
-        plan = Plan(plan.study, plan.results, plan.trials, plan.costs, records)
+        plan = Plan(plan.study, place, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
         models = ModelKeeper(study, folder, plan.results, records)
+        place.store(resolved, folder / MODELS)
+        parts = {part.training_id: part for trial in trials for part in trial.chain}
+        place.fetch(*(str(checkpoint_folder(Path(), part)) for part in parts.values()))
+
+        at_work: dict[str, Trial] = {}
+
+        def save(trial: Trial) -> None:
+            place.store(*(checkpoint_folder(place.path, part) for part in trial.chain))
 
         def on_event(trial: Trial, event: Event) -> None:
+            lease.check()
+            at_work[trial.trial_id] = trial
+            save(trial)
             if event["event"] == "record":
+                del at_work[trial.trial_id]
                 event = {**event, "record": _completed(event["record"], plan, trial)}
+                # What a record counts on is there before it.
+                place.store(outcomes_path(folder, trial.trial_id), folder / event["record"]["log"])
                 store.append(event["record"])
+                place.store(store.path)
                 outcome.added.append({**event["record"], HISTORY: []})
                 models.ended(trial, event["record"])
+                place.store(folder / MODELS)
             display.event(trial, event)
+            place.store(folder / RUNNING)
 
         display.start(plan, trials, executor.workers)
         try:
             if trials:
-                executor.run(trials, plan.results, folder / "logs", on_event)
+                executor.run(trials, plan.results, folder / LOGS, on_event)
         finally:
             display.stop()
+            with contextlib.suppress(OSError):  # what stopped the run says more
+                lease.check()
+                for trial in at_work.values():  # who was asked to end has left a checkpoint
+                    save(trial)
+                place.store(folder / RUNNING)
     told = ("status", "model", "size", "seed", "backend", "reason")
     final = {record["trial_id"]: record for record in store.records(told)}
     outcome.failed = [
@@ -239,4 +284,8 @@ def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     # Of the chain, whoever trained its parts; other learning rates that were tried are not in it.
     compute = sum(3 * plan.costs.of(part).flops * images_seen(part) for part in trial.chain)
     known = {**costs, "compute": compute, **unmeasured, **lists}
-    return {**known, **record, "study": plan.study.name}
+    log = f"{LOGS}/{log_name(trial)}"
+    if "reason" in record:  # a path in it is that of storage, and not of a copy of it
+        reason = record["reason"].replace(str(plan.results), plan.place.name)
+        record = {**record, "reason": reason}
+    return {**known, **record, "study": plan.study.name, "log": log}

@@ -37,6 +37,8 @@ class TimeLeft:
     def update(self, trial: Trial, event: Event) -> None:
         """Note what an event says of a trial's work."""
         key = trial.trial_id
+        if event["event"] == "again":  # what it has reached is in its checkpoint
+            return
         if event["event"] == "record":
             self._note(key, self._whole[key])
             return

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from studies.study.recipe import Recipe
-from studies.study.strict import Positive, Strict
+from studies.study.strict import Positive, Side, Strict
 
 Objective = Literal["supervised", "masked_patches", "none"]
 
@@ -42,7 +42,7 @@ class Pretraining(Strict):
     """
 
     dataset: Annotated[str, Field(min_length=1)] | None = None
-    image_size: Positive | None = None
+    image_size: Side | None = None
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Literal["all"] = "all"
     objective: Objective = "supervised"
     weights: Annotated[str, Field(min_length=1)] | None = None

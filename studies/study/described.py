@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from studies.study.strict import Strict
+from studies.study.strict import Positive, Strict
+
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class ResolvedData(Strict):
@@ -22,11 +24,21 @@ class ResolvedData(Strict):
 
     name: str
     fingerprint: str
-    image_shape: tuple[int, int, int]  # (H, W, C)
-    num_classes: Annotated[int, Field(ge=1)]
-    counts: dict[str, int] = Field(default_factory=dict)
-    official: dict[str, int] = Field(default_factory=dict)
+    image_shape: tuple[Positive, Positive, Positive]  # (H, W, C)
+    num_classes: Annotated[int, Field(ge=1, le=10**7)]
+    counts: dict[str, Count] = Field(default_factory=dict)
+    official: dict[str, Count] = Field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_name_each(self) -> ResolvedData:
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"data.class_names are {len(self.class_names)}, and data.num_classes {self.num_classes}"
+            )
+        if self.counts and "train" not in self.counts:
+            raise ValueError("data.counts has no train")
+        return self
 
     @classmethod
     def of(cls, info: DataDescription) -> ResolvedData:

@@ -18,7 +18,8 @@ class Reading(Strict):
             rest of it is filled with white, or it is squashed.
         skip_broken: leave out images that cannot be read.
         groups: a regular expression for files' paths, whose first bracket names what belongs together.
-        imports: modules whose builders TensorFlow Datasets shall know.
+        imports: modules whose builders TensorFlow Datasets shall know; their code runs, so that --import
+            must name them too.
     """
 
     fit: Literal["crop", "pad", "squash"] = "crop"

@@ -16,6 +16,7 @@ from studies.study.chain import Finetuning, Pretraining
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.factors import Level
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.study import STANDARD, EvaluationEntry, Study
 
 # The tables of a file, in its order; what is found or derived is not written by people.
@@ -30,6 +31,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "pretraining.": Pretraining,
     "finetuning.": Finetuning,
     "factors.FACTOR.LEVEL.": Level,
+    "resources.": Resources,
 }
 _DERIVED = {
     *((Study, name) for name in ("data", "files", "other_data", "rounds")),

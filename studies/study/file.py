@@ -16,12 +16,22 @@ import tomli_w
 from pydantic import ValidationError
 
 from studies.errors import UsageError
+from studies.machine.files import TOO_DEEP, check_depth, file_bytes
 from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence, suggestion
+from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
 from studies.study.study import Study
 
-_OPTIONS = ("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "keep_models")
+_OPTIONS = (
+    *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
+    "keep_models",
+)
+_OF_TABLES = {
+    "recipe": ("steps",),
+    "reading": Reading.model_fields,
+    "resources": Resources.model_fields,
+}
 SCHEMA = 2  # of the study.toml that `run` writes; 1: it did not say which
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -46,10 +56,10 @@ def read(study: str) -> dict[str, Any]:
             f"or give the path of a .toml file"
         )
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = _toml(path)
     except OSError as error:
         raise UsageError(f"cannot read the study file {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"the study file {path} is not valid TOML: {error}") from error
     raw.setdefault("name", path.stem)
     return raw
@@ -61,9 +71,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     Args:
         study: built-in name or path of a TOML file.
         options: replaces fields of the study: command, name, dataset, image_size, sizes, seeds,
-            backends, keep_models, steps (of the recipe), fit, skip_broken, groups and imports (of the
-            reading) and models (names); None and missing ones leave the file's value, but for its
-            sizes, which another data set does not have.
+            backends, devices, keep_models, steps (of the recipe), fit, skip_broken, groups and imports
+            (of the reading), threads, gpus and memory (of the resources) and models (names); None and
+            missing ones leave the file's value, but for its sizes, which another data set does not have.
         settings: `key=value` with dotted keys and TOML values, applied last. What is set of a model
             holds for images of every size, but for `models.NAME.at.SIDE`.
 
@@ -74,16 +84,15 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     for field in _OPTIONS:
         if options.get(field) is not None:
             raw[field] = options[field]
-    if options.get("steps") is not None:
-        _assign(raw, ["recipe", "steps"], options["steps"], "--steps")
-    for field in Reading.model_fields:
-        if options.get(field) is not None:
-            _assign(raw, ["reading", field], options[field], f"--{field}")
+    for table, fields in _OF_TABLES.items():
+        for field in fields:
+            if options.get(field) is not None:
+                _assign(raw, [table, field], options[field], f"--{field}")
     _select_models(raw, options.get("models"))
     for setting in settings:
         key, value = _parse_setting(setting)
-        if key[0] == "data":
-            raise UsageError(f"--set {setting}: data describes the data set, and is found, not set")
+        if key[0] in ("data", "files", "other_data"):
+            raise UsageError(f"--set {setting}: {key[0]} tells what was found, and is not set")
         if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
             raise UsageError(
                 f"--set {setting}: {key[1]!r} is not among the models of this run "
@@ -103,20 +112,47 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         # Trials are other processes, and results outlive the directory they were started in.
         raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
+    _refuse_unasked_code(file, options.get("imports") or (), study)
     for entry in result.models.values():
         check_base(entry)
+    for factor, levels in result.factors.items():
+        for name, level in levels.items():
+            if level.base is not None:
+                check_base(ModelEntry(name=name, base=level.base), f"factors.{factor}.{name}.base")
     return result
+
+
+def _refuse_unasked_code(file: Mapping[str, Any], imports: Sequence[str], study: str) -> None:
+    """A file is somebody's: what it would have loaded is loaded once the command line says so too."""
+    reading = file.get("reading")
+    asked = reading.get("imports", ()) if isinstance(reading, dict) else ()
+    unasked = [module for module in asked if module not in imports]
+    if unasked:
+        raise UsageError(
+            f"{study}: reading.imports asks for the module {unasked[0]!r}, whose code would run: if you "
+            f"trust it, say so with --import {unasked[0]}"
+        )
 
 
 def read_resolved(folder: Path) -> Study:
     """Read the study.toml that `run` wrote into a results folder."""
     path = folder / "study.toml"
     try:
-        return validate(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
+        return validate(_toml(path), source=str(path))
     except FileNotFoundError as error:
         raise UsageError(f"{folder} is not a results folder: it has no study.toml") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """A file's content; raises OSError or ValueError where it is none of TOML."""
+    try:
+        content = tomllib.loads(file_bytes(path).decode())
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    check_depth(content)
+    return content
 
 
 def validate(raw: Mapping[str, Any], source: str) -> Study:
@@ -134,7 +170,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Study:
         raise UsageError(f"{source}: {sentence(error.errors())}") from None
 
 
-def check_base(entry: ModelEntry) -> None:
+def check_base(entry: ModelEntry, place: str | None = None) -> None:
     """Raise UsageError unless the table of variants knows the bases; this loads no backend."""
     from keras_vit.models import variants
 
@@ -142,8 +178,8 @@ def check_base(entry: ModelEntry) -> None:
         try:
             variants.get_variant(base)
         except ValueError as error:
-            place = "" if entry.name == entry.base else f"models.{entry.name}.base: "
-            raise UsageError(f"{place}{error}") from None
+            place = place or ("" if entry.name == entry.base else f"models.{entry.name}.base")
+            raise UsageError(f"{place}: {error}" if place else str(error)) from None
 
 
 def to_toml(study: Study) -> str:
@@ -207,7 +243,7 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
         raise UsageError(f"--set {setting}: expected key=value, such as recipe.steps=400")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()  # a bare word is text: recipe.schedule=linear
     return path, value
 

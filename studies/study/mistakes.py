@@ -16,6 +16,7 @@ from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.factors import Level
 from studies.study.fields import written
 from studies.study.recipe import Evaluation, Recipe
+from studies.study.resources import Resources
 from studies.study.study import EvaluationEntry, Study
 
 _SINGLE = (
@@ -24,6 +25,7 @@ _SINGLE = (
     "reading",
     "pretraining",
     "finetuning",
+    "resources",
 )  # tables of which there is one
 # Of each table its class, and how many names come before its fields.
 _TABLES: dict[str, tuple[type[BaseModel], int]] = {
@@ -36,6 +38,7 @@ _TABLES: dict[str, tuple[type[BaseModel], int]] = {
     "pretraining": (Pretraining, 0),
     "finetuning": (Finetuning, 0),
     "factors": (Level, 2),
+    "resources": (Resources, 0),
     "data": (ResolvedData, 0),
 }
 # By the beginning of pydantic's error types, such as float_parsing and float_type.
@@ -81,6 +84,7 @@ def sentence(errors: Sequence[ErrorDetails]) -> str:
         )
     message = error["msg"].replace("Input should be", "must be")
     message = message.replace("greater than or equal to", "at least")
+    message = message.replace("less than or equal to", "at most")
     return f"{place} {message[0].lower() + message[1:]}, not {error['input']!r}"
 
 

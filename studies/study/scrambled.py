@@ -28,7 +28,7 @@ def spell_out(raw: dict[str, Any]) -> None:
         name = table.get("dataset")
         if not isinstance(name, str) or not is_scrambled(name):
             continue
-        found = re.fullmatch(r"scrambled-([1-9]\d*):(.+)", name, re.DOTALL)
+        found = re.fullmatch(r"scrambled-([1-9]\d{0,7}):(.+)", name, re.DOTALL)
         if found is None or is_scrambled(found[2]):
             raise UsageError(
                 f"the data set {name!r} is not of the form scrambled-CELL:D, with the side of the cells "

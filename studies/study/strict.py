@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails
 
-Positive = Annotated[int, Field(ge=1)]
+LETTERS = 100  # of a name at most
+
+
+def _shown(name: str) -> str:
+    """A name that shows as it is; raises ValueError for others."""
+    if len(name) > LETTERS or not name.isprintable() or name != " ".join(name.split()) or not name:
+        raise ValueError(
+            f"the name {name[:LETTERS]!r} cannot be shown: use 1 to {LETTERS} characters that print, in one "
+            f"line, without spaces at its ends"
+        )
+    return unicodedata.normalize("NFC", name)  # as one letter is typed here and there
+
+
+Positive = Annotated[int, Field(ge=1, le=10**12)]
+Side = Annotated[int, Field(ge=1, le=10_000)]  # of an image, in pixels
 Rate = Annotated[float, Field(gt=0)]
+Name = Annotated[str, AfterValidator(_shown)]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,15 @@ each of which holds everything its own process needs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from studies.study.chain import Finetuning, Pretraining
 from studies.study.defaults import default_seeds, default_sizes
@@ -20,12 +23,28 @@ from studies.study.described import DataDescription, ResolvedData
 from studies.study.entries import ModelEntry, Reading
 from studies.study.factors import Arm, Design, Level, combinations, make_arm
 from studies.study.recipe import Evaluation, Recipe
-from studies.study.strict import Positive, Strict
+from studies.study.resources import Resources
+from studies.study.strict import LETTERS, Name, Positive, Side, Strict
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
 
 Auto = Literal["auto"]
 STANDARD = "standard"  # the evaluation that every study has
+MOST_TRIALS = 200_000  # of a study
+_RESERVED = r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?"  # no folder of Windows is called so
+
+
+def _a_folder(name: str) -> str:
+    if re.fullmatch(_RESERVED, name, re.IGNORECASE) or name.endswith("."):
+        raise ValueError(f"name {name!r} cannot be a folder's on Windows: choose another one")
+    return unicodedata.normalize("NFC", name)
+
+
+StudyName = Annotated[
+    str,
+    Field(min_length=1, max_length=LETTERS, pattern=r"^[\w][\w.+-]*$"),
+    AfterValidator(_a_folder),
+]
 
 
 class EvaluationEntry(Strict):
@@ -45,7 +64,7 @@ class EvaluationEntry(Strict):
     name: Annotated[str, Field(min_length=1)]
     kind: Annotated[str, Field(min_length=1)] | None = None
     dataset: Annotated[str, Field(min_length=1)] | None = None
-    image_size: Positive | None = None
+    image_size: Side | None = None
     of: Literal["last", "pretraining"] = "last"
     models: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -76,6 +95,10 @@ class Study(Strict):
         sizes: numbers of training images, or "auto": by halves from all there are down to some hundred.
         seeds: number of seeds, or "auto": five where the test set has fewer than 2,000 images, else three.
         backends: backends of Keras, on each of which every trial runs.
+        devices: how many train a model together, each on its part of every batch: GPUs of one machine,
+            or else parts of its processor. Results are those of one but for rounding and dropout.
+        model_parallel: how many of the devices share one copy of a model, whose heads and MLPs are split
+            between them, where it is too large for one of them; on JAX, of ViTs.
         recipe: the same for all trials.
         evaluation: options of the standard evaluation, which every trained model has: top-1 and few-shot
             accuracy on the data's own test images.
@@ -90,6 +113,7 @@ class Study(Strict):
         x: what curves are drawn over: training images, images of the pre-training, compute (3 times the
             forward FLOPs for each image seen), or a factor's levels.
         pairs: of arms, which are compared before any others.
+        resources: what each trial gets of a machine.
         keep_models: which trained models lie in the results folder, by default "best": of each model the
             best seed at the largest size.
         data: description of the prepared data; only in the study.toml that `run` writes.
@@ -108,25 +132,28 @@ class Study(Strict):
     command: str = ""
     run_time: str = ""
     expected: str = ""
-    name: Annotated[str, Field(min_length=1, pattern=r"^[\w][\w.+-]*$")]
+    name: StudyName
     dataset: Annotated[str, Field(min_length=1)] = "shapes"
-    image_size: Positive | None = None
+    image_size: Side | None = None
     reading: Reading = Reading()
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | Auto = "auto"
     seeds: Positive | Auto = "auto"
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
+    devices: Positive = 1
+    model_parallel: Positive = 1
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
-    evaluations: dict[str, EvaluationEntry] = Field(default_factory=dict)
-    models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
+    evaluations: dict[Name, EvaluationEntry] = Field(default_factory=dict)
+    models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
     pretraining: Pretraining | None = None
     finetuning: Finetuning = Finetuning()
-    factors: dict[str, Annotated[dict[str, Level], Field(min_length=1)]] = Field(
+    factors: dict[Name, Annotated[dict[Name, Level], Field(min_length=1)]] = Field(
         default_factory=dict
     )
     design: Design = "grid"
     x: str = "images"
     pairs: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
     files: dict[str, str] = Field(default_factory=dict)
@@ -157,7 +184,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _arms_can_be(self) -> Study:
+        _refuse_endless(self)
         arms = self.arms  # raises where a level makes what cannot be
+        _refuse_alike(arms)
         axes = ("images", "pretraining_images", "compute", *self.factors)
         if self.x not in axes:
             raise ValueError(f"x must be one of {', '.join(axes)}; it is {self.x!r}")
@@ -271,6 +300,34 @@ class Study(Strict):
     def recipe_for(self, entry: ModelEntry, size: int | None = None) -> Recipe:
         """A model's recipe: with its own learning rate and weight decay, and the steps of a size."""
         return entry.own(self.recipe if size is None else self.recipe.for_size(size))
+
+
+def _refuse_endless(study: Study) -> None:
+    """Raise ValueError for a study that nobody could ever run: it would be spelled out without end."""
+    levels = [len(each) for each in study.factors.values()]
+    arms = math.prod(levels) if study.design == "grid" else 1 + sum(levels)
+    sizes = 1 if study.sizes == "auto" else len(study.sizes)
+    seeds = 1 if study.seeds == "auto" else study.seeds
+    each = len(study.models) * len(study.backends) * (1 + len(study.evaluations))
+    if (number := arms * sizes * seeds * each) > MOST_TRIALS:
+        raise ValueError(
+            f"the study has {number:,} trials or so: choose fewer seeds, sizes, models or levels, so that "
+            f"there are at most {MOST_TRIALS:,}"
+        )
+
+
+def _refuse_alike(names: Iterable[str]) -> None:
+    """Raise ValueError for two arms that no reader, or no file's name, would tell apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        alike = unicodedata.normalize("NFKC", name).casefold()
+        alike = "".join(char if char.isalnum() or char in "-+." else "_" for char in alike)
+        if alike in seen:
+            raise ValueError(
+                f"the names {seen[alike]!r} and {name!r} are hard to tell apart, in a report and as names "
+                f"of files: give one of them another name"
+            )
+        seen[alike] = name
 
 
 def other_key(dataset: str, image_size: int | None) -> str:

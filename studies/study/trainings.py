@@ -68,6 +68,8 @@ class Trainings:
             recipe=self._once(("last", arm.name, size, start is None), recipe),
             start=start,
             finetuning=arm.finetuning if start is not None else None,
+            devices=self.study.devices,
+            model_parallel=self.study.model_parallel,
         )
 
     def _pretrainings(self, arm: Arm, seed: int, backend: Backend) -> Iterator[Training | None]:
@@ -92,6 +94,8 @@ class Trainings:
                 objective=before.objective,
                 weights=before.weights,
                 weights_digest=self.study.files.get(before.weights or ""),
+                devices=1 if before.objective == "none" else self.study.devices,
+                model_parallel=1 if before.objective == "none" else self.study.model_parallel,
             )
 
     @staticmethod

@@ -62,6 +62,8 @@ class Training(Data):
         weights_digest: of the file, which counts by its content.
         start: the training whose weights this one starts from; None: drawn or given ones.
         finetuning: how, where it starts from something.
+        devices: that share each batch.
+        model_parallel: how many of them hold one copy of the model.
     """
 
     size: Positive
@@ -74,6 +76,8 @@ class Training(Data):
     weights_digest: str | None = None
     start: Training | None = None
     finetuning: Finetuning | None = None
+    devices: Positive = 1
+    model_parallel: Positive = 1
 
     @cached_property
     def training_id(self) -> str:
@@ -109,6 +113,9 @@ class Training(Data):
             key["start"] = self.start.training_id
         if self.finetuning is not None:
             key["finetuning"] = self.finetuning.deciding()
+        for name in ("devices", "model_parallel"):  # sums are rounded in another order
+            if getattr(self, name) > 1:
+                key[name] = getattr(self, name)
         return key
 
 
@@ -145,7 +152,7 @@ class Trial(Training):
         levels: of the study's factors.
     """
 
-    study: str
+    study: Annotated[str, Field(pattern=r"^[\w][\w.+-]*$")]
     evaluation: Evaluation = Evaluation()
     extra: Extra | None = None
     base_model: str | None = None

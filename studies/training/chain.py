@@ -19,6 +19,7 @@ from studies.records.checkpoints import checkpoint_folder
 from studies.study.recipe import Recipe
 from studies.study.trial import Training
 from studies.training.checkpoint import Checkpoint, CheckpointFolder
+from studies.training.devices import Devices
 from studies.training.events import Events
 from studies.training.loop import Diverged, Progress, assign, copies, rank, train
 from studies.training.schedule import state_of
@@ -45,26 +46,59 @@ class Trained:
     seconds: float = 0.0
 
 
-def finish(training: Training, results: Path, images: Replicate, events: Events) -> Trained:
+def finish(
+    training: Training, results: Path, images: Replicate, devices: Devices, events: Events
+) -> Trained:
     """Train what is not trained yet, from the last checkpoint on.
 
     Args:
         training: whose `start` is trained.
         results: the folder of all studies.
         images: of the training.
+        devices: that it is trained on.
         events: told of every step.
 
     Raises:
         TrialError: the loss became NaN or infinite, at every learning rate that was tried.
     """
-    return _Training(training, results, images, events).finish()
+    return _Training(training, results, images, devices, events).finish()
+
+
+def batches_of(training: Training, images: Replicate) -> Batches:
+    """The batches of a training, whole ones."""
+    return Batches(
+        images.train,
+        images.subset(training.size),
+        training.recipe.batch_size,
+        training.seed,
+        training.recipe,
+        training.num_classes,
+    )
+
+
+def task_of(
+    training: Training, images: Replicate, before: CheckpointFolder | None, devices: Devices
+) -> Task:
+    """A training's model with what it optimises, ready for the first step; see `first_model`."""
+    with devices.scope():
+        model = first_model(training, before)
+        kind = TASKS[training.objective]
+        task = kind(model, training.recipe, images.validation, training.seed)
+    devices.prepare(task.model, training)
+    return task
 
 
 class _Training:
     def __init__(
-        self, training: Training, results: Path, images: Replicate, events: Events
+        self,
+        training: Training,
+        results: Path,
+        images: Replicate,
+        devices: Devices,
+        events: Events,
     ) -> None:
         self._training, self._images, self._events = training, images, events
+        self._devices = devices
         self._folder = CheckpointFolder(checkpoint_folder(results, training))
         start = training.start
         self._before = (
@@ -74,9 +108,8 @@ class _Training:
     def finish(self) -> Trained:
         training = self._training
         if training.objective == "none":
-            return Trained(
-                self._task(training.recipe, None), Progress(), training.recipe.learning_rate
-            )
+            task = self._task(training.recipe, None)
+            return Trained(task, Progress(), training.recipe.learning_rate)
         final = self._folder.final()
         if final is not None:
             return self._ended(final)
@@ -133,29 +166,23 @@ class _Training:
         return replace(best, **grid)
 
     def _train(self, task: Task, rate: float, folder: CheckpointFolder) -> Trained:
-        training, images, recipe = self._training, self._images, self._recipe(rate)
+        training, recipe = self._training, self._recipe(rate)
         started, report = self._events.part(training)
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])
-        batches = Batches(
-            images.train,
-            images.subset(training.size),
-            recipe.batch_size,
-            training.seed,
-            recipe,
-            training.num_classes,
+        batches = batches_of(training, self._images)
+        progress = train(
+            task, recipe, batches, folder, training.seed, self._devices, started, report
         )
-        progress = train(task, recipe, batches, folder, training.seed, started, report)
         return Trained(task, progress, rate, seconds=progress.seconds)
 
     def _recipe(self, rate: float) -> Recipe:
         return self._training.recipe.model_copy(update={"learning_rate": rate})
 
     def _task(self, recipe: Recipe, before: CheckpointFolder | None) -> Task:
-        training = self._training
-        model = first_model(training, before)
-        return TASKS[training.objective](model, recipe, self._images.validation, training.seed)
+        training = self._training.model_copy(update={"recipe": recipe})
+        return task_of(training, self._images, before, self._devices)
 
 
 class _FirstState:

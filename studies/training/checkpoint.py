@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from studies.machine.files import file_bytes, parsed_json
 from studies.records.checkpoints import FINAL
+from studies.shown import printable
 
 MAGIC = b"keras_vit studies checkpoint 1\n"
 KEPT = 2  # the newest and, should that one be damaged, its predecessor
@@ -87,23 +90,35 @@ def load(path: Path) -> Checkpoint:
     Raises:
         DamagedCheckpoint: the file is torn, altered or something else altogether.
         FileNotFoundError: there is no such file.
+        OSError: it cannot be read, or is a pipe or a device.
     """
-    data = memoryview(path.read_bytes())
+    data = memoryview(file_bytes(path))
     start = len(MAGIC) + 8
     if len(data) < start + 32 or data[: len(MAGIC)] != MAGIC:
         raise DamagedCheckpoint(f"{path} is not a whole checkpoint of a training.")
     if hashlib.sha256(data[:-32]).digest() != data[-32:]:
         raise DamagedCheckpoint(f"{path} is damaged: its checksum does not match its content.")
+    try:  # whoever altered it may have mended the checksum
+        return _content(data[:-32], start)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise DamagedCheckpoint(f"{path} is damaged: {error}.") from error
+
+
+def _content(data: memoryview, start: int) -> Checkpoint:
     offset = start + int.from_bytes(data[len(MAGIC) : start], "little")
-    header = json.loads(bytes(data[start:offset]))
+    header = parsed_json(bytes(data[start:offset]))
+    if not isinstance(header["meta"], dict):
+        raise ValueError("its description is no table")
     arrays: dict[str, list[np.ndarray]] = {group: [] for group in header["groups"]}
     for group, dtype, shape in header["arrays"]:
         kind = _dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
+        size = math.prod(shape) * kind.itemsize
+        if any(length < 0 for length in shape) or kind.hasobject or offset + size > len(data):
+            raise ValueError(f"it does not hold an array {dtype} of shape {shape}")
         # A copy: the file's buffer neither aligns nor should live on.
-        array = np.frombuffer(data, kind, count, offset).reshape(shape).copy()
+        array = np.frombuffer(data[offset : offset + size], kind).reshape(shape).copy()
         arrays[group].append(array)
-        offset += array.nbytes
+        offset += size
     return Checkpoint(header["meta"], arrays)
 
 
@@ -175,7 +190,7 @@ def _load_if_whole(path: Path) -> Checkpoint | None:
     try:
         return load(path)
     except DamagedCheckpoint as damage:
-        print(f"{damage} Going back to the checkpoint before it.", file=sys.stderr)
+        print(f"{printable(str(damage))} Going back to the checkpoint before it.", file=sys.stderr)
     except FileNotFoundError:
         return None
     return None
@@ -188,6 +203,8 @@ def _dtype(name: str) -> np.dtype:
         # bfloat16 and the float8 types are known to NumPy only once ml_dtypes is loaded.
         import ml_dtypes
 
+        if not re.fullmatch(r"b?float\w+|u?int\w+", name):
+            raise ValueError(f"there are no arrays of {name}") from None
         return np.dtype(getattr(ml_dtypes, name))
 
 

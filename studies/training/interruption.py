@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from studies.training.devices import Devices
+
 Kept = dict[str, list[np.ndarray]]
 
 
@@ -36,10 +38,14 @@ def leave(model: keras.Model) -> None:
     model.stop_training = True
 
 
-def keep(model: keras.Model) -> Kept:
+def keep(model: keras.Model, devices: Devices) -> Kept:
     """What goes on within a `fit` and is no variable of the model or its optimizer."""
-    metrics = [np.array(keras.ops.convert_to_numpy(v)) for v in model.metrics_variables]
+    metrics = [np.array(keras.ops.convert_to_numpy(v)) for v in _metrics(model, devices)]
     return {"metrics": metrics, "random": _torch_states()}
+
+
+def _metrics(model: keras.Model, devices: Devices) -> list[Any]:
+    return [copy for v in model.metrics_variables for copy in devices.copies(v)]
 
 
 class TakeUp(keras.callbacks.Callback):
@@ -48,22 +54,26 @@ class TakeUp(keras.callbacks.Callback):
     Args:
         kept: from `keep`; the model and its optimizer have their variables back already.
         batch: any batch, images and labels.
+        devices: that it is trained on.
     """
 
-    def __init__(self, kept: Kept, batch: tuple[np.ndarray, np.ndarray]) -> None:
+    def __init__(self, kept: Kept, batch: tuple[np.ndarray, np.ndarray], devices: Devices) -> None:
         super().__init__()
         self.kept = kept
         self.batch = batch
+        self.devices = devices
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         # TensorFlow would make the metrics' variables at the first step. Keras has no public way.
-        self.model._symbolic_build(data_batch=self.batch)
+        with self.devices.scope():
+            self.model._symbolic_build(data_batch=self.batch)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         if batch:
             return
         # Not before: torch's loader takes a number from the global generator when it begins.
-        for variable, value in zip(self.model.metrics_variables, self.kept["metrics"], strict=True):
+        variables = _metrics(self.model, self.devices)
+        for variable, value in zip(variables, self.kept["metrics"], strict=True):
             variable.assign(value)
         _set_torch_states(self.kept["random"])
 

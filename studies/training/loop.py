@@ -23,6 +23,7 @@ from studies.machine.devices import device
 from studies.machine.stopping import termination_held_back
 from studies.study.recipe import Recipe
 from studies.training.checkpoint import Checkpoint, CheckpointFolder, digest
+from studies.training.devices import ONE_DEVICE, Devices
 from studies.training.feed import BatchSource, feed
 from studies.training.interruption import Kept, Steps, TakeUp, keep, leave
 from studies.training.recipe import validation_points
@@ -81,6 +82,7 @@ def train(
     batches: BatchSource,
     folder: CheckpointFolder,
     seed: int,
+    devices: Devices = ONE_DEVICE,
     started: Callable[[int], None] = lambda step: None,
     report: Callable[[dict[str, Any], float], None] = lambda entry, images_per_second: None,
 ) -> Progress:
@@ -98,6 +100,7 @@ def train(
             probabilities (B, C) that a recipe with mixup or CutMix learns.
         folder: where checkpoints lie.
         seed: decides dropout, stochastic depth and the corruption of patches.
+        devices: that the model was made and prepared for.
         started: called once with the step that training goes on from (0 at first).
         report: called after each validation point with the history's entry and the images per second
             of training so far.
@@ -115,7 +118,7 @@ def train(
     with termination_held_back(lambda: leave(model)) as stop:
         progress, best, kept = _resume(model, folder, points)
         progress.processes += 1
-        here = device(keras.backend.backend())
+        here = device(keras.backend.backend(), devices.count)
         progress.devices = list(dict.fromkeys([*progress.devices, here]))
         first_epoch = progress.epoch + 1
         started(progress.steps)
@@ -124,23 +127,25 @@ def train(
                 break
             began = time.perf_counter()
             start, end = progress.steps, points[epoch - 1]
-            data, waited = feed(batches, start, end)
+            part = devices.part(batches)
+            data, waited = feed(part, start, end)
             steps = Steps(stop)
-            begin = TakeUp(kept, batches.batch(start)) if kept else Reseed(seed)
+            begin = TakeUp(kept, part.batch(start), devices) if kept else Reseed(seed)
+            others = devices.callbacks(seed, epoch, start, end)
             logs = model.fit(
                 data,
                 initial_epoch=epoch - 1,
                 epochs=epoch,
                 shuffle=False,
                 verbose=0,
-                callbacks=[begin, steps],
+                callbacks=[begin, *others, steps],
             ).history
             progress.steps, kept = start + steps.taken, None
             images, seconds = steps.taken * recipe.batch_size, time.perf_counter() - began
             _time_epoch(progress, images, seconds, waited(), compiled=epoch > first_epoch)
             if progress.steps < end:
                 progress.seconds += time.perf_counter() - began
-                _save(model, best, progress, folder, keep(model))
+                _save(model, best, progress, folder, keep(model, devices))
                 break
             entry = {
                 "epoch": epoch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,9 +31,13 @@ def reseed(model: keras.Model, *key: int) -> None:
         # There dropout draws from the global generator; elsewhere from the layers' own states,
         # and TensorFlow would forget its compiled kernels at the setting of its global seed.
         keras.utils.set_random_seed(_draw(*key, 0, size=1)[0])
-    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-    for index, state in enumerate(states, start=1):
+    for index, state in enumerate(states(model), start=1):
         state.assign(np.asarray(_draw(*key, index, size=2), state.dtype))
+
+
+def states(model: keras.Model) -> list[Any]:
+    """The variables that hold a key and a position in its random numbers."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, Protocol
 
 import keras
@@ -65,8 +66,11 @@ class Classification:
     ) -> None:
         self.schedule = compile_model(model, recipe)
         self.model = self.trained = model
-        self.outputs = outputs_model(model)  # validation and test share it: it compiles once
         self._validation = validation
+
+    @cached_property  # validation and test share it: it compiles once, for one device
+    def outputs(self) -> keras.Model:
+        return outputs_model(self.trained)
 
     def validate(self) -> dict[str, float]:
         _, logits = predict(self.outputs, self._validation.images)
@@ -92,10 +96,13 @@ class MaskedPatches:
         self.model = MaskedPatchModel(model, seed=seed)
         _draw_new_weights(self.model, seed)
         self.trained = model
-        self.outputs = outputs_model(model)
         self.schedule = compile_masked_patches(self.model, recipe)
         self._validation = validation
         self._seed = seed
+
+    @cached_property
+    def outputs(self) -> keras.Model:
+        return outputs_model(self.trained)
 
     def validate(self) -> dict[str, float]:
         """Loss (nats) and accuracy over the corrupted patches, the latter as `val_top1`."""
@@ -109,9 +116,10 @@ class MaskedPatches:
             reseed(self.model, self._seed, _VALIDATION, start)
             said = self.model.predict_on_batch(batch)
             targets = keras.ops.convert_to_numpy(mean_colour_classes(batch, self.model.region))
-            chosen = np.asarray(said["corrupted"], bool)
+            # Each replica says the same of the whole batch, one after the other.
+            chosen = np.asarray(said["corrupted"], bool)[:size]
             chosen[count - start :] = False
-            logits = np.asarray(said["logits"], np.float32)[chosen]
+            logits = np.asarray(said["logits"], np.float32)[:size][chosen]
             answers = targets[chosen]
             sums += len(answers) * np.array(
                 [cross_entropy(logits, answers), top1(logits, answers), 1.0]

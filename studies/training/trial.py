@@ -13,6 +13,7 @@ KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS and the cores are the start
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import sys
@@ -26,7 +27,7 @@ from typing import Any
 import filelock
 
 from studies.errors import TrialError, UsageError
-from studies.machine.devices import device, make_deterministic, peak_memory
+from studies.machine.devices import device, make_deterministic, make_devices, peak_memory
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
 from studies.records.checkpoints import checkpoint_folder, untrained
@@ -82,6 +83,7 @@ def _alone(results: Path, training: Training) -> Iterator[Threads]:
     with filelock.FileLock(folder / "lock"):
         threads = settle_threads(folder / "threads.json")
         make_deterministic(training.backend)
+        make_devices(training.backend, training.devices)
         yield threads
 
 
@@ -128,25 +130,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _finish(training: Training, results: Path, events: Events) -> None:
     from studies.training.chain import finish
+    from studies.training.devices import devices_of
     from studies.training.images import images_of
 
     with _policy_restored():
         _check_backend(training)
-        finish(training, results, images_of(training), events)
+        with devices_of(training) as devices:
+            finish(training, results, images_of(training), devices, events)
 
 
 def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[str, Any]:
     import keras_vit
     from studies.training.chain import finish
     from studies.training.checkpoint import digest
+    from studies.training.devices import devices_of
     from studies.training.evaluate import evaluate
     from studies.training.images import images_of
     from studies.training.start import save_model, weights_of
 
-    with _policy_restored():
+    with _policy_restored(), contextlib.ExitStack() as stack:
         _check_backend(trial)
+        devices = stack.enter_context(devices_of(trial))
         images = images_of(trial)
-        trained = finish(trial, results, images, events)
+        trained = finish(trial, results, images, devices, events)
         events.trained()
         began = time.perf_counter()
         outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)
@@ -160,7 +166,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
             "flops": int(keras_vit.flops(model)),
             "params": int(model.count_params()),
             "weights_sha256": digest(weights_of(model)),
-            "device": device(trial.backend),
+            "device": device(trial.backend, trial.devices),
             "learning_rate": None if trial.objective == "none" else trained.learning_rate,
             "rates": trained.rates,
         }
@@ -208,7 +214,7 @@ def _says_out_of_memory(text: str) -> bool:
     return any(sign in text for sign in signs)
 
 
-def _leave_out(backend: str | None) -> None:
+def leave_out_others(backend: str | None) -> None:
     """Let no import find what Keras would load only because it is installed: half of a trial's start."""
     others = {"tensorflow", "jax", "torch"} - {backend} if backend else set()
     for name in ("IPython", "matplotlib", "pandas", "sklearn", *others):
@@ -216,5 +222,5 @@ def _leave_out(backend: str | None) -> None:
 
 
 if __name__ == "__main__":
-    _leave_out(os.environ.get("KERAS_BACKEND"))
+    leave_out_others(os.environ.get("KERAS_BACKEND"))
     sys.exit(main())

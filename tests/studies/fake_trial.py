@@ -66,6 +66,7 @@ def record(trial: Trial, status: str, began: float) -> dict:
         "began": began,
         "ended": time.time(),
         "cores": len(os.sched_getaffinity(0)),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "environment": {key: os.environ.get(key) for key in ("KERAS_BACKEND", "OMP_NUM_THREADS")},
     }
 

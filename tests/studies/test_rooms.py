@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "studies"
 FLOORS = [  # from the ground up; a room uses those below it, none on its own floor or above
+    {"shown"},
     {"errors"},
     {"analysis", "evaluation", "machine"},
     {"study", "data", "plots"},
@@ -26,10 +27,11 @@ KERAS_AT_THE_HEAD = {
     *("training/evaluate.py", "training/feed.py", "training/inference.py"),
     *("training/interruption.py", "training/loop.py", "training/recipe.py"),
     *("training/schedule.py", "training/seeds.py", "training/start.py", "training/tasks.py"),
+    *("training/devices/jax.py", "training/devices/tensorflow.py", "training/devices/torch.py"),
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
-    *("training/trial.py", "inspection/worker.py", "inspection/predictor.py", "running/costs.py"),
+    *("training/trial.py", "inspection/worker.py", "inspection/model_file.py", "running/costs.py"),
     *("bench/recompute.py", "advise/weights.py"),
 }
 

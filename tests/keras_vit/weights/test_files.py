@@ -1,5 +1,7 @@
 """What is no checkpoint is refused with one sentence, and nothing is unpickled."""
 
+import json
+import os
 import pickle
 import zipfile
 
@@ -141,3 +143,65 @@ def test_safetensors_missing(tmp_path, arrays, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     with pytest.raises(ImportError, match="pip install safetensors"):
         read_checkpoint(tmp_path / "vit.safetensors")
+
+
+def test_arrays_that_lie_in_other_files_are_not_read(tmp_path):
+    """An HDF5 file can name any file of this machine as the place of its arrays."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"s3cr3t--")
+    with h5py.File(tmp_path / "outside.h5", "w") as file:
+        file.create_dataset("a", (8,), "u1", external=[(str(secret), 0, 8)])
+    layout = h5py.VirtualLayout((8,), "u1")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "outside.h5"), "a", (8,))
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        file.create_virtual_dataset("a", layout)
+    for name in ("outside.h5", "virtual.h5"):
+        with pytest.raises(ValueError, match="array a in another file, which is not read"):
+            read_checkpoint(tmp_path / name)
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["a"] = h5py.ExternalLink(str(tmp_path / "outside.h5"), "a")
+    with pytest.raises(ValueError, match="names of no known checkpoint"):
+        read_checkpoint(tmp_path / "link.h5")
+
+
+def test_a_file_that_says_it_is_larger_than_it_can_be_is_refused(tmp_path, arrays, monkeypatch):
+    with h5py.File(tmp_path / "hollow.h5", "w") as file:
+        file.create_dataset("a", (10**12,), "f4", chunks=(1024,))
+    with zipfile.ZipFile(tmp_path / "packed.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(10**8))
+    monkeypatch.setattr("keras_vit.weights.readers._ALWAYS", 10**7)  # bytes
+    for name, words in (("hollow.h5", "holds 4,000.0 GB in"), ("packed.npz", r"holds 0\.1 GB in")):
+        with pytest.raises(ValueError, match=words):
+            read_checkpoint(tmp_path / name)
+    np.savez(tmp_path / "vit.npz", **arrays)
+    with zipfile.ZipFile(tmp_path / "vit.npz") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name, head = next((n, c) for n, c in parts.items() if b"(8,)" in c)
+    parts[name] = head.replace(b"(8,), }" + b" " * 14, b"(9999999999,), }     ")
+    with zipfile.ZipFile(tmp_path / "head.npz", "w") as archive:
+        for each, content in parts.items():
+            archive.writestr(each, content)
+    assert parts[name] != head and len(parts[name]) == len(head)
+    with pytest.raises(ValueError, match="holds less than its shape"):
+        read_checkpoint(tmp_path / "head.npz")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "zeros.npz").symlink_to("/dev/zero")
+    for name in ("pipe.npz", "zeros.npz"):
+        with pytest.raises(ValueError, match="is no file; give the path of a checkpoint"):
+            read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.safetensors", "/a.safetensors", "..", "", "b/a.safetensors"]
+)
+def test_shards_lie_beside_their_index(tmp_path, name):
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    index = {"weight_map": {"head.bias": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"must name files beside it, not '"):
+        read_checkpoint(folder)

@@ -64,7 +64,7 @@ def test_real_trials_answer_and_are_not_run_again(tmp_path, bucket, monkeypatch,
         keras_vit.export_weights(given, tmp_path / "given.npz", target="google")
     dataset = image_folder(tmp_path / "photos", classes=2, images=20)
     command = ["advise", dataset, "--budget", "2h", "--json", "--results", str(tmp_path / "runs")]
-    command += ["--weights", str(tmp_path / "given.npz"), "--weights", PUBLISHED]
+    command += ["--weights", f"{tmp_path / 'given.npz'},{PUBLISHED}"]
     code = cli.main(command)
     out, err = capsys.readouterr()
     assert code == 0, err

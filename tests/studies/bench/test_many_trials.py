@@ -11,6 +11,7 @@ from studies.command_line.tables import status_text
 from studies.records import kept, store
 from studies.records.frames import read_results, summary_frame
 from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.place import Here
 from studies.report.evidence import gather
 from studies.running import models, runner
 from studies.running.costs import Cost, Costs
@@ -102,7 +103,7 @@ def test_the_driver_compares_a_model_with_the_best_alone(folders, calls, monkeyp
         (new / "study.toml").write_text((folder / "study.toml").read_text())
         costs = Costs({name: Cost(1, 1) for name in study.arms})
         each = []
-        plan = runner.Plan(study, new.parent, trials, costs, {})
+        plan = runner.Plan(study, Here(new.parent), trials, costs, {})
         outcome = runner.run(plan, MadeUp(), Silent())
         assert len(outcome.added) == len(each) == 4 and not outcome.failed
         assert len(store.ResultsStore(new / "trials.jsonl").records()) == number

@@ -55,6 +55,16 @@ def test_it_prints_data_plan_and_answer_and_where_the_picture_is(ask, capsys, tm
     assert "plan: nothing is left to run" in err
 
 
+def test_a_log_for_programs_ends_with_the_answer(ask, capsys):
+    assert ask(log_format="json") == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert err == "" and lines[-1]["event"] == "answer" and lines[-1]["verdict"] == "B"
+    events = [line["event"] for line in lines]
+    assert events.count("run_started") == events.count("run_ended") > 1
+    assert events.count("trial_started") == events.count("trial_done") > 1
+
+
 def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
     monkeypatch.setattr("studies.report.report.write_report", lambda folder: None)
     assert ask(Machine(RealClock(), far_apart, fails=("vit-s",))) == 1

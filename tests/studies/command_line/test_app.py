@@ -9,6 +9,7 @@ import re
 import resource
 import shlex
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -17,15 +18,15 @@ import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from studies.command_line import app as cli
 from studies.command_line import commands
-from studies.executors import process
+from studies.command_line.progress import PlainDisplay
+from studies.machine.storage import Folder
 from studies.records.store import ResultsStore
+from studies.running.lease import held
 from studies.study.file import read_resolved
-from tests.studies.descriptions import image_folder, study_file
-from tests.studies.fake_trial import COMMAND
+from tests.studies.descriptions import image_folder
 
 pytestmark = pytest.mark.once
 
@@ -36,56 +37,6 @@ FIELDS = {
     *("images_per_second", "waiting", "history", "versions", "device", "threads", "commit"),
     *("image_shape", "num_classes", "base", "batch_size", "cores", "processes", "best_step"),
 }
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> str:
-    return image_folder(tmp_path_factory.mktemp("data") / "images")
-
-
-class Project:
-    """A study file and a results folder, and the commands on them."""
-
-    def __init__(self, path: Path, dataset: str, capsys) -> None:
-        self.path, self.dataset, self.capsys = path, dataset, capsys
-        self.results = path / "results"
-        self.folder = self.results / "mine"
-        self.write("done")
-
-    def write(self, *models: str, **fields) -> None:
-        self.file = study_file(self.path / "mine.toml", self.dataset, models, **fields)
-
-    def __call__(self, command: str, *options: str) -> tuple[int, str, str]:
-        arguments = [command, str(self.file), "--results", str(self.results), *options]
-        code = cli.main(arguments)
-        out, err = self.capsys.readouterr()
-        return code, out, err
-
-    def script(self, command: str) -> str:
-        """A program that runs one command with trials that train nothing."""
-        arguments = [command, str(self.file), "--results", str(self.results)]
-        return f"""
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from studies.command_line import app as cli
-from studies.command_line import commands
-from studies.executors import process
-from tests.studies.fake_trial import COMMAND
-process.TRIAL_COMMAND = COMMAND
-commands._write_report = lambda folder: None
-sys.exit(cli.main({arguments!r}))
-"""
-
-    def lines(self) -> list[dict]:
-        text = (self.folder / "trials.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
-
-
-@pytest.fixture
-def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
-    monkeypatch.setattr(process, "TRIAL_COMMAND", COMMAND)
-    monkeypatch.setattr(commands, "_write_report", lambda folder: None)  # nothing here to report on
-    return Project(tmp_path, dataset, capsys)
 
 
 def test_run_plan_and_status_agree(project):
@@ -103,6 +54,8 @@ def test_run_plan_and_status_agree(project):
     assert "2 of 2 trials to run" in out and "2/2 done size 6 seed 0" in out
     assert {line["status"] for line in project.lines()} == {"done"}
     assert all(line["flops"] > 0 and line["params"] > 0 for line in project.lines())
+    logs = [(project.folder / line["log"]).read_text() for line in project.lines()]
+    assert all("a word on stderr" in log for log in logs)
     assert (project.folder / "study.toml").exists()
     assert len(list((project.folder / "logs").glob("*.log"))) == 2
     assert project("status")[1].startswith("mine: 2 of 2 trials done")
@@ -262,10 +215,13 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--fit", "stretch"], ["--fit: 'stretch' is not one of 'crop', 'pad', 'squash'; see "]),
         (["--image-size", "0"], ["--image-size: must be at least 1; see "]),
         (["--workers", "1.5"], ["--workers: must be a whole number; see "]),
-        (["--gpus", "1"], ["--gpus is for clusters", "--executor"]),
-        (["--executor", "ray", "--threads", "0"], ["--threads", "at least 1"]),
-        (["--executor", "ray", "--gpus", "1.5"], ["--gpus 1.5", "a part of 1, or a whole number"]),
-        (["--executor", "ray", "--memory", "4"], ["--memory 4", "4GB"]),
+        (["--address", "a:1"], ["--address is for clusters", "--executor"]),
+        (["--gpus", "1000"], ["1000 GPUs", "there are", "--gpus", "--executor"]),
+        (["--executor", "ray", "--threads", "0"], ["resources.threads", "at least 1"]),
+        (["--executor", "ray", "--gpus", "1.5"], ["gpus 1.5", "a part of 1, or a whole number"]),
+        (["--executor", "ray", "--memory", "4"], ["memory 4", "4GB"]),
+        (["--devices", "3"], ["recipe.batch_size 4 of 'done'", "the 3 devices", "--devices"]),
+        (["--devices", "2", "--set", "model_parallel=2"], ["is for JAX", "--backend jax"]),
         (
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             ["no Ray cluster answers", "ray start"],
@@ -325,11 +281,30 @@ def test_a_report_that_cannot_be_written_is_told_and_the_run_counts(project, mon
 
 
 def test_a_second_run_at_once_is_refused(project):
-    project.folder.mkdir(parents=True)
-    with FileLock(project.folder / ".run.lock"):
+    with held(Folder(project.folder), "there"):
         code, _, err = project("run")
-    assert code == 2 and "another run is at work" in err
+    assert code == 2 and f"another run is at work in {project.folder}" in err
+    assert f"(process {os.getpid()} on {socket.gethostname()})" in err
     assert not (project.folder / "trials.jsonl").exists()
+
+
+def test_a_run_that_another_one_took_over_writes_no_more(project, monkeypatch):
+    others = b'{"time": 0}'
+
+    def lose(display, trial, event):
+        if event["event"] == "record":
+            Folder(project.folder).put_new(".lease/99.json", b"of another machine")
+            (project.folder / "running.json").write_bytes(others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainDisplay, "event", lose)
+        code, _, err = project("run")
+    assert code == 1 and "another run took it over" in err and "same command continues" in err
+    assert "Traceback" not in err and len(project.lines()) == 1
+    assert (project.folder / "running.json").read_bytes() == others
+    monkeypatch.setattr("studies.running.lease.STALE_SECONDS", 0.1)
+    code, out, _ = project("run")
+    assert code == 0 and "1 of 2 trials to run" in out
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(project, monkeypatch):
@@ -378,11 +353,13 @@ def test_status_tells_from_elsewhere_what_is_running_and_what_was_killed(project
     lines = out.splitlines()
     assert lines[0] == "mine: 0 of 2 trials done"
     assert re.fullmatch(
-        r"running, 0 of 2 trials of this run ended, about \d+ s left; \d+ s ago:", lines[1]
+        rf"running \(process {driver.pid} on \S+\), 0 of 2 trials of this run ended, "
+        r"about \d+ s left, until \d\d:\d\d; \d+ s ago:",
+        lines[1],
     )
     assert re.fullmatch(r"  hangs size 3 seed 0 tensorflow: step 0/4, about \d+ s left", lines[2])
     out = project("status")[1]
-    assert "not running: the last run was killed" in out and "step" not in out
+    assert f"not running: the last run (process {driver.pid} on " in out and "step" not in out
     project.write("done")
     project("run")  # other models in the same folder: its end takes the notice away
     assert "running" not in project("status")[1]

@@ -192,3 +192,38 @@ def test_no_backend_is_loaded(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.check_output(command, cwd=ROOT, text=True).strip() == "[]"
+
+
+def test_a_use_is_not_noted_through_a_link_or_into_a_pipe(tmp_path):
+    """Another user of a common cache may have put them there."""
+    folder = built(tmp_path / "cache", [])
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    for put in (lambda: (folder / "used").symlink_to(mine), lambda: os.mkfifo(folder / "used")):
+        (folder / "used").unlink()
+        put()
+        assert built(tmp_path / "cache", []) == folder
+        assert (folder / "used").is_file() and not (folder / "used").is_symlink()
+    assert mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("train_labels.npy", lambda labels: labels * 0 - 1),
+        ("train_labels.npy", lambda labels: labels.astype(np.float64)),
+        ("train_images.npy", lambda images: images.reshape(len(images), -1)),
+    ],
+)
+def test_prepared_data_that_are_not_what_they_say_are_named(tmp_path, file, change):
+    """Of the right length, or they would be prepared again."""
+    folder = load("shapes:1000", 8, cache=tmp_path).folder
+    changed = change(np.load(folder / file))
+    np.save(folder / file, changed)
+    info = json.loads((folder / "info.json").read_text())
+    info["files"][file] = (folder / file).stat().st_size
+    (folder / "info.json").write_text(json.dumps(info))
+    with pytest.raises(
+        UsageError, match=f"are damaged: remove them with cache --remove {folder.name}"
+    ):
+        load("shapes:1000", 8, cache=tmp_path)

@@ -412,6 +412,27 @@ def test_fits_are_data_of_their_own(tmp_path, opened):
         opened(options=Options(fit="stretch"))
 
 
+def test_pipes_and_devices_behind_links_are_unreadable_images(tmp_path, opened):
+    """And not waited for, nor read without end."""
+    for name in "ab":
+        add(tmp_path / "images" / name, 10, first=20 * ord(name) % 200)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "images" / "a" / "pipe.png").symlink_to(tmp_path / "pipe")
+    (tmp_path / "images" / "a" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "images" / "a" / "round.png").symlink_to("round.png")
+    with pytest.raises(
+        UsageError, match=r"has 3 images that cannot be read: a/pipe\.png \(it is no file\)"
+    ):
+        opened()
+    table = tmp_path / "table.csv"
+    rows = [f"images/{n}/{20 * ord(n) % 200 + i:03}.png,{n}" for n in "ab" for i in range(10)]
+    table.write_text("\n".join(["file,label", *rows, "pipe,a", "/dev/zero,b", "a\0b.png,a"]))
+    with pytest.raises(UsageError, match="has 3 images that cannot be read"):
+        load(f"csv:{table}", 8, cache=tmp_path / "cache")
+    with pytest.raises(UsageError, match=r"pipe cannot be read \(it is no file\)"):
+        load(f"csv:{tmp_path / 'pipe'}", 8, cache=tmp_path / "cache")
+
+
 def test_an_image_size_must_be_a_number_of_pixels(tmp_path):
     for wrong in (0, -3, (3, 4, 5), "32", 3.5):
         with pytest.raises(UsageError, match=r"image size .* is wrong: give a number of pixels"):

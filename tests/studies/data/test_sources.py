@@ -1,10 +1,12 @@
 """Names of data sets: what they mean, and what was meant."""
 
+import json
 import sys
 
 import pytest
 
 from studies.data import Options, load
+from studies.data.tfds_worker import check_features
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
@@ -51,3 +53,24 @@ def test_modules_of_builders_must_be_there(tmp_path, monkeypatch):
     for name in ("my_bulider", "pack.outer.builder"):
         with pytest.raises(UsageError, match=f"The module '{name}' of --import is not found"):
             load("my_things", 8, Options(imports=(name,)), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["huggingface:cifar10", "kaggle:a/b", "mnist/a=1", "a\nb", "a b"])
+def test_a_name_is_no_address_of_others_code(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("studies.data.tfds._ask", None)
+    with pytest.raises(UsageError, match=r"is unknown: choose shapes, .* their code would run"):
+        load(name, 32, cache=tmp_path)
+
+
+def test_a_description_of_prepared_data_has_no_module_loaded(tmp_path):
+    image = {"pythonClassName": "tensorflow_datasets.core.features.image_feature.Image"}
+    label = {"pythonClassName": "my_code.features.Label"}
+    told = {"featuresDict": {"features": {"image": image, "label": label}}}
+    (tmp_path / "1.0.0").mkdir()
+    (tmp_path / "1.0.0" / "features.json").write_text(json.dumps(told))
+    with pytest.raises(
+        UsageError, match=r"asks for my_code\.features\.Label, whose code would run"
+    ):
+        check_features(tmp_path)
+    check_features(tmp_path, ["my_code"])
+    check_features(tmp_path / "nothing")

@@ -80,8 +80,10 @@ def run(tmp_path):
 def test_what_a_machine_loses_is_tried_again_but_not_for_ever(run):
     events = run(Threads(lost(again=True), lost(again=True), works), trial())
     assert events[-1]["record"]["status"] == "done"
+    assert events[:2] == [{"event": "again", "reason": "the machine burned"}] * 2
     engine = Threads(*[lost(again=True)] * 9)
-    (end,) = run(engine, trial())
+    *again, end = run(engine, trial())
+    assert [event["event"] for event in again] == ["again"] * 3
     assert end["record"]["reason"] == "the machine burned" and len(engine.does) == 9 - 4
 
 
@@ -96,6 +98,7 @@ def test_what_is_asked_to_stop_goes_on_as_often_as_need_be(run):
     events = run(Threads(*[stopped] * 6, works), trial())
     assert events[-1]["record"]["status"] == "done"
     assert [event["event"] for event in events].count("start") == 7
+    assert {"event": "again", "reason": "it was asked to make room"} in events
 
 
 def test_the_same_file_is_written_on_where_an_engine_runs_an_order_again(run):

@@ -136,6 +136,7 @@ NODES = "echo '1|8|16000|gpu:a100:2(S:0)'; echo '2|64|128000|(null)'"
         (Resources(threads=9, gpus=1), "has 9 CPUs and 1 GPU for"),
         (Resources(threads=65), "has 65 CPUs for"),
         (Resources(memory=200 * 10**9), "has 1 CPU and 200.0 GB for"),
+        (Resources(gpus=1, devices=4), "has 4 CPUs and 4 GPUs for"),
         (Resources(gpus=0.5), "--gpus 0.5: a job of Slurm has whole GPUs"),
     ],
 )
@@ -174,6 +175,15 @@ def test_jobs_are_one_array_with_what_a_trial_gets(commands, tmp_path):
     assert queue.submit([len, len, len]) == ["42_0", "42_1", "42_2"]
     script = (tmp_path / "script").read_text()
     for line in ("array=0-2%3", "requeue", "cpus-per-task=3", "gpus-per-node=1", "mem=1024M"):
+        assert f"#SBATCH --{line}\n" in script
+
+
+def test_a_job_has_what_all_devices_of_a_trial_need(commands, tmp_path):
+    commands(srun="", sbatch=f"cat $1 > {tmp_path}/script; echo Submitted batch job 42")
+    queue = SlurmQueue(Resources(3, 1, 2**30, devices=4), None, tmp_path / "slurm")
+    queue.submit([len, len])
+    script = (tmp_path / "script").read_text()
+    for line in ("cpus-per-task=12", "gpus-per-node=4", "mem=1024M"):
         assert f"#SBATCH --{line}\n" in script
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import zipfile
 
 import keras
@@ -11,9 +12,12 @@ from PIL import Image
 
 import keras_vit
 from studies.command_line.app import main
+from studies.data.images import UnreadableImage, decode
 from studies.data.scramble import Scramble
+from studies.errors import UsageError
 from studies.inspection import predictor
 
+ODD = {"class_names": "ant", "image_shape": [8, 10**9, 3], "fit": "crop"}
 CARD = {"class_names": ["ant", "bee", "cat"], "image_shape": [8, 8, 3], "fit": "crop"}
 
 
@@ -87,7 +91,7 @@ def test_many_images_come_in_batches_of_which_the_last_is_filled_up(
     monkeypatch.setattr(predictor, "BATCH", 5)
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("[0-9]*.png"))
     said = []
-    training = {"scramble": cell, "seed": 2}
+    training = {"scramble": cell, "seed": 2, "classes": 3}
     order = {"model": str(path), "root": str(folder), "files": files, **CARD, **training}
     pixels = Scramble(4, 2, (8, 8))(pixels) if cell else pixels
     predictor.classify(order, said.append)
@@ -133,6 +137,7 @@ def test_one_image_and_stdout_will_do(photos, tmp_path, monkeypatch, capsys):
         (["a.keras", "empty"], "There is no image in empty"),
         (["a.keras", "photos", "--csv", "empty/no/out.csv"], "cannot be written to empty/no"),
         (["a.keras", "photos", "--csv", "out.csv"], "a.keras cannot be loaded"),
+        (["odd.keras", "photos"], "there is no odd.json"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_leaves_nothing(
@@ -141,7 +146,7 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.keras").write_text("no model")
-    for name, card in (("bare", None), ("broken", {"class_names": []}), ("a", CARD)):
+    for name, card in (("bare", None), ("broken", {"class_names": []}), ("a", CARD), ("odd", ODD)):
         write_empty_model(tmp_path / f"{name}.keras")
         if card is not None:
             (tmp_path / f"{name}.json").write_text(json.dumps(card))
@@ -150,3 +155,35 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and error[0].startswith("error: ") and words in error[0]
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.once
+def test_names_are_no_formulas_and_a_pipe_is_not_waited_for(tmp_path, monkeypatch, capsys):
+    """In the table, whatever files and classes are called."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 8)).save(photos / "=1+1.png")
+    os.mkfifo(photos / "pipe.png")
+    card = {**CARD, "class_names": ["@ant", "bee"]}
+
+    def ask(module, order, backend):
+        predictor_order.update(order)
+        return [{"images": [["=1+1.png", [0.75, 0.25]]], "unreadable": []}]
+
+    predictor_order = {}
+    monkeypatch.setattr("studies.inspection.predict.ask", ask)
+    path = tmp_path / "a.keras"
+    write_empty_model(path)
+    path.with_suffix(".json").write_text(json.dumps(card))
+    assert main(["predict", str(path), str(photos)]) == 0
+    assert capsys.readouterr().out == "file,predicted,confidence\n'=1+1.png,'@ant,0.7500\n"
+    assert predictor_order["files"] == ["=1+1.png", "pipe.png"]
+    with pytest.raises(UnreadableImage, match="it is no file"):
+        decode(photos / "pipe.png", "pipe.png", (8, 8))
+
+
+def test_a_card_of_another_model_is_refused(model, photos):
+    _, path = model
+    order = {"model": str(path), "root": str(photos[0]), "files": ["00.png"], **CARD, "classes": 2}
+    with pytest.raises(UsageError, match=r"gives \(3,\) numbers, and .* 2 classes: keep the two"):
+        predictor.classify({**order, "scramble": 0, "seed": 0}, print)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from studies.machine.files import file_digest
+from studies.machine.files import file_bytes, file_digest, make_own_folder
 
 pytestmark = pytest.mark.once
 
@@ -42,3 +42,18 @@ def test_what_is_no_file_is_an_error_and_not_waited_for(tmp_path):
     for name in ("pipe", "nowhere"):
         with pytest.raises(OSError):
             file_digest(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a" * 5000])
+def test_a_name_that_no_file_can_have_is_an_error_of_the_system(name):
+    with pytest.raises(OSError):
+        file_bytes(name)
+
+
+def test_a_folder_is_not_made_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "figures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="figures is a link, and nothing is written through one"):
+        make_own_folder(tmp_path / "figures")
+    make_own_folder(tmp_path / "models")
+    make_own_folder(tmp_path / "models")

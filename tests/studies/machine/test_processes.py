@@ -61,6 +61,26 @@ def test_the_end_of_the_pipe_ends_the_process():
     child.stdout.close()
 
 
+ORDERED = """
+import time
+from studies.machine.processes import orders
+for order in orders():
+    print(order["number"], flush=True)
+    time.sleep(order["seconds"])
+"""
+
+
+def test_orders_come_one_after_the_other_and_their_end_ends_the_process_at_work():
+    child = python(ORDERED, stdin=subprocess.PIPE)
+    for number, seconds in ((1, 0), (2, 120)):
+        child.stdin.write(b'{"number": %d, "seconds": %d}\n' % (number, seconds))
+        child.stdin.flush()
+        assert int(child.stdout.readline()) == number
+    child.stdin.close()
+    assert child.wait(60) == 3
+    child.stdout.close()
+
+
 def test_the_parents_death_ends_it_even_where_somebody_holds_the_pipe():
     reading, writing = os.pipe()
     parent = python(PARENT, CHILD, str(reading), pass_fds=[reading])
@@ -174,6 +194,11 @@ def test_a_worker_that_refuses_or_dies_is_one_sentence(worker, then, words):
         for each in ask(worker, {"count": 1, "then": then}, "jax"):
             said.append(each["number"])
     assert said == [0]
+
+
+def test_an_order_may_be_longer_than_a_command_line(worker):
+    order = {"count": 0, "then": "end", "files": ["a name of a file.jpg"] * 20_000}
+    assert list(ask(worker, order, "jax")) == []
 
 
 def test_a_worker_dies_with_those_who_stop_listening(worker, tmp_path):

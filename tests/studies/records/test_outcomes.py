@@ -65,3 +65,29 @@ def test_a_torn_file_is_passed_over_at_every_length(outcomes, tmp_path):
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
         assert load_outcomes(path) is None
+
+
+def altered(path, outcomes, **arrays):
+    save_outcomes(path, outcomes)
+    with np.load(path) as file:
+        content = dict(file)
+    np.savez_compressed(path, **content | arrays)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"label": np.array([0, -1, 2])}, "label holds what is no number of a class"),
+        ({"predicted": np.array([0.5, 1, 2])}, "predicted holds what is no number of a class"),
+        ({"confidence": np.array([0.5, np.nan, 0.5])}, "confidence holds what is no probability"),
+        ({"label_probability": np.array([0.5, 2, 0.5])}, "holds what is no probability"),
+        ({"image": np.array(["a", "b", "c"])}, "U"),
+        ({"more": np.zeros(10**6)}, "it says that it holds more than any test set has"),
+    ],
+)
+def test_what_no_model_said_is_passed_over(outcomes, tmp_path, capsys, monkeypatch, arrays, words):
+    monkeypatch.setattr("studies.records.outcomes._MOST", 10**6)  # bytes
+    path = tmp_path / "a.npz"
+    altered(path, outcomes, **arrays)
+    assert load_outcomes(path) is None
+    assert words in capsys.readouterr().err

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 RECORDS = st.lists(
     st.fixed_dictionaries(
         {
-            "trial_id": st.sampled_from(["a", "b", "ünï\n"]),
+            "trial_id": st.sampled_from(["a", "b", "c_1"]),
             "status": st.sampled_from(["done", "failed"]),
             "note": st.text(max_size=20),
             "metrics": st.dictionaries(
@@ -92,11 +92,50 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 def test_numpy_values_are_plain_and_nan_is_null(tmp_path):
     store = ResultsStore(tmp_path / "trials.jsonl")
-    metrics = {"top1": np.float32(0.5), "loss": float("nan"), "curve": np.arange(2)}
-    store.append({"trial_id": "a", "metrics": metrics})
-    assert store.records()[0]["metrics"] == {"top1": 0.5, "loss": None, "curve": [0, 1]}
+    metrics = {"top1": np.float32(0.5), "loss": float("nan")}
+    store.append({"trial_id": "a", "metrics": metrics, "images": np.arange(2)})
+    record = store.records()[0]
+    assert record["metrics"] == {"top1": 0.5, "loss": None} and record["images"] == [0, 1]
 
 
 def test_a_record_without_id_is_refused(tmp_path):
     with pytest.raises(ValueError, match="trial_id"):
         ResultsStore(tmp_path / "trials.jsonl").append({"status": "done"})
+
+
+UNSOUND = [
+    ("trial_id", "../../a"),
+    ("size", "many"),
+    ("seed", -1),
+    ("metrics", [1]),
+    ("metrics", {"test_top1": 2}),
+    ("metrics", {"test_loss": "low"}),
+    ("history", [{"val_top1": 0.5}]),
+    ("history", "long"),
+    ("levels", {"a": 1}),
+    ("schema", "two"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), UNSOUND)
+def test_what_no_trial_writes_is_passed_over_and_reported(tmp_path, field, value):
+    store = ResultsStore(tmp_path / "trials.jsonl")
+    lines = [{"trial_id": "a"}, {"trial_id": "b", field: value}]
+    store.path.write_text("\n".join(map(json.dumps, lines)))
+    assert [r["trial_id"] for r in store.records()] == ["a"]
+    assert len(store.problems) == 1 and "line 2" in store.problems[0]
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud800"', "[" * 10**5, "1e999", "NaN", "9" * 5000, "[" * 60 + "]" * 60]
+)
+def test_a_value_that_could_not_be_written_again_is_none_of_a_record(tmp_path, text):
+    store = ResultsStore(tmp_path / "trials.jsonl")
+    store.path.write_text('{"trial_id": "a", "seconds": ' + text + "}\n")
+    assert store.records() == [] and len(store.problems) == 1
+
+
+def test_a_loss_may_be_as_large_as_it_likes(tmp_path):
+    store = ResultsStore(tmp_path / "trials.jsonl")
+    store.append({"trial_id": "a", "metrics": {"val_loss": 1e300, "test_top1": None}})
+    assert store.records()[0]["metrics"]["val_loss"] == 1e300

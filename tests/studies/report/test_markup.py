@@ -1,11 +1,11 @@
-"""Names in Markdown, against a reader of Markdown; names in CSV files."""
+"""Names in Markdown, against a reader of Markdown."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from studies.report.markup import Marked, cell, code, plain
+from studies.report.markup import Marked, code, plain
 from studies.report.tables import markdown_table
 from tests.studies.report.pages import Page
 
@@ -54,12 +54,3 @@ def test_ordinary_names_stay_readable():
     ):
         assert markdown_table([[name]]).splitlines()[0] == f"| {name} |"
     assert markdown_table([[Marked("*x*")]]).startswith("| *x* |")
-
-
-@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x", "\tx"])
-def test_a_spreadsheet_takes_no_name_for_a_formula(name):
-    assert cell(name) == f"'{name}"
-
-
-def test_other_names_are_cells_as_they_are():
-    assert cell("vit-s") == "vit-s" and cell("") == "" and cell("a=b") == "a=b"

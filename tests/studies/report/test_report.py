@@ -337,6 +337,20 @@ def test_a_name_is_not_taken_for_mathematics_and_a_long_path_is_shortened(tmp_pa
     assert "/a/very/long" not in written.path.read_text()
 
 
+def test_no_figure_is_written_or_removed_through_a_link(tmp_path):
+    """Whose results they are may have put it there."""
+    study = make_study(["vit-s"], [500], 1)
+    folder = write_folder(tmp_path / "run", study, make_records(study))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("accuracy", "laws"):
+        (mine / f"{name}.png").write_text("precious")
+    (folder / "figures").symlink_to(mine)
+    with pytest.raises(UsageError, match=r"cannot write the report to .*: figures is a link"):
+        write_report(folder)
+    assert [path.read_text() for path in sorted(mine.iterdir())] == ["precious"] * 2
+
+
 def test_figures_exist_are_linked_and_are_pictures(full, report):
     links = re.findall(r"\]\((figures/[^)]+)\)", report)
     names = ("accuracy", "differences", "confusion", "laws", "fewshot", "training")

@@ -27,7 +27,7 @@ def study(models=VIT, **content):
         ),
         (
             {"evaluations": {"nn": {"kind": "nearest_neighbours", "options": {"k": 0}}}},
-            r"evaluations\.nn\.options\.k: .*greater than or equal to 1, not 0",
+            r"evaluations\.nn\.options\.k: must be at least 1, not 0",
         ),
         (
             {"evaluations": {"s": {"kind": "standard", "dataset": "shapes"}}},

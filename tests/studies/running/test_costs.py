@@ -133,3 +133,13 @@ def test_given_weights_that_do_not_fit_are_told_beforehand(tmp_path):
     further = costs._further(trials[0].start.model_copy(update=given))
     with pytest.raises(UsageError, match=r"model 'a one' cannot be given its weights: .*vit\.npz"):
         costs.measure(entries, *own, "torch", further)
+
+
+def test_weights_that_nobody_published_are_told_beforehand():
+    trials, (entries, *own, _, _) = chained()
+    given = {"objective": "none", "weights": "nosuch"}
+    further = costs._further(trials[0].start.model_copy(update=given))
+    with pytest.raises(
+        UsageError, match="its weights: weights is 'nosuch', which is neither a file"
+    ):
+        costs.measure(entries, *own, "torch", further)

@@ -4,7 +4,7 @@ import pytest
 
 from studies.errors import UsageError
 from studies.machine.files import file_digest
-from studies.running.results_folder import merge, write_study
+from studies.running.results_folder import continued, make_folder, merge, write_study
 from studies.running.runner import with_digests
 from studies.study import file as study_file
 
@@ -89,6 +89,8 @@ def test_levels_evaluations_and_sizes_of_the_pre_training_may_be_added(tmp_path)
             "evaluation 'neighbours'",
         ),
         ({"design": "one_at_a_time"}, r"design \(grid, not one_at_a_time\)"),
+        ({"devices": 2}, r"number of devices \(1, not 2\)"),
+        ({"model_parallel": 2}, r"model_parallel \(1, not 2\)"),
     ],
 )
 def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, changes, told):
@@ -96,6 +98,11 @@ def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, cha
     with pytest.raises(UsageError, match=told) as error:
         merge(chain(), study_file.validate(raw, "a test"), tmp_path)
     assert "--name" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_other_resources_are_no_other_results(tmp_path):
+    merged = merge(chain(), chain(resources={"threads": 2, "memory": "4GB"}), tmp_path)
+    assert merged.resources.threads == 2
 
 
 def test_the_base_of_one_factor_at_a_time_stays(tmp_path):
@@ -117,6 +124,22 @@ def test_weights_to_start_from_are_known_by_their_content(tmp_path):
     assert merge(old, moved, tmp_path).pretraining.weights == str(tmp_path / "b.npz")
     with pytest.raises(UsageError, match="of another pre-training"):
         merge(old, other, tmp_path)
+
+
+def test_a_module_of_earlier_results_is_not_loaded_unless_it_is_asked_for(tmp_path):
+    old = study_file.resolve("quick", {"imports": ["builders"]})
+    with pytest.raises(UsageError, match=r"'builders', whose code would run: .*--import builders"):
+        continued(old, study_file.resolve("quick", {}), tmp_path)
+    again = continued(old, study_file.resolve("quick", {"imports": ["builders"]}), tmp_path)
+    assert again.reading.imports == ("builders",)
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "models").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="models in it is a link: make it a folder, or remove it"):
+        make_folder(tmp_path / "run")
 
 
 def test_weights_that_levels_name_are_known_by_their_content(tmp_path):

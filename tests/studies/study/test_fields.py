@@ -48,7 +48,7 @@ def test_every_field_that_may_be_written_is_in_the_table():
             study_file.validate({"name": "x", **raw}, "a test")
         allowed = str(error.value).partition("allowed here: ")[2].split(", ")
         tables = {"reading", "recipe", "evaluation", "evaluations", "models", "at"}
-        tables |= {"pretraining", "finetuning", "factors"}
+        tables |= {"pretraining", "finetuning", "factors", "resources"}
         assert {shown + name for name in allowed if name not in tables} == {
             name for name in listed if re.fullmatch(re.escape(shown) + "[a-z_0-9]+", name)
         }

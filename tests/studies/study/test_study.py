@@ -75,6 +75,8 @@ def test_a_trial_survives_its_journey_as_json():
         ({"size": 11}, True, True),
         ({"seed": 1}, True, True),
         ({"backend": "jax"}, True, True),
+        ({"devices": 2}, True, True),
+        ({"model_parallel": 2}, True, True),
         ({"recipe": Recipe(steps=5, batch_size=4)}, True, True),
     ],
 )
@@ -293,7 +295,20 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("models.one.overrides=4", ["models.one.overrides must be a table, not 4"]),
         ("backends=jax", ["backends must be a list, not 'jax'"]),
         ("dataset=4", ["dataset must be text, not 4"]),
-        ("data.name=x", ["data", "found, not set"]),
+        ("data.name=x", ["data tells what was found, and is not set"]),
+        ("files.a=b", ["files tells what was found, and is not set"]),
+        (
+            "factors.a.b.recipe.steps=x",
+            ["factors.a.b.recipe.steps must be a whole number, not 'x'"],
+        ),
+        ("factors.a.b.recipe.step=3", ["factors.a.b.recipe.step ", "did you mean 'steps'"]),
+        ("factors.a.b.bse=3", ["factors.a.b.bse", "'base'", "allowed here: recipe, base"]),
+        ("factors.a.b.base=ViT-Q/4", ["factors.a.b.base: ", "'ViT-Q/4'"]),
+        ("factors.a.b.finetuning.method=all", ["factors.a.b.finetuning.method must be 'full'"]),
+        ("factors.a.b.pretraining.sizes=x", ["factors.a.b.pretraining.sizes must be a list"]),
+        ("factors.a.b.pretraining.size=[3]", ["factors.a.b.pretraining.size ", "'sizes'"]),
+        ("pretraining.recipe.steps=x", ["pretraining.recipe.steps must be a whole number"]),
+        ("finetuning.recipe.step=3", ["finetuning.recipe.step ", "did you mean 'steps'"]),
         ("recipe.schedule=cosin", ["recipe.schedule", "'cosine' or 'linear'", "'cosin'"]),
         ("recipe.augmentation=flip", ["recipe.augmentation", "'none', 'crop' or 'crop_flip'"]),
         ("recipe.learning_rate=inf", ["recipe.learning_rate", "finite"]),
@@ -341,3 +356,61 @@ def test_files_that_are_no_studies_are_named(tmp_path):
     incomplete.write_text("sizes = [4]")
     assert "models is missing" in sentence(incomplete) or "empty" in sentence(incomplete)
     json.dumps(sentence(incomplete))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " a", "a  b", "a\nb", "a\x1b[2Jb", "gnp.\u202egpj", "a\u200bb", "\ud800", "a" * 101],
+)
+@pytest.mark.parametrize("place", ["models", "evaluations", "factors", "level"])
+def test_names_show_as_they_are(path, name, place):
+    raw = study_file.read(str(path))
+    level = {"recipe": {"steps": 3}}
+    tables = {
+        "models": {name: raw["models"]["one"]},
+        "evaluations": {name: {"kind": "nearest_neighbours"}},
+        "factors": {name: {"short": level}},
+        "level": {"length": {name: level}},
+    }
+    content = {**raw, "factors" if place == "level" else place: tables[place]}
+    with pytest.raises(UsageError, match=r"the name '.*' cannot be shown: use 1 to 100 characters"):
+        study_file.validate(content, "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("vit s", "vit_s"), ("a/b", "a|b"), ("ViT", "vit"), ("ﬁt", "fit"), ("ｖit", "vit")],
+)
+def test_names_that_nobody_tells_apart_are_refused(path, one, other):
+    entry = study_file.read(str(path))["models"]["one"]
+    with pytest.raises(UsageError, match="hard to tell apart, in a report and as names of files"):
+        study_file.validate({"name": "a", "models": {one: entry, other: entry}}, "mine.toml")
+
+
+def test_a_letter_that_can_be_typed_in_two_ways_is_one_letter(path):
+    entry = study_file.read(str(path))["models"]["one"]
+    study = study_file.validate({"name": "a", "models": {"e\u0301": entry}}, "mine.toml")
+    assert list(study.models) == ["\xe9"]
+
+
+@pytest.mark.parametrize(
+    "name", ["con", "NUL.x", "com1", "a.", "..", "a/b", "/a", "-a", "a\n", "a" * 101]
+)
+def test_a_studys_name_is_a_folders_everywhere(path, name):
+    assert "name" in sentence(path, {"name": name})
+
+
+def test_a_study_without_end_is_refused_at_once(path):
+    assert "at most 200,000" in sentence(path, {"seeds": 10**11})
+    levels = {str(n): {"recipe": {"steps": n + 1}} for n in range(10)}
+    raw = {**study_file.read(str(path)), "factors": {str(n): levels for n in range(12)}}
+    with pytest.raises(UsageError, match=r"has 4,000,000,000,000 trials or so: choose"):
+        study_file.validate(raw, "mine.toml")
+    assert "image_size must be at most 10000" in sentence(path, {"image_size": 10**9})
+
+
+def test_a_module_is_loaded_only_where_the_command_line_says_so_too(path):
+    path.write_text(path.read_text() + '\n[reading]\nimports = ["builders"]\n')
+    assert "whose code would run: if you trust it, say so with --import builders" in sentence(path)
+    study = study_file.resolve(str(path), {"imports": ["builders"]})
+    assert study.reading.imports == ("builders",)

@@ -172,7 +172,7 @@ def test_asked_to_end_between_two_points_it_goes_on_with_the_same_bits(tmp_path,
     finally:
         signal.signal(signal.SIGTERM, before)
     left = CheckpointFolder(tmp_path / "parts").newest_state().meta["progress"]["steps"]
-    monkeypatch.setattr(loop, "device", lambda backend: "another machine")
+    monkeypatch.setattr(loop, "device", lambda backend, count: "another machine")
     assert 0 < left <= 7  # batches are read ahead
     seen = []
     parts = run(tmp_path / "parts", recipe, jit=False, started=seen.append)

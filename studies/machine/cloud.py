@@ -1,0 +1,161 @@
+"""Storage in the cloud, by an fsspec URL such as s3://bucket/folder.
+
+An object there is replaced as a whole, and two processes cannot append to one. What is put once is put
+under the condition that there is none (S3's If-None-Match, and the like of other stores), and read back:
+where a store or a server knows no such condition, whoever was replaced finds it out.
+
+Reference: https://filesystem-spec.readthedocs.io
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from studies.errors import UsageError
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+# Without these a server that is not there is waited for during minutes.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "s3": {
+        "config_kwargs": {
+            "connect_timeout": 10,
+            "read_timeout": 60,
+            "retries": {"total_max_attempts": 4},
+        }
+    }
+}
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+T = TypeVar("T")
+
+
+class Bucket:
+    """Objects below a URL; see `studies.machine.storage.Storage`.
+
+    Args:
+        url: SCHEME://..., of any kind of storage that fsspec knows.
+
+    Raises:
+        UsageError: a package is not installed, or the URL is none.
+        OSError: of all methods, where objects cannot be read or written.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme = _scheme(url)
+        self.url = url.rstrip("/")
+        fsspec = _fsspec()
+        options = {"use_listings_cache": False, "skip_instance_cache": True}
+        try:
+            self._fs = fsspec.filesystem(scheme, **options, **_OPTIONS.get(scheme, {}))
+        except ImportError as error:
+            raise UsageError(
+                f"what reads {scheme}:// is not installed: pip install 'keras-vit[cloud]' for s3://; of "
+                f"other storage fsspec says: {_first_line(error)}"
+            ) from None
+        except ValueError as error:
+            raise UsageError(
+                f"{url} is no storage that fsspec knows: {_first_line(error)}"
+            ) from None
+        self._root = self._fs._strip_protocol(url).rstrip("/")
+
+    def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
+        try:
+            return bytes(self._do(lambda: self._fs.cat_file(self._path(name))))
+        except _MISSING:
+            return None
+
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """What several objects hold, by their names; without those that are not there."""
+        if not names:
+            return {}
+        paths = {self._path(name): name for name in names}
+        found = self._do(lambda: self._fs.cat(list(paths), on_error="omit"))
+        return {paths[path]: bytes(content) for path, content in found.items()}
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
+        self._do(lambda: self._fs.pipe_file(self._path(name), content))
+
+    def put_new(self, name: str, content: bytes) -> bool:
+        """See `Storage`."""
+        # An answer that was lost on the way is asked for again: then it may have been this call.
+        with contextlib.suppress(FileExistsError):
+            self._do(lambda: self._fs.pipe_file(self._path(name), content, mode="create"))
+        return self.read(name) == content
+
+    def names(self, folder: str) -> list[str]:
+        """See `Storage`."""
+        base = self._path(folder)
+        try:
+            found = self._do(lambda: self._fs.ls(base, detail=False))
+        except _MISSING:
+            return []
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found if path != base)
+
+    def remove(self, name: str) -> None:
+        """See `Storage`."""
+        with contextlib.suppress(*_MISSING):
+            self._do(lambda: self._fs.rm_file(self._path(name)))
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """What tells whether objects were written anew, by their names below a folder, at any depth."""
+        base = self._path(folder)
+        try:
+            found = self._do(lambda: self._fs.find(base, detail=True))
+        except _MISSING:
+            return {}
+        return {
+            path[len(base) :].lstrip("/"): _stamp(info)
+            for path, info in found.items()
+            if path.startswith(f"{base}/")
+        }
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}".rstrip("/")
+
+    def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except OSError:
+            raise
+        except Exception as error:  # of each kind of storage its own
+            raise OSError(None, _first_line(error)) from error
+
+
+def is_url(text: str) -> bool:
+    """Whether it is a URL, and no folder."""
+    return _URL.fullmatch(text) is not None
+
+
+def _scheme(url: str) -> str:
+    found = _URL.fullmatch(url)
+    # Chains of URLs (a::b) can name files of this machine, and code.
+    if found is None or "::" in url or not found[2].strip("/"):
+        raise UsageError(
+            f"{url} is no place for results: give a folder, or a URL such as s3://bucket/runs"
+        )
+    return found[1]
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    """What changes when an object is written anew."""
+    marks = ("size", "ETag", "etag", "md5Hash", "mtime", "created", "LastModified")
+    return " ".join(str(info[mark]) for mark in marks if info.get(mark) is not None)
+
+
+def _fsspec() -> Any:
+    try:
+        return importlib.import_module("fsspec")
+    except ImportError:
+        raise UsageError(
+            "fsspec is not installed: pip install 'keras-vit[cloud]', or give a folder with --results"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__

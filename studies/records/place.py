@@ -1,0 +1,291 @@
+"""Where results lie: a folder here, or storage elsewhere of which the work is done in a copy here.
+
+All rooms read and write files below `path`. Of storage elsewhere a command copies what it needs, first
+(`fetch`), and puts back what has changed, whenever something must not be lost (`store`); the copy is its
+own and goes with it. Nothing can be appended to an object, so that each line of trials.jsonl is an object
+of its own there, trials/<number>.json, which is put once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Collection, Container, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from studies.errors import UsageError
+from studies.machine.cloud import Bucket
+from studies.machine.storage import Folder, Storage
+
+RECORDS = "trials.jsonl"
+LINES = "trials"  # the folder of its lines, where they are objects
+AT_ONCE = 256  # objects that are asked for at a time
+LEFT_THERE = ("logs", "tensorboard", ".lease")  # which no command reads as files
+LARGE = ("outcomes", "models", "figures")  # which only reports, and who keeps models, read
+
+
+class Place(Protocol):
+    """The folder of all studies' results."""
+
+    name: str  # for people
+    path: Path
+
+    def check(self) -> None:
+        """Raise UsageError where nothing can be written, as far as can be told without leaving a trace."""
+        ...
+
+    def fetch(self, *folders: str, whole: bool = True) -> None:
+        """Have folders below `path` as they are in storage.
+
+        Args:
+            folders: their names.
+            whole: or without what only reports and models need, which may be much.
+        """
+        ...
+
+    def store(self, *paths: Path) -> None:
+        """Have files or folders below `path` in storage as they are here; what is gone is removed."""
+        ...
+
+    def names(self) -> list[str]:
+        """What lies in storage, at the top."""
+        ...
+
+    def storage(self, name: str) -> Storage:
+        """A folder of it, as it is in storage."""
+        ...
+
+    def address(self, path: Path) -> str:
+        """Where a file below `path` lies, for people."""
+        ...
+
+
+@contextlib.contextmanager
+def opened(results: Path | str) -> Iterator[Place]:
+    """Have a place for a while.
+
+    Args:
+        results: a folder, or a URL.
+
+    Raises:
+        UsageError: the URL is none, its packages are not installed, or nothing can be read there. Of
+            others, raised inside, the paths are those in storage.
+    """
+    if isinstance(results, Path):
+        yield Here(results)
+        return
+    bucket = Bucket(results)
+    with tempfile.TemporaryDirectory(
+        prefix="keras_vit-results-", ignore_cleanup_errors=True
+    ) as copy:
+        path = Path(copy).resolve()
+        try:
+            yield Elsewhere(bucket, path)
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(path), bucket.url)) from error
+
+
+class Here:
+    """A folder of this machine, or a shared one: there is no copy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self.name = str(self.path)
+
+    def check(self) -> None:
+        """See `Place`."""
+        place = self.path
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise unwritable(self.name, f"{place} is not a folder")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise unwritable(self.name, f"no permission to write to {place}")
+
+    def fetch(self, *folders: str, whole: bool = True) -> None:
+        """See `Place`."""
+
+    def store(self, *paths: Path) -> None:
+        """See `Place`."""
+
+    def names(self) -> list[str]:
+        """See `Place`."""
+        return Folder(self.path).names("")
+
+    def storage(self, name: str) -> Storage:
+        """See `Place`."""
+        return Folder(self.path / name)
+
+    def address(self, path: Path) -> str:
+        """See `Place`."""
+        return str(path)
+
+
+class Elsewhere:
+    """Storage that is reached by a URL, and a copy of some of it.
+
+    Args:
+        bucket: the storage.
+        path: of the copy; an empty folder that nobody else writes to.
+    """
+
+    def __init__(self, bucket: Bucket, path: Path) -> None:
+        self.name, self.path = bucket.url, path
+        self._bucket = bucket
+        # By name: stamps of the objects that files are copies of; size and time of files that are as in
+        # storage; bytes of records' files that are there, line by line.
+        self._there: dict[str, str] = {}
+        self._here: dict[str, tuple[int, int]] = {}
+        self._lines: dict[Path, int] = {}
+
+    def check(self) -> None:
+        """See `Place`."""
+        name = f".written-{secrets.token_hex(8)}"
+        try:
+            self._bucket.write(name, b"")
+            self._bucket.remove(name)
+        except OSError as error:
+            raise unwritable(self.name, _reason(error)) from error
+
+    def fetch(self, *folders: str, whole: bool = True) -> None:
+        """See `Place`."""
+        without = LEFT_THERE if whole else (*LEFT_THERE, *LARGE)
+        with self._readable():
+            # One question for all below a folder at the top: there may be checkpoints of many trainings.
+            below: dict[str, set[str]] = {}
+            for folder in folders:
+                below.setdefault(folder.partition("/")[0], set()).add(folder)
+            for top, inside in below.items():
+                if top:  # an absolute path names nothing there
+                    stamps = self._bucket.stamps(top).items()
+                    self._fetch(inside, {f"{top}/{name}": stamp for name, stamp in stamps}, without)
+
+    def store(self, *paths: Path) -> None:
+        """See `Place`."""
+        for path in paths:
+            if path.name == RECORDS:
+                self._put_lines(path)
+            else:
+                self._store(path)
+
+    def names(self) -> list[str]:
+        """See `Place`."""
+        with self._readable():
+            return self._bucket.names("")
+
+    def storage(self, name: str) -> Storage:
+        """See `Place`."""
+        return Bucket(f"{self.name}/{name}")
+
+    def address(self, path: Path) -> str:
+        """See `Place`."""
+        return f"{self.name}/{self._name(path)}"
+
+    def _fetch(
+        self, folders: Collection[str], found: Mapping[str, str], without: Container[str]
+    ) -> None:
+        """Copy what of the found objects lies in some folders, and has changed."""
+
+        def inside(name: str) -> bool:
+            return any(str(parent) in folders for parent in PurePosixPath(name).parents)
+
+        wanted = (name for name in found if inside(name) and _is_wanted(name, without))
+        new = sorted(name for name in wanted if self._there.get(name) != found[name])
+        for start in range(0, len(new), AT_ONCE):
+            for name, content in self._bucket.read_many(new[start : start + AT_ONCE]).items():
+                Folder(self.path).write(name, content)
+                self._there[name] = found[name]
+                self._here[name] = _state(self.path / name)
+        for name in [n for n in self._there if n not in found and inside(n)]:
+            Folder(self.path).remove(name)
+            del self._there[name], self._here[name]
+        for folder in folders:
+            self._join_lines(self.path / folder)
+
+    def _join_lines(self, folder: Path) -> None:
+        """Make the file of records of its lines."""
+        parts = sorted((folder / LINES).glob("*.json"))
+        if parts:
+            whole = b"".join(part.read_bytes().rstrip(b"\n") + b"\n" for part in parts)
+            (folder / RECORDS).write_bytes(whole)
+            self._lines[folder / RECORDS] = len(whole)
+
+    def _put_lines(self, path: Path) -> None:
+        with path.open("rb") as file:
+            file.seek(self._lines.get(path, 0))
+            new = file.read()
+        there = path.parent / LINES
+        there.mkdir(exist_ok=True)
+        number = max((int(each.stem) for each in there.glob("*.json")), default=0)
+        for line in new.splitlines(keepends=True):
+            number += 1
+            name = f"{self._name(there)}/{number:08d}.json"
+            while not self._bucket.put_new(name, line):  # a run that was taken over may have put it
+                number += 1
+                name = f"{self._name(there)}/{number:08d}.json"
+            (self.path / name).write_bytes(line)
+            self._lines[path] = self._lines.get(path, 0) + len(line)
+
+    def _store(self, path: Path) -> None:
+        base = self._name(path)
+        files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+        present = set()
+        for file in files:
+            name = self._name(file)
+            with contextlib.suppress(FileNotFoundError):  # a trial may just have replaced it
+                if file.is_file():
+                    present.add(name)
+                    state = _state(file)
+                    if _is_stored(name) and self._here.get(name) != state:
+                        self._bucket.write(name, file.read_bytes())
+                        self._here[name] = state
+                        self._there.pop(name, None)
+        for name in [n for n in self._here if n == base or n.startswith(f"{base}/")]:
+            if name not in present:
+                self._bucket.remove(name)
+                del self._here[name]
+                self._there.pop(name, None)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {self.name} ({_reason(error)}): see to the URL, the permission and the "
+                f"connection, or choose another place with --results"
+            ) from error
+
+
+def unwritable(name: str, reason: str) -> UsageError:
+    """What is said where a place cannot be written to."""
+    return UsageError(
+        f"cannot write to the results folder {name} ({reason}); choose another one with --results"
+    )
+
+
+def _reason(error: OSError) -> str:
+    return str(error.strerror or error)
+
+
+def _is_wanted(name: str, without: Container[str]) -> bool:
+    parts = PurePosixPath(name).parts
+    return ".." not in parts and parts[1] not in without
+
+
+def _is_stored(name: str) -> bool:
+    """Whether it is stored as it is: not what means something here alone, for a while, nor records."""
+    folder, _, file = name.rpartition("/")
+    here_alone = file.startswith(".") or file.endswith(".tmp") or file == "lock"
+    return not here_alone and file != RECORDS and not folder.endswith(f"/{LINES}")
+
+
+def _state(file: Path) -> tuple[int, int]:
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns

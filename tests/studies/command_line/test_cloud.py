@@ -1,0 +1,122 @@
+"""Results under a URL: all that holds for a folder, with trials that train nothing."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from studies.command_line import app as cli
+from studies.command_line import commands
+from studies.machine.cloud import Bucket
+from tests.studies.command_line.conftest import Project
+
+pytestmark = pytest.mark.once
+
+WRITE_REPORT = commands._write_report
+
+
+class CloudProject(Project):
+    """The same with results under a URL."""
+
+    def put(self, url):
+        self.results, self.bucket = url, Bucket(f"{url}/mine")
+        return self
+
+    def lines(self):
+        names = self.bucket.names("trials")
+        return [json.loads(self.bucket.read(f"trials/{name}")) for name in names]
+
+
+@pytest.fixture
+def cloud(project, s3, tmp_path):
+    project.__class__ = CloudProject
+    return project.put(f"{s3}/{tmp_path.name}")
+
+
+def test_a_run_elsewhere_is_as_one_here(cloud, monkeypatch):
+    code, out, err = cloud("plan")
+    assert code == 0 and f"results: {cloud.results}/mine\n" in out and cloud.bucket.names("") == []
+    code, out, err = cloud("run", "--log-format", "json")
+    assert code == 0 and err == "" and f'"folder": "{cloud.results}/mine"' in out
+    assert [line["status"] for line in cloud.lines()] == ["done", "done"]
+    assert all(b"a word on stderr" in cloud.bucket.read(line["log"]) for line in cloud.lines())
+    assert cloud.bucket.names("") == ["logs", "study.toml", "trials"], "nobody is at work"
+    assert cloud("status")[1].startswith("mine: 2 of 2 trials done")
+    before = cloud.lines()
+    assert "all 2 trials are finished already" in cloud("run")[1]
+    assert cloud.lines() == before
+    code, out, _ = cloud("run", "--seeds", "2")
+    assert code == 0 and "2 of 4 trials to run, 2 finished already" in out
+    code, _, err = cloud("run", "--set", "recipe.steps=9")
+    assert code == 2 and f"the results in {cloud.results}/mine are of another recipe" in err
+
+
+def test_failures_name_their_logs_there(cloud):
+    cloud.write("dies")
+    code = cloud("run", "--sizes", "3")[0]
+    (line,) = cloud.lines()
+    assert code == 1 and f"its log is {cloud.results}/mine/{line['log']}" in line["reason"]
+    assert f"log: {cloud.results}/mine/logs/dies-3" in cloud("status")[1]
+
+
+def test_a_killed_driver_is_seen_from_elsewhere_and_goes_on(cloud):
+    cloud.write("done", "hangs")
+    driver = subprocess.Popen([sys.executable, "-c", cloud.script("run")])
+    deadline = time.monotonic() + 120
+    try:
+        while "hangs size 3 seed 0 tensorflow: step 0/4" not in (out := shown(cloud)):
+            assert time.monotonic() < deadline and driver.poll() is None
+            time.sleep(0.2)
+        code, _, err = cloud("run")
+        assert code == 2 and f"another run is at work in {cloud.results}/mine" in err
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    assert re.search(rf"running \(process {driver.pid} on ", out)
+    assert "not running: the last run" in shown(cloud)
+    done = [line for line in cloud.lines() if line["status"] == "done"]
+    assert done
+    cloud.write("done")
+    assert cloud("run")[0] == 0
+    assert cloud.lines()[: len(done)] == done, "what was recorded is not run again"
+    assert "running" not in shown(cloud)
+
+
+def shown(cloud):
+    return cloud("status")[1] if cloud.bucket.read("study.toml") else ""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--results", "s3://nowhere/runs"),
+            "cannot write to the results folder s3://nowhere/runs",
+        ),
+        (("--results", "s3://"), "no place for results"),
+        (("--results", "s4://bucket/x"), "no storage that fsspec knows"),
+        (("--executor", "ray"), "needs a folder that all machines share"),
+    ],
+)
+def test_wrong_use_is_one_sentence(cloud, options, told):
+    code, _, err = cloud("run", *options)
+    assert code == 2 and told in err and err.startswith("error: ") and err.count("\n") == 1
+    assert cloud.bucket.names("") == []
+
+
+def test_commands_that_need_a_folder_say_so(capsys):
+    assert cli.main(["advise", "digits", "--budget", "1h", "--results", "s3://bucket/x"]) == 2
+    assert "needs a folder; plan, run, status and report take URLs" in capsys.readouterr().err
+
+
+def test_a_report_lies_beside_the_records(cloud, monkeypatch):
+    monkeypatch.setattr(commands, "_write_report", WRITE_REPORT)
+    assert cloud("run", "--sizes", "3")[0] == 0
+    assert {"report.md", "report.html", "summary.csv"} <= set(cloud.bucket.names(""))
+    code, out, _ = cloud("report")
+    assert code == 0 and f"report: {cloud.results}/mine/report.md" in out
+    assert len(cloud.lines()) == 1

@@ -1,0 +1,168 @@
+"""Trains on one device and on several, as a process of its own: devices are made as a backend loads.
+
+    python -m tests.studies.training.on_devices equal|resumed|lasts FOLDER
+
+`equal` prints the losses by (model, devices, devices of a copy); `resumed` what became of a trial on two
+devices that was left alone, and of one that SIGTERM ended between two validation points and that went on;
+`lasts` the record of one that takes hours.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from studies.data import Batches, describe
+from studies.machine.devices import make_devices
+from studies.study.entries import ModelEntry
+from studies.study.recipe import Evaluation, Recipe
+from studies.study.trial import Trial
+from studies.training.trial import leave_out_others, run_trial
+from tests.studies.descriptions import TINY, image_folder
+
+BACKEND = os.environ["KERAS_BACKEND"]
+MODELS = {
+    "vit": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
+    "bit": ModelEntry(
+        name="bit",
+        base="BiT-R50x1",
+        overrides={
+            "stem": "small",
+            "block_counts": [1, 1],
+            "width_factor": 0.125,
+            "bottleneck": False,
+            "groups": 4,
+        },
+    ),
+}
+# The optimizer that is quickest to compile, with clipping that has an effect.
+RECIPE = {
+    "optimizer": "sgd",
+    "weight_decay": 0.0,
+    "learning_rate": 0.1,
+    "clip_norm": 0.1,
+    "label_smoothing": 0.1,
+    "warmup_fraction": 0.0,
+    "schedule": "linear",
+}
+SPLIT = [(4, 2)] if BACKEND == "jax" else []
+
+
+def trial(dataset: str, name: str, devices: int = 1, split: int = 1, **recipe) -> Trial:
+    info = describe(dataset, 8)
+    return Trial(
+        study="test",
+        dataset=dataset,
+        data_fingerprint=info.fingerprint,
+        image_shape=info.image_shape,
+        num_classes=info.num_classes,
+        image_size=8,
+        size=12,
+        seed=1,
+        backend=BACKEND,
+        model=MODELS[name],
+        recipe=Recipe(**{"steps": 6, "batch_size": 8, "validations": 2, **recipe}),
+        evaluation=Evaluation(shots=(1,), fewshot_seeds=1),
+        devices=devices,
+        model_parallel=split,
+    )
+
+
+def equal(folder: Path) -> dict[str, list[float]]:
+    """Losses and accuracies at the validation points; without drop-out."""
+    from studies.training.chain import batches_of, task_of
+    from studies.training.checkpoint import CheckpointFolder
+    from studies.training.devices import devices_of
+    from studies.training.images import images_of
+    from studies.training.loop import train
+
+    if BACKEND == "jax":  # compile fast: each program runs a few steps
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", True)
+    dataset = image_folder(folder / "images")
+    found = {}
+    for devices, split in [(1, 1), (2, 1), (4, 1), *SPLIT]:
+        with devices_of(trial(dataset, "vit", devices, split)) as those:
+            for name in MODELS if split == 1 else ("vit",):
+                each = trial(dataset, name, devices, split, **RECIPE)
+                images = images_of(each)
+                task = task_of(each, images, None, those)
+                task.validate = lambda: {"val_loss": 0.0, "val_top1": 0.0}
+                place = CheckpointFolder(folder / f"{name}-{devices}-{split}")
+                batches = batches_of(each, images)
+                progress = train(task, each.recipe, batches, place, each.seed, those)
+                told = [value for e in progress.history for value in (e["loss"], e["top1"])]
+                found[f"{name} {devices} {split}"] = told
+    return found
+
+
+class Ended(BaseException):
+    """What SIGTERM does here."""
+
+
+def resumed(folder: Path) -> dict[str, dict]:
+    from studies.training.checkpoint import CheckpointFolder
+
+    each = trial(
+        image_folder(folder / "images"),
+        "vit",
+        devices=2,
+        dropout_rate=0.3,
+        stochastic_depth_rate=0.3,
+        mixup=0.2,
+        steps=12,
+    )
+    whole = run_trial(each, folder / "whole")
+    read, parts = Batches.batch, folder / "parts"
+
+    def end(signum, frame):
+        raise Ended
+
+    def batch(self, step):
+        if step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(self, step)
+
+    signal.signal(signal.SIGTERM, end)
+    Batches.batch = batch
+    with contextlib.suppress(Ended):
+        run_trial(each, parts)
+    Batches.batch = read
+
+    def checkpoints(results: Path) -> CheckpointFolder:
+        return CheckpointFolder(results / ".checkpoints" / each.training_id)
+
+    left = checkpoints(parts).newest_state().meta["progress"]["steps"]
+    records = {"whole": whole, "parts": run_trial(each, parts)}
+    ends = [checkpoints(folder / name).final().meta["last_sha256"] for name in records]
+    return {**records, "left": left, "ends": ends}
+
+
+def lasts(folder: Path) -> dict:
+    dataset = image_folder(folder / "images")
+    each = trial(dataset, "vit", devices=2, steps=10**6, validations=10**6 // 5)
+    return run_trial(each, folder / "results")
+
+
+def four_devices() -> None:
+    """Has a backend see the processor as four devices."""
+    make_devices(BACKEND, 4)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * 4
+        tf.config.set_logical_device_configuration(cpu, parts)
+
+
+if __name__ == "__main__":
+    leave_out_others(BACKEND)  # as in a trial's own process
+    four_devices()
+    work = {"equal": equal, "resumed": resumed, "lasts": lasts}[sys.argv[1]]
+    told = work(Path(sys.argv[2]))
+    print(json.dumps(told, default=np.ndarray.tolist))

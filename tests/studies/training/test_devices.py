@@ -1,0 +1,72 @@
+"""One training on several devices: the numbers of one device, and the same bits whatever interrupts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.studies.executors.contract import alive, descendants, wait_for
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def on_devices(what, folder):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.studies.training.on_devices", what, folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_losses_are_those_of_one_device(tmp_path, backend):
+    told = on_devices("equal", tmp_path)
+    expected = {f"{model} {devices} 1" for model in ("vit", "bit") for devices in (1, 2, 4)}
+    assert set(told) == expected | ({"vit 4 2"} if backend == "jax" else set())
+    for name, losses in told.items():
+        model = name.split()[0]
+        np.testing.assert_allclose(losses, told[f"{model} 1 1"], rtol=1e-5, err_msg=name)
+
+
+def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path):
+    told = on_devices("resumed", tmp_path)
+    whole, parts = told["whole"], told["parts"]
+    assert whole["status"] == parts["status"] == "done", (whole, parts)
+    assert 6 < told["left"] < 12
+    assert parts["processes"] == 2
+    for field in ("weights_sha256", "history", "metrics"):
+        assert parts[field] == whole[field]
+    assert told["ends"][0] == told["ends"][1]
+    assert whole["device_count"] == 2
+    assert whole["device"].startswith("2 x ") and whole["devices"] == [whole["device"]]
+
+
+def test_no_process_outlives_a_trial_and_one_that_is_lost_is_named(tmp_path, backend):
+    if backend != "torch":  # the others have one process
+        return
+    folders = [tmp_path / "killed", tmp_path / "loses"]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-m", "tests.studies.training.on_devices"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    killed, loses = (
+        subprocess.Popen([*command, "lasts", folder], cwd=ROOT, text=True, **pipes)
+        for folder in folders
+    )
+    first, second = (wait_for(lambda p=process: descendants(p.pid)) for process in (killed, loses))
+    for folder in folders:
+        wait_for(lambda f=folder: list(f.glob("results/.checkpoints/*/state-*.ckpt")))
+    killed.kill()
+    os.kill(second[0], signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in first))
+    record = json.loads(loses.communicate(timeout=60)[0].splitlines()[-1])
+    killed.communicate(timeout=60)
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("The process of device 2 of 2 was killed by SIGKILL")
