@@ -243,9 +243,9 @@ def draw(output: Path) -> None:
     speed.set_title("beside other work" if busy else "", fontsize=10)
     for ax in (memory, speed):
         ax.set_xscale("log")
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         size_axis(ax, sizes)
-    memory.legend()
+    memory.legend(loc="lower right")
     figure = memory.get_figure(root=True)
     assert figure is not None
     figure.suptitle(f"A trial on {'; '.join(sorted({row['device'] for row in rows}))}", fontsize=10)
