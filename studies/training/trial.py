@@ -153,6 +153,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
         devices = stack.enter_context(devices_of(trial))
         images = images_of(trial)
         trained = finish(trial, results, images, devices, events)
+        stack.enter_context(devices.alone())
         events.trained()
         began = time.perf_counter()
         outcomes = outcomes_path(Path(results) / trial.study, trial.trial_id)

@@ -49,6 +49,10 @@ class Devices:
         """Within it models are made and compiled."""
         return contextlib.nullcontext()
 
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Within it a trained model is evaluated, on any number of images, and others are made of it."""
+        return contextlib.nullcontext()
+
     def prepare(self, model: Any, training: Training) -> None:
         """Make a compiled model ready for `fit`.
 

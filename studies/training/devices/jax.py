@@ -5,6 +5,8 @@ All is one computation, whose parts XLA puts on the devices: even drop-out is th
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -40,7 +42,7 @@ class JaxDevices(Devices):
             over = distribution.ModelParallel(
                 layout_map=keras_vit.layout_map(mesh), batch_dim_name="batch"
             )
-        # Not for the making of models alone: `fit` asks for it again.
+        # Not for the making of models alone: `fit` asks for it again, and so would `predict`.
         keras.distribution.set_distribution(over)
         return self
 
@@ -51,3 +53,12 @@ class JaxDevices(Devices):
         trace: TracebackType | None,
     ) -> None:
         keras.distribution.set_distribution(None)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        over = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(over)

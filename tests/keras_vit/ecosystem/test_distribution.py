@@ -1,7 +1,6 @@
 """Several devices as one: keras.distribution on JAX, refused elsewhere; replicas on TensorFlow."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -58,35 +57,6 @@ for kind in KINDS:
         for one, other in zip(trained["one device"], trained[name], strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4, err_msg=f"{kind} {name}")
 print("as one device")
-"""
-
-
-# Two processes of two devices each; every one has its part of the batch.
-PROCESSES = """
-import sys
-
-import jax
-import keras
-import numpy as np
-
-jax.config.update("jax_cpu_collectives_implementation", "gloo")
-address, process = sys.argv[1], int(sys.argv[2])
-if address:
-    keras.distribution.initialize(address, 2, process)
-    assert len(keras.distribution.list_devices()) == 4 and jax.local_device_count() == 2
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
-
-import keras_vit
-
-model = keras_vit.VisionTransformer(
-    (8, 8, 3), 4, 1, hidden_size=8, mlp_dim=8, num_heads=2, classes=3, seed=0
-)
-loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
-own = slice(4 * process, 4 * process + 4) if address else slice(None)
-x, y = np.random.default_rng(0).normal(size=(8, 8, 8, 3))[own], (np.arange(8) % 3)[own]
-told = model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0).history
-print(*told["loss"], *told["accuracy"])
 """
 
 
@@ -150,30 +120,6 @@ def train_in_a_process(code: str, **environment: str) -> None:
 def test_jax_trains_over_devices_as_on_one(backend):
     if backend == "jax":  # the other backends refuse, see below
         train_in_a_process(TRAIN, XLA_FLAGS="--xla_force_host_platform_device_count=4")
-
-
-def test_jax_trains_over_processes_as_in_one(backend):
-    if backend != "jax":  # see below
-        return
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", PROCESSES, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **flags},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for arguments in ((address, "0"), (address, "1"), ("", "0"))
-    ]
-    *two, one = (
-        [float(word) for word in process.communicate(timeout=240)[0].split()] for process in started
-    )
-    assert len(one) == 6
-    for each in two:
-        assert each == pytest.approx(one, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["layerwise", "masked"])
