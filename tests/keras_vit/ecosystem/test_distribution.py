@@ -1,6 +1,7 @@
 """Several devices as one: keras.distribution on JAX, refused elsewhere; replicas on TensorFlow."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,40 @@ for kind in KINDS:
         for one, other in zip(trained["one device"], trained[name], strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4, err_msg=f"{kind} {name}")
 print("as one device")
+"""
+
+
+# Losses and accuracies of a tiny ViT, of which `own` is the part of each batch that this process has.
+FIT = """
+import keras
+import numpy as np
+
+import keras_vit
+
+tiny = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2}
+model = keras_vit.create_model("ViT-Ti/4", (8, 8, 3), classes=3, seed=0, **tiny)
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
+x, y = np.random.default_rng(0).normal(size=(8, 8, 8, 3)), np.arange(8) % 3
+told = model.fit(x[own], y[own], batch_size=8, epochs=3, shuffle=False, verbose=0).history
+"""
+# Two processes of two devices each.
+PROCESSES = f"""
+import sys
+
+sys.modules["tensorflow"] = None  # Keras would load it
+import jax
+import keras
+
+address, process = sys.argv[1], int(sys.argv[2])
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+keras.distribution.initialize(address, 2, process)
+assert len(keras.distribution.list_devices()) == 4 and jax.local_device_count() == 2
+data = keras.distribution.DataParallel(auto_shard_dataset=False)  # each process cuts its own part
+keras.distribution.set_distribution(data)
+own = slice(4 * process, 4 * process + 4)
+{FIT}
+print(*told["loss"], *told["accuracy"])
 """
 
 
@@ -120,6 +155,30 @@ def train_in_a_process(code: str, **environment: str) -> None:
 def test_jax_trains_over_devices_as_on_one(backend):
     if backend == "jax":  # the other backends refuse, see below
         train_in_a_process(TRAIN, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+
+
+def test_jax_trains_over_processes_as_in_one(backend):
+    if backend != "jax":  # see below
+        return
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", PROCESSES, address, str(process)],
+            cwd=ROOT,
+            env={**os.environ, **flags},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    alone = {"own": slice(None)}
+    exec(FIT, alone)
+    expected = [*alone["told"]["loss"], *alone["told"]["accuracy"]]
+    for process in started:
+        said = process.communicate(timeout=240)[0].splitlines()[-1].split()  # below what gloo says
+        assert list(map(float, said)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["layerwise", "masked"])
