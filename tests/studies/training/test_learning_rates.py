@@ -1,5 +1,7 @@
 """A grid of learning rates shares one compiled step; each has the bits that it would have alone."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from studies.study.trial import Training, Trial
 from studies.training import chain
 from studies.training import recipe as recipes
 from studies.training.checkpoint import digest, load
+from studies.training.devices import ONE_DEVICE
 from studies.training.events import Events
 from studies.training.images import images_of
 from studies.training.schedule import WarmupDecay
@@ -87,10 +90,11 @@ def training(backend, dataset_size=None, **changes):
 
 def train(last, results, emit=lambda event: None):
     """A training, or a chain of them, to its end; what it ends with."""
-    trial = Trial(**dict(last), study="test")
+    fields = {name: getattr(last, name) for name in Training.model_fields}
+    trial = Trial(**fields, study="test")
     events = Events(trial, untrained(results, trial), emit)
     for each in untrained(results, last) or [last]:
-        trained = chain.finish(each, results, images_of(each), events)
+        trained = chain.finish(each, results, images_of(each), ONE_DEVICE, events)
     return trained
 
 
@@ -110,7 +114,13 @@ def results(tmp_path_factory):
 @pytest.fixture
 def kept(monkeypatch):
     """What each learning rate left stays, to be looked at."""
-    monkeypatch.setattr(chain.shutil, "rmtree", lambda *arguments, **options: None)
+    remove = chain.shutil.rmtree
+
+    def remove_others(path, **options):
+        if not Path(path).name.startswith("rate-"):
+            remove(path, **options)
+
+    monkeypatch.setattr(chain.shutil, "rmtree", remove_others)
 
 
 def chained(backend, method):
