@@ -2,7 +2,8 @@
 
 A pass tests one backend, chosen by KERAS_BACKEND before pytest starts (`make test` makes three
 passes). Set here, before any backend is imported: the number of threads, so that results repeat
-and two pytest-xdist workers do not fight over two cores.
+and two pytest-xdist workers do not fight over two cores; and that XLA compiles fast instead of making
+programs fast, since most of them run once (the same flags as JAX' jax_disable_most_optimizations).
 """
 
 import os
@@ -13,7 +14,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true",
+)
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import random
@@ -114,16 +119,3 @@ def rng() -> np.random.Generator:
 def backend() -> str:
     """The name of the backend of this pass."""
     return os.environ["KERAS_BACKEND"]
-
-
-@pytest.fixture
-def quick_compilation(backend: str):
-    """For programs that run once: JAX compiles them fast instead of making them fast."""
-    if backend != "jax":
-        yield
-        return
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

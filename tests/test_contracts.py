@@ -6,8 +6,6 @@ import pytest
 from tests import contracts
 from tests.contracts import Case
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ALL = contracts.cases()
 each = pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
 FIRST = list({case.cls: case for case in reversed(ALL)}.values())

@@ -72,7 +72,8 @@ def mean_estimates(
         Estimate by (model, backend, size), sorted.
     """
     found = {}
-    for key, trials in frame.groupby(["model", "backend", "size"]):
+    columns = [c for c in ("model", "backend", "size", metric) if c in frame]
+    for key, trials in frame[columns].groupby(["model", "backend", "size"]):
         model, backend, size = str(key[0]), str(key[1]), int(key[2])
         whole = None
         if source is not None and metric in (TOP1, BALANCED):

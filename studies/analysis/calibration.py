@@ -44,21 +44,16 @@ def calibration(outcomes: Sequence[Outcomes], bins: int = BINS) -> Calibration:
         outcomes: one entry a seed.
         bins: number of bins.
     """
-    errors = [_in_bins([each], bins).error for each in outcomes]
-    pooled = _in_bins(outcomes, bins)
-    return Calibration(
-        float(np.mean(errors)), pooled.edges, pooled.count, pooled.confidence, pooled.accuracy
-    )
-
-
-def _in_bins(outcomes: Sequence[Outcomes], bins: int) -> Calibration:
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    number = len(outcomes)
+    lengths = np.array([len(each) for each in outcomes])
     confidence = np.concatenate([each.confidence for each in outcomes]).astype(float)
     correct = np.concatenate([each.correct for each in outcomes]).astype(float)
-    edges = np.linspace(0.0, 1.0, bins + 1)
     at = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
+    own = np.repeat(np.arange(number), lengths) * bins + at  # a seed's own bins
+    sums = [np.bincount(own, v, number * bins).reshape(number, bins) for v in (confidence, correct)]
+    errors = np.abs(sums[0] - sums[1]).sum(axis=1) / lengths
     count = np.bincount(at, minlength=bins)
-    sums = [np.bincount(at, values, bins) for values in (confidence, correct)]
-    error = float(np.abs(sums[0] - sums[1]).sum() / len(confidence))
     with np.errstate(invalid="ignore"):
-        means = [total / count for total in sums]
-    return Calibration(error, edges, count, *means)
+        means = [np.bincount(at, values, bins) / count for values in (confidence, correct)]
+    return Calibration(float(np.mean(errors)), edges, count, *means)

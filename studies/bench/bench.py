@@ -19,6 +19,7 @@ from studies.bench import table
 from studies.bench.cases import Case, chosen, contenders, of_studies
 from studies.bench.turns import measure
 from studies.errors import UsageError
+from studies.machine.devices import instructions
 from studies.machine.threads import cores
 from studies.machine.versions import commit, versions
 
@@ -56,6 +57,7 @@ def run(options: Options) -> int:
         names = ", ".join(contender.name for contender in contenders(case))
         print(f"{_words(case)}: {names} ...", file=sys.stderr, flush=True)
         about = {
+            "instructions": instructions(),
             "threads": threads,
             "versions": _versions(case),
             "commit": commit(),
@@ -69,7 +71,7 @@ def run(options: Options) -> int:
             raise UsageError(
                 f"cannot write to {options.output} ({error.strerror}): choose another --output"
             ) from error
-        _print(new)
+        _print(_words(case), new)
     for path in dict.fromkeys(path for paths in done for path in paths):
         print(path)
     return 0
@@ -130,13 +132,13 @@ def _words(case: Case) -> str:
     )
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=table.title(rows[0]))
-    for heading in table.HEADINGS:
+    shown, of_case = Table(title=title), len(table.KEY)
+    for heading in table.HEADINGS[of_case:]:
         shown.add_column(heading)
     for row in rows:
-        shown.add_row(*table.cells(row))
+        shown.add_row(*table.cells(row)[of_case:])
     Console().print(shown)

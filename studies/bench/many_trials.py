@@ -26,6 +26,7 @@ from studies.machine.devices import cpu_name
 from studies.machine.processes import child_environment
 from studies.records.place import Here
 from studies.running import runner
+from studies.running.costs import measure
 from studies.running.estimate import Estimator
 from studies.running.now import Now
 from studies.study.file import read_resolved
@@ -85,7 +86,9 @@ def _measure(number: int, results: Path, table: Path) -> None:
         "report": ["-m", "studies", "report", study.name, "--results", str(results)],
         "driver": ["-m", "studies.bench.many_trials", "--drive", str(folder)],
     }
-    _run(lines["plan"])  # models are built once, in processes of a backend, and remembered
+    # Models are built once, in a process of a backend, and what they cost is remembered.
+    entries = [arm.entry for arm in study.arms.values()]
+    measure(entries, study.data.image_shape, study.data.num_classes, study.backends[0])
     for command in left:
         print(f"{number:,} trials: {command} ...", file=sys.stderr, flush=True)
         found = _run(lines[command])

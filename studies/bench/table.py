@@ -1,7 +1,7 @@
 """The rows of what was measured, and their files: CSV, Markdown and a figure.
 
-A file is named by processor, threads, backend and dtype. A further run replaces its own rows there and
-leaves the others, so that results of different days and machines lie side by side.
+A file is named by processor, its instructions, threads, backend and dtype. A further run replaces its
+own rows there and leaves the others, so that results of different days and machines lie side by side.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY = ("mode", "model", "image_size", "batch_size")  # of a case within a file
 COLUMNS = (
     *("backend", "dtype", *KEY, "contender"),
     *NUMBERS,
-    *("device", "threads", "versions", "commit", "command"),
+    *("device", "instructions", "threads", "versions", "commit", "command"),
 )
 HEADINGS = (
     *("mode", "model", "px", "batch", "contender", "images/s", "ours is"),
@@ -93,10 +93,11 @@ def rows(
 
 
 def stem(row: dict[str, Any]) -> str:
-    """The name of a row's files: processor, threads, backend and dtype."""
+    """The name of a row's files: processor, its instructions, threads, backend and dtype."""
     kind, _, name = row["device"].rstrip(")").partition(" (")
     name = re.sub(r"\((r|tm)\)|\bcpu\b", "", name.lower())
-    parts = [name] if kind == "gpu" else [name, f"{row['threads']} threads"]
+    here = [name, row["instructions"], f"{row['threads']} threads"]  # a cloud's names tell little
+    parts = [name] if kind == "gpu" else here
     text = " ".join([*parts, row["backend"], row["dtype"]])
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
@@ -152,7 +153,8 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 def title(row: dict[str, Any]) -> str:
     """What rows of one file have in common."""
-    threads = f", {row['threads']} threads" if row["device"].startswith("cpu") else ""
+    threads = f" {row['instructions']}, {row['threads']} threads"
+    threads = threads if row["device"].startswith("cpu") else ""
     return f"{row['backend']}, {row['dtype']}, {row['device']}{threads}"
 
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from studies.bench import bench as bench_room
 from studies.command_line import commands
 from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.cached import CacheOptions, cache
@@ -31,7 +30,7 @@ from studies.command_line.options import (
     FitOption,
     Groups,
     Imports,
-    KeepModels,
+    KeepModelsOption,
     LogFormat,
     LogFormatOption,
     Name,
@@ -41,12 +40,12 @@ from studies.command_line.options import (
     SkipBroken,
     StudyName,
     TensorBoard,
+    Workers,
     option,
 )
 from studies.command_line.typed import seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
-from studies.inspection import predict as prediction
 
 # As it was started: messages and records hold commands that can be copied.
 PROGRAM = "vit-studies" if Path(sys.argv[0]).stem == "vit-studies" else "python -m studies"
@@ -129,9 +128,7 @@ def plan_or_run(
     ] = None,
     executor: Annotated[ExecutorName, option("Where trials run.")] = ExecutorName.local,
     address: Address = None,
-    workers: Annotated[
-        int | None, option("Trials at a time (1; on a cluster as many as it takes).")
-    ] = None,
+    workers: Workers = None,
     threads: Annotated[
         int | None, option("Threads a device (its share of the cores; on a cluster 1).")
     ] = None,
@@ -139,10 +136,7 @@ def plan_or_run(
         float | None, option("GPUs a device (those there are; on a cluster none).")
     ] = None,
     memory: Annotated[str | None, option("Memory a trial, such as 4GB.", metavar="AMOUNT")] = None,
-    keep_models: Annotated[
-        KeepModels | None,
-        option("Each model's best at the largest size (by default), all, or none."),
-    ] = None,
+    keep_models: KeepModelsOption = None,
     set_: Annotated[
         list[str] | None,
         option(
@@ -322,6 +316,8 @@ def bench(
 ) -> None:
     """Measure how fast models compute here, beside peers that are installed."""
     given = {name: value for name, value in locals().items() if name != "context"}
+    from studies.bench import bench as bench_room  # which loads NumPy
+
     _end(bench_room.run, bench_room.Options(**given, command=context.obj))
 
 
@@ -386,6 +382,8 @@ def predict(
     """
     given = locals()
     given |= {"backend": backend.value if backend else None}
+    from studies.inspection import predict as prediction  # which loads pydantic
+
     _end(prediction.run, prediction.Options(**given))
 
 

@@ -87,6 +87,11 @@ LogFormatOption = Annotated[
 Address = Annotated[
     str | None, option("Ray cluster; none: one here for this run.", metavar="HOST:PORT")
 ]
+Workers = Annotated[int | None, option("Trials at a time (1; on a cluster as many as it takes).")]
+KeepModelsOption = Annotated[
+    KeepModels | None,
+    option("Each model's best at the largest size (by default), all, or none."),
+]
 RetryFailed = Annotated[bool, option("Run the trials that failed again.", "--retry-failed")]
 TensorBoard = Annotated[bool, option("Write curves for TensorBoard, too.", "--tensorboard")]
 ResultsAnywhere = Annotated[

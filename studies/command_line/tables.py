@@ -17,6 +17,7 @@ from studies.running.estimate import Estimator, duration
 from studies.running.models import FOLDER as MODELS
 from studies.running.models import model_bytes, number_kept
 from studies.running.runner import Plan
+from studies.shown import printable
 from studies.study.file import read_resolved
 from studies.study.study import STANDARD
 from studies.study.trial import Trial
@@ -136,8 +137,8 @@ def status_text(folder: Path, place: Place | None = None) -> str:
     if retried:
         lines[0] += f", {retried} retried"
     for trial, record in failures:
-        log = f"; log: {place.address(folder / record['log'])}" if record.get("log") else ""
-        lines.append(f"  {trial.label}: {outcome(record)}{log}")
+        log = f"; log: {place.address(folder)}/{record['log']}" if record.get("log") else ""
+        lines.append(printable(f"  {trial.label}: {outcome(record)}{log}"))
     lines += _running(folder, place.storage(folder.name))
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)

@@ -113,7 +113,10 @@ def reopen(
     if found is None:
         return None
     folder, info = found
-    return read(folder, DatasetInfo.from_dict({**info, "name": name}))
+    try:
+        return read(folder, DatasetInfo.from_dict({**info, "name": name}))
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: `load` says so, or prepares anew
+        return None
 
 
 def describe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,11 +10,12 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from studies.plots.style import new_panels, short, themed
+from studies.plots.style import new_panels, outer_labels, short, themed
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_LETTERS_AN_INCH = 10  # of a title
 _ROOM = 0.005  # on both sides of the tie's line at least, where everything is equal
 
 
@@ -67,11 +69,17 @@ def differences(pairs: Sequence[Comparison], y_label: str, caption: str = "") ->
         ax.set_xlabel("training images")
         ax.set_ylabel(f"{y_label} (points)")
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:+.3g}" if y else "0"))
-        ax.set_title(f"{pair.a} minus {pair.b}\nabove 0 {pair.a} is ahead, below {pair.b}")
+        ax.set_title(_title(pair.a, pair.b, int(_LETTERS_AN_INCH * width)))
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(min(low, -_ROOM), max(high, _ROOM))  # the others share it
-    for ax in axes:
-        ax.label_outer()
+    outer_labels(axes)
     if caption:
         axes[0].figure.supxlabel(caption, fontsize=9)
     return axes
+
+
+def _title(a: str, b: str, letters: int) -> str:
+    """What is drawn, in lines of so many letters: broken between the two sides where that will do."""
+    ahead, behind = f"above 0 {a} is ahead,", f"below {b}"
+    sides = [f"{ahead} {behind}"] if len(ahead) + len(behind) < letters else [ahead, behind]
+    return "\n".join(textwrap.fill(line, letters) for line in (f"{a} minus {b}", *sides))

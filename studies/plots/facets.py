@@ -16,6 +16,7 @@ from studies.plots.style import (
     keys,
     legend_of_figure,
     new_figure,
+    outer_labels,
     percent_axis,
     short,
     size_axis,
@@ -75,7 +76,7 @@ def fewshot_curves(
             size_axis(ax, sizes)
         else:
             ax.set_xlabel(f"{sizes[0]:,} training images")
-    _outer_labels(figure)
+    outer_labels(figure.axes)
     legend_of_figure(figure, keys(shown, looks), caption)
     return figure
 
@@ -190,13 +191,7 @@ def _step_axes(figure: Figure) -> None:
         ax.set_xlabel("training step")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
         percent_axis(ax)
-    _outer_labels(figure)
-
-
-def _outer_labels(figure: Figure) -> None:
-    """Labels an axis once a row or column."""
-    for ax in figure.axes:
-        ax.label_outer()
+    outer_labels(figure.axes)
 
 
 def _histories(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

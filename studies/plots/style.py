@@ -185,6 +185,22 @@ def size_axis(
     ax.set_xlabel(f"{label} (log scale)")
 
 
+def outer_labels(axes: Sequence[Axes]) -> None:
+    """Labels an axis once a row or column of Axes: left of the first, below the lowest that there is."""
+    lowest = {_column(ax): ax for ax in axes}  # they come row by row
+    for ax in axes:
+        label = ax.get_xlabel()
+        ax.label_outer()
+        if lowest[_column(ax)] is ax:  # under it there may be room that no Axes have taken
+            ax.set_xlabel(label)
+            ax.tick_params(labelbottom=True)
+
+
+def _column(ax: Axes) -> int:
+    place = ax.get_subplotspec()
+    return place.colspan.start if place is not None else 0
+
+
 @themed
 def legend_below(ax: Axes, title: str | None = None, **options: Any) -> None:
     """Puts the legend under the Axes and its labels, where it covers no data whatever they are.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from studies.analysis.outcomes import FIELDS
-from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.records.store import History
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def outcomes_frame(
             continue
         if size not in (None, record["size"]):
             continue
-        said = load_outcomes(outcomes_path(results.outcomes.folder, record["trial_id"]))
+        said = results.outcomes.of(record["trial_id"])
         if said is not None:
             arrays = {name: getattr(said, name) for name in FIELDS}
             part = pd.DataFrame({**{key: record[key] for key in KEYS}, **arrays})

@@ -98,12 +98,17 @@ class KeptOutcomes:
         for trial_id in ids:
             # A damaged file is told of once, when it is met first.
             known = trial_id not in self.lost
-            outcomes = load_outcomes(outcomes_path(self.folder, trial_id)) if known else None
-            if outcomes is None or not self._fits(trial_id, outcomes):
+            outcomes = self.of(trial_id) if known else None
+            if outcomes is None:
                 self.lost.add(trial_id)
             else:
                 found.append(outcomes)
         return found if len(found) == len(ids) else []
+
+    def of(self, trial_id: str) -> Outcomes | None:
+        """What one trial said; None where that is lost, or not of its seed, images and classes."""
+        outcomes = load_outcomes(outcomes_path(self.folder, trial_id))
+        return outcomes if outcomes is not None and self._fits(trial_id, outcomes) else None
 
     def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
         """Whether they are of its seed, whose test images are the same for all, and its classes."""

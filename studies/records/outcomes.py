@@ -13,6 +13,7 @@ import os
 import struct
 import sys
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from studies.shown import printable
 FOLDER = "outcomes"
 _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
+_ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
+_WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 
 
@@ -98,10 +101,8 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
 def load_outcomes(path: Path) -> Outcomes | None:
     """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(file_bytes(path))) as file:
-            if sum(member.file_size for member in file.infolist()) > _MOST:
-                raise ValueError("it says that it holds more than any test set has")
-            found = {name: _array(file.read(f"{name}.npy")) for name in (*FIELDS, "seed")}
+        members = _members(file_bytes(path))
+        found = {name: _array(members[f"{name}.npy"]) for name in (*FIELDS, "seed")}
         arrays = {name: found[name].astype(_WIDE[found[name].dtype.kind]) for name in FIELDS}
         return _sound(Outcomes(seed=int(found["seed"]), **arrays))
     except FileNotFoundError:
@@ -125,8 +126,34 @@ def _sound(outcomes: Outcomes) -> Outcomes:
     return outcomes
 
 
+def _members(content: bytes) -> dict[str, bytes]:
+    """The files in an archive as NumPy writes it.
+
+    A report reads thousands of them: `np.load` takes five times as long, and `zipfile` twice.
+    """
+    found, room = {}, _MOST
+    end = content.rindex(b"PK\x05\x06")
+    number, _, place = struct.unpack_from("<HII", content, end + 10)
+    for _ in range(number):
+        entry = _ENTRY.unpack_from(content, place)
+        method, crc, packed, size, name, extra, comment, offset = (entry[i] for i in _WANTED)
+        room -= size
+        if room < 0:
+            raise ValueError("it says that it holds more than any test set has")
+        start = offset + 30 + sum(struct.unpack_from("<HH", content, offset + 26))
+        data = content[start : start + packed]
+        if method == zipfile.ZIP_DEFLATED:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(1, size))  # no more
+        if len(data) != size or zlib.crc32(data) != crc:
+            raise zipfile.BadZipFile("its sums are wrong")
+        begin = place + _ENTRY.size
+        found[content[begin : begin + name].decode()] = data
+        place = begin + name + extra + comment
+    return found
+
+
 def _array(content: bytes) -> np.ndarray:
-    """An array of an .npz file. `np.load` would take three times as long: a report reads thousands."""
+    """An array of an .npy file."""
     length = _LENGTH.unpack_from(content, len(_MAGIC))[0]
     start = len(_MAGIC) + _LENGTH.size + length
     shape, dtype = _header(content[:start])

@@ -76,7 +76,7 @@ _FIELDS: dict[str, Check] = {
     "trial_id": _id,
     "schema": _count,
     **dict.fromkeys(("status", "model", "base", "backend"), _text),
-    **dict.fromkeys(("base_model", "evaluation", "device", "commit"), _or_none(_text)),
+    **dict.fromkeys(("base_model", "evaluation", "device", "commit", "log"), _or_none(_text)),
     **dict.fromkeys(("size", "seed"), _count),
     **dict.fromkeys(("steps", "batch_size", "best_step", "flops", "params"), _or_none(_count)),
     **dict.fromkeys(("threads", "cores", "processes", "images_seen"), _or_none(_count)),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from studies.analysis.by_size import BALANCED, Source, mean_estimates
 from studies.analysis.estimate import Estimate
 from studies.analysis.findings import leading
@@ -22,7 +24,6 @@ from studies.analysis.two_runs import (
     predicted_alike,
 )
 from studies.records.frames import Record, Results, pool
-from studies.records.outcomes import load_outcomes, outcomes_path
 from studies.report.runs import Run
 
 if TYPE_CHECKING:
@@ -197,16 +198,22 @@ def _outcomes(
     if None in kept or any(each.study.data is None for each in results):
         return found
     for place in shared:
-        paths = [
-            outcomes_path(each.folder, known[place]["trial_id"])
+        one, two = (
+            each.of(known[place]["trial_id"]) if each is not None else None
             for known, each in zip(records, kept, strict=True)
-            if each is not None
-        ]
-        said = [load_outcomes(path) for path in paths]
-        for mine, outcomes in zip(found, said, strict=True):
-            if outcomes is not None and None not in said:
-                mine[place] = outcomes
+        )
+        if one is not None and two is not None and _same_test(one, two):
+            found[0][place], found[1][place] = one, two
     return found
+
+
+def _same_test(one: Outcomes, two: Outcomes) -> bool:
+    """Whether both are of the same images with the same labels."""
+    orders = np.argsort(one.image), np.argsort(two.image)
+    return all(
+        np.array_equal(getattr(one, name)[orders[0]], getattr(two, name)[orders[1]])
+        for name in ("image", "label")
+    )
 
 
 def _cell(

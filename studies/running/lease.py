@@ -33,6 +33,7 @@ from pathlib import Path
 from studies.errors import UsageError
 from studies.machine.storage import Storage
 from studies.records.place import unwritable
+from studies.shown import printable
 
 PLACE = ".lease"
 BEAT_SECONDS = 5.0  # between two signs of life
@@ -65,7 +66,7 @@ class Holder:
         return Holder(host, _machine() or host, os.getpid(), _began(os.getpid()) or "")
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return printable(f"process {self.pid} on {self.host}")  # a file may say anything
 
 
 class LeaseLost(OSError):

@@ -10,8 +10,6 @@ from keras_vit.layers.activations import get_activation
 from tests.contracts import numpy
 from tests.keras_vit.gradients import value_and_gradient
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 X = np.linspace(-9, 9, 2001).astype(np.float32)
 # From one end of float16's range to the other, where squares and cubes leave it
 WIDE = np.array([0, 0.1, 1, 2, 3, 5, 7, 8, 8.5, 12, 30, 41, 100, 257, 400, 3e3, 3e4, 65504])

@@ -13,8 +13,6 @@ import keras_vit
 from tests.contracts import cases, numpy, randomise
 from tests.keras_vit.gradients import value_and_gradient
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 HALF = {"float16": 0.02, "bfloat16": 0.15}  # what roundings cost, of the whole
 # Activations in float16 that were small enough for its range, and gradients that were not
 SCALES = (100, 1000, 20_000)

@@ -40,19 +40,6 @@ TIMM = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _quick_compilation(backend: str):
-    """Each program here runs once: JAX should compile it fast, not make it fast."""
-    if backend != "jax":
-        yield
-        return
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers(rng, tmp_path, family):
     kind, config, field = FAMILIES[family]

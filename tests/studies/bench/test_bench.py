@@ -39,13 +39,14 @@ def two_contenders(monkeypatch):
 
     monkeypatch.setattr(bench, "measure", measure)
     monkeypatch.setattr(bench, "_versions", lambda each: "keras 3")
+    monkeypatch.setattr(bench, "instructions", lambda: "avx2")
 
 
 @pytest.mark.once
 def test_files_of_a_processor_keep_what_other_runs_measured(tmp_path, two_contenders, capsys):
     first = bench.Options(backend="jax", mode="train,inference", output=tmp_path, threads=1)
     assert bench.run(replace(first, command="first")) == 0
-    stem = "a-1-threads-jax-float32"
+    stem = "a-avx2-1-threads-jax-float32"
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{stem}.{e}" for e in ("csv", "md", "png")
     }
@@ -79,7 +80,7 @@ def test_other_dtypes_and_backends_have_files_of_their_own(tmp_path, two_contend
     )
     bench.run(options)
     assert {path.name for path in tmp_path.glob("*.csv")} == {
-        f"a-1-threads-{backend}-{dtype}.csv"
+        f"a-avx2-1-threads-{backend}-{dtype}.csv"
         for backend in ("jax", "torch")
         for dtype in ("float32", "mixed-bfloat16")
     }

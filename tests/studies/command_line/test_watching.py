@@ -19,6 +19,7 @@ from studies.running.estimate import Estimator
 from studies.running.lease import held
 from studies.running.now import Now, read
 from studies.running.runner import Plan
+from studies.shown import printable
 from studies.study.file import resolve
 from tests.studies.descriptions import trial
 
@@ -124,6 +125,17 @@ def test_failed_and_retried_trials_and_their_logs_are_told_by_status(project):
     assert "a word on stderr" in Path(log).read_text()
     project("run", "--sizes", "3", "--retry-failed")
     assert project("status")[1].startswith("mine: 1 of 2 trials done, 1 failed, 1 retried\n")
+
+
+@pytest.mark.parametrize("log", ["/etc/passwd", "../../x", "a\x1b[2J", None])
+def test_a_log_that_a_record_names_is_shown_and_not_opened(project, log):
+    project.write("fails")
+    project("run", "--sizes", "3")
+    (record,) = project.lines()
+    (project.folder / "trials.jsonl").write_text(json.dumps({**record, "log": log}) + "\n")
+    code, out, _ = project("status")
+    told = "" if log is None else f"; log: {project.folder}/{printable(log)}"
+    assert code == 0 and out.splitlines()[1].endswith(f"FAILED: loss became NaN{told}")
 
 
 def test_curves_for_tensorboard_where_they_are_wanted(project):

@@ -56,3 +56,21 @@ def test_equal_models_and_missing_intervals_can_be_drawn():
     ax.figure.savefig(io.BytesIO(), format="png")
     low, high = ax.get_ylim()
     assert low < 0 < high
+
+
+def test_titles_keep_off_each_other_and_every_column_has_its_sizes():
+    """Three panels leave a place below the second one."""
+    table = pd.DataFrame(
+        [(500, 0.1, 0.0, 0.2, True)], columns=["size", "mean", "low", "high", "told"]
+    )
+    seeds = pd.DataFrame(columns=["size", "value"])
+    names = ("vit-s masked patches", "vit-s supervised", "vit-s scratch")
+    pairs = [Comparison(a, b, table, seeds) for a, b in zip(names, names[1:] + names[:1])]
+    axes = differences(pairs, "accuracy")
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    one, two, _ = (ax.title.get_window_extent() for ax in axes)
+    assert not one.overlaps(two)
+    shown = [[t.get_text() for t in ax.get_xticklabels() if t.get_visible()] for ax in axes]
+    assert shown[1] == shown[2] == ["500"]
+    assert [ax.get_xlabel() for ax in axes] == ["", "training images", "training images"]

@@ -1,11 +1,13 @@
 """What is read of a results folder: which records count, what outcomes there are, what they hold."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from studies.records.frames import pool, read_results, summary_frame
-from studies.records.outcomes import outcomes_path
+from studies.records.outcomes import load_outcomes, outcomes_path, save_outcomes
 from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
@@ -31,6 +33,30 @@ def test_outcomes_are_those_of_the_trials(study, tmp_path):
     rows = results.frame[(results.frame["model"] == "bit-s") & (results.frame["size"] == 500)]
     np.testing.assert_allclose([each.correct.mean() for each in said], rows["test_top1"])
     assert results.source.read("bit-s", "jax", 500) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: {"seed": 1},
+        lambda said: {"image": said.image + 1},
+        lambda said: {"label": np.roll(said.label, 1)},
+        lambda said: {"predicted": np.full_like(said.predicted, 10)},  # of ten classes
+    ],
+)
+def test_outcomes_of_something_else_are_lost(study, tmp_path, change):
+    """Of another seed, other images or classes, than the record says; the first ones that are read count."""
+    records = make_records(study)
+    folder = write_folder(tmp_path, study, records)
+    one = next(r for r in records if (r["model"], r["size"], r["seed"]) == ("bit-s", 500, 0))
+    path = outcomes_path(folder, one["trial_id"])
+    said = load_outcomes(path)
+    save_outcomes(path, dataclasses.replace(said, **change(said)))
+    results = read_results(folder)
+    assert len(results.outcomes.read("vit-s", "tensorflow", 500)) == 3
+    assert results.outcomes.of(one["trial_id"]) is None
+    assert results.outcomes.read("bit-s", "tensorflow", 500) == []
+    assert results.outcomes.lost == {one["trial_id"]}
 
 
 def test_seeds_are_taken_all_or_none(study, tmp_path, capsys):

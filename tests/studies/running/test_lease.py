@@ -129,6 +129,10 @@ def test_a_lease_that_says_nothing_is_watched_too(storage, impatient, content):
         lease.check()
 
 
+def test_a_host_is_a_name_and_nothing_that_a_terminal_obeys():
+    assert str(Holder("a\x1b[2J\nb", "m", 1, "")) == "process 1 on a\\x1b[2J\\nb"
+
+
 def test_of_many_who_find_a_dead_run_one_follows_it(storage, monkeypatch):
     monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)
     put(storage, on("dead"))

@@ -29,13 +29,7 @@ def quick(backend):
     with pytest.MonkeyPatch.context() as patch:
         if backend == "tensorflow":
             patch.setattr(recipes, "_jit", lambda model: False)
-        if backend == "jax":
-            import jax
-
-            jax.config.update("jax_disable_most_optimizations", True)
         yield
-        if backend == "jax":
-            jax.config.update("jax_disable_most_optimizations", False)
 
 
 def training(backend, **changes):

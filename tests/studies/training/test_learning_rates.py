@@ -129,13 +129,6 @@ def quick(backend, monkeypatch):
     """Compiling takes longer than a few steps, and what it optimises is not the point."""
     if backend == "tensorflow":
         monkeypatch.setattr(recipes, "_jit", lambda model: False)
-    if backend == "jax":
-        import jax
-
-        jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    if backend == "jax":
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def same_as_alone(last, results):
