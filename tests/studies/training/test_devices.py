@@ -28,14 +28,14 @@ def on_devices(what, folder):
 
 def test_losses_are_those_of_one_device(tmp_path, backend):
     told = on_devices("equal", tmp_path)
-    expected = {"vit 1 1", "vit 2 1", "vit 4 1", "bit 1 1", "bit 4 1"}
+    expected = {"vit 1 1", "vit 4 1", "bit 1 1", "bit 2 1"}
     assert set(told) == expected | ({"vit 4 2"} if backend == "jax" else set())
     for name, losses in told.items():
         model = name.split()[0]
         np.testing.assert_allclose(losses, told[f"{model} 1 1"], rtol=1e-5, err_msg=name)
 
 
-def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path):
+def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path, backend):
     told = on_devices("resumed", tmp_path)
     whole, parts = told["whole"], told["parts"]
     assert whole["status"] == parts["status"] == "done", (whole, parts)
@@ -44,30 +44,21 @@ def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path):
     for field in ("weights_sha256", "history", "metrics"):
         assert parts[field] == whole[field]
     assert told["ends"][0] == told["ends"][1]
-    assert told["attention"]["status"] == "done", told["attention"]
+    if backend == "jax":
+        assert told["attention"]["status"] == "done", told["attention"]
     assert whole["device_count"] == 2
     assert whole["device"].startswith("2 x ") and whole["devices"] == [whole["device"]]
 
 
-def test_no_process_outlives_a_trial_and_one_that_is_lost_is_named(tmp_path, backend):
+def test_a_process_that_is_lost_is_named(tmp_path, backend):
     if backend != "torch":  # the others have one process
         return
-    folders = [tmp_path / "killed", tmp_path / "loses"]
-    for folder in folders:
-        folder.mkdir()
-    command = [sys.executable, "-m", "tests.studies.training.on_devices"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    killed, loses = (
-        subprocess.Popen([*command, "lasts", folder], cwd=ROOT, text=True, **pipes)
-        for folder in folders
-    )
-    first, second = (wait_for(lambda p=process: descendants(p.pid)) for process in (killed, loses))
-    for folder in folders:
-        wait_for(lambda f=folder: list(f.glob("results/.checkpoints/*/state-*.ckpt")))
-    killed.kill()
-    os.kill(second[0], signal.SIGKILL)
-    wait_for(lambda: not any(alive(pid) for pid in first))
-    record = json.loads(loses.communicate(timeout=60)[0].splitlines()[-1])
-    killed.communicate(timeout=60)
+    command = [sys.executable, "-m", "tests.studies.training.on_devices", "lasts", tmp_path]
+    trial = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    wait_for(lambda: list(tmp_path.glob("results/.checkpoints/*/state-*.ckpt")))
+    (other,) = descendants(trial.pid)
+    os.kill(other, signal.SIGKILL)
+    record = json.loads(trial.communicate(timeout=60)[0].splitlines()[-1])
     assert record["status"] == "failed"
     assert record["reason"].startswith("The process of device 2 of 2 was killed by SIGKILL")
+    assert not alive(other)
