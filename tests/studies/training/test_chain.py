@@ -49,7 +49,8 @@ def training(backend, **changes):
 
 
 def trial(last, **changes):
-    return Trial(**dict(last), study="test", evaluation=Evaluation(shots=(1,)), **changes)
+    fields = {name: getattr(last, name) for name in Training.model_fields}
+    return Trial(**fields, study="test", evaluation=Evaluation(shots=(1,)), **changes)
 
 
 def chained(backend, method="lora", objective="masked_patches"):

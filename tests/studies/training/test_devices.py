@@ -55,10 +55,13 @@ def test_a_process_that_is_lost_is_named(tmp_path, backend):
         return
     command = [sys.executable, "-m", "tests.studies.training.on_devices", "lasts", tmp_path]
     trial = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
-    wait_for(lambda: list(tmp_path.glob("results/.checkpoints/*/state-*.ckpt")))
-    (other,) = descendants(trial.pid)
-    os.kill(other, signal.SIGKILL)
-    record = json.loads(trial.communicate(timeout=60)[0].splitlines()[-1])
+    try:
+        wait_for(lambda: list(tmp_path.glob("results/.checkpoints/*/state-*.ckpt")))
+        (other,) = descendants(trial.pid)
+        os.kill(other, signal.SIGKILL)
+        record = json.loads(trial.communicate(timeout=60)[0].splitlines()[-1])
+    finally:
+        trial.kill()
     assert record["status"] == "failed"
     assert record["reason"].startswith("The process of device 2 of 2 was killed by SIGKILL")
     assert not alive(other)
