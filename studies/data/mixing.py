@@ -22,7 +22,7 @@ def mix(
     """Mixes each image with another of its batch.
 
     Args:
-        images: (B, H, W, C) float32.
+        images: (B, H, W, C) float32; CutMix changes them in place.
         labels: (B,) integers.
         num_classes: C of the targets.
         mixup: alpha of mixup; 0: none.
@@ -44,8 +44,8 @@ def mix(
         height, width = images.shape[1:3]
         covered = (rows.stop - rows.start) * (columns.stop - columns.start)
         share = 1 - covered / (height * width)
-        result = images.copy()
-        result[:, rows, columns] = images[partner, rows, columns]
+        result = images
+        result[:, rows, columns] = images[:, rows, columns][partner]
     else:
         result = np.empty_like(images)
         own, other = np.float32(share), np.float32(1 - share)

@@ -52,7 +52,7 @@ def test_cutmix_puts_a_box_of_another_image_in_the_share_of_the_label():
     images, labels = some()
     corners = set()
     for seed in range(30):
-        mixed, targets = mix(images, labels, SIZE, 0.0, 1.0, np.random.default_rng(seed))
+        mixed, targets = mix(images.copy(), labels, SIZE, 0.0, 1.0, np.random.default_rng(seed))
         for image, target in zip(mixed, targets, strict=True):
             values, counts = np.unique(image, return_counts=True)
             found = {
@@ -82,7 +82,7 @@ def test_with_both_a_batch_has_one_by_halves():
     images, labels = some()
     cuts = 0
     for seed in range(400):
-        mixed, _ = mix(images, labels, SIZE, 1.0, 1.0, np.random.default_rng(seed))
+        mixed, _ = mix(images.copy(), labels, SIZE, 1.0, 1.0, np.random.default_rng(seed))
         cuts += np.isin(mixed, images[:, 0, 0, 0]).all()  # no new value
     assert 160 < cuts < 240
 
