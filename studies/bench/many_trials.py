@@ -8,7 +8,6 @@ Folders are kept in `--folder`, and rows in the table: what is there is not made
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import os
 import shutil
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from studies.bench.csv_rows import read_rows, write_rows
 from studies.bench.made_up import made_up_events, made_up_study, make_up
 from studies.errors import UsageError
 from studies.executors import OnEvent
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(number: int, results: Path, table: Path) -> None:
-    rows = _rows(table)
+    rows = read_rows(table)
     known = {row["command"] for row in rows if row["trials"] == str(number)}
     left = [command for command in COMMANDS if TITLES.get(command, command) not in known]
     if not left:
@@ -102,7 +102,7 @@ def _measure(number: int, results: Path, table: Path) -> None:
                 "command_line": "python -m studies.bench.many_trials --output results/bench",
             }
         )
-        _write(table, rows)
+        write_rows(table, COLUMNS, rows)
 
 
 def _run(line: Sequence[str]) -> dict[str, Any]:
@@ -166,20 +166,6 @@ class _MadeUp:
         for trial, event in said:
             on_event(trial, event)
         self.spent = (time.monotonic() - began[0], time.process_time() - began[1])
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(table: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

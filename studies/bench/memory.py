@@ -11,7 +11,6 @@ own. A data set is removed once it was measured; rows that are in the table are 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from studies import data
+from studies.bench.csv_rows import read_rows, write_rows
 from studies.errors import UsageError
 from studies.machine.backends import default_backend
 from studies.machine.devices import cpu_name
@@ -86,7 +86,7 @@ def slope(rows: Sequence[dict[str, Any]], column: str) -> float:
 
 def _measure(kind: str, size: int, options: argparse.Namespace) -> None:
     table = options.output / NAME
-    rows = _rows(table)
+    rows = read_rows(table)
     if any(row["kind"] == kind and row["images"] == str(size) for row in rows):
         return
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def _measure(kind: str, size: int, options: argparse.Namespace) -> None:
             "command_line": "python -m studies.bench.memory --output results/bench",
         }
     )
-    _write(table, rows)
+    write_rows(table, COLUMNS, rows)
 
 
 class Watched:
@@ -221,7 +221,7 @@ def draw(output: Path) -> None:
     """Memory and images per second against the number of images, from the table."""
     from studies.plots.style import DPI, new_panels, size_axis, styles
 
-    rows = _rows(output / NAME)
+    rows = read_rows(output / NAME)
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
     looks = styles(kinds)
     memory, speed = new_panels(2, width=5.6, height=4.4)
@@ -250,20 +250,6 @@ def draw(output: Path) -> None:
     assert figure is not None
     figure.suptitle(f"A trial on {'; '.join(sorted({row['device'] for row in rows}))}", fontsize=10)
     figure.savefig(output / FIGURE, dpi=DPI, metadata={"Software": None})
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(table: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ reading ten times as fast as training costs a step a tenth of its time; what bui
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studies.bench.csv_rows import write_rows
 from studies.data import Augmentation, Batches, Split
 from studies.errors import UsageError
 from studies.machine.devices import cpu_name
@@ -94,12 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = measure(INPUTS[name], options.rounds, options.seconds)
         rows += [_row(name, variant, speeds) for variant, speeds in measured.items()]
     _print(rows)
+    table = options.output / "reading.csv"
     try:
-        print(_write(options.output, rows))
+        write_rows(table, COLUMNS, rows)
     except OSError as error:
         sentence = f"cannot write to {options.output} ({error.strerror}): choose another --output"
         print(f"error: {UsageError(sentence)}", file=sys.stderr)
         return 2
+    print(table)
     return 0
 
 
@@ -133,16 +135,6 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
         speeds = [row["images_per_second"] for row in rows if row["augmentation"] == variant]
         table.add_row(variant, *(f"{speed:,.0f}" for speed in speeds))
     Console().print(table)
-
-
-def _write(folder: Path, rows: Sequence[dict[str, object]]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "reading.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ own rows there and leaves the others, so that results of different days and mach
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from studies.bench.cases import PRODUCT, Case
+from studies.bench.csv_rows import read_rows, write_rows
 
 NUMBERS = (
     *("images_per_second", "lower_quartile", "upper_quartile"),
@@ -111,15 +111,12 @@ def write(folder: Path, new: Iterable[dict[str, Any]]) -> list[Path]:
     files: dict[str, list[dict[str, Any]]] = {}
     for row in new:
         files.setdefault(stem(row), []).append(row)
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, own in files.items():
         path = folder / f"{name}.csv"
         every = _others(path, own) + own
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({key: _rounded(value) for key, value in row.items()} for row in every)
+        rounded = ({key: _rounded(value) for key, value in row.items()} for row in every)
+        write_rows(path, COLUMNS, rounded)
         text = path.with_suffix(".md")
         text.write_text(_markdown(every), encoding="utf-8")
         picture = path.with_suffix(".png")
@@ -130,8 +127,7 @@ def write(folder: Path, new: Iterable[dict[str, Any]]) -> list[Path]:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a CSV file, numbers as numbers."""
-    with path.open(newline="", encoding="utf-8") as file:
-        found: list[dict[str, Any]] = list(csv.DictReader(file))
+    found = read_rows(path)
     for row in found:
         for column in NUMBERS:
             row[column] = float(row[column]) if row[column] else ""
@@ -160,8 +156,6 @@ def title(row: dict[str, Any]) -> str:
 
 def _others(path: Path, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of a file that a run has not measured again."""
-    if not path.exists():
-        return []
     again = {tuple(row[name] for name in KEY) for row in new}
     return [row for row in read(path) if tuple(row[name] for name in KEY) not in again]
 
