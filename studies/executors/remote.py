@@ -265,10 +265,11 @@ def run_on(
                 handles = engine.submit(orders, [trial.label for trial in taken])
                 under_way.update(zip(handles, remotes, strict=True))
             open_ones = [handle for handle, remote in under_way.items() if remote.end is None]
-            for handle, end in engine.ended(open_ones, seconds=0.2).items():
+            ends = engine.ended(open_ones, seconds=0.2)
+            for handle, end in ends.items():
                 under_way[handle].end = end
                 under_way[handle].since = time.monotonic()
-            if time.monotonic() >= looked + LOOK_SECONDS:
+            if ends or time.monotonic() >= looked + LOOK_SECONDS:
                 place.fetch(name(logs / EVENTS))
                 looked = time.monotonic()
             for handle, remote in list(under_way.items()):

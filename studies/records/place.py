@@ -92,7 +92,12 @@ def opened(results: Path | str) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(
         prefix="keras_vit-results-", ignore_cleanup_errors=True
     ) as copy:
-        path = Path(copy).resolve()
+        # With the ends of the URL: they are what tells two runs apart.
+        parts = bucket.url.partition("://")[2].split("/")
+        path = (
+            Path(copy).resolve().joinpath(*(part for part in parts if part not in ("", ".", "..")))
+        )
+        path.mkdir(parents=True, exist_ok=True)
         place = Elsewhere(bucket, path)
         try:
             yield place
