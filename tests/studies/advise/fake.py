@@ -4,7 +4,8 @@ import heapq
 
 import numpy as np
 
-from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import outcomes_of, save_outcomes
 from studies.records.store import new_record
 
 TEST, CLASSES = 270, 10
