@@ -33,6 +33,11 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
+def programs_folder(cache: Path) -> Path:
+    """Where the programs that JAX compiles for this user lie, whoever shares the cache."""
+    return cache / f"programs-{getattr(os, 'getuid', int)()}"
+
+
 def prepared(
     cache: Path,
     name: str,
@@ -106,7 +111,7 @@ def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """What a cache holds: prepared data, or the downloads of TensorFlow Datasets.
+    """What a cache holds: prepared data, downloads of TensorFlow Datasets, or compiled programs.
 
     Args:
         title: name of its folder in the cache.
@@ -125,7 +130,7 @@ def entries(cache: Path) -> list[Entry]:
     """What a cache holds, the last used first."""
     found = []
     for folder in cache.glob("*/"):
-        if not folder.name.startswith(".") and ((folder / INFO).exists() or folder.name == TFDS):
+        if not folder.name.startswith(".") and ((folder / INFO).exists() or _other(folder)):
             found.append(_entry(folder))
     return sorted(found, key=lambda entry: (-entry.used, entry.title))
 
@@ -148,9 +153,16 @@ def remove(cache: Path, entry: Entry) -> None:
         ) from error
 
 
+def _other(folder: Path) -> str:
+    """What a folder that is no prepared data holds; "" where that is nobody's business."""
+    if folder.name == TFDS:
+        return "downloads of TensorFlow Datasets"
+    return "programs that JAX compiled" if folder == programs_folder(folder.parent) else ""
+
+
 def _entry(folder: Path) -> Entry:
     info, used = folder / INFO, folder / USED
-    name, last = "downloads of TensorFlow Datasets", folder.stat().st_mtime
+    name, last = _other(folder), folder.stat().st_mtime
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         last = info.stat().st_mtime
         name = str(parsed_json(file_bytes(info))["name"])

@@ -19,11 +19,6 @@ def checkpoint_folder(results: Path, training: Training) -> Path:
     return Path(results) / ".checkpoints" / training.training_id
 
 
-def compiled_folder(results: Path) -> Path:
-    """Where the programs that trials compile lie, for the trials to come."""
-    return Path(results) / ".checkpoints" / "compiled"
-
-
 def is_trained(results: Path, training: Training) -> bool:
     """Whether nothing is left to train: it has come to its end, or only takes given weights."""
     done = training.objective == "none"

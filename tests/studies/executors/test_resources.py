@@ -77,7 +77,7 @@ def test_devices_have_a_gpu_each(gpus):
 def test_threads_are_those_of_a_device_and_cores_those_of_all(tmp_path):
     each = trial(devices=4)
     assert threads_and_cores(each, tmp_path, 2) == (2, 8)
-    variables = environment(each, tmp_path, 2, 8, shared=False)
+    variables = environment(each, 2, 8, shared=False)
     assert variables["OMP_NUM_THREADS"] == "2"
 
 
