@@ -77,12 +77,17 @@ def prepared(
                 f"({error.strerror or error}): make room there, or set KERAS_VIT_CACHE to a folder "
                 f"that can be written."
             ) from error
-    with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
-        _note_use(folder, name)
+    note_use(folder, name)
     return folder, info
 
 
-def _note_use(folder: Path, name: str) -> None:
+def note_use(folder: Path, name: str) -> None:
+    """Notes that a prepared folder is used now, under a name, where that can be written."""
+    with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
+        _write_use(folder, name)
+
+
+def _write_use(folder: Path, name: str) -> None:
     """Writes the name anew: what lies there may be a link that leads elsewhere, or a pipe."""
     new = folder / f".{USED}.{os.getpid()}.tmp"
     new.unlink(missing_ok=True)
