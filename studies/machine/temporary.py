@@ -1,4 +1,4 @@
-"""Temporary folders that do not stay where a kill leaves nobody to remove them: whoever makes the next one does.
+"""Temporary folders: of processes that were killed, whoever makes the next one removes them.
 
 Who has made one holds a lock beside it, which goes with the process.
 """
