@@ -175,7 +175,7 @@ class _Training:
 
     def _train(self, task: Task, rate: float, folder: CheckpointFolder) -> Trained:
         training, recipe = self._training, self._recipe(rate)
-        started, report = self._events.part(training)
+        started, report = self._events.part(training, rate)
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])
