@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from studies.errors import UsageError
 from studies.study.chain import Finetuning, Pretraining
@@ -25,7 +25,7 @@ from studies.study.entries import ModelEntry, Reading
 from studies.study.factors import Arm, Design, Level, combinations, make_arm
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.resources import Resources
-from studies.study.strict import LETTERS, Name, Positive, Side, Strict
+from studies.study.strict import LETTERS, Name, Positive, Side, Strict, of_results
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
 
@@ -184,7 +184,7 @@ class Study(Strict):
         return {**data, **named}
 
     @model_validator(mode="after")
-    def _arms_can_be(self) -> Study:
+    def _arms_can_be(self, info: ValidationInfo) -> Study:
         _refuse_arms(self)  # they would be spelled out without end
         arms = self.arms  # raises where a level makes what cannot be
         _refuse_trials(
@@ -192,7 +192,8 @@ class Study(Strict):
             1 if self.sizes == "auto" else len(self.sizes),
             1 if self.seeds == "auto" else self.seeds,
         )
-        _refuse_alike(arms)
+        if not of_results(info):
+            _refuse_alike(arms)
         axes = ("images", "pretraining_images", "compute", *self.factors)
         if self.x not in axes:
             raise ValueError(f"x must be one of {', '.join(axes)}; it is {self.x!r}")

@@ -394,6 +394,18 @@ def test_a_letter_that_can_be_typed_in_two_ways_is_one_letter(path):
     assert list(study.models) == ["\xe9"]
 
 
+def test_results_are_read_under_the_names_that_they_were_made_with(path, tmp_path):
+    """Also those which no study may have any more: ids hold them."""
+    raw = study_file.read(str(path))
+    entry = raw["models"]["one"]
+    names = ["a/b", "a_b", "e\u0301"]
+    old = study_file.validate({**raw, "models": dict.fromkeys(names, entry)}, "old", results=True)
+    (tmp_path / "study.toml").write_text(study_file.to_toml(old), encoding="utf-8")
+    again = study_file.read_resolved(tmp_path)
+    assert list(again.models) == [model.name for model in again.models.values()] == names
+    assert [t.trial_id for t in again.trials(INFO)] == [t.trial_id for t in old.trials(INFO)]
+
+
 @pytest.mark.parametrize(
     "name", ["con", "NUL.x", "com1", "a.", "..", "a/b", "/a", "-a", "a\n", "a" * 101]
 )
