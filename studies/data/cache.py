@@ -66,7 +66,7 @@ def prepared(
     """
     label = label or name
     digest = hashlib.sha256(json.dumps([_LAYOUT, label, key], sort_keys=True).encode()).hexdigest()
-    title = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', label).strip('-.')[-60:]}-{digest[:16]}"
+    title = f"{_title(label)}-{digest[:16]}"
     folder = cache / title
     if (info := _complete(folder)) is None:
         try:
@@ -79,6 +79,10 @@ def prepared(
             ) from error
     note_use(folder, name)
     return folder, info
+
+
+def _title(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[-60:]
 
 
 def note_use(folder: Path, name: str) -> None:
@@ -112,6 +116,23 @@ def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]
         if info is not None and info.get("fingerprint") == fingerprint:
             return path.parent, info
     return None
+
+
+def restored(
+    cache: Path, fingerprint: str, name: str, build: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Has data that were prepared elsewhere in the cache, where `prepared_before` finds them.
+
+    Args:
+        cache, name, build: as of `prepared`.
+        fingerprint: of the description.
+
+    Raises:
+        OSError: the cache cannot be written; and what `build` raises.
+    """
+    title = f"{_title(name)}-{fingerprint[:16]}"
+    _built(cache, title, name, build)
+    note_use(cache / title, name)
 
 
 @dataclass(frozen=True)

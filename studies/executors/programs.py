@@ -18,7 +18,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from studies.data.cache import cache_folder, programs_folder
 from studies.machine.devices import processor
 
 MOST_BYTES = 2**28  # of a folder, some hundred models; what was not used for longest goes first
@@ -38,6 +37,8 @@ def kept_programs(threads: int, cores: int) -> dict[str, str]:
     Returns:
         none where the user has set a folder, or there is none that is the user's alone.
     """
+    from studies.data.cache import cache_folder, programs_folder  # with NumPy: for JAX alone
+
     if _FOLDER in os.environ:
         return {}
     own = programs_folder(cache_folder())

@@ -18,7 +18,8 @@ import numpy as np
 
 from studies.analysis.calibration import calibration
 from studies.analysis.outcomes import Marks, Outcomes, Tested
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 
 ASKED = 3  # trials of a seed, at least, what they were tested on
 AT_ONCE = 2  # models whose outcomes are held in memory

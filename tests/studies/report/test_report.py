@@ -12,7 +12,7 @@ import pytest
 
 from studies.errors import UsageError
 from studies.records.frames import read_results, summary_frame
-from studies.records.outcomes import outcomes_path
+from studies.records.layout import outcomes_path
 from studies.report import figures as figures_module
 from studies.report import report as report_module
 from studies.report.evidence import gather

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from studies.records.checkpoints import checkpoint_folder
+from studies.records.place import Here
 from studies.running.models import keep_models, number_kept
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
@@ -47,7 +48,7 @@ class Folder:
 
     def keep(self):
         """The names of the kept models after the driver has looked."""
-        kept = keep_models(self.study, self.folder, self.results, self.trials, self.records)
+        kept = keep_models(self.study, self.folder, Here(self.results), self.trials, self.records)
         lying = sorted(path.name for path in (self.folder / "models").glob("*"))
         assert lying == sorted(n for path in kept for n in (path.name, f"{path.stem}.json"))
         return sorted(path.stem for path in kept)

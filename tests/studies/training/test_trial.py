@@ -21,7 +21,8 @@ from studies.data.scramble import Scramble
 from studies.errors import TrialError
 from studies.inspection.scrambling import as_trained
 from studies.records.checkpoints import checkpoint_folder
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Trial
