@@ -50,7 +50,7 @@ class TensorBoard:
             self._steps[trial.trial_id] = event["steps"]
         if event["event"] == "progress":
             values = {tag: event.get(key) for key, tag in TAGS.items()}
-            step = event.get("part_step", event["step"])
+            step = event["part_step" if "part" in event else "step"]
             self._write(trial, event.get("part", ""), step, values)
         elif event["event"] == "record":
             metrics = event["record"].get("metrics") or {}

@@ -29,7 +29,7 @@ def _shown(name: str, info: ValidationInfo) -> str:
 
 def of_results(info: ValidationInfo) -> bool:
     """Whether a study is read from its results: what was allowed when they were made is not judged again."""
-    return bool(info.context) and info.context["results"]
+    return bool(info.context and info.context["results"])
 
 
 Positive = Annotated[int, Field(ge=1, le=10**12)]
