@@ -1,7 +1,8 @@
 """One run of `advise`: the study that a folder of images gets, and its rounds until time or question end.
 
-The recipe follows from the data alone, so that a later run with more time adds to what is there: sizes
-and seeds are what a budget buys, steps never are.
+The recipe from scratch follows from the data alone, so that a later run with more time adds to what is there:
+sizes and seeds are what a budget buys, steps never are. How many learning rates a fine-tuning tries follows
+from the budget and the speed of the first run that was given weights, and holds for all weights to come.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Session:
         found = starts(question.weights, plain.backends[0])
         study = _with_starts(plain, found, begun=begun)
         self._adopt(runner.make_plan(study, question.place))
-        if found and self._reach() < max(size for _, size in self._grid):
+        if found and _tuning(begun) is None and self._reach() < max(size for _, size in self._grid):
             whole, reach = self._plan, self._reach()
             study = _with_starts(plain, found, LEARNING_RATES[1], begun)
             self._adopt(runner.make_plan(study, question.place))
@@ -309,21 +310,20 @@ def _with_starts(
     Args:
         study: from scratch.
         found: the weights.
-        learning_rates: of the fine-tuning, tried in turn; what an earlier run has begun goes on with its own.
+        learning_rates: of the fine-tuning, tried in turn, where no earlier run has begun with others.
         begun: that run's study.
     """
     before = begun.factors.get(FACTOR, {}) if begun is not None else {}
+    recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
+    tuning = _tuning(begun) or {"recipe": recipe}
     levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
     models, pairs = dict(study.models), [MODELS]
     for start in found:
         name = start.model
         models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
-        recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
         levels[start.name] = Level(
             pretraining={"objective": "none", "weights": start.weights},
-            finetuning=before[start.name].finetuning
-            if start.name in before
-            else {"recipe": recipe},
+            finetuning=before[start.name].finetuning if start.name in before else tuning,
             models=(name,),
         )
         pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
@@ -338,3 +338,9 @@ def _with_starts(
             "rounds": True,
         }
     )
+
+
+def _tuning(begun: Study | None) -> dict[str, Any] | None:
+    """How the weights of an earlier run are fine-tuned; what is compared must be tuned alike."""
+    levels = begun.factors.get(FACTOR, {}) if begun is not None else {}
+    return next((level.finetuning for name, level in levels.items() if name != SCRATCH), None)

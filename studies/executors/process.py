@@ -81,7 +81,7 @@ class TrialProcess:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     env={
-                        **environment(trial, results, threads, count, shared),
+                        **environment(trial, threads, count, shared),
                         **seen,
                         **(variables or {}),
                     },

@@ -25,11 +25,6 @@ def checkpoint_name(training: Training, file: str = "") -> str:
     return (checkpoint_folder(Path(), training) / file).as_posix()
 
 
-def compiled_folder(results: Path) -> Path:
-    """Where the programs that trials compile lie, for the trials to come."""
-    return Path(results) / ".checkpoints" / "compiled"
-
-
 def is_trained(results: Path, training: Training) -> bool:
     """Whether nothing is left to train: it has come to its end, or only takes given weights."""
     done = training.objective == "none"

@@ -229,7 +229,7 @@ def _build(request: Mapping[str, Any]) -> dict[str, Any]:
             )
         if "masked_patches" in request:
             keras_vit.pretraining.MaskedPatchModel(model)
-    except (ValueError, TypeError, TrialError) as error:
+    except (OSError, ValueError, TypeError, TrialError) as error:
         return {"error": " ".join(str(error).split())}
     return asdict(Cost(flops=int(keras_vit.flops(model)), params=int(model.count_params())))
 
