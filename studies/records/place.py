@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Collection, Container, Iterator, Mapping
@@ -207,9 +208,9 @@ class Elsewhere:
 
     def _join_lines(self, folder: Path) -> None:
         """Make the file of records of its lines."""
-        parts = sorted((folder / LINES).glob("*.json"))
+        parts = _lines(folder / LINES)
         if parts:
-            whole = b"".join(part.read_bytes().rstrip(b"\n") + b"\n" for part in parts)
+            whole = b"".join(parts[n].read_bytes().rstrip(b"\n") + b"\n" for n in sorted(parts))
             (folder / RECORDS).write_bytes(whole)
             self._lines[folder / RECORDS] = len(whole)
 
@@ -219,7 +220,7 @@ class Elsewhere:
             new = file.read()
         there = path.parent / LINES
         there.mkdir(exist_ok=True)
-        number = max((int(each.stem) for each in there.glob("*.json")), default=0)
+        number = max(_lines(there), default=0)
         for line in new.splitlines(keepends=True):
             number += 1
             name = f"{self._name(there)}/{number:08d}.json"
@@ -272,6 +273,12 @@ def unwritable(name: str, reason: str) -> UsageError:
 
 def _reason(error: OSError) -> str:
     return str(error.strerror or error)
+
+
+def _lines(folder: Path) -> dict[int, Path]:
+    """The records among a folder's objects, by their numbers; what is called otherwise is not ours."""
+    found = folder.glob("*.json")
+    return {int(path.stem): path for path in found if re.fullmatch(r"[0-9]{8,}", path.stem)}
 
 
 def _is_wanted(name: str, without: Container[str]) -> bool:
