@@ -52,26 +52,27 @@ def keep_models(
         return []
     done = (t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done")
     chosen: dict[Any, Trial] = {}
-    replaced = []
+    replaced: dict[Any, set[str]] = {}
     for trial in done:
         key = trial.trial_id if study.keep_models == "all" else _group(trial)
         rivals = [chosen[key], trial] if key in chosen else [trial]
         chosen[key] = max(rivals, key=lambda each: _rank(each, records[each.trial_id]))
-        replaced += [_name(each) for each in rivals if each is not chosen[key]]
+        replaced.setdefault(key, set()).update(_name(t) for t in rivals if t is not chosen[key])
     kept = []
-    for trial in chosen.values():
+    for key, trial in chosen.items():
         path = folder / FOLDER / f"{_name(trial)}.keras"
         source = checkpoint_folder(results, trial) / "best.keras"
         # Where its checkpoints were removed, what was linked before stays.
         if source.exists() and not _same(source, path):
             _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
             _link(source, path)
-        if path.exists():
-            kept.append(path)
-    for name in set(replaced) - {path.stem for path in kept}:
-        path = folder / FOLDER / f"{name}.keras"
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        if not path.exists():
+            continue  # a former best is the best that there is
+        kept.append(path)
+        for name in replaced[key] - {path.stem}:
+            former = folder / FOLDER / f"{name}.keras"
+            former.unlink(missing_ok=True)
+            former.with_suffix(".json").unlink(missing_ok=True)
     return kept
 
 

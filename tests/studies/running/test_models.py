@@ -94,6 +94,20 @@ def test_a_model_takes_no_second_room_and_survives_its_checkpoints(tmp_path):
     assert folder.keep() == ["two-6-seed0-tensorflow"] and path.read_text() == "two 6 0"
 
 
+def test_a_model_stays_until_what_replaces_it_is_there(tmp_path):
+    folder = Folder(tmp_path)
+    folder.finish("two", 3, 0, 0.5)
+    folder.keep()
+    models = folder.folder / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    better = folder.finish("two", 6, 0, 0.9)
+    better.rename(tmp_path / "elsewhere")
+    keep_models(folder.study, folder.folder, folder.results, folder.trials, folder.records)
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+    (tmp_path / "elsewhere").rename(better)
+    assert folder.keep() == ["two-6-seed0-tensorflow"]
+
+
 def test_where_links_are_impossible_models_are_copied_once(tmp_path, monkeypatch):
     def refuse(*paths):
         raise OSError("no links here")
