@@ -118,11 +118,6 @@ def run(options: StudyOptions) -> int:
     from studies.records.place import opened
 
     study = _study(options)
-    if isinstance(options.results, str) and options.executor != "local":
-        raise UsageError(
-            f"--executor {options.executor} needs a folder that all machines share: give one with "
-            f"--results, or choose --executor local for {options.results}"
-        )
     with opened(options.results) as place:
         place.check()  # before data are prepared, which may take long
         with chosen(study, options.executor, options.workers, options.address) as executor:
@@ -221,6 +216,7 @@ def _report_on(place: Place, folder: Path) -> None:
 def _write_report(place: Place, folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
+        place.fetch(folder.name)  # what machines have left there
         _report_on(place, folder)
     except BrokenPipeError:  # it is written, and nobody wants to read its table
         stop_talking()

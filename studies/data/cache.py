@@ -61,7 +61,7 @@ def prepared(
     """
     label = label or name
     digest = hashlib.sha256(json.dumps([_LAYOUT, label, key], sort_keys=True).encode()).hexdigest()
-    title = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', label).strip('-.')[-60:]}-{digest[:16]}"
+    title = f"{_title(label)}-{digest[:16]}"
     folder = cache / title
     if (info := _complete(folder)) is None:
         try:
@@ -75,6 +75,10 @@ def prepared(
     with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
         _note_use(folder, name)
     return folder, info
+
+
+def _title(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[-60:]
 
 
 def _note_use(folder: Path, name: str) -> None:
@@ -102,6 +106,24 @@ def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]
         if info is not None and info.get("fingerprint") == fingerprint:
             return path.parent, info
     return None
+
+
+def restored(
+    cache: Path, fingerprint: str, name: str, build: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Has data that were prepared elsewhere in the cache, where `prepared_before` finds them.
+
+    Args:
+        cache, name, build: as of `prepared`.
+        fingerprint: of the description.
+
+    Raises:
+        OSError: the cache cannot be written; and what `build` raises.
+    """
+    title = f"{_title(name)}-{fingerprint[:16]}"
+    _built(cache, title, name, build)
+    with contextlib.suppress(OSError):
+        _note_use(cache / title, name)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from studies.executors.resources import Resources, amount
 from studies.executors.waiting import Waiting
 from studies.machine.devices import physical_memory, visible_gpus
 from studies.machine.threads import cores
+from studies.records.place import Place
 from studies.study.trial import Trial
 
 
@@ -62,10 +63,10 @@ class LocalExecutor:
         self._shared = workers > 1 and not own
         self._refuse_more_than_there_is(Resources(self.threads, gpus or 0, memory, devices))
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         """Run all trials, `workers` at a time; see `studies.executors.Executor.run`."""
         logs.mkdir(parents=True, exist_ok=True)
-        waiting = Waiting(trials, results)
+        waiting = Waiting(trials, place)
         running: dict[str, TrialProcess] = {}  # by trial_id
         recorded: set[str] = set()
         events: queue.Queue[tuple[str, Event | None]] = queue.Queue()
@@ -73,9 +74,10 @@ class LocalExecutor:
             while waiting or running:
                 at_work = [process.trial for process in running.values()]
                 for trial in waiting.take(at_work, self.workers - len(running)):
-                    running[trial.trial_id] = self._start(trial, results, logs, events)
+                    running[trial.trial_id] = self._start(trial, place, logs, events)
                 key, event = _get(events)
                 process = running[key]
+                process.save()
                 if event is None:
                     del running[key]
                     process.close()
@@ -86,13 +88,18 @@ class LocalExecutor:
                     on_event(process.trial, event)
         finally:
             stop(running.values())
+            with contextlib.suppress(OSError):  # what stopped the run says more
+                for process in running.values():  # who was asked to end has left a checkpoint
+                    process.save()
+            for process in running.values():
+                process.close()
 
     def _start(
-        self, trial: Trial, results: Path, logs: Path, events: queue.Queue[Any]
+        self, trial: Trial, place: Place, logs: Path, events: queue.Queue[Any]
     ) -> TrialProcess:
         log = logs / log_name(trial)
         process = TrialProcess(
-            trial, results, log, self.threads, self._shared, self.command, gpus=self._gpus
+            trial, place, log, self.threads, self._shared, self.command, gpus=self._gpus
         )
         threading.Thread(target=_read, args=(process, events), daemon=True).start()
         return process

@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from studies.errors import UsageError
@@ -109,7 +110,10 @@ class Bucket:
             self._do(lambda: self._fs.rm_file(self._path(name)))
 
     def stamps(self, folder: str) -> dict[str, str]:
-        """What tells whether objects were written anew, by their names below a folder, at any depth."""
+        """What tells whether objects were written anew, by their names below a folder, at any depth.
+
+        Of an object itself the name is empty.
+        """
         base = self._path(folder)
         try:
             found = self._do(lambda: self._fs.find(base, detail=True))
@@ -118,8 +122,16 @@ class Bucket:
         return {
             path[len(base) :].lstrip("/"): _stamp(info)
             for path, info in found.items()
-            if path.startswith(f"{base}/")
+            if path == base or path.startswith(f"{base}/")
         }
+
+    def upload(self, name: str, path: Path) -> None:
+        """Put a file in the place of an object, part by part: it may be larger than memory."""
+        self._do(lambda: self._fs.put_file(str(path), self._path(name)))
+
+    def download(self, name: str, path: Path) -> None:
+        """Have an object as a file, in the same way."""
+        self._do(lambda: self._fs.get_file(self._path(name), str(path)))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 from studies.study.trial import Training
 
 FINAL = "final.ckpt"  # is there once a training has come to its end
+MODEL = "best.keras"  # of a trial that is done
 
 
 def checkpoint_folder(results: Path, training: Training) -> Path:
@@ -17,6 +18,11 @@ def checkpoint_folder(results: Path, training: Training) -> Path:
         training: or a trial, for the last training of its chain.
     """
     return Path(results) / ".checkpoints" / training.training_id
+
+
+def checkpoint_name(training: Training, file: str = "") -> str:
+    """The same, or that of a file in it, relative to the folder of all studies."""
+    return (checkpoint_folder(Path(), training) / file).as_posix()
 
 
 def compiled_folder(results: Path) -> Path:

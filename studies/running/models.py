@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
-from studies.records.checkpoints import checkpoint_folder
+from studies.records.checkpoints import MODEL, checkpoint_folder, checkpoint_name
+from studies.records.place import Place
 from studies.records.store import Record
 from studies.study.described import ResolvedData
 from studies.study.study import Study
@@ -31,7 +32,7 @@ SPARE = 100_000  # bytes of a model's file that are not weights, about
 def keep_models(
     study: Study,
     folder: Path,
-    results: Path,
+    place: Place,
     trials: Iterable[Trial],
     records: Mapping[str, Record],
 ) -> list[Path]:
@@ -40,7 +41,7 @@ def keep_models(
     Args:
         study: resolved; its `keep_models` says which.
         folder: of the study.
-        results: where the checkpoints lie.
+        place: where the checkpoints lie.
         trials: of the study, or some of them, which then are compared with each other alone.
         records: the latest of each trial, by trial_id.
 
@@ -59,9 +60,12 @@ def keep_models(
         chosen[key] = max(rivals, key=lambda each: _rank(each, records[each.trial_id]))
         replaced.setdefault(key, set()).update(_name(t) for t in rivals if t is not chosen[key])
     kept = []
+    paths = {key: folder / FOLDER / f"{_name(trial)}.keras" for key, trial in chosen.items()}
+    lacking = [trial for key, trial in chosen.items() if not paths[key].exists()]
+    place.fetch(*(checkpoint_name(trial, MODEL) for trial in lacking))
     for key, trial in chosen.items():
-        path = folder / FOLDER / f"{_name(trial)}.keras"
-        source = checkpoint_folder(results, trial) / "best.keras"
+        path = paths[key]
+        source = checkpoint_folder(place.path, trial) / MODEL
         # Where its checkpoints were removed, what was linked before stays.
         if source.exists() and not _same(source, path):
             _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
@@ -82,14 +86,14 @@ class ModelKeeper:
     Each is compared with the best one so far, not with all that there are.
 
     Args:
-        study, folder, results, records: as of `keep_models`, as a run finds them.
+        study, folder, place, records: as of `keep_models`, as a run finds them.
     """
 
     def __init__(
-        self, study: Study, folder: Path, results: Path, records: Mapping[str, Record]
+        self, study: Study, folder: Path, place: Place, records: Mapping[str, Record]
     ) -> None:
         assert study.data is not None
-        self._place = (study, folder, results)
+        self._place = (study, folder, place)
         self._best: dict[tuple[str, str], tuple[Trial, Record]] = {}
         keep_models(*self._place, self._compared(study.each_trial(study.data), records), records)
 

@@ -30,7 +30,7 @@ from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic, make_devices, peak_memory
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
-from studies.records.checkpoints import checkpoint_folder, untrained
+from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
 from studies.records.outcomes import outcomes_path
 from studies.records.store import new_record
 from studies.study.trial import Training, Trial
@@ -160,7 +160,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
         metrics = evaluate(trained, trial, images, outcomes)
         model = trained.task.trained
         card = {"scramble": trial.recipe.scramble, "seed": trial.seed}
-        save_model(model, checkpoint_folder(results, trial) / "best.keras", card)
+        save_model(model, checkpoint_folder(results, trial) / MODEL, card)
         measured = {
             "metrics": metrics,
             "images": images.counts,

@@ -39,7 +39,7 @@ class Machine:
     def takes(self, trial):
         return self.start + self.each * trial.recipe.steps
 
-    def run(self, trials, results, logs, on_event):
+    def run(self, trials, place, logs, on_event):
         free = [self.clock.now] * self.workers
         ends = []
         for number, trial in enumerate(trials):
@@ -56,7 +56,7 @@ class Machine:
                 on_event(trial, {"event": "start", "step": 0, "steps": trial.recipe.steps})
             else:
                 self.ran.append(trial)
-                on_event(trial, {"event": "record", "record": self._record(trial, results)})
+                on_event(trial, {"event": "record", "record": self._record(trial, place.path)})
 
     def _record(self, trial, results):
         record = {**new_record(trial), "threads": 1, "device": self.device, "flops": FLOPS}

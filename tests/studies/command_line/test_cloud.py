@@ -99,7 +99,6 @@ def shown(cloud):
         ),
         (("--results", "s3://"), "no place for results"),
         (("--results", "s4://bucket/x"), "no storage that fsspec knows"),
-        (("--executor", "ray"), "needs a folder that all machines share"),
     ],
 )
 def test_wrong_use_is_one_sentence(cloud, options, told):

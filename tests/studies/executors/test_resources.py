@@ -13,6 +13,7 @@ from studies.executors.ray import _places
 from studies.executors.resources import Resources
 from studies.machine import claims
 from studies.machine.devices import visible_gpus
+from studies.records.place import Here
 from studies.study import file as study_file
 from tests.studies.descriptions import study_file as write
 from tests.studies.descriptions import trial
@@ -96,7 +97,9 @@ def test_cores_here_are_shared_out_among_devices(monkeypatch):
 
 def run(executor, trials, folder):
     records = []
-    executor.run(trials, folder, folder / "logs", lambda t, e: records.append(e.get("record")))
+    executor.run(
+        trials, Here(folder), folder / "logs", lambda t, e: records.append(e.get("record"))
+    )
     return [record for record in records if record]
 
 
