@@ -119,14 +119,15 @@ def _answered(session: Session, options: AdviseOptions, target: Any, lines: Text
     from studies.command_line import progress
     from studies.command_line.check import head
     from studies.records.frames import read_results
+    from studies.records.place import Here
     from studies.report.evidence import gather
-    from studies.report.report import write_report
+    from studies.report.report import newest_report
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
     display = partial(progress.display, lines=lines)
     end = session.run(display, lambda text: print(f"\n{text}", flush=True))
-    write_report(session.folder)
+    newest_report(Here(options.results), session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)
 

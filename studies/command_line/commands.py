@@ -201,11 +201,10 @@ def report(options: StudyOptions) -> int:
 
 
 def _report_on(place: Place, folder: Path) -> None:
-    from studies.report.report import write_report
+    from studies.report.report import newest_report
 
-    written = write_report(folder)
+    written = newest_report(place, folder)
     figure = folder / "figures" / "accuracy.png"
-    place.store(folder)
     print(written.table)
     print(f"\nreport: {place.address(written.path)}")
     print(f"to send: {place.address(written.page)}")
@@ -216,7 +215,6 @@ def _report_on(place: Place, folder: Path) -> None:
 def _write_report(place: Place, folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
-        place.fetch(folder.name)  # what machines have left there
         _report_on(place, folder)
     except BrokenPipeError:  # it is written, and nobody wants to read its table
         stop_talking()
@@ -225,9 +223,9 @@ def _write_report(place: Place, folder: Path) -> None:
         print(f"the report could not be written: {told}", file=sys.stderr)
 
 
-def stop_talking() -> None:
+def stop_talking(descriptor: int = 1) -> None:
     """Write no more to a stdout whose reader has gone, neither now nor at the end of the process."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _study(options: StudyOptions) -> Study:

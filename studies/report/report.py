@@ -17,6 +17,7 @@ from studies.machine.files import make_own_folder
 from studies.plots.style import DPI
 from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
+from studies.records.place import RECORDS, Place, unwritable
 from studies.report import comparison_text
 from studies.report.evidence import Evidence, gather
 from studies.report.figures import CAPTIONS, draw
@@ -38,6 +39,7 @@ LISTS = {
     "evaluations.csv",
 }  # written where there is something in them
 FIGURES = "figures"  # their folder
+_TURNS = 3  # of writing a report while records come
 
 
 class Report(NamedTuple):
@@ -46,6 +48,34 @@ class Report(NamedTuple):
     path: Path  # of report.md
     page: Path  # of report.html
     table: str  # the answer and the accuracies, for a terminal
+
+
+def newest_report(place: Place, folder: Path) -> Report:
+    """Writes the report of a results folder where that lies, again if records came in the meantime.
+
+    A run gives its folder back before it writes: another one may have run and reported by the end of it,
+    and its report must not be replaced by an older one. While trials end all the time the last one counts,
+    since that run's own is still to come.
+
+    Args:
+        place: of all studies' results.
+        folder: of the study, in it.
+
+    Raises:
+        UsageError: as of `write_report`.
+    """
+    for _ in range(_TURNS):
+        place.fetch(folder.name)
+        before = _records(folder)
+        written = write_report(folder)
+        place.fetch(folder.name)
+        if _records(folder) == before:
+            break
+    try:
+        place.store(folder)
+    except OSError as error:
+        raise unwritable(place.location, str(error.strerror or error)) from error
+    return written
 
 
 def write_report(folder: str | os.PathLike[str]) -> Report:
@@ -127,6 +157,12 @@ def write_figure(path: Path, figure: Figure) -> Path:
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _records(folder: Path) -> tuple[int, bytes]:
+    """What tells whether more has come: records are only added."""
+    records, study = folder / RECORDS, folder / "study.toml"
+    return (records.stat().st_size if records.exists() else 0, study.read_bytes())
 
 
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
