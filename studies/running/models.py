@@ -61,11 +61,11 @@ def keep_models(
         replaced.setdefault(key, set()).update(_name(t) for t in rivals if t is not chosen[key])
     kept = []
     paths = {key: folder / FOLDER / f"{_name(trial)}.keras" for key, trial in chosen.items()}
-    lacking = [trial for key, trial in chosen.items() if not paths[key].exists()]
-    place.fetch(*(checkpoint_name(trial, MODEL) for trial in lacking))
+    sources = {key: checkpoint_folder(place.path, trial) / MODEL for key, trial in chosen.items()}
+    lacking = [key for key in chosen if not paths[key].exists() and not sources[key].exists()]
+    place.fetch(*(checkpoint_name(chosen[key], MODEL) for key in lacking))
     for key, trial in chosen.items():
-        path = paths[key]
-        source = checkpoint_folder(place.path, trial) / MODEL
+        path, source = paths[key], sources[key]
         # Where its checkpoints were removed, what was linked before stays.
         if source.exists() and not _same(source, path):
             _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
