@@ -158,10 +158,13 @@ def broken_off(end: BaseException, address: str, in_words: bool = True) -> int:
     """Say how a run goes on that was broken off, and give its exit code.
 
     Args:
-        end: what broke it off: an interruption, a reader that has gone, or storage that is full or gone.
+        end: what broke it off: an interruption, a reader that has gone, another run, or storage that is
+            full or gone.
         address: of its results, for people.
         in_words: whether an interruption is told in words; what else goes wrong is so in any case.
     """
+    from studies.running.lease import LeaseLost
+
     if isinstance(end, KeyboardInterrupt | BrokenPipeError):
         if isinstance(end, BrokenPipeError):
             stop_talking()
@@ -172,11 +175,15 @@ def broken_off(end: BaseException, address: str, in_words: bool = True) -> int:
                 file=sys.stderr,
             )
         return INTERRUPTED
-    print(
-        f"error: cannot write to {address} ({getattr(end, 'strerror', None) or end}): once that is "
-        f"mended, the same command continues where this one stopped; finished trials are kept",
-        file=sys.stderr,
-    )
+    reason = getattr(end, "strerror", None) or end
+    if isinstance(end, LeaseLost):
+        told = f"{reason}: that one goes on with what is left, and once it has ended the same command does so"
+    else:
+        told = (
+            f"they cannot be read or written ({reason}): once that is mended, the same command continues "
+            f"where this one stopped"
+        )
+    print(f"error: the results in {address}: {told}; finished trials are kept", file=sys.stderr)
     return FAILED
 
 

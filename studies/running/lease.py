@@ -77,7 +77,7 @@ class LeaseLost(OSError):
 
     def __init__(self, other: Holder | None) -> None:
         who = f"another run ({other})" if other else "another run"
-        reason = f"{who} took it over, since this one gave no sign of life for long"
+        reason = f"{who} took them over, since this one gave no sign of life for long"
         super().__init__(None, reason)
 
 

@@ -251,7 +251,7 @@ def test_who_was_silent_for_too_long_finds_it_out_and_leaves_the_folder_alone(
     with wants(storage, on("b")) as other:
         for _ in range(2):
             with pytest.raises(
-                LeaseLost, match=r"another run \(process .* on host-b\) took it over"
+                LeaseLost, match=r"another run \(process .* on host-b\) took them over"
             ):
                 lease.check()
         silent.__exit__(None, None, None)

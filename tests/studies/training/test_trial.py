@@ -334,7 +334,11 @@ def test_out_of_memory_says_what_to_do(make_trial, error):
 @pytest.mark.once
 def test_a_full_disk_says_what_to_do(make_trial):
     text = reason(OSError(errno.ENOSPC, "No space left on device"), make_trial())
-    assert "disk of the results folder is full" in text and "--retry-failed" in text
+    assert (
+        "disk of the results folder is full" in text
+        and "$TMPDIR" in text
+        and "--retry-failed" in text
+    )
 
 
 @pytest.mark.once
