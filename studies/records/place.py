@@ -325,7 +325,7 @@ def _is_wanted(name: str, asked: Collection[str], without: Container[str] = ()) 
 def _is_stored(name: str) -> bool:
     """Whether it is stored as it is: not what means something here alone, for a while, nor records."""
     folder, _, file = name.rpartition("/")
-    here_alone = file.startswith(".") or file.endswith(".tmp") or file == "lock"
+    here_alone = file.startswith(".") or file == "lock"
     return not here_alone and file != RECORDS and not folder.endswith(f"/{LINES}")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
+from studies.machine.files import replace, replaced
 from studies.records.checkpoints import MODEL, checkpoint_folder, checkpoint_name
 from studies.records.place import Place
 from studies.records.store import Record
@@ -189,19 +190,14 @@ def _same(source: Path, path: Path) -> bool:
 
 
 def _link(source: Path, path: Path) -> None:
-    """Give a file a second name, or copy it where that is impossible; in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copy2(source, temporary)
-    os.replace(temporary, path)
-    temporary.unlink(missing_ok=True)  # renaming onto another name of itself does nothing
+    """Give a file a second name, or copy it where that is impossible."""
+    with replaced(path, durable=True) as beside:
+        try:
+            os.link(source, beside)
+        except OSError:
+            shutil.copy2(source, beside)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace(path, json.dumps(content, indent=1).encode() + b"\n", durable=True)
