@@ -251,7 +251,7 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
         place.fetch(name, whole=whole)
         if (place.path / name / "study.toml").exists():
             return place.path / name
-    known = [name for name in place.names() if place.storage(name).read("study.toml") is not None]
+    known = [name for name in place.names() if _is_study(place, name)]
     if not options.name and options.study not in known:
         study_file.read(options.study)  # says so where there is no such study
     there = f"; there are: {', '.join(known)}" if known else ""
@@ -259,6 +259,13 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
         f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
         f"or choose another folder with --results or another name with --name"
     )
+
+
+def _is_study(place: Place, name: str) -> bool:
+    try:
+        return place.storage(name).read("study.toml") is not None
+    except OSError:  # it may be, but is not asked for
+        return False
 
 
 def _results_name(study: str) -> str:

@@ -68,15 +68,6 @@ def check_depth(value: Any) -> None:
     raise ValueError(TOO_DEEP)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in it durable, which a power cut may otherwise forget."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
@@ -175,3 +166,12 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 def _digest(path: Path, _stamp: tuple[int, int, int]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in it durable, which a power cut may otherwise forget."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -289,6 +289,12 @@ def test_a_second_run_at_once_is_refused(project):
     assert not (project.folder / "trials.jsonl").exists()
 
 
+def test_what_cannot_be_read_is_no_known_study(project):
+    (project.results / "other" / "study.toml").mkdir(parents=True)
+    code, _, err = project("status")
+    assert code == 2 and err.startswith("error: no results of 'mine'") and err.count("\n") == 1
+
+
 def test_storage_that_fails_is_named_with_what_to_do(capsys):
     error = OSError(errno.ENOSPC, "No space left on device")
     assert commands.broken_off(error, "s3://bucket/runs/mine", in_words=False) == 1
