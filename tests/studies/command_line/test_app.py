@@ -260,12 +260,19 @@ def test_an_unwritable_results_folder_is_named(project):
 
 
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(project, monkeypatch):
-    def full(descriptor):
+    append = ResultsStore.append
+
+    def refuse(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(store, record):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)  # the last thing that appending a record does
+            append(store, record)
 
     assert project("plan")[0] == 0  # the data are prepared while there is room
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)  # the last thing that appending a record does
+        patch.setattr(ResultsStore, "append", full)
         code, _, err = project("run", "--sizes", "3")
     assert code == 1 and len(err.strip().splitlines()) == 1
     assert "No space left on device" in err and "same command continues" in err
