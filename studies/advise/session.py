@@ -24,7 +24,7 @@ from studies.executors import Event
 from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
-from studies.records.place import Here
+from studies.records.place import Place
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
@@ -55,7 +55,7 @@ class Question:
     """What is asked about, and where its results lie."""
 
     dataset: str
-    results: Path = Path("runs")
+    place: Place
     command: str = ""
     reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
     weights: tuple[str, ...] = ()  # names or files to fine-tune from
@@ -86,11 +86,11 @@ class Session:
         plain = _study(question, begun)
         found = starts(question.weights, plain.backends[0])
         study = _with_starts(plain, found, begun=begun)
-        self._adopt(runner.make_plan(study, Here(question.results)))
+        self._adopt(runner.make_plan(study, question.place))
         if found and self._reach() < max(size for _, size in self._grid):
             whole, reach = self._plan, self._reach()
             study = _with_starts(plain, found, LEARNING_RATES[1], begun)
-            self._adopt(runner.make_plan(study, Here(question.results)))
+            self._adopt(runner.make_plan(study, question.place))
             if self._reach() <= reach:
                 self._adopt(whole)
         self.failed: list[Record] = []
@@ -276,7 +276,8 @@ class _Watched:
 
 def _begun(question: Question) -> Study | None:
     """The study that a results folder was begun with."""
-    folder = question.results.expanduser().resolve() / question.name
+    question.place.fetch(question.name)  # with outcomes, which say what is settled
+    folder = question.place.path / question.name
     return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
 
 

@@ -21,7 +21,7 @@ from studies.executors import Event, failed_record
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.claims import claim_cores, claim_gpus
 from studies.records.checkpoints import checkpoint_folder, checkpoint_name
-from studies.records.outcomes import outcomes_path
+from studies.records.layout import outcomes_path
 from studies.records.place import Place
 from studies.records.prepared import restore
 from studies.study.trial import Trial

@@ -17,7 +17,8 @@ import numpy as np
 
 from studies.analysis.calibration import calibration
 from studies.analysis.outcomes import Marks, Outcomes, Tested
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 
 AT_ONCE = 2  # models whose outcomes are held in memory
 BITS = 2**27  # bytes, at most, of what trials were right on

@@ -22,17 +22,11 @@ from studies.analysis.outcomes import FIELDS, Outcomes
 from studies.machine.files import file_bytes, replaced
 from studies.shown import printable
 
-FOLDER = "outcomes"
 _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
 _WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
-
-
-def outcomes_path(folder: Path, trial_id: str) -> Path:
-    """Where the outcomes of a trial lie in a results folder."""
-    return folder / FOLDER / f"{trial_id}.npz"
 
 
 def outcomes_of(

@@ -108,6 +108,25 @@ def opened(results: Path | str) -> Iterator[Place]:
             place.close()
 
 
+@contextlib.contextmanager
+def fetched(location: Path | str) -> Iterator[Path]:
+    """Have a file or folder for a while: itself, or a copy of what a URL names.
+
+    Args:
+        location: its path, or its URL; what lies beside it as JSON under the same name comes with it.
+
+    Raises:
+        UsageError: as of `opened`.
+    """
+    if isinstance(location, Path):
+        yield location
+        return
+    base, _, name = location.rstrip("/").rpartition("/")
+    with opened(base) as place:
+        place.fetch(name, PurePosixPath(name).with_suffix(".json").name)
+        yield place.path / name
+
+
 class Here:
     """A folder of this machine, or a shared one: there is no copy."""
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from studies.data.cache import INFO, cache_folder, prepared_before, restored
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.machine.files import parsed_json
@@ -32,6 +31,8 @@ def share(place: Place, trials: Iterable[Trial]) -> None:
     bucket = place.bucket(FOLDER)
     if bucket is None:
         return
+    from studies.data.cache import INFO, cache_folder, prepared_before  # which loads NumPy
+
     for fingerprint in dict.fromkeys(f for trial in trials for f in fingerprints(trial)):
         found = prepared_before(cache_folder(), fingerprint)
         try:
@@ -55,6 +56,8 @@ def restore(place: Place, trial: Trial) -> None:
     bucket = place.bucket(FOLDER)
     if bucket is None:
         return
+    from studies.data.cache import cache_folder, prepared_before
+
     for fingerprint in fingerprints(trial):
         if prepared_before(cache_folder(), fingerprint) is None:
             try:
@@ -75,6 +78,7 @@ def fingerprints(trial: Trial) -> list[str]:
 
 
 def _bring(bucket: Bucket, fingerprint: str) -> None:
+    from studies.data.cache import INFO, cache_folder, restored
     from studies.data.dataset import DatasetInfo
     from studies.data.prepare import fingerprint_of
 

@@ -157,10 +157,10 @@ def write_figure(path: Path, figure: Figure) -> Path:
     return path
 
 
-def _records(folder: Path) -> tuple[int, bytes]:
-    """What tells whether more has come: records are only added."""
-    records, study = folder / RECORDS, folder / "study.toml"
-    return (records.stat().st_size if records.exists() else 0, study.read_bytes())
+def _records(folder: Path) -> list[int]:
+    """What tells whether more has come, since records and command lines are only added."""
+    paths = (folder / RECORDS, folder / "study.toml")
+    return [path.stat().st_size if path.exists() else 0 for path in paths]
 
 
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:

@@ -31,7 +31,7 @@ from studies.machine.devices import device, make_deterministic, make_devices, pe
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
 from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
-from studies.records.outcomes import outcomes_path
+from studies.records.layout import outcomes_path
 from studies.records.store import new_record
 from studies.study.trial import Training, Trial
 from studies.training.events import Emit, Events

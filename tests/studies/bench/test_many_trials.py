@@ -10,7 +10,8 @@ from studies.bench.made_up import made_up_events, made_up_study, make_up
 from studies.command_line.tables import status_text
 from studies.records import kept, store
 from studies.records.frames import read_results, summary_frame
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 from studies.records.place import Here
 from studies.report.evidence import gather
 from studies.running import models, runner

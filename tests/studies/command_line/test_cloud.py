@@ -114,9 +114,9 @@ def test_wrong_use_is_one_sentence(cloud, options, told):
     assert cloud.bucket.names("") == []
 
 
-def test_commands_that_need_a_folder_say_so(capsys):
-    assert cli.main(["advise", "digits", "--budget", "1h", "--results", "s3://bucket/x"]) == 2
-    assert "needs a folder; plan, run, status and report take URLs" in capsys.readouterr().err
+def test_what_is_written_to_this_machine_says_so(capsys):
+    assert cli.main(["compare", "a", "b", "--output", "s3://bucket/x"]) == 2
+    assert "s3://bucket/x is a URL: what this command writes goes" in capsys.readouterr().err
 
 
 def test_a_report_lies_beside_the_records(cloud, monkeypatch):

@@ -15,7 +15,8 @@ from studies.executors import log_name, slurm
 from studies.executors.remote import End, Order, run_on
 from studies.executors.resources import Resources
 from studies.machine.cloud import Bucket
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 from studies.records.place import Here, opened
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from studies.records.frames import pool, read_results, summary_frame
-from studies.records.outcomes import load_outcomes, outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes, save_outcomes
 from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once

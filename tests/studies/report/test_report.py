@@ -13,7 +13,7 @@ import pytest
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.records.frames import read_results, summary_frame
-from studies.records.outcomes import outcomes_path
+from studies.records.layout import outcomes_path
 from studies.records.place import Elsewhere, Here
 from studies.records.store import ResultsStore
 from studies.report import figures as figures_module
