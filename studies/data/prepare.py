@@ -18,7 +18,7 @@ from studies.data.splits import SPLITS, check_splits
 from studies.data.twins import pixel_hash, twins
 from studies.machine.files import stamp
 
-_AT_ONCE = 64 * 2**20  # bytes of images held before they go to the file
+_AT_ONCE, _MOST = 64 * 2**20, 10_000  # bytes and number of images held before they go to the file
 
 
 class Source(Protocol):
@@ -147,7 +147,7 @@ def _write_images(path: Path, source: Source, split: str, digest: Any, hashes: n
     with open(path, "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *source.image_shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        step = max(1, _AT_ONCE // int(np.prod(source.image_shape)))
+        step = min(max(1, _AT_ONCE // int(np.prod(source.image_shape))), _MOST)
         for start in range(0, count, step):
             indices = np.arange(start, min(start + step, count))
             part = np.ascontiguousarray(source.images(split, indices))

@@ -85,6 +85,22 @@ def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
     assert found["peak"] < ALLOWED and found["left"] < 15
 
 
+def test_few_images_are_held_at_a_time_however_small_they_are(tmp_path, monkeypatch):
+    asked = []
+
+    class Asked(Pixels):
+        def images(self, split, indices):
+            asked.append(len(indices))
+            return super().images(split, indices)
+
+    (tmp_path / "few").mkdir()
+    whole = build(tmp_path / "few", Asked(train=1000))
+    monkeypatch.setattr(prepare, "_MOST", 300)
+    (tmp_path / "many").mkdir()
+    assert build(tmp_path / "many", Asked(train=1000)) == whole  # the fingerprint, too
+    assert asked == [1000, 300, 300, 300, 100]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_single_images_are_cut_as_groups_of_one_are(seed):
     labels = np.random.default_rng(seed).integers(0, 4, 300)
