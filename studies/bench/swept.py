@@ -39,7 +39,7 @@ def swept_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="swept-", dir=parent)
     with subprocess.Popen(
-        [sys.executable, "-c", _SWEEPER, folder],
+        [sys.executable, "-IS", "-c", _SWEEPER, folder],
         stdin=subprocess.PIPE,
         start_new_session=True,  # a signal to all of a terminal's processes is not for it
     ):
