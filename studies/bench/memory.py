@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder")
     parser.add_argument("--folder", type=Path, default=Path("runs/memory"), help="of the data")
     options = parser.parse_args(arguments)
+    if options.image_size is not None and (options.image_size < 8 or options.image_size % 8):
+        parser.error("--image-size must be a multiple of 8, which patches are cut from")
     table = options.output / NAME
     backend = options.backend or default_backend()
     try:
@@ -282,7 +284,7 @@ def _trial(info: DatasetInfo, side: int, backend: Any) -> Trial:
         size=info.counts["train"],
         seed=0,
         backend=backend,
-        model=ModelEntry(name="vit", base="ViT-Ti/4", overrides=MODEL),
+        model=ModelEntry(name="vit", base=f"ViT-Ti/{max(4, side // 8)}", overrides=MODEL),
         recipe=Recipe(steps=STEPS, batch_size=BATCH, validations=2, augmentation="crop_flip"),
         evaluation=Evaluation(shots=(1,), fewshot_seeds=1),
     )

@@ -113,6 +113,13 @@ def test_rows_are_measured_once_and_drawn(tmp_path, monkeypatch, capsys):
     assert memory.main([*options, "--kinds", *kinds]) == 0 and len(lines) == 16
 
 
+def test_sides_that_patches_do_not_fill_are_refused(capsys):
+    for side in ("12", "0", "-8"):
+        with pytest.raises(SystemExit):
+            memory.main(["--image-size", side])
+        assert "must be a multiple of 8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "free", "files", "enough"),
     [
