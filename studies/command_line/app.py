@@ -5,6 +5,7 @@ Loading this module loads neither a backend nor anything large, so that `--help`
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ from studies.command_line.options import (
     Workers,
     option,
 )
-from studies.command_line.typed import seeds_of, sizes_of, told, words
+from studies.command_line.typed import Command, seeds_of, sizes_of, told, words
 from studies.errors import UsageError
 from studies.inspection import inspect as inspection
 
@@ -61,6 +62,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text: it answers faster, and is the same in a pipe
     pretty_exceptions_enable=False,
 )
+
+
+command = functools.partial(app.command, cls=Command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else DONE
 
 
-@app.command("list", epilog=EXIT_CODES)
+@command("list", epilog=EXIT_CODES)
 def list_studies() -> None:
     """Print the built-in studies."""
     _end(commands.list_studies)
 
 
-@app.command(epilog="exit code 0: it is written; 2: wrong use")
+@command(epilog="exit code 0: it is written; 2: wrong use")
 def init(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Of the study; NAME.toml is written.")
@@ -99,8 +103,8 @@ def init(
 
 
 # One list of options for both: a planned command line runs by changing one word.
-@app.command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
-@app.command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
+@command("run", epilog=EXIT_CODES, help="Run what is missing of a study, write its report.")
+@command("plan", epilog=EXIT_CODES, help="Print a study's trials, their cost and what is done.")
 def plan_or_run(
     context: typer.Context,
     study: StudyName,
@@ -181,7 +185,7 @@ def plan_or_run(
     _end(commands.plan if context.info_name == "plan" else commands.run, options)
 
 
-@app.command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
+@command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
 def check_data(
     dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
     image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
@@ -203,7 +207,7 @@ def check_data(
     _end(check, options)
 
 
-@app.command("advise", epilog=EXIT_CODES)
+@command("advise", epilog=EXIT_CODES)
 def advise_on_data(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
@@ -251,7 +255,7 @@ def advise_on_data(
     _end(advise, options)
 
 
-@app.command("cache")
+@command("cache")
 def cached_data(
     remove: Annotated[str | None, option("What to remove: a name, or all.", metavar="NAME")] = None,
     unused_days: Annotated[
@@ -262,19 +266,19 @@ def cached_data(
     _end(cache, CacheOptions(remove, unused_days))
 
 
-@app.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 def status(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
-@app.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 def report(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
-@app.command(epilog="exit code 0: compared; 2: wrong use")
+@command(epilog="exit code 0: compared; 2: wrong use")
 def compare(
     run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
@@ -287,7 +291,7 @@ def compare(
     _end(compare_runs, CompareOptions((run_a, run_b), results, output))
 
 
-@app.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 def bench(
     context: typer.Context,
     fit: Annotated[
@@ -321,7 +325,7 @@ def bench(
     _end(bench_room.run, bench_room.Options(**given, command=context.obj))
 
 
-@app.command(epilog=EXIT_CODES)
+@command(epilog=EXIT_CODES)
 def inspect(
     checkpoint: Annotated[
         Path,
@@ -361,7 +365,7 @@ def inspect(
     _end(inspection.run, inspection.Options(**given))
 
 
-@app.command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
+@command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
 def predict(
     model: Annotated[
         Path,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
+
+from typer.core import TyperCommand
 
 from studies.errors import UsageError
 
@@ -36,3 +39,24 @@ def told(error: Any, program: str) -> str:
     message = message.replace(" integer", " whole number").partition(", unable to parse")[0]
     path = error.ctx.command_path if error.ctx else program
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+class Command(TyperCommand):
+    """A command whose lists are given once: of two `--models` the parser would lose the first in silence.
+
+    An option of one value may come again, as after an alias that has it: the last counts.
+
+    Raises:
+        UsageError: a list is given twice.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, times in Counter(given).items():
+            if times > 1 and "," in (parameter.metavar or "") and not parameter.multiple:
+                name = max(parameter.opts, key=len)
+                raise UsageError(
+                    f"{name} is given {times} times: give it once, with all that it is to have, "
+                    f"{name} {parameter.metavar}"
+                )
+        return super().parse_args(ctx, args)

@@ -5,11 +5,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from studies.data import describe
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Recipe
-from studies.study.trial import Trial
+from studies.study.trial import Training, Trial
 
 TINY = {"hidden_size": 8, "num_layers": 1, "mlp_dim": 8, "num_heads": 2}
+
+
+def on_digits(backend: str, recipe: Recipe, image_size: int | None = None, **changes) -> Training:
+    """The training of a tiny ViT with dropout on 40 digits."""
+    info = describe("digits", image_size)
+    fields = {
+        "dataset": "digits",
+        "image_size": image_size,
+        "data_fingerprint": info.fingerprint,
+        "image_shape": info.image_shape,
+        "num_classes": info.num_classes,
+        "size": 40,
+        "seed": 1,
+        "backend": backend,
+        "model": ModelEntry(name="vit", base="ViT-Ti/4", overrides={**TINY, "dropout_rate": 0.2}),
+        "recipe": recipe,
+    }
+    return Training(**{**fields, **changes})
 
 
 def trial(name: str = "done", **changes) -> Trial:

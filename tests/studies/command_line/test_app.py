@@ -204,6 +204,7 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--sizes", "3,x"], ["whole numbers", "auto", "'3,x'"]),
         (["--seeds", "few"], ["whole number", "auto", "'few'"]),
         (["--seeds", "-1"], ["seeds must be at least 1"]),
+        (["--models", "done", "--models", "x"], ["--models is given 2 times", "--models A,B"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
         (["--dataset", "folder:"], ["image folder ''", "folder:PATH"]),
         (["--results", ""], ["--results is empty", "--results runs"]),

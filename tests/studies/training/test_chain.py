@@ -17,8 +17,8 @@ from studies.training.chain import best_rate
 from studies.training.checkpoint import load
 from studies.training.start import first_model, weights_of
 from studies.training.trial import run_trial
+from tests.studies.descriptions import TINY, on_digits
 
-TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2, "dropout_rate": 0.2}
 SHORT = Recipe(steps=4, batch_size=8, validations=2, learning_rate=3e-3)
 SGD = SHORT.model_copy(update={"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.03})
 
@@ -32,20 +32,8 @@ def quick(backend):
         yield
 
 
-def training(backend, **changes):
-    info = describe("digits")
-    fields = {
-        "dataset": "digits",
-        "data_fingerprint": info.fingerprint,
-        "image_shape": info.image_shape,
-        "num_classes": info.num_classes,
-        "size": 40,
-        "seed": 1,
-        "backend": backend,
-        "model": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
-        "recipe": SHORT,
-    }
-    return Training(**{**fields, **changes})
+def training(backend, image_size=None, recipe=SHORT, **changes):
+    return on_digits(backend, recipe, image_size, **changes)
 
 
 def trial(last, **changes):

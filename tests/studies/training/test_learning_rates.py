@@ -6,10 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from studies.data import describe
 from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.chain import Finetuning
-from studies.study.entries import ModelEntry
 from studies.study.recipe import Recipe
 from studies.study.trial import Training, Trial
 from studies.training import chain
@@ -20,9 +18,9 @@ from studies.training.events import Events
 from studies.training.images import images_of
 from studies.training.schedule import WarmupDecay
 from studies.training.start import weights_of
+from tests.studies.descriptions import on_digits
 
 RATES = (0.01, 0.03)
-TINY = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2, "dropout_rate": 0.2}
 ADAM = Recipe(steps=6, batch_size=8, validations=2, warmup_fraction=0.5, schedule="linear")
 SGD = ADAM.model_copy(
     update={"optimizer": "sgd", "weight_decay": 0.0, "warmup_fraction": 0.0, "schedule": "cosine"}
@@ -71,21 +69,8 @@ def test_a_peak_that_varies_gives_the_bits_of_a_constant_one(kind, warmup, backe
         assert schedule.get_config()["peak"] == 7e-4
 
 
-def training(backend, dataset_size=None, **changes):
-    info = describe("digits", dataset_size)
-    fields = {
-        "dataset": "digits",
-        "image_size": dataset_size,
-        "data_fingerprint": info.fingerprint,
-        "image_shape": info.image_shape,
-        "num_classes": info.num_classes,
-        "size": 40,
-        "seed": 1,
-        "backend": backend,
-        "model": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
-        "recipe": ADAM,
-    }
-    return Training(**{**fields, **changes})
+def training(backend, image_size=None, recipe=ADAM, **changes):
+    return on_digits(backend, recipe, image_size, **changes)
 
 
 def train(last, results, emit=lambda event: None):
