@@ -1,19 +1,23 @@
-"""``relations``: images whose class is a relation between two distant parts, drawn to need relations.
+"""``relations``: images whose class is a relation between distant parts, drawn to need relations.
 
-Every image shows glyphs in the cells of a grid. One of them is white, the query; of the coloured ones
-one has the query's form, the match, and its colour is the class. Counting does not help: every colour
-is there in every image, each form may be any colour's, and nothing but the form joins query and
-match. So a model must compare parts far from each other, which attention does in one step and a
-stack of small convolutions only as far as it reaches. The data set shows what that is worth; it says
-nothing of photographs.
+A puzzle shows glyphs in the cells of a grid. One of them lies on white, the query; of the others one
+has the query's form, the match, and its colour is the class. Counting does not help: every colour is
+there in every puzzle, each form may be any colour's, and nothing but the form joins query and match.
+So a model must compare parts far from each other, which attention does in one step and a stack of
+small convolutions only as far as it reaches. The data set shows what that is worth; it says nothing of
+photographs.
 
-Two things are added for those who do not relate. In a part of the images no glyph matches and one is
-a ring, whose own colour is the class: a local cue, which convolutions learn from few images. And most
-matches are near their query, so that the reach of convolutions goes a part of the way.
+Two things give each family its turn. Some puzzles tell: their query has the match's colour, too, which
+is where a model begins to read queries. And most images are no puzzle but a figure of `shapes`, the
+first for the first class and so on, which convolutions learn to see from fewer images than attention
+does. So the ResNet leads while there are few images, and the ViT once there are enough puzzles to learn
+the relation from. Most matches are near their query, so that the reach of convolutions goes a part of
+the way.
 
-All glyphs lie at least `MARGIN` pixels of 32 from the edges, so that the crops of training (an eighth
-of the side, see `cropping.random_crop`) cut none of them: the class stays. A mirrored image keeps it
-too. Larger images show the same bits as larger squares.
+The cells are as large as the patches of the built-in ViTs and lie on them, which random crops would
+undo, so studies of it train without. Crops cut no glyph (an eighth of the side, see
+`cropping.random_crop`) and mirrored images keep their class. Larger images show the same bits as larger
+squares.
 
 References:
     Johnson et al., "CLEVR", CVPR 2017, arXiv 1612.06890, for classes that are relations; and for
@@ -30,6 +34,7 @@ import numpy as np
 
 from studies.data.drawn import BLOCK, SIZE, Drawn
 from studies.data.images import ImageSize
+from studies.data.shapes import Shapes
 from studies.errors import UsageError
 
 COLOURS = {
@@ -50,7 +55,6 @@ NOISE = (
 )
 GRID, CELL = 6, 4  # cells a side; pixels a cell, as many as a patch of the built-in ViTs
 MARGIN = (SIZE[0] - GRID * CELL) // 2  # pixels
-RING = (0b0110, 0b1001, 0b1001, 0b0110)
 LIT, APART = 8, 6  # of a glyph's 16 bits are lit, and as many differ between two glyphs at least
 
 
@@ -59,17 +63,19 @@ class Knobs:
     """What makes it hard.
 
     Args:
-        glyphs: forms of glyphs, besides the ring.
+        glyphs: their forms.
         distractors: fewest and most glyphs that are neither query nor match.
         nearness: matches at distance d, in a king's steps, are as frequent as d to the power of minus
             this.
-        cued: part of the images with the ring in the match's place.
+        figures: part of the images that show a figure instead of a puzzle.
+        told: part of the puzzles whose query has the match's colour.
     """
 
     glyphs: int = 8
     distractors: tuple[int, int] = (9, 13)
     nearness: float = 1.5
-    cued: float = 0.35
+    figures: float = 0.6
+    told: float = 0.35
 
 
 KNOBS = Knobs()
@@ -84,8 +90,10 @@ class Relations(Drawn):
 
     kind = "relations"
     seed = 33
-    class_names: ClassVar = list(COLOURS)
-    code = ("relations.py",)
+    class_names: ClassVar = [
+        f"{a} or {b}" for a, b in zip(COLOURS, Shapes.class_names, strict=True)
+    ]
+    code = ("relations.py", *Shapes.code)
     knobs = KNOBS
 
     def __init__(self, name: str | None = None, size: ImageSize | None = None) -> None:
@@ -98,10 +106,13 @@ class Relations(Drawn):
 
     @classmethod
     def _images(cls, rng: np.random.Generator, classes: np.ndarray, size: ImageSize) -> np.ndarray:
-        forms, colours = _cells(rng, classes, cls.knobs)
-        bits = glyphs(cls.knobs.glyphs)[forms]  # (BLOCK, GRID ** 2, CELL, CELL)
-        palette = np.array([*COLOURS.values(), WHITE, (0, 0, 0)], np.uint8)
-        cells = bits[..., None] * palette[colours][:, :, None, None]
+        rows = np.arange(BLOCK)
+        figure = rng.random(BLOCK) < cls.knobs.figures
+        forms, colours, query = _cells(rng, classes, cls.knobs)
+        lit = np.concatenate([glyphs(cls.knobs.glyphs), np.zeros((1, CELL, CELL), bool)])[forms]
+        palette = np.array([*COLOURS.values(), (0, 0, 0)], np.uint8)
+        cells = lit[..., None] * palette[colours][:, :, None, None]
+        cells[rows, query] += ~lit[rows, query][..., None] * np.array(WHITE, np.uint8)
         cells = cells.reshape(BLOCK, GRID, GRID, CELL, CELL, 3)
         picture = cells.transpose(0, 1, 3, 2, 4, 5).reshape(BLOCK, GRID * CELL, GRID * CELL, 3)
         for axis, unit in enumerate(SIZE, start=1):
@@ -110,61 +121,62 @@ class Relations(Drawn):
         top, left = (size[0] - height) // 2, (size[1] - width) // 2
         images = rng.integers(0, NOISE, (BLOCK, *size, 3), np.uint8)
         images[:, top : top + height, left : left + width] += picture
+        images[figure] = Shapes._images(rng, classes, size)[figure]
         return images
 
 
 @cache
 def glyphs(number: int) -> np.ndarray:
-    """The ring and the first glyphs: bool (number + 1, CELL, CELL), none lighter or darker than another.
+    """The first glyphs: bool (number, CELL, CELL), none lighter or darker than another.
 
     Args:
-        number: of glyphs besides the ring, at most 40.
+        number: at most 40.
     """
     values = np.arange(2 ** (CELL * CELL))
     words = (values[:, None] >> np.arange(CELL * CELL)[::-1]) & 1
     words = words[words.sum(1) == LIT].astype(bool)
-    ring = int("".join(f"{row:04b}" for row in RING), 2)
-    chosen = [((ring >> np.arange(CELL * CELL)[::-1]) & 1).astype(bool)]
+    chosen: list[np.ndarray] = []
     # In an order of their own, since in that of the numbers the first ones look alike.
     for word in words[np.random.default_rng(Relations.seed).permutation(len(words))]:
-        if len(chosen) > number:
+        if len(chosen) == number:
             break
-        if min((word != other).sum() for other in chosen) >= APART:
+        if all((word != other).sum() >= APART for other in chosen):
             chosen.append(word)
     return np.stack(chosen).reshape(-1, CELL, CELL)
 
 
 def _cells(
     rng: np.random.Generator, classes: np.ndarray, knobs: Knobs
-) -> tuple[np.ndarray, np.ndarray]:
-    """Forms and colours of all cells: two arrays (BLOCK, GRID ** 2) of integers.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Forms and colours of all cells, (BLOCK, GRID ** 2) integers, and which cell is the query, (BLOCK,).
 
-    Form 0 is the ring; colour 10 is white, 11 black, for empty cells.
+    The form behind the last glyph is an empty cell's, the colour behind the last of all is black.
     """
     least, most = knobs.distractors
-    white = len(COLOURS)
+    number, empty = len(COLOURS), knobs.glyphs
+    black = number
     pairs = _pairs(knobs.nearness)
     query, match = np.divmod(np.searchsorted(pairs, rng.random(BLOCK), "right"), GRID**2)
-    form = rng.integers(1, knobs.glyphs + 1, BLOCK)
-    others = 1 + (form[:, None] + rng.integers(0, knobs.glyphs - 1, (BLOCK, most))) % knobs.glyphs
-    cued = rng.random(BLOCK) < knobs.cued
+    form = rng.integers(0, knobs.glyphs, BLOCK)
+    others = (form[:, None] + rng.integers(1, knobs.glyphs, (BLOCK, most))) % knobs.glyphs
+    told = rng.random(BLOCK) < knobs.told
     # The nine other colours, then some of all ten: how often a colour comes tells nothing of the class.
-    further = rng.permuted(np.tile(np.arange(1, white), (BLOCK, 1)), axis=1)
-    again = rng.permuted(np.tile(np.arange(white), (BLOCK, 1)), axis=1)
-    shades = np.concatenate([(classes[:, None] + further) % white, again], axis=1)[:, :most]
+    further = rng.permuted(np.tile(np.arange(1, number), (BLOCK, 1)), axis=1)
+    again = rng.permuted(np.tile(np.arange(number), (BLOCK, 1)), axis=1)
+    shades = np.concatenate([(classes[:, None] + further) % number, again], axis=1)[:, :most]
     shown = np.arange(most) < rng.integers(least, most + 1, BLOCK)[:, None]
 
     order = rng.random((BLOCK, GRID**2))
     np.put_along_axis(order, query[:, None], -2, axis=1)
     np.put_along_axis(order, match[:, None], -1, axis=1)
     laid = order.argsort(axis=1)[:, : most + 2]  # the cells of query, match and distractors
-    forms = np.zeros((BLOCK, GRID**2), np.int64)
-    forms_laid = [form, np.where(cued, 0, form), np.where(shown, others, 0)]
+    forms = np.full((BLOCK, GRID**2), empty)
+    forms_laid = [form, form, np.where(shown, others, empty)]
     np.put_along_axis(forms, laid, np.column_stack(forms_laid), axis=1)
-    colours = np.full((BLOCK, GRID**2), white + 1)
-    colours_laid = [np.full(BLOCK, white), classes, np.where(shown, shades, white + 1)]
+    colours = np.full((BLOCK, GRID**2), black)
+    colours_laid = [np.where(told, classes, black), classes, np.where(shown, shades, black)]
     np.put_along_axis(colours, laid, np.column_stack(colours_laid), axis=1)
-    return forms, colours
+    return forms, colours, query
 
 
 @cache
