@@ -6,6 +6,7 @@ array larger than the memory, and an HDF5 file that its arrays lie in other file
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 
 _ALWAYS = 2**30  # bytes that arrays may have, whatever their file's size: a head may be all zeros
+# What is wrong with a disk, a network or a permission, and not with the file.
+_SYSTEM = {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO}
 _PACKED = 20  # times the size of its file, that arrays beyond it may have
 
 
@@ -53,6 +56,7 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
 
     Raises:
         FileNotFoundError: if there is no such file.
+        OSError: if the system cannot read it.
         ValueError: for a truncated file, a pickle, or anything else that is no checkpoint.
     """
     path = Path(path)
@@ -70,7 +74,8 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
 
         def read(name):
             with _readable(path):
-                return _as_float(arrays[name])
+                array = arrays[name]
+            return _as_float(array)
 
         yield OpenedFile(LazyArrays(list(arrays), read), opened.metadata)
 
@@ -244,15 +249,23 @@ def _readable(path):
         yield
     except (ImportError, FileNotFoundError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno in _SYSTEM:
+            raise
+        raise _damaged(
+            path, error
+        ) from error  # h5py's, which has no number or that of a wrong place
     except Exception as error:  # of any type: those of four readers, and of what they call
         if isinstance(error, ValueError) and str(path) in str(error):
             raise  # one of ours, which says more
         if "allow_pickle" in str(error):
             raise _pickled(path) from error
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{path} cannot be read: it is truncated or damaged ({told}); get it again."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path, error):
+    told = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{path} cannot be read: it is truncated or damaged ({told}); get it again.")
 
 
 def _pickled(path):

@@ -1,7 +1,8 @@
 """One run of `advise`: the study that a folder of images gets, and its rounds until time or question end.
 
-The recipe follows from the data alone, so that a later run with more time adds to what is there: sizes
-and seeds are what a budget buys, steps never are.
+The recipe from scratch follows from the data alone, so that a later run with more time adds to what is there:
+sizes and seeds are what a budget buys, steps never are. How many learning rates a fine-tuning tries follows
+from the budget and the speed of the first run that was given weights, and holds for all weights to come.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from studies.executors import Event
 from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
-from studies.records.place import Here
+from studies.records.place import Place
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
@@ -55,7 +56,7 @@ class Question:
     """What is asked about, and where its results lie."""
 
     dataset: str
-    results: Path = Path("runs")
+    place: Place
     command: str = ""
     reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
     weights: tuple[str, ...] = ()  # names or files to fine-tune from
@@ -86,11 +87,11 @@ class Session:
         plain = _study(question, begun)
         found = starts(question.weights, plain.backends[0])
         study = _with_starts(plain, found, begun=begun)
-        self._adopt(runner.make_plan(study, Here(question.results)))
-        if found and self._reach() < max(size for _, size in self._grid):
+        self._adopt(runner.make_plan(study, question.place))
+        if found and _tuning(begun) is None and self._reach() < max(size for _, size in self._grid):
             whole, reach = self._plan, self._reach()
             study = _with_starts(plain, found, LEARNING_RATES[1], begun)
-            self._adopt(runner.make_plan(study, Here(question.results)))
+            self._adopt(runner.make_plan(study, question.place))
             if self._reach() <= reach:
                 self._adopt(whole)
         self.failed: list[Record] = []
@@ -276,7 +277,8 @@ class _Watched:
 
 def _begun(question: Question) -> Study | None:
     """The study that a results folder was begun with."""
-    folder = question.results.expanduser().resolve() / question.name
+    question.place.fetch(question.name)  # with outcomes, which say what is settled
+    folder = question.place.path / question.name
     return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
 
 
@@ -308,21 +310,20 @@ def _with_starts(
     Args:
         study: from scratch.
         found: the weights.
-        learning_rates: of the fine-tuning, tried in turn; what an earlier run has begun goes on with its own.
+        learning_rates: of the fine-tuning, tried in turn, where no earlier run has begun with others.
         begun: that run's study.
     """
     before = begun.factors.get(FACTOR, {}) if begun is not None else {}
+    recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
+    tuning = _tuning(begun) or {"recipe": recipe}
     levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
     models, pairs = dict(study.models), [MODELS]
     for start in found:
         name = start.model
         models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
-        recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
         levels[start.name] = Level(
             pretraining={"objective": "none", "weights": start.weights},
-            finetuning=before[start.name].finetuning
-            if start.name in before
-            else {"recipe": recipe},
+            finetuning=before[start.name].finetuning if start.name in before else tuning,
             models=(name,),
         )
         pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
@@ -337,3 +338,9 @@ def _with_starts(
             "rounds": True,
         }
     )
+
+
+def _tuning(begun: Study | None) -> dict[str, Any] | None:
+    """How the weights of an earlier run are fine-tuned; what is compared must be tuned alike."""
+    levels = begun.factors.get(FACTOR, {}) if begun is not None else {}
+    return next((level.finetuning for name, level in levels.items() if name != SCRATCH), None)

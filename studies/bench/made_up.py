@@ -17,7 +17,8 @@ import numpy as np
 from studies import data
 from studies.analysis.confusion import balanced_accuracy
 from studies.analysis.outcomes import Outcomes
-from studies.records.outcomes import outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import save_outcomes
 from studies.records.store import Record, ResultsStore, described
 from studies.study import file as study_file
 from studies.study.study import Study

@@ -24,7 +24,7 @@ from studies.errors import UsageError
 from studies.executors import OnEvent
 from studies.machine.devices import cpu_name
 from studies.machine.processes import child_environment
-from studies.records.place import Here
+from studies.records.place import Here, Place
 from studies.running import runner
 from studies.running.costs import measure
 from studies.running.estimate import Estimator
@@ -160,7 +160,7 @@ class _MadeUp:
     def __init__(self) -> None:
         self.spent = (0.0, 0.0)
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         said = [(trial, event) for trial in trials for event in made_up_events(trial)]
         began = time.monotonic(), time.process_time()
         for trial, event in said:

@@ -21,9 +21,11 @@ from studies.errors import UsageError
 from studies.shown import printable
 
 if TYPE_CHECKING:
-    from studies.advise.reply import Reply
+    from studies.advise.budget import Budget
+    from studies.advise.reply import Reply, Target
     from studies.advise.session import Session
     from studies.executors.local import LocalExecutor
+    from studies.records.place import Place
     from studies.study.study import Study
 
 MOST_WORKERS = 8  # by default: each takes memory of its own
@@ -36,7 +38,7 @@ class AdviseOptions:
     dataset: str
     budget: str
     command: str = ""
-    results: Path = Path("runs")
+    results: Path | str = Path("runs")  # or a URL
     target: str | None = None
     cost_per_image: float | None = None
     json: bool = False
@@ -54,12 +56,10 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
         executor: runs the trials; by default local processes.
     """
     from studies.advise.budget import Budget, seconds_of
-    from studies.advise.reply import Target, as_json, target_of, words
-    from studies.advise.session import Question, Session
-    from studies.command_line.json_lines import silence, write_line
+    from studies.advise.reply import Target, target_of
     from studies.executors.local import LocalExecutor
     from studies.machine.threads import cores
-    from studies.records.place import Here
+    from studies.records.place import opened
 
     budget = Budget(seconds_of(options.budget))
     if options.cost_per_image is not None and options.target is None:
@@ -69,24 +69,39 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
         target = Target(target_of(options.target), options.cost_per_image)
     workers = options.workers or min(len(cores()), MOST_WORKERS)
     executor = executor or LocalExecutor(workers)
-    Here(options.results).check()  # before data are prepared, which may take long
+    with opened(options.results) as place:
+        place.check()  # before data are prepared, which may take long
+        return _advise(options, place, budget, target, executor)
+
+
+def _advise(
+    options: AdviseOptions,
+    place: Place,
+    budget: Budget,
+    target: Target | None,
+    executor: LocalExecutor,
+) -> int:
+    from studies.advise.reply import as_json, words
+    from studies.advise.session import Question, Session
+    from studies.command_line.json_lines import silence, write_line
+
     with _aside(options) as lines:
         question = Question(
-            options.dataset, options.results, options.command, options.reading, options.weights
+            options.dataset, place, options.command, options.reading, options.weights
         )
         with silence() if options.log_format == "json" else contextlib.nullcontext():
             session = Session(question, budget, executor)
         try:
             with ended_cleanly():
-                reply = _answered(session, options, target, lines)
+                reply = _answered(session, place, target, lines)
         except (KeyboardInterrupt, OSError) as end:
-            return broken_off(end, str(session.folder), in_words=lines is None)
+            return broken_off(end, place.address(session.folder), in_words=lines is None)
         if not options.json:
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"
             print(
-                f"\nfigure: {figure}\n" * figure.exists()
-                + f"report: {session.folder / 'report.md'}"
+                f"\nfigure: {place.address(figure)}\n" * figure.exists()
+                + f"report: {place.address(session.folder / 'report.md')}"
             )
         for record in session.failed if lines is None else []:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
@@ -113,20 +128,20 @@ def _aside(options: AdviseOptions) -> Iterator[TextIO | None]:
         yield None
 
 
-def _answered(session: Session, options: AdviseOptions, target: Any, lines: TextIO | None) -> Reply:
+def _answered(session: Session, place: Place, target: Any, lines: TextIO | None) -> Reply:
     """Print the plan, run the trials, write the report."""
     from studies.advise.reply import Reply
     from studies.command_line import progress
     from studies.command_line.check import head
     from studies.records.frames import read_results
     from studies.report.evidence import gather
-    from studies.report.report import write_report
+    from studies.report.report import newest_report
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
     display = partial(progress.display, lines=lines)
     end = session.run(display, lambda text: print(f"\n{text}", flush=True))
-    write_report(session.folder)
+    newest_report(place, session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)
 

@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from studies.command_line import commands
+from studies.command_line import models as model_commands
 from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.cached import CacheOptions, cache
 from studies.command_line.check import CheckOptions, check
@@ -27,21 +28,23 @@ from studies.command_line.options import (
     RUNS,
     Address,
     Backend,
+    Checkpoint,
     ExecutorName,
     FitOption,
     Groups,
     Imports,
     KeepModelsOption,
+    KeptModel,
     LogFormat,
     LogFormatOption,
     Name,
     Results,
-    ResultsAnywhere,
     RetryFailed,
     SkipBroken,
     StudyName,
     TensorBoard,
     Workers,
+    here,
     option,
 )
 from studies.command_line.typed import Command, seeds_of, sizes_of, told, words
@@ -109,7 +112,7 @@ def plan_or_run(
     context: typer.Context,
     study: StudyName,
     name: Name = None,
-    results: ResultsAnywhere = RUNS,
+    results: Results = RUNS,
     dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
     image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
     fit: FitOption = None,
@@ -267,23 +270,23 @@ def cached_data(
 
 
 @command(epilog=EXIT_CODES)
-def status(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
+def status(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Print what of a study is done, what is running and what failed."""
     _end(commands.status, StudyOptions(study, name=name, results=results))
 
 
 @command(epilog=EXIT_CODES)
-def report(study: StudyName, name: Name = None, results: ResultsAnywhere = RUNS) -> None:
+def report(study: StudyName, name: Name = None, results: Results = RUNS) -> None:
     """Write a results folder's report anew from its records."""
     _end(commands.report, StudyOptions(study, name=name, results=results))
 
 
 @command(epilog="exit code 0: compared; 2: wrong use")
 def compare(
-    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder.")],
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A results folder, or its URL.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another one of the same study.")],
     output: Annotated[
-        Path | None, option("Write compare.md and its figure there.", metavar="DIR")
+        Any, option("Write compare.md and its figure there.", metavar="DIR", parser=here)
     ] = None,
     results: Results = RUNS,
 ) -> None:
@@ -316,7 +319,8 @@ def bench(
     rounds: Annotated[int, option("Turns of every contender.", min=1)] = 11,
     seconds: Annotated[float, option("Of a turn.")] = 4.0,
     threads: Annotated[int | None, option("One a core by default.", min=1)] = None,
-    output: Annotated[Path, option("Folder of the files.", metavar="DIR")] = RUNS / "bench",
+    output: Annotated[Any, option("Folder of the files.", metavar="DIR", parser=here)] = RUNS
+    / "bench",
 ) -> None:
     """Measure how fast models compute here, beside peers that are installed."""
     given = {name: value for name, value in locals().items() if name != "context"}
@@ -327,13 +331,7 @@ def bench(
 
 @command(epilog=EXIT_CODES)
 def inspect(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CHECKPOINT",
-            help="A .keras file; with --model also a weight file of another project.",
-        ),
-    ],
+    checkpoint: Checkpoint,
     images: Annotated[
         str,
         option(
@@ -362,15 +360,14 @@ def inspect(
     """Draw what a trained ViT attends to and has learned."""
     given = locals()
     given |= {"backend": backend.value if backend else None}
-    _end(inspection.run, inspection.Options(**given))
+    # Where they lie is settled when they are opened.
+    options = inspection.Options(**{**given, "checkpoint": Path(), "results": RUNS})
+    _end(model_commands.inspect, options, checkpoint, results)
 
 
 @command(epilog="exit code 0: all done; 1: some images cannot be read; 2: wrong use")
 def predict(
-    model: Annotated[
-        Path,
-        typer.Argument(metavar="MODEL", help="A .keras file of a results folder's models/."),
-    ],
+    model: KeptModel,
     images: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Images, in folders or not, or one image.")
     ],
@@ -388,7 +385,7 @@ def predict(
     given |= {"backend": backend.value if backend else None}
     from studies.inspection import predict as prediction  # which loads pydantic
 
-    _end(prediction.run, prediction.Options(**given))
+    _end(model_commands.predict, prediction.Options(**{**given, "model": Path()}), model)
 
 
 def _end(command: Callable[..., int], *arguments: Any) -> None:

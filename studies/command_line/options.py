@@ -57,29 +57,35 @@ def option(help: str, *names: str, metavar: str | None = None, **limits: Any) ->
     return typer.Option(*names, help=help, metavar=metavar, **limits)
 
 
-def _folder(text: str) -> Path:
-    found = _place(text)
-    if isinstance(found, str):
-        raise UsageError(
-            f"--results {text}: this command needs a folder; plan, run, status and report take URLs"
-        )
-    return found
-
-
-def _place(text: str) -> Path | str:
+def location(text: str) -> Path | str:
+    """A path of this machine, or a URL."""
     text = str(text)
-    if not text.strip():  # Path("") would be the folder one happens to be in
-        raise UsageError("--results is empty: give a folder, such as --results runs")
     if is_url(text) and not text.startswith("file://"):
         return text
     return Path(text.removeprefix("file://")).expanduser()
+
+
+def here(text: str) -> Path:
+    """A path of this machine."""
+    found = location(text)
+    if isinstance(found, str):
+        raise UsageError(f"{text} is a URL: what this command writes goes to this machine's files")
+    return found
+
+
+def _results(text: str) -> Path | str:
+    if not str(text).strip():  # Path("") would be the folder one happens to be in
+        raise UsageError("--results is empty: give a folder, such as --results runs")
+    return location(text)
 
 
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file's path.")
 ]
 Name = Annotated[str | None, option("Name of the results folder (the study's by default).")]
-Results = Annotated[Path, option("Folder of all results.", metavar="DIR", parser=_folder)]
+Results = Annotated[
+    Any, option("Folder of all results, or a URL (s3://...).", metavar="DIR", parser=_results)
+]
 LogFormatOption = Annotated[
     LogFormat,
     option("text, or json: one object a line for each change of a state.", "--log-format"),
@@ -94,9 +100,6 @@ KeepModelsOption = Annotated[
 ]
 RetryFailed = Annotated[bool, option("Run the trials that failed again.", "--retry-failed")]
 TensorBoard = Annotated[bool, option("Write curves for TensorBoard, too.", "--tensorboard")]
-ResultsAnywhere = Annotated[
-    Any, option("Folder of all results, or a URL (s3://...).", metavar="DIR", parser=_place)
-]
 DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,
@@ -112,4 +115,20 @@ Groups = Annotated[
 Imports = Annotated[
     list[str] | None,
     option("A module with builders for TFDS; may be repeated.", "--import", metavar="MODULE"),
+]
+Checkpoint = Annotated[
+    Any,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="A .keras file, or its URL; with --model also a weight file of another project.",
+        parser=location,
+    ),
+]
+KeptModel = Annotated[
+    Any,
+    typer.Argument(
+        metavar="MODEL",
+        help="A .keras file of a results folder's models/, or its URL.",
+        parser=location,
+    ),
 ]

@@ -15,7 +15,7 @@ from statistics import median
 
 from studies.data.augmentation import AUGMENTATIONS, Augmentation
 from studies.data.batches import Batches
-from studies.data.cache import cache_folder, prepared, prepared_before
+from studies.data.cache import cache_folder, note_use, prepared, prepared_before
 from studies.data.checks import Facts
 from studies.data.dataset import Dataset, DatasetInfo, Replicate, Split, check_sizes
 from studies.data.options import Options, Reading
@@ -113,6 +113,7 @@ def reopen(
     if found is None:
         return None
     folder, info = found
+    note_use(folder, name)  # a run may last longer than what is unused is kept
     try:
         return read(folder, DatasetInfo.from_dict({**info, "name": name}))
     except (OSError, ValueError, KeyError, TypeError):  # damaged: `load` says so, or prepares anew

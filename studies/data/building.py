@@ -41,23 +41,27 @@ def build(folder: Path, source: Any, shown: Shown = progress) -> dict[str, Any]:
     Raises:
         UsageError: a class or a split has no image that can be read.
     """
-    try:
-        return _written(folder, source, shown)
-    except _Broken as end:  # how many images there are must be known before they are written
-        last = end
-    reasons = [
-        (image_name(source, split, index), reason)
-        for split, of_split in source.broken.items()
-        for index, reason in of_split.items()
-    ]
-    kept = {
-        split: np.array([i for i in range(len(labels)) if i not in source.broken[split]], np.int64)
-        for split, labels in source.labels.items()
-    }
-    _check_left(Chosen(source, kept), min(reasons))
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
-        decoded = _Decoded(source, folder, Path(aside), last)
-        return _written(folder, Chosen(decoded, kept), _silent, reasons)
+    with _aside(folder) as aside:
+        try:
+            return _written(folder, aside, source, shown)
+        except _Broken as end:  # how many images there are must be known before they are written
+            last = end.with_traceback(None)  # which holds arrays that lie aside
+        reasons = [
+            (image_name(source, split, index), reason)
+            for split, of_split in source.broken.items()
+            for index, reason in of_split.items()
+        ]
+        kept = {
+            split: np.array(
+                [i for i in range(len(labels)) if i not in source.broken[split]], np.int64
+            )
+            for split, labels in source.labels.items()
+        }
+        _check_left(Chosen(source, kept), min(reasons))
+        decoded = _Decoded(source, folder, aside, last)
+        description = _written(folder, aside, Chosen(decoded, kept), _silent, reasons)
+        decoded.close()
+        return description
 
 
 def facts_of(description: dict[str, Any]) -> Facts:
@@ -98,6 +102,10 @@ class _Decoded:
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         return self._pixels[split][indices]
 
+    def close(self) -> None:
+        """Let go of the files."""
+        self._pixels.clear()
+
 
 class _Watched:
     """A source whose images are counted as they pass."""
@@ -119,14 +127,24 @@ class _Watched:
 
 
 def _written(
-    folder: Path, source: Any, shown: Shown, broken: Sequence[tuple[str, str]] = ()
+    folder: Path, aside: Path, source: Any, shown: Shown, broken: Sequence[tuple[str, str]] = ()
 ) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
-        hashes = hashes_on_disk(Path(aside) / "hashes", _count(source))
-        with shown(f"preparing {source.name}", _count(source)) as advance:
-            written = write(folder, _Watched(source, advance), hashes)
-        found = facts(source, hashes, rows_of(source), written["class_counts"], broken)
+    hashes = hashes_on_disk(aside / "hashes", _count(source))
+    with shown(f"preparing {source.name}", _count(source)) as advance:
+        written = write(folder, _Watched(source, advance), hashes)
+    found = facts(source, hashes, rows_of(source), written["class_counts"], broken)
     return {**written, FACTS: found.to_dict()}
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """An empty folder inside another for a while.
+
+    When it goes no array may lie in its files any more: NFS keeps a file that is mapped, and its folder with
+    it. Where an error holds arrays still, who hears of it removes what is left.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as aside:
+        yield Path(aside)
 
 
 @contextmanager

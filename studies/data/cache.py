@@ -33,6 +33,11 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
+def programs_folder(cache: Path) -> Path:
+    """Where the programs that JAX compiles for this user lie, whoever shares the cache."""
+    return cache / f"programs-{getattr(os, 'getuid', int)()}"
+
+
 def prepared(
     cache: Path,
     name: str,
@@ -61,7 +66,7 @@ def prepared(
     """
     label = label or name
     digest = hashlib.sha256(json.dumps([_LAYOUT, label, key], sort_keys=True).encode()).hexdigest()
-    title = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', label).strip('-.')[-60:]}-{digest[:16]}"
+    title = f"{_title(label)}-{digest[:16]}"
     folder = cache / title
     if (info := _complete(folder)) is None:
         try:
@@ -72,12 +77,21 @@ def prepared(
                 f"({error.strerror or error}): make room there, or set KERAS_VIT_CACHE to a folder "
                 f"that can be written."
             ) from error
-    with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
-        _note_use(folder, name)
+    note_use(folder, name)
     return folder, info
 
 
-def _note_use(folder: Path, name: str) -> None:
+def _title(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[-60:]
+
+
+def note_use(folder: Path, name: str) -> None:
+    """Notes that a prepared folder is used now, under a name, where that can be written."""
+    with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
+        _write_use(folder, name)
+
+
+def _write_use(folder: Path, name: str) -> None:
     """Writes the name anew: what lies there may be a link that leads elsewhere, or a pipe."""
     new = folder / f".{USED}.{os.getpid()}.tmp"
     new.unlink(missing_ok=True)
@@ -104,9 +118,26 @@ def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]
     return None
 
 
+def restored(
+    cache: Path, fingerprint: str, name: str, build: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Has data that were prepared elsewhere in the cache, where `prepared_before` finds them.
+
+    Args:
+        cache, name, build: as of `prepared`.
+        fingerprint: of the description.
+
+    Raises:
+        OSError: the cache cannot be written; and what `build` raises.
+    """
+    title = f"{_title(name)}-{fingerprint[:16]}"
+    _built(cache, title, name, build)
+    note_use(cache / title, name)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """What a cache holds: prepared data, or the downloads of TensorFlow Datasets.
+    """What a cache holds: prepared data, downloads of TensorFlow Datasets, or compiled programs.
 
     Args:
         title: name of its folder in the cache.
@@ -125,7 +156,7 @@ def entries(cache: Path) -> list[Entry]:
     """What a cache holds, the last used first."""
     found = []
     for folder in cache.glob("*/"):
-        if not folder.name.startswith(".") and ((folder / INFO).exists() or folder.name == TFDS):
+        if not folder.name.startswith(".") and ((folder / INFO).exists() or _other(folder)):
             found.append(_entry(folder))
     return sorted(found, key=lambda entry: (-entry.used, entry.title))
 
@@ -148,9 +179,16 @@ def remove(cache: Path, entry: Entry) -> None:
         ) from error
 
 
+def _other(folder: Path) -> str:
+    """What a folder that is no prepared data holds; "" where that is nobody's business."""
+    if folder.name == TFDS:
+        return "downloads of TensorFlow Datasets"
+    return "programs that JAX compiled" if folder == programs_folder(folder.parent) else ""
+
+
 def _entry(folder: Path) -> Entry:
     info, used = folder / INFO, folder / USED
-    name, last = "downloads of TensorFlow Datasets", folder.stat().st_mtime
+    name, last = _other(folder), folder.stat().st_mtime
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         last = info.stat().st_mtime
         name = str(parsed_json(file_bytes(info))["name"])

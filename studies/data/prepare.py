@@ -58,8 +58,7 @@ def write(folder: Path, source: Source, hashes: np.ndarray | None = None) -> dic
     """
     check_splits(source.name, source.labels)
     offered = [split for split in SPLITS if split in source.labels]
-    digest = hashlib.sha256()
-    digest.update(json.dumps([list(source.class_names), list(source.image_shape)]).encode())
+    digest = _begun(source.class_names, source.image_shape)
     rows = rows_of(source)
     if hashes is None:
         hashes = np.empty((max(part.stop for part in rows.values()), 2), np.uint64)
@@ -84,6 +83,41 @@ def write(folder: Path, source: Source, hashes: np.ndarray | None = None) -> dic
         official={split: len(source.labels[split]) for split in offered},
     )
     return {**info.to_dict(), "class_counts": _class_counts(read(folder, info))}
+
+
+def fingerprint_of(folder: Path, info: DatasetInfo) -> str:
+    """The fingerprint of what a written folder holds.
+
+    Args:
+        folder: as of `write`.
+        info: its description, of which the fingerprint does not count.
+
+    Raises:
+        OSError, ValueError: it does not hold what the description says.
+    """
+    pools = read(folder, info).pools
+    offered = [split for split in SPLITS if split in pools]
+    digest = _begun(info.class_names, info.image_shape)
+    step = _at_once(info.image_shape)
+    for split in offered:
+        images = pools[split].images
+        for start in range(0, len(images), step):
+            digest.update(np.ascontiguousarray(images[start : start + step]).data)
+        digest.update(split.encode())
+        digest.update(pools[split].labels.data)
+    for split in offered:
+        digest.update(pools[split].groups.data)
+    return str(digest.hexdigest())
+
+
+def _begun(class_names: Sequence[str], image_shape: Sequence[int]) -> Any:
+    """What a fingerprint begins with."""
+    return hashlib.sha256(json.dumps([list(class_names), list(image_shape)]).encode())
+
+
+def _at_once(image_shape: tuple[int, int, int]) -> int:
+    """How many images are held at a time."""
+    return min(max(1, _AT_ONCE // int(np.prod(image_shape))), _MOST)
 
 
 def rows_of(source: Source) -> dict[str, slice]:
@@ -146,7 +180,7 @@ def _write_images(path: Path, source: Source, split: str, digest: Any, hashes: n
     with open(path, "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *source.image_shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        step = min(max(1, _AT_ONCE // int(np.prod(source.image_shape))), _MOST)
+        step = _at_once(source.image_shape)
         for start in range(0, count, step):
             indices = np.arange(start, min(start + step, count))
             part = np.ascontiguousarray(source.images(split, indices))

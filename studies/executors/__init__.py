@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from studies.records.place import Place
 from studies.records.store import new_record
 from studies.study.trial import Trial
 
@@ -33,14 +34,15 @@ class Executor(Protocol):
 
     workers: int  # trials at a time
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         """Run all trials and return when each has its record.
 
         Args:
             trials: what to run, the most wanted first.
-            results: the folder that holds the checkpoints of all studies.
-            logs: folder of one log file a trial.
-            on_event: called in the caller's thread for every event of every trial.
+            place: of all studies' results, in whose storage checkpoints, outcomes and logs are kept.
+            logs: folder of one log file a trial, in that place.
+            on_event: called in the caller's thread for every event of every trial, when all that the
+                trial has written before it is in storage.
 
         Raises:
             KeyboardInterrupt: handed on once no process of a trial is left.

@@ -5,25 +5,20 @@ All of it must stand before the process starts, because the libraries read it wh
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 
-from studies.machine.devices import cpu_name
+from studies.executors.programs import kept_programs
 from studies.machine.processes import child_environment
 from studies.machine.threads import noted_threads
-from studies.records.checkpoints import checkpoint_folder, compiled_folder, untrained
+from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.trial import Trial
 
 
-def environment(
-    trial: Trial, results: Path, threads: int, cores: int, shared: bool
-) -> dict[str, str]:
+def environment(trial: Trial, threads: int, cores: int, shared: bool) -> dict[str, str]:
     """Environment variables of a trial's process.
 
     Args:
         trial: decides the backend.
-        results: the folder of all studies.
         threads: computing threads of every library, on each device.
         cores: on which they run.
         shared: whether other trials run on the same machine, so that none may take all of an
@@ -48,12 +43,8 @@ def environment(
     if shared:
         variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    if trial.backend == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        # What one trial has compiled, the same model under another seed need not. A program is for
-        # one kind of processor, and its bits are those of a number of threads.
-        machine = re.sub(r"\W+", "-", cpu_name())
-        folder = compiled_folder(results) / f"{machine}-{threads}-{cores}"
-        variables["JAX_COMPILATION_CACHE_DIR"] = str(folder.absolute())
+    if trial.backend == "jax":
+        variables |= kept_programs(threads, cores)
     return {**child_environment(trial.backend), **variables}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from studies.executors.resources import Resources, amount
 from studies.executors.waiting import Waiting
 from studies.machine.devices import physical_memory, visible_gpus
 from studies.machine.threads import cores
+from studies.records.place import Place
 from studies.study.trial import Trial
 
 
@@ -27,8 +29,9 @@ class LocalExecutor:
         threads: computing threads of a device; by default the cores are shared out evenly.
         command: what runs one trial, by default `python -m studies.training.trial`.
         devices: of each trial; GPUs where there are some.
-        gpus: of each device, or a part of one; by default a trial on one device sees all there are.
-        memory: bytes of each trial.
+        gpus: of each device, or a part of one; by default one, but a trial that is alone on one device sees
+            all there are.
+        memory: bytes that each trial needs; nothing here holds it to them.
 
     Raises:
         UsageError: a number is below 1, or more is asked for than this machine has.
@@ -49,23 +52,26 @@ class LocalExecutor:
         self.workers = workers
         self.command = command
         self.threads = threads or max(1, available // (workers * devices))
-        if self.threads > available:
+        most = max(1, available // devices)
+        if self.threads > most:
+            on = f" for each of {devices} devices" if devices > 1 else ""
             raise UsageError(
-                f"--threads {threads} is more than there are cores for it here; "
-                f"choose at most {available}"
+                f"--threads {threads} is more than there are cores for it here{on}; "
+                f"choose at most {most}"
             )
-        if gpus is None and devices > 1 and visible_gpus():
+        there = len(visible_gpus())
+        if gpus is None and there and workers * devices > 1:
             gpus = 1
-        # Those that share a GPU see what there is, as do those of which nothing is said.
-        self._gpus = None if gpus is None or 0 < gpus < 1 else int(gpus) * devices
-        own = self._gpus and workers * self._gpus <= len(visible_gpus())
-        self._shared = workers > 1 and not own
+        # Of a part of a GPU a trial sees the whole, with the others that share it.
+        self._gpus = None if gpus is None else math.ceil(gpus) * devices
+        a_part = gpus is not None and 0 < gpus < 1
+        self._shared = a_part or workers * (self._gpus or 1) > max(1, there)
         self._refuse_more_than_there_is(Resources(self.threads, gpus or 0, memory, devices))
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         """Run all trials, `workers` at a time; see `studies.executors.Executor.run`."""
         logs.mkdir(parents=True, exist_ok=True)
-        waiting = Waiting(trials, results)
+        waiting = Waiting(trials, place)
         running: dict[str, TrialProcess] = {}  # by trial_id
         recorded: set[str] = set()
         events: queue.Queue[tuple[str, Event | None]] = queue.Queue()
@@ -73,9 +79,10 @@ class LocalExecutor:
             while waiting or running:
                 at_work = [process.trial for process in running.values()]
                 for trial in waiting.take(at_work, self.workers - len(running)):
-                    running[trial.trial_id] = self._start(trial, results, logs, events)
+                    running[trial.trial_id] = self._start(trial, place, logs, events)
                 key, event = _get(events)
                 process = running[key]
+                process.save()
                 if event is None:
                     del running[key]
                     process.close()
@@ -86,13 +93,18 @@ class LocalExecutor:
                     on_event(process.trial, event)
         finally:
             stop(running.values())
+            with contextlib.suppress(OSError):  # what stopped the run says more
+                for process in running.values():  # who was asked to end has left a checkpoint
+                    process.save()
+            for process in running.values():
+                process.close()
 
     def _start(
-        self, trial: Trial, results: Path, logs: Path, events: queue.Queue[Any]
+        self, trial: Trial, place: Place, logs: Path, events: queue.Queue[Any]
     ) -> TrialProcess:
         log = logs / log_name(trial)
         process = TrialProcess(
-            trial, results, log, self.threads, self._shared, self.command, gpus=self._gpus
+            trial, place, log, self.threads, self._shared, self.command, gpus=self._gpus
         )
         threading.Thread(target=_read, args=(process, events), daemon=True).start()
         return process

@@ -20,6 +20,10 @@ from studies.errors import UsageError
 from studies.executors import Event, failed_record
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.claims import claim_cores, claim_gpus
+from studies.records.checkpoints import checkpoint_folder, checkpoint_name
+from studies.records.layout import outcomes_path
+from studies.records.place import Place
+from studies.records.prepared import restore
 from studies.study.trial import Trial
 
 TRIAL_COMMAND: Sequence[str] = (sys.executable, "-m", "studies.training.trial")
@@ -29,10 +33,12 @@ GRACE_SECONDS = 10.0  # in which a trial may end the step under way and write a 
 class TrialProcess:
     """A trial's process; its events come from `events`, what else it prints goes to its log.
 
+    It finds what an earlier one has left in storage, and what it leaves there itself is `save`'s.
+
     Args:
         trial: what it runs.
-        results: the folder that holds the checkpoints.
-        log: file to append to; the trial's description is put beside it.
+        place: of all studies' results.
+        log: file in it to append to; the trial's description is put beside it.
         threads: computing threads of a device where the trial starts for the first time.
         shared: whether others compute on the same accelerator.
         command: what runs one trial, by default `python -m studies.training.trial`.
@@ -40,13 +46,14 @@ class TrialProcess:
         gpus: how many it has for itself, as long as there are such; None: it sees what there is.
 
     Raises:
-        UsageError: the machine has no memory, or no number, left for another process.
+        UsageError: the machine has no memory, or no number, left for another process; or what the trial
+            needs cannot be read.
     """
 
     def __init__(
         self,
         trial: Trial,
-        results: Path,
+        place: Place,
         log: Path,
         threads: int,
         shared: bool = False,
@@ -56,6 +63,11 @@ class TrialProcess:
     ) -> None:
         self.trial = trial
         self.log = log
+        self._place, results = place, place.path
+        name = log.relative_to(results).as_posix()
+        place.fetch(*(checkpoint_name(part) for part in trial.chain), name)
+        restore(place, trial)
+        log.parent.mkdir(parents=True, exist_ok=True)
         threads, count = threads_and_cores(trial, results, threads)
         specification = log.with_suffix(".json")
         specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
@@ -69,7 +81,7 @@ class TrialProcess:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     env={
-                        **environment(trial, results, threads, count, shared),
+                        **environment(trial, threads, count, shared),
                         **seen,
                         **(variables or {}),
                     },
@@ -87,12 +99,23 @@ class TrialProcess:
         for line in stdout:
             event = parse(line)
             if event is not None:
-                yield event
+                yield self._told(event)
                 continue
             # On a full disk the words are lost, but the trial's end must still be heard.
             with contextlib.suppress(OSError), open(self.log, "ab") as log:
                 log.write(line)
         self.popen.wait()
+
+    def save(self) -> None:
+        """Have in storage what it has written by now.
+
+        Raises:
+            OSError: that is impossible.
+        """
+        place, trial = self._place, self.trial
+        outcomes = outcomes_path(place.path / trial.study, trial.trial_id)
+        folders = (checkpoint_folder(place.path, part) for part in trial.chain)
+        place.store(*folders, outcomes, self.log)
 
     def close(self) -> None:
         """Let go of its pipes, cores and GPUs."""
@@ -110,7 +133,15 @@ class TrialProcess:
     def failed_record(self) -> Event:
         """The last event of a process that ended without a record."""
         record = failed_record(self.trial, self._why_it_died())
-        return {"event": "record", "record": record}
+        return self._told({"event": "record", "record": record})
+
+    def _told(self, event: Event) -> Event:
+        """An event, in which paths are those of storage, and not of a copy of it."""
+        record = event.get("record")
+        if not isinstance(record, dict) or "reason" not in record:
+            return event
+        here, there = str(self._place.path), str(self._place.location)
+        return {**event, "record": {**record, "reason": record["reason"].replace(here, there)}}
 
     def _why_it_died(self) -> str:
         code = self.popen.returncode
@@ -136,7 +167,6 @@ def stop(processes: Iterable[TrialProcess]) -> None:
         except subprocess.TimeoutExpired:
             process.popen.kill()
             process.popen.wait()
-        process.close()
 
 
 @contextlib.contextmanager

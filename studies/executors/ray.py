@@ -24,6 +24,7 @@ from studies.executors.process import GRACE_SECONDS
 from studies.executors.remote import ATTEMPTS, MOST, End, Order, run_on
 from studies.executors.resources import Resources, amount
 from studies.machine.threads import cores
+from studies.records.place import Place
 from studies.study.trial import Trial
 
 CONNECT_SECONDS = 10.0
@@ -62,15 +63,15 @@ class RayExecutor:
                 f"--threads, --gpus or --memory, or add such a machine"
             )
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         """Run all trials; see `studies.executors.Executor.run`."""
         gpus, command = self.resources.gpus, self.command
 
-        def order(trial: Trial, log: Path, events: Path) -> Order:
+        def order(trial: Trial, log: str, events: str) -> Order:
             text = trial.model_dump_json()
-            return Order(text, results, log, events, self.threads, gpus, command)
+            return Order(text, place.location, log, events, self.threads, gpus, command)
 
-        run_on(_Tasks(self.resources, self.workers), order, trials, results, logs, on_event)
+        run_on(_Tasks(self.resources, self.workers), order, trials, place, logs, on_event)
 
 
 @contextlib.contextmanager

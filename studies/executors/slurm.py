@@ -27,6 +27,7 @@ from studies.executors import OnEvent
 from studies.executors.remote import MOST, End, Order, Work, run_on
 from studies.executors.resources import Resources
 from studies.machine.processes import ROOT
+from studies.records.place import Place
 from studies.study.trial import Trial
 
 POLL_SECONDS = 5.0  # between two questions to Slurm, which does not like many
@@ -81,17 +82,17 @@ class SlurmExecutor:
         self._limit = workers
         self._queue = queue
 
-    def run(self, trials: Sequence[Trial], results: Path, logs: Path, on_event: OnEvent) -> None:
+    def run(self, trials: Sequence[Trial], place: Place, logs: Path, on_event: OnEvent) -> None:
         """Run all trials; see `studies.executors.Executor.run`."""
         gpus, command = self.resources.gpus, self.command
 
-        def order(trial: Trial, log: Path, events: Path) -> Order:
+        def order(trial: Trial, log: str, events: str) -> Order:
             text = trial.model_dump_json()
-            return Order(text, results, log, events, self.threads, gpus, command)
+            return Order(text, place.location, log, events, self.threads, gpus, command)
 
-        queue = self._queue or SlurmQueue(self.resources, self._limit, logs / "slurm")
+        queue = self._queue or slurm_queue(self.resources, self._limit, place, logs)
         queue.clear()
-        run_on(_Jobs(queue, self._limit), order, trials, results, logs, on_event)
+        run_on(_Jobs(queue, self._limit), order, trials, place, logs, on_event)
 
 
 class Job:
@@ -181,12 +182,13 @@ class SlurmQueue:
     Args:
         resources: what every job gets.
         limit: jobs of an array at a time.
-        folder: for what submitit needs, and what jobs say; on storage that all machines reach.
+        folder: for what submitit needs, and what jobs say; on a file system that all machines see.
+        name: of all jobs, by which a later driver finds them.
     """
 
-    def __init__(self, resources: Resources, limit: int | None, folder: Path) -> None:
+    def __init__(self, resources: Resources, limit: int | None, folder: Path, name: str) -> None:
         self._folder = folder
-        self._name = f"studies-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+        self._name = name
         self._parameters = {
             "job_name": self._name,
             "time": MINUTES,
@@ -236,6 +238,18 @@ class SlurmQueue:
     def cancel(self, ids: Collection[str]) -> None:
         with contextlib.suppress(UsageError):  # some may have ended
             _slurm("scancel", *ids)
+
+
+def slurm_queue(resources: Resources, limit: int | None, place: Place, logs: Path) -> SlurmQueue:
+    """The queue of one results folder.
+
+    What submitit needs are files: where the results are none, they lie in the folder that one is in, which
+    Slurm's machines see as well.
+    """
+    name = f"studies-{hashlib.sha256(place.address(logs).encode()).hexdigest()[:12]}"
+    shown = isinstance(place.location, Path)
+    folder = logs / "slurm" if shown else Path("logs/slurm").absolute() / name
+    return SlurmQueue(resources, limit, folder, name)
 
 
 def places(resources: Resources) -> int:

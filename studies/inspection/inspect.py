@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,13 @@ class Options:
         return cls(**{**order, **paths})
 
 
-def run(options: Options) -> int:
-    """Draw what a trained ViT attends to and what its embeddings have learned."""
+def run(options: Options, address: Callable[[Path], str] = str) -> int:
+    """Draw what a trained ViT attends to and what its embeddings have learned.
+
+    Args:
+        options: what, and where to.
+        address: where a file lies, for people.
+    """
     path = options.checkpoint
     if not path.exists():
         raise UsageError(f"There is no file {path}: give a .keras or weight file.")
@@ -57,5 +63,5 @@ def run(options: Options) -> int:
     order = asdict(options) | {"checkpoint": str(path), "results": str(options.results)}
     backend = options.backend or default_backend()
     for said in ask("studies.inspection.worker", order, backend):
-        print(said.get("path") or said["note"])
+        print(address(Path(said["path"])) if "path" in said else said["note"])
     return 0

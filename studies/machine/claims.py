@@ -1,4 +1,7 @@
-"""Cores and GPUs for one trial alone, although nobody on the machine hands them out: files to lock."""
+"""Cores and GPUs shared out among trials, although nobody on the machine hands them out: files to lock.
+
+Each has as many places as there are trials on it, a file a place, and the emptiest is taken first.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from studies.machine.devices import visible_gpus
 from studies.machine.threads import bind, cores
+
+_TURN_SECONDS = 10.0  # to look which are free takes milliseconds
 
 
 class Claim:
@@ -50,7 +55,7 @@ class Cores(Claim):
 
 
 def claim_cores(count: int, folder: Path | None = None) -> Cores:
-    """Claim cores that no other claim has, as long as there are such; then some that others have.
+    """Claim the cores that fewest other claims have: none at all, as long as there are such.
 
     Args:
         count: how many; never more than this process may use.
@@ -76,13 +81,42 @@ def _folder(kind: str) -> Path:
 def _claimed(
     available: Sequence[str], count: int, folder: Path
 ) -> tuple[list[str], list[BaseFileLock]]:
-    locks: dict[str, BaseFileLock] = {}
+    chosen: dict[str, BaseFileLock] = {}
+    if count:
+        with contextlib.suppress(Timeout, OSError):  # the folder may be another's
+            folder.mkdir(exist_ok=True)
+            with FileLock(folder / "turn", timeout=_TURN_SECONDS):
+                chosen = _emptiest(available, count, folder)
+    others = [name for name in available if name not in chosen]
+    return [*chosen, *others][:count], list(chosen.values())
+
+
+def _emptiest(available: Sequence[str], count: int, folder: Path) -> dict[str, BaseFileLock]:
+    """A free place of each of those that fewest have; nobody else looks at the same time."""
+    places: dict[str, set[int]] = {}
+    for file in os.listdir(folder):
+        stem, _, number = file.rpartition("@")
+        if number.isdigit():
+            places.setdefault(stem, set()).add(int(number))
+    taken, free = {}, {}
     for name in available:
-        if len(locks) < count:
-            lock = FileLock(folder / name.replace("/", "_"))
-            with contextlib.suppress(Timeout, OSError):  # it is taken, or the folder another's
-                folder.mkdir(exist_ok=True)
-                lock.acquire(timeout=0)
-                locks[name] = lock
-    others = [name for name in available if name not in locks]
-    return [*locks, *others][:count], list(locks.values())
+        stem = name.replace("/", "_")
+        known = places.get(stem, set())
+        locks = {number: FileLock(folder / f"{stem}@{number}") for number in {*known, len(known)}}
+        got = {number: lock for number, lock in locks.items() if _is_free(lock)}
+        taken[name] = len(locks) - len(got)
+        free[name] = got.pop(min(got))
+        for lock in got.values():
+            lock.release()
+    chosen = sorted(available, key=taken.__getitem__)[:count]
+    for name in set(available) - set(chosen):
+        free[name].release()
+    return {name: free[name] for name in chosen}
+
+
+def _is_free(lock: BaseFileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True

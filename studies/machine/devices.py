@@ -6,11 +6,18 @@ Backends are loaded only where a function's argument names one.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 from pathlib import Path
 
 from studies.machine.threads import add_xla_flag
+
+# Lines of /proc/cpuinfo that decide for what a compiler writes: of x86, and of ARM.
+_KIND = {
+    *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
+}
 
 
 def make_devices(backend: str, count: int) -> None:
@@ -54,8 +61,8 @@ def visible_gpus() -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name.strip() for name in given.split(",")]
-    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-    return sorted(found, key=int)
+    # CUDA counts those that are there, which a container may know by higher numbers.
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def device(backend: str, count: int = 1) -> str:
@@ -115,3 +122,14 @@ def instructions() -> str:
         words = set(Path("/proc/cpuinfo").read_text().split())
         return next((name for flag, name in known.items() if flag in words), "")
     return ""
+
+
+def processor() -> str:
+    """Twelve digits that processors share whose instructions are the same, whatever a cloud calls them."""
+    kinds = {platform.machine(), cpu_name()}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in _KIND:
+                kinds.add(f"{name.strip()}: {value.strip()}")
+    return hashlib.sha256("\n".join(sorted(kinds)).encode()).hexdigest()[:12]

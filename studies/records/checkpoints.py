@@ -7,6 +7,7 @@ from pathlib import Path
 from studies.study.trial import Training
 
 FINAL = "final.ckpt"  # is there once a training has come to its end
+MODEL = "best.keras"  # of a trial that is done
 
 
 def checkpoint_folder(results: Path, training: Training) -> Path:
@@ -19,9 +20,9 @@ def checkpoint_folder(results: Path, training: Training) -> Path:
     return Path(results) / ".checkpoints" / training.training_id
 
 
-def compiled_folder(results: Path) -> Path:
-    """Where the programs that trials compile lie, for the trials to come."""
-    return Path(results) / ".checkpoints" / "compiled"
+def checkpoint_name(training: Training, file: str = "") -> str:
+    """The same, or that of a file in it, relative to the folder of all studies."""
+    return (checkpoint_folder(Path(), training) / file).as_posix()
 
 
 def is_trained(results: Path, training: Training) -> bool:

@@ -8,6 +8,7 @@ is read a model and size at a time.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,8 +18,10 @@ import numpy as np
 
 from studies.analysis.calibration import calibration
 from studies.analysis.outcomes import Marks, Outcomes, Tested
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 
+ASKED = 3  # trials of a seed, at least, what they were tested on
 AT_ONCE = 2  # models whose outcomes are held in memory
 BITS = 2**27  # bytes, at most, of what trials were right on
 
@@ -47,6 +50,9 @@ class KeptOutcomes:
         self._outcomes = lru_cache(AT_ONCE)(self._load)
         self._tested: dict[bytes, Tested] = {}
         self._of_seed: dict[int, bytes] = {}  # what each seed was tested on
+        self._by_seed: dict[int, list[str]] = {}  # ids of trials
+        for trial_id in (each for group in self.trials.values() for each in group):
+            self._by_seed.setdefault(self.seeds[trial_id], []).append(trial_id)
         self._bits: dict[Key, list[tuple[int, Tested, np.ndarray]]] = {}
         self._room = BITS
         self._errors: dict[Key, float | None] = {}
@@ -112,12 +118,44 @@ class KeptOutcomes:
 
     def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
         """Whether they are of its seed, whose test images are the same for all, and its classes."""
+        if not self._may_be(trial_id, outcomes):
+            return False
+        seed, mine = outcomes.seed, _tested_on(outcomes)
+        if seed not in self._of_seed:
+            self._of_seed[seed] = self._most_say(seed) or mine
+        return self._of_seed[seed] == mine
+
+    def _may_be(self, trial_id: str, outcomes: Outcomes) -> bool:
         most = max(outcomes.label.max(), outcomes.predicted.max())
         known = self.classes is None or most < self.classes
-        if not known or outcomes.seed != self.seeds[trial_id]:
-            return False
-        order = np.argsort(outcomes.image)
-        test = hashlib.blake2b(digest_size=16)
-        for numbers in (outcomes.image, outcomes.label):
-            test.update(numbers[order].tobytes())
-        return self._of_seed.setdefault(outcomes.seed, test.digest()) == test.digest()
+        return bool(known and outcomes.seed == self.seeds[trial_id])
+
+    def _most_say(self, seed: int) -> bytes | None:
+        """What a seed was tested on, by most of its trials: a few are asked, and all where those differ."""
+        ids = self._by_seed[seed]
+        few = ids[:: max(1, len(ids) // ASKED)]
+        votes = self._votes(few)
+        if len(votes) > 1:
+            votes = self._votes(ids)
+        return max(votes, key=votes.__getitem__, default=None)
+
+    def _votes(self, ids: Sequence[str]) -> Counter[bytes]:
+        votes: Counter[bytes] = Counter()
+        for trial_id in ids:
+            if trial_id in self.lost:
+                continue
+            outcomes = load_outcomes(outcomes_path(self.folder, trial_id))
+            if outcomes is None:
+                self.lost.add(trial_id)
+            elif self._may_be(trial_id, outcomes):
+                votes[_tested_on(outcomes)] += 1
+        return votes
+
+
+def _tested_on(outcomes: Outcomes) -> bytes:
+    """The same for outcomes of the same images and labels, in whatever order."""
+    order = np.argsort(outcomes.image)
+    test = hashlib.blake2b(digest_size=16)
+    for numbers in (outcomes.image, outcomes.label):
+        test.update(numbers[order].tobytes())
+    return test.digest()

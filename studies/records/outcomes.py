@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import sys
 import zipfile
@@ -20,20 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from studies.analysis.outcomes import FIELDS, Outcomes
-from studies.machine.files import file_bytes
+from studies.machine.files import file_bytes, replaced
 from studies.shown import printable
 
-FOLDER = "outcomes"
 _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
 _WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
-
-
-def outcomes_path(folder: Path, trial_id: str) -> Path:
-    """Where the outcomes of a trial lie in a results folder."""
-    return folder / FOLDER / f"{trial_id}.npz"
 
 
 def outcomes_of(
@@ -85,17 +78,8 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
         "label_probability": outcomes.label_probability.astype(np.float16),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, seed=np.int64(outcomes.seed), **arrays)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(path, durable) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, seed=np.int64(outcomes.seed), **arrays)
 
 
 def load_outcomes(path: Path) -> Outcomes | None:

@@ -2,14 +2,17 @@
 
 All rooms read and write files below `path`. Of storage elsewhere a command copies what it needs, first
 (`fetch`), and puts back what has changed, whenever something must not be lost (`store`); the copy is its
-own and goes with it. Nothing can be appended to an object, so that each line of trials.jsonl is an object
-of its own there, trials/<number>.json, which is put once.
+own and goes with it. A machine that trains a trial does the same in a copy of its own. Nothing can be
+appended to an object, so that each line of trials.jsonl is an object of its own there,
+trials/<number>.json, which is put once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
+import re
 import secrets
 import tempfile
 from collections.abc import Collection, Container, Iterator, Mapping
@@ -25,23 +28,28 @@ LINES = "trials"  # the folder of its lines, where they are objects
 AT_ONCE = 256  # objects that are asked for at a time
 LEFT_THERE = ("logs", "tensorboard", ".lease")  # which no command reads as files
 LARGE = ("outcomes", "models", "figures")  # which only reports, and who keeps models, read
+_OWN = "ours"  # the stamp of an object that was put from here, until one has seen it there
 
 
 class Place(Protocol):
     """The folder of all studies' results."""
 
-    name: str  # for people
     path: Path
+
+    @property
+    def location(self) -> Path | str:
+        """What `opened` takes, on any machine; and for people."""
+        ...
 
     def check(self) -> None:
         """Raise UsageError where nothing can be written, as far as can be told without leaving a trace."""
         ...
 
-    def fetch(self, *folders: str, whole: bool = True) -> None:
-        """Have folders below `path` as they are in storage.
+    def fetch(self, *names: str, whole: bool = True) -> None:
+        """Have folders or files below `path` as they are in storage.
 
         Args:
-            folders: their names.
+            names: of them, relative to `path`.
             whole: or without what only reports and models need, which may be much.
         """
         ...
@@ -56,6 +64,10 @@ class Place(Protocol):
 
     def storage(self, name: str) -> Storage:
         """A folder of it, as it is in storage."""
+        ...
+
+    def bucket(self, name: str) -> Bucket | None:
+        """A folder of it where only objects are to be had; None where all machines see its files."""
         ...
 
     def address(self, path: Path) -> str:
@@ -81,19 +93,45 @@ def opened(results: Path | str) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(
         prefix="keras_vit-results-", ignore_cleanup_errors=True
     ) as copy:
-        path = Path(copy).resolve()
+        # With the ends of the URL: they are what tells two runs apart.
+        parts = bucket.url.partition("://")[2].split("/")
+        path = (
+            Path(copy).resolve().joinpath(*(part for part in parts if part not in ("", ".", "..")))
+        )
+        path.mkdir(parents=True, exist_ok=True)
+        place = Elsewhere(bucket, path)
         try:
-            yield Elsewhere(bucket, path)
+            yield place
         except UsageError as error:
             raise UsageError(str(error).replace(str(path), bucket.url)) from error
+        finally:
+            place.close()
+
+
+@contextlib.contextmanager
+def fetched(location: Path | str) -> Iterator[Path]:
+    """Have a file or folder for a while: itself, or a copy of what a URL names.
+
+    Args:
+        location: its path, or its URL; what lies beside it as JSON under the same name comes with it.
+
+    Raises:
+        UsageError: as of `opened`.
+    """
+    if isinstance(location, Path):
+        yield location
+        return
+    base, _, name = location.rstrip("/").rpartition("/")
+    with opened(base) as place:
+        place.fetch(name, PurePosixPath(name).with_suffix(".json").name)
+        yield place.path / name
 
 
 class Here:
     """A folder of this machine, or a shared one: there is no copy."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
-        self.name = str(self.path)
+        self.path = self.location = path.expanduser().resolve()
 
     def check(self) -> None:
         """See `Place`."""
@@ -101,11 +139,11 @@ class Here:
         while not place.exists() and place != place.parent:
             place = place.parent
         if not place.is_dir():
-            raise unwritable(self.name, f"{place} is not a folder")
+            raise unwritable(self.location, f"{place} is not a folder")
         if not os.access(place, os.W_OK | os.X_OK):
-            raise unwritable(self.name, f"no permission to write to {place}")
+            raise unwritable(self.location, f"no permission to write to {place}")
 
-    def fetch(self, *folders: str, whole: bool = True) -> None:
+    def fetch(self, *names: str, whole: bool = True) -> None:
         """See `Place`."""
 
     def store(self, *paths: Path) -> None:
@@ -118,6 +156,9 @@ class Here:
     def storage(self, name: str) -> Storage:
         """See `Place`."""
         return Folder(self.path / name)
+
+    def bucket(self, name: str) -> None:
+        """See `Place`."""
 
     def address(self, path: Path) -> str:
         """See `Place`."""
@@ -133,8 +174,8 @@ class Elsewhere:
     """
 
     def __init__(self, bucket: Bucket, path: Path) -> None:
-        self.name, self.path = bucket.url, path
-        self._bucket = bucket
+        self.location, self.path = bucket.url, path
+        self._bucket, self._closed = bucket, False
         # By name: stamps of the objects that files are copies of; size and time of files that are as in
         # storage; bytes of records' files that are there, line by line.
         self._there: dict[str, str] = {}
@@ -148,20 +189,28 @@ class Elsewhere:
             self._bucket.write(name, b"")
             self._bucket.remove(name)
         except OSError as error:
-            raise unwritable(self.name, _reason(error)) from error
+            raise unwritable(self.location, _reason(error)) from error
 
-    def fetch(self, *folders: str, whole: bool = True) -> None:
+    def fetch(self, *names: str, whole: bool = True) -> None:
         """See `Place`."""
         without = LEFT_THERE if whole else (*LEFT_THERE, *LARGE)
         with self._readable():
             # One question for all below a folder at the top: there may be checkpoints of many trainings.
             below: dict[str, set[str]] = {}
-            for folder in folders:
-                below.setdefault(folder.partition("/")[0], set()).add(folder)
-            for top, inside in below.items():
-                if top:  # an absolute path names nothing there
-                    stamps = self._bucket.stamps(top).items()
-                    self._fetch(inside, {f"{top}/{name}": stamp for name, stamp in stamps}, without)
+            for name in names:
+                below.setdefault(name.partition("/")[0], set()).add(name)
+            for top, asked in below.items():
+                if top not in ("", ".", ".."):  # what leads out of it names nothing there
+                    base = posixpath.commonpath(asked)
+                    stamps = self._bucket.stamps(base).items()
+                    found = {
+                        posixpath.join(base, name).rstrip("/"): stamp for name, stamp in stamps
+                    }
+                    self._fetch(asked, found, without)
+
+    def close(self) -> None:
+        """Store nothing any more, as the copy's files go."""
+        self._closed = True
 
     def store(self, *paths: Path) -> None:
         """See `Place`."""
@@ -178,38 +227,41 @@ class Elsewhere:
 
     def storage(self, name: str) -> Storage:
         """See `Place`."""
-        return Bucket(f"{self.name}/{name}")
+        return self.bucket(name)
+
+    def bucket(self, name: str) -> Bucket:
+        """See `Place`."""
+        return Bucket(f"{self.location}/{name}")
 
     def address(self, path: Path) -> str:
         """See `Place`."""
-        return f"{self.name}/{self._name(path)}"
+        return f"{self.location}/{self._name(path)}"
 
     def _fetch(
-        self, folders: Collection[str], found: Mapping[str, str], without: Container[str]
+        self, asked: Collection[str], found: Mapping[str, str], without: Container[str]
     ) -> None:
-        """Copy what of the found objects lies in some folders, and has changed."""
-
-        def inside(name: str) -> bool:
-            return any(str(parent) in folders for parent in PurePosixPath(name).parents)
-
-        wanted = (name for name in found if inside(name) and _is_wanted(name, without))
+        """Copy what of the found objects was asked for, and has changed."""
+        for name in found:
+            if self._there.get(name) == _OWN:
+                self._there[name] = found[name]
+        wanted = (name for name in found if _is_wanted(name, asked, without))
         new = sorted(name for name in wanted if self._there.get(name) != found[name])
         for start in range(0, len(new), AT_ONCE):
             for name, content in self._bucket.read_many(new[start : start + AT_ONCE]).items():
                 Folder(self.path).write(name, content)
                 self._there[name] = found[name]
                 self._here[name] = _state(self.path / name)
-        for name in [n for n in self._there if n not in found and inside(n)]:
+        for name in [n for n in self._there if n not in found and _is_wanted(n, asked)]:
             Folder(self.path).remove(name)
             del self._there[name], self._here[name]
-        for folder in folders:
+        for folder in asked:
             self._join_lines(self.path / folder)
 
     def _join_lines(self, folder: Path) -> None:
         """Make the file of records of its lines."""
-        parts = sorted((folder / LINES).glob("*.json"))
+        parts = _lines(folder / LINES)
         if parts:
-            whole = b"".join(part.read_bytes().rstrip(b"\n") + b"\n" for part in parts)
+            whole = b"".join(parts[n].read_bytes().rstrip(b"\n") + b"\n" for n in sorted(parts))
             (folder / RECORDS).write_bytes(whole)
             self._lines[folder / RECORDS] = len(whole)
 
@@ -219,7 +271,7 @@ class Elsewhere:
             new = file.read()
         there = path.parent / LINES
         there.mkdir(exist_ok=True)
-        number = max((int(each.stem) for each in there.glob("*.json")), default=0)
+        number = max(_lines(there), default=0)
         for line in new.splitlines(keepends=True):
             number += 1
             name = f"{self._name(there)}/{number:08d}.json"
@@ -241,10 +293,9 @@ class Elsewhere:
                     state = _state(file)
                     if _is_stored(name) and self._here.get(name) != state:
                         self._bucket.write(name, file.read_bytes())
-                        self._here[name] = state
-                        self._there.pop(name, None)
+                        self._here[name], self._there[name] = state, _OWN
         for name in [n for n in self._here if n == base or n.startswith(f"{base}/")]:
-            if name not in present:
+            if name not in present and not self._closed:
                 self._bucket.remove(name)
                 del self._here[name]
                 self._there.pop(name, None)
@@ -258,15 +309,15 @@ class Elsewhere:
             yield
         except OSError as error:
             raise UsageError(
-                f"cannot read {self.name} ({_reason(error)}): see to the URL, the permission and the "
+                f"cannot read {self.location} ({_reason(error)}): see to the URL, the permission and the "
                 f"connection, or choose another place with --results"
             ) from error
 
 
-def unwritable(name: str, reason: str) -> UsageError:
+def unwritable(location: Path | str, reason: str) -> UsageError:
     """What is said where a place cannot be written to."""
     return UsageError(
-        f"cannot write to the results folder {name} ({reason}); choose another one with --results"
+        f"cannot write to the results folder {location} ({reason}); choose another one with --results"
     )
 
 
@@ -274,15 +325,26 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-def _is_wanted(name: str, without: Container[str]) -> bool:
-    parts = PurePosixPath(name).parts
-    return ".." not in parts and parts[1] not in without
+def _lines(folder: Path) -> dict[int, Path]:
+    """The records among a folder's objects, by their numbers; what is called otherwise is not ours."""
+    found = folder.glob("*.json")
+    return {int(path.stem): path for path in found if re.fullmatch(r"[0-9]{8,}", path.stem)}
+
+
+def _is_wanted(name: str, asked: Collection[str], without: Container[str] = ()) -> bool:
+    """Whether an object was asked for, itself or by a folder, of which some parts may be left out."""
+    path = PurePosixPath(name)
+    for above in (path, *path.parents):
+        if str(above) in asked:
+            inside = path.relative_to(above).parts
+            return ".." not in path.parts and not (inside and inside[0] in without)
+    return False
 
 
 def _is_stored(name: str) -> bool:
     """Whether it is stored as it is: not what means something here alone, for a while, nor records."""
     folder, _, file = name.rpartition("/")
-    here_alone = file.startswith(".") or file.endswith(".tmp") or file == "lock"
+    here_alone = file.startswith(".") or file == "lock"
     return not here_alone and file != RECORDS and not folder.endswith(f"/{LINES}")
 
 

@@ -21,6 +21,8 @@ ASSUMED_RATE = 25e9  # FLOP/s of one thread, where nothing has been measured yet
 # compile its evaluation: measured with trials of four steps.
 START_SECONDS = {"tensorflow": 10.0, "jax": 25.0, "torch": 8.0}
 COMPILING = 0.5  # the share of it that a chain's further training takes, about
+# What an `Estimator` reads of a record.
+FIELDS = ("images_per_second", "flops", "backend", "device", "device_count", "threads")
 TRAINING_FACTOR = 3  # a training step costs about three forward passes
 
 
@@ -172,11 +174,10 @@ def records_of(results: Path) -> list[Record]:
 
     What cannot be read counts for nothing.
     """
-    fields = ("images_per_second", "flops", "backend", "device", "threads")
     found: list[Record] = []
     for path in sorted(results.glob("*/trials.jsonl")):
         try:
-            found += ResultsStore(path).records(fields)
+            found += ResultsStore(path).records(FIELDS)
         except (UsageError, OSError):
             continue
     return found

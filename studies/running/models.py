@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
-from studies.records.checkpoints import checkpoint_folder
+from studies.machine.files import replace, replaced
+from studies.records.checkpoints import MODEL, checkpoint_folder, checkpoint_name
+from studies.records.place import Place
 from studies.records.store import Record
 from studies.study.described import ResolvedData
 from studies.study.study import Study
@@ -31,7 +33,7 @@ SPARE = 100_000  # bytes of a model's file that are not weights, about
 def keep_models(
     study: Study,
     folder: Path,
-    results: Path,
+    place: Place,
     trials: Iterable[Trial],
     records: Mapping[str, Record],
 ) -> list[Path]:
@@ -40,7 +42,7 @@ def keep_models(
     Args:
         study: resolved; its `keep_models` says which.
         folder: of the study.
-        results: where the checkpoints lie.
+        place: where the checkpoints lie.
         trials: of the study, or some of them, which then are compared with each other alone.
         records: the latest of each trial, by trial_id.
 
@@ -52,26 +54,30 @@ def keep_models(
         return []
     done = (t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done")
     chosen: dict[Any, Trial] = {}
-    replaced = []
+    replaced: dict[Any, set[str]] = {}
     for trial in done:
         key = trial.trial_id if study.keep_models == "all" else _group(trial)
         rivals = [chosen[key], trial] if key in chosen else [trial]
         chosen[key] = max(rivals, key=lambda each: _rank(each, records[each.trial_id]))
-        replaced += [_name(each) for each in rivals if each is not chosen[key]]
+        replaced.setdefault(key, set()).update(_name(t) for t in rivals if t is not chosen[key])
     kept = []
-    for trial in chosen.values():
-        path = folder / FOLDER / f"{_name(trial)}.keras"
-        source = checkpoint_folder(results, trial) / "best.keras"
+    paths = {key: folder / FOLDER / f"{_name(trial)}.keras" for key, trial in chosen.items()}
+    sources = {key: checkpoint_folder(place.path, trial) / MODEL for key, trial in chosen.items()}
+    lacking = [key for key in chosen if not paths[key].exists() and not sources[key].exists()]
+    place.fetch(*(checkpoint_name(chosen[key], MODEL) for key in lacking))
+    for key, trial in chosen.items():
+        path, source = paths[key], sources[key]
         # Where its checkpoints were removed, what was linked before stays.
         if source.exists() and not _same(source, path):
             _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
             _link(source, path)
-        if path.exists():
-            kept.append(path)
-    for name in set(replaced) - {path.stem for path in kept}:
-        path = folder / FOLDER / f"{name}.keras"
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        if not path.exists():
+            continue  # a former best is the best that there is
+        kept.append(path)
+        for name in replaced[key] - {path.stem}:
+            former = folder / FOLDER / f"{name}.keras"
+            former.unlink(missing_ok=True)
+            former.with_suffix(".json").unlink(missing_ok=True)
     return kept
 
 
@@ -81,14 +87,14 @@ class ModelKeeper:
     Each is compared with the best one so far, not with all that there are.
 
     Args:
-        study, folder, results, records: as of `keep_models`, as a run finds them.
+        study, folder, place, records: as of `keep_models`, as a run finds them.
     """
 
     def __init__(
-        self, study: Study, folder: Path, results: Path, records: Mapping[str, Record]
+        self, study: Study, folder: Path, place: Place, records: Mapping[str, Record]
     ) -> None:
         assert study.data is not None
-        self._place = (study, folder, results)
+        self._place = (study, folder, place)
         self._best: dict[tuple[str, str], tuple[Trial, Record]] = {}
         keep_models(*self._place, self._compared(study.each_trial(study.data), records), records)
 
@@ -184,19 +190,14 @@ def _same(source: Path, path: Path) -> bool:
 
 
 def _link(source: Path, path: Path) -> None:
-    """Give a file a second name, or copy it where that is impossible; in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copy2(source, temporary)
-    os.replace(temporary, path)
-    temporary.unlink(missing_ok=True)  # renaming onto another name of itself does nothing
+    """Give a file a second name, or copy it where that is impossible."""
+    with replaced(path, durable=True) as beside:
+        try:
+            os.link(source, beside)
+        except OSError:
+            shutil.copy2(source, beside)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace(path, json.dumps(content, indent=1).encode() + b"\n", durable=True)

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 from studies.executors import Event, Executor, log_name
 from studies.machine.backends import check_backends
 from studies.machine.files import file_digest
-from studies.records.checkpoints import checkpoint_folder
-from studies.records.outcomes import outcomes_path
 from studies.records.place import Place
 from studies.records.store import HISTORY, Record, ResultsStore, images_seen
 from studies.running.checks import check_arms, check_trials
@@ -175,25 +173,13 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
         plan = Plan(plan.study, place, plan.trials, plan.costs, records)
         outcome = Outcome()
         trials = plan.missing(retry_failed)
-        models = ModelKeeper(study, folder, plan.results, records)
+        models = ModelKeeper(study, folder, place, records)
         place.store(resolved, folder / MODELS)
-        parts = {part.training_id: part for trial in trials for part in trial.chain}
-        place.fetch(*(str(checkpoint_folder(Path(), part)) for part in parts.values()))
-
-        at_work: dict[str, Trial] = {}
-
-        def save(trial: Trial) -> None:
-            place.store(*(checkpoint_folder(place.path, part) for part in trial.chain))
 
         def on_event(trial: Trial, event: Event) -> None:
             lease.check()
-            at_work[trial.trial_id] = trial
-            save(trial)
             if event["event"] == "record":
-                del at_work[trial.trial_id]
                 event = {**event, "record": _completed(event["record"], plan, trial)}
-                # What a record counts on is there before it.
-                place.store(outcomes_path(folder, trial.trial_id), folder / event["record"]["log"])
                 store.append(event["record"])
                 place.store(store.path)
                 outcome.added.append({**event["record"], HISTORY: []})
@@ -202,17 +188,17 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
             display.event(trial, event)
             place.store(folder / RUNNING)
 
-        display.start(plan, trials, executor.workers)
         try:
+            display.start(plan, trials, executor.workers)
             if trials:
-                executor.run(trials, plan.results, folder / LOGS, on_event)
+                executor.run(trials, place, folder / LOGS, on_event)
         finally:
-            display.stop()
-            with contextlib.suppress(OSError):  # what stopped the run says more
-                lease.check()
-                for trial in at_work.values():  # who was asked to end has left a checkpoint
-                    save(trial)
-                place.store(folder / RUNNING)
+            try:
+                display.stop()
+            finally:
+                with contextlib.suppress(OSError):  # what stopped the run says more
+                    lease.check()
+                    place.store(folder / RUNNING)
     told = ("status", "model", "size", "seed", "backend", "reason")
     final = {record["trial_id"]: record for record in store.records(told)}
     outcome.failed = [
@@ -285,7 +271,4 @@ def _completed(record: Record, plan: Plan, trial: Trial) -> Record:
     compute = sum(3 * plan.costs.of(part).flops * images_seen(part) for part in trial.chain)
     known = {**costs, "compute": compute, **unmeasured, **lists}
     log = f"{LOGS}/{log_name(trial)}"
-    if "reason" in record:  # a path in it is that of storage, and not of a copy of it
-        reason = record["reason"].replace(str(plan.results), plan.place.name)
-        record = {**record, "reason": reason}
     return {**known, **record, "study": plan.study.name, "log": log}

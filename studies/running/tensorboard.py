@@ -1,5 +1,7 @@
 """Curves for TensorBoard: RUN/tensorboard/<trial>/, where `run --tensorboard` asks for them.
 
+Each training of a chain, and each learning rate that is tried, has curves of its own in a folder below.
+
 The driver writes them from the events of the trials, so that they are there on every backend and executor,
 and change nothing of what is trained. The files are written here, in a few lines, because the packages
 that write them load a backend: a record's length and its bytes, each with its CRC, and in it the numbers
@@ -40,20 +42,27 @@ class TensorBoard:
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         self._folder = plan.folder / FOLDER
-        self._files: dict[str, EventFile] = {}
+        self._files: dict[tuple[str, str], EventFile] = {}  # by trial and part
+        self._steps: dict[str, int] = {}  # that a trial takes, over all its parts
 
     def event(self, trial: Trial, event: Event) -> None:
+        if "steps" in event:
+            self._steps[trial.trial_id] = event["steps"]
         if event["event"] == "progress":
-            self._write(trial, event["step"], {tag: event.get(key) for key, tag in TAGS.items()})
+            values = {tag: event.get(key) for key, tag in TAGS.items()}
+            step = event["part_step" if "part" in event else "step"]
+            self._write(trial, event.get("part", ""), step, values)
         elif event["event"] == "record":
             metrics = event["record"].get("metrics") or {}
-            self._write(trial, trial.recipe.steps, {f"end/{k}": v for k, v in metrics.items()})
-            self._files.pop(trial.trial_id, None)
+            step = self._steps.pop(trial.trial_id, trial.recipe.steps)
+            self._write(trial, "", step, {f"end/{k}": v for k, v in metrics.items()})
+            for key in [each for each in self._files if each[0] == trial.trial_id]:
+                del self._files[key]
 
     def stop(self) -> None:
         """Nothing is open."""
 
-    def _write(self, trial: Trial, step: int, values: Mapping[str, object]) -> None:
+    def _write(self, trial: Trial, part: str, step: int, values: Mapping[str, object]) -> None:
         numbers = {
             tag: float(value)
             for tag, value in values.items()
@@ -62,10 +71,10 @@ class TensorBoard:
         if not numbers:
             return
         with contextlib.suppress(OSError):  # on a full disk the run itself has more to say
-            if trial.trial_id not in self._files:
-                folder = self._folder / Path(log_name(trial)).stem
-                self._files[trial.trial_id] = EventFile(folder)
-            self._files[trial.trial_id].add(step, numbers)
+            key = (trial.trial_id, part)
+            if key not in self._files:
+                self._files[key] = EventFile(self._folder / Path(log_name(trial)).stem / part)
+            self._files[key].add(step, numbers)
 
 
 class EventFile:

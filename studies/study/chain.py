@@ -62,6 +62,12 @@ class Pretraining(Strict):
             )
         return self
 
+    def sizes_of(self, everything: int) -> tuple[int, ...]:
+        """Numbers of its training images, one training each, where there are so many in all."""
+        if self.objective == "none" or isinstance(self.sizes, str):
+            return (everything,)
+        return self.sizes
+
 
 class Finetuning(Strict):
     """How a chain's last training goes: from the pre-trained weights, with a new head of zeros.

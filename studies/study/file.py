@@ -138,7 +138,7 @@ def read_resolved(folder: Path) -> Study:
     """Read the study.toml that `run` wrote into a results folder."""
     path = folder / "study.toml"
     try:
-        return validate(_toml(path), source=str(path))
+        return validate(_toml(path), source=str(path), results=True)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} is not a results folder: it has no study.toml") from error
     except (OSError, ValueError) as error:
@@ -155,8 +155,14 @@ def _toml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(raw: Mapping[str, Any], source: str) -> Study:
-    """Validate a study's raw content; the first mistake is told in one sentence."""
+def validate(raw: Mapping[str, Any], source: str, results: bool = False) -> Study:
+    """Validate a study's raw content; the first mistake is told in one sentence.
+
+    Args:
+        raw: the content.
+        source: where it is from, for people.
+        results: whether it is that of results, whose names stay as they are.
+    """
     content = dict(raw)
     schema = content.pop("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
@@ -165,7 +171,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Study:
             f"up to {SCHEMA}): update keras-vit, or choose another --results or --name"
         )
     try:
-        return Study.model_validate(content)
+        return Study.model_validate(content, context={"results": results})
     except ValidationError as error:
         raise UsageError(f"{source}: {sentence(error.errors())}") from None
 

@@ -18,9 +18,10 @@ class Resources(Strict):
     Args:
         threads: computing threads of each device, on as many cores; by default the cores are shared out
             evenly, and on a cluster it is one.
-        gpus: GPUs of each device: 0, 1, or on one device a part of one, or several. By default a trial
-            takes what there is, and on a cluster none.
-        memory: of a trial, such as 4GB or 512MiB; no limit by default.
+        gpus: GPUs of each device: 0, 1, or on one device a part of one, or several. By default
+            those there are, shared out among trials at a time, and on a cluster none.
+        memory: that a trial needs, such as 4GB or 512MiB: trials at a time for which there is not enough are
+            refused, and a cluster may end one that takes more.
     """
 
     threads: Positive | None = None

@@ -9,20 +9,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails
 
 LETTERS = 100  # of a name at most
 
 
-def _shown(name: str) -> str:
+def _shown(name: str, info: ValidationInfo) -> str:
     """A name that shows as it is; raises ValueError for others."""
     if len(name) > LETTERS or not name.isprintable() or name != " ".join(name.split()) or not name:
         raise ValueError(
             f"the name {name[:LETTERS]!r} cannot be shown: use 1 to {LETTERS} characters that print, in one "
             f"line, without spaces at its ends"
         )
+    if of_results(info):  # ids hold it as it was
+        return name
     return unicodedata.normalize("NFC", name)  # as one letter is typed here and there
+
+
+def of_results(info: ValidationInfo) -> bool:
+    """Whether a study is read from its results: what was allowed when they were made is not judged again."""
+    return bool(info.context and info.context["results"])
 
 
 Positive = Annotated[int, Field(ge=1, le=10**12)]

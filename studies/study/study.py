@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from studies.errors import UsageError
 from studies.study.chain import Finetuning, Pretraining
 from studies.study.defaults import default_seeds, default_sizes
 from studies.study.described import DataDescription, ResolvedData
@@ -24,7 +25,7 @@ from studies.study.entries import ModelEntry, Reading
 from studies.study.factors import Arm, Design, Level, combinations, make_arm
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.resources import Resources
-from studies.study.strict import LETTERS, Name, Positive, Side, Strict
+from studies.study.strict import LETTERS, Name, Positive, Side, Strict, of_results
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
 
@@ -183,10 +184,16 @@ class Study(Strict):
         return {**data, **named}
 
     @model_validator(mode="after")
-    def _arms_can_be(self) -> Study:
-        _refuse_endless(self)
+    def _arms_can_be(self, info: ValidationInfo) -> Study:
+        _refuse_arms(self)  # they would be spelled out without end
         arms = self.arms  # raises where a level makes what cannot be
-        _refuse_alike(arms)
+        _refuse_trials(
+            self,
+            1 if self.sizes == "auto" else len(self.sizes),
+            1 if self.seeds == "auto" else self.seeds,
+        )
+        if not of_results(info):
+            _refuse_alike(arms)
         axes = ("images", "pretraining_images", "compute", *self.factors)
         if self.x not in axes:
             raise ValueError(f"x must be one of {', '.join(axes)}; it is {self.x!r}")
@@ -285,10 +292,17 @@ class Study(Strict):
             info: description of the prepared data set, from `studies.data.describe`, or `data`.
             others: of the pre-training's and further evaluations' data, by `other_key`; by default
                 `other_data`.
+
+        Raises:
+            UsageError: there are more than `MOST_TRIALS`.
         """
         trainings = Trainings(self, info, self.other_data if others is None else others)
         # What hangs on the pre-training alone is met once for each size of the fine-tuning.
         known: set[str] = set()
+        try:
+            _refuse_trials(self, len(self._sizes(info)), self.seeds_for(info))
+        except ValueError as error:  # only now is it known what is "auto"
+            raise UsageError(str(error)) from error
         for seed, size, arm, backend in itertools.product(
             range(self.seeds_for(info)), self._sizes(info), self.arms.values(), self.backends
         ):
@@ -302,16 +316,30 @@ class Study(Strict):
         return entry.own(self.recipe if size is None else self.recipe.for_size(size))
 
 
-def _refuse_endless(study: Study) -> None:
-    """Raise ValueError for a study that nobody could ever run: it would be spelled out without end."""
+def _refuse_arms(study: Study) -> None:
+    """Raise ValueError where there are more arms alone than trials may be."""
     levels = [len(each) for each in study.factors.values()]
     arms = math.prod(levels) if study.design == "grid" else 1 + sum(levels)
-    sizes = 1 if study.sizes == "auto" else len(study.sizes)
-    seeds = 1 if study.seeds == "auto" else study.seeds
-    each = len(study.models) * len(study.backends) * (1 + len(study.evaluations))
-    if (number := arms * sizes * seeds * each) > MOST_TRIALS:
+    _refuse_number(len(study.models) * arms)
+
+
+def _refuse_trials(study: Study, sizes: int, seeds: int) -> None:
+    """Raise ValueError for a study that nobody could ever run, with so many sizes and seeds."""
+    each = 0
+    for arm in study.arms.values():
+        of = [entry.of for entry in study.evaluations.values() if entry.is_of(arm.model)]
+        before = arm.pretraining
+        starts = 1 if before is None else len(before.sizes_of(1))
+        # What hangs on the pre-training alone is one trial, whatever sizes come after it.
+        alone = 0 if before is None else of.count("pretraining")
+        each += starts * (sizes * (1 + of.count("last")) + alone)
+    _refuse_number(each * seeds * len(study.backends))
+
+
+def _refuse_number(trials: int) -> None:
+    if trials > MOST_TRIALS:
         raise ValueError(
-            f"the study has {number:,} trials or so: choose fewer seeds, sizes, models or levels, so that "
+            f"the study has {trials:,} trials or so: choose fewer seeds, sizes, models or levels, so that "
             f"there are at most {MOST_TRIALS:,}"
         )
 

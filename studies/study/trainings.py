@@ -80,7 +80,7 @@ class Trainings:
         info = self._described(before.dataset, before.image_size)
         everything = info.counts["train"]
         entry = self._entry(arm)
-        for size in self._pretraining_sizes(before, everything):
+        for size in before.sizes_of(everything):
             yield Training(
                 **fields_of(self._data(before.dataset, before.image_size)),
                 size=size,
@@ -97,12 +97,6 @@ class Trainings:
                 devices=1 if before.objective == "none" else self.study.devices,
                 model_parallel=1 if before.objective == "none" else self.study.model_parallel,
             )
-
-    @staticmethod
-    def _pretraining_sizes(before: Pretraining, everything: int) -> tuple[int, ...]:
-        if before.objective == "none" or before.sizes == "all":
-            return (everything,)
-        return before.sizes
 
     def _trial(self, arm: Arm, training: Training, extra: Extra | None) -> Trial:
         return Trial(

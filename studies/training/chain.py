@@ -26,6 +26,8 @@ from studies.training.schedule import state_of
 from studies.training.start import first_model
 from studies.training.tasks import TASKS, Task
 
+_RATE = "rate-"  # what begins the names of folders of learning rates
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -122,6 +124,7 @@ class _Training:
 
     def _ended(self, final: Checkpoint) -> Trained:
         """What the last checkpoint says; the model is made without the weights that it began with."""
+        self._remove_rates()  # a kill may have come between the end and their removal
         recipe = self._training.recipe
         task = self._task(recipe, None)
         assign(task.model.weights, final.arrays["best"], self._folder)
@@ -135,7 +138,9 @@ class _Training:
     def _best_of(self, rates: list[float]) -> Trained:
         entries: dict[float, dict[str, Any] | None] = {}
         best, seconds, reason = None, 0.0, ""
-        folders = {rate: CheckpointFolder(self._folder.folder / f"rate-{rate!r}") for rate in rates}
+        folders = {
+            rate: CheckpointFolder(self._folder.folder / f"{_RATE}{rate!r}") for rate in rates
+        }
         task = self._task(self._recipe(rates[0]), self._before)
         first = _FirstState(task)
         for rate, folder in folders.items():
@@ -161,13 +166,16 @@ class _Training:
         assert final is not None
         assign(task.model.weights, final.arrays["best"], self._folder)
         self._folder.save_final({**final.meta, "grid": grid}, final.arrays)
-        for folder in folders.values():
-            shutil.rmtree(folder.folder, ignore_errors=True)
+        self._remove_rates()
         return replace(best, **grid)
+
+    def _remove_rates(self) -> None:
+        for folder in self._folder.folder.glob(f"{_RATE}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _train(self, task: Task, rate: float, folder: CheckpointFolder) -> Trained:
         training, recipe = self._training, self._recipe(rate)
-        started, report = self._events.part(training)
+        started, report = self._events.part(training, rate)
         final = folder.final()
         if final is not None and "diverged" in final.meta:
             raise Diverged(final.meta["diverged"])

@@ -32,12 +32,17 @@ class Events:
         self._total = sum(map(steps_of, left)) or steps_of(trial)
         self._identity = {"trial_id": trial.trial_id, "steps": self._total}
         self._pretrain_id = trial.pretrain_id
+        self._training_id = trial.training_id
+        self._chained = sum(each.objective != "none" for each in trial.chain) > 1
         self._before = 0  # steps of the parts that are done
         self._said = False
 
-    def part(self, training: Training) -> tuple[Callable[[int], None], Callable[..., None]]:
+    def part(
+        self, training: Training, rate: float
+    ) -> tuple[Callable[[int], None], Callable[..., None]]:
         """`started` and `report` of the next part, one learning rate of a training, for `train`."""
         before, steps = self._before, training.recipe.steps
+        name = self._name(training, rate)
         self._before += steps
         # An accuracy on patches would pass for one on images.
         hidden = () if training.objective == "supervised" else ("top1", "val_top1")
@@ -49,9 +54,21 @@ class Events:
         def report(entry: dict[str, Any], speed: float) -> None:
             told = {name: value for name, value in entry.items() if name not in hidden}
             told["step"] = before + entry["step"]
+            if name:
+                told |= {"part": name, "part_step": entry["step"]}
             self._emit({"event": "progress", **self._identity, **told, "images_per_second": speed})
 
         return started, report
+
+    def _name(self, training: Training, rate: float) -> str:
+        """What tells a part from the others of its trial; "" where there is one alone."""
+        names = []
+        if self._chained:
+            last = training.training_id == self._training_id
+            names.append("finetuning" if last else "pretraining")
+        if len(training.recipe.learning_rates) > 1:
+            names.append(f"rate-{rate!r}")
+        return "-".join(names)
 
     def trained(self) -> None:
         """All is trained; where it was so from the beginning, that is where the process starts."""

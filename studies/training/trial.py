@@ -30,8 +30,8 @@ from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic, make_devices, peak_memory
 from studies.machine.processes import die_with_parent, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
-from studies.records.checkpoints import checkpoint_folder, untrained
-from studies.records.outcomes import outcomes_path
+from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
+from studies.records.layout import outcomes_path
 from studies.records.store import new_record
 from studies.study.trial import Training, Trial
 from studies.training.events import Emit, Events
@@ -99,8 +99,9 @@ def reason(error: Exception, trial: Trial) -> str:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            "The disk of the results folder is full: make room there, then run again with "
-            "--retry-failed, which continues from the last checkpoint."
+            "The disk of the results folder is full or, where results lie under a URL, that of $TMPDIR "
+            "on the trial's machine: make room there, then run again with --retry-failed, which "
+            "continues from the last checkpoint."
         )
     lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -160,7 +161,7 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
         metrics = evaluate(trained, trial, images, outcomes)
         model = trained.task.trained
         card = {"scramble": trial.recipe.scramble, "seed": trial.seed}
-        save_model(model, checkpoint_folder(results, trial) / "best.keras", card)
+        save_model(model, checkpoint_folder(results, trial) / MODEL, card)
         measured = {
             "metrics": metrics,
             "images": images.counts,

@@ -8,7 +8,8 @@ import numpy as np
 
 from studies.analysis.confusion import balanced_accuracy
 from studies.analysis.outcomes import Outcomes
-from studies.records.outcomes import outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import save_outcomes
 from studies.records.store import ResultsStore, new_record
 from studies.study.file import to_toml
 from studies.study.study import Study

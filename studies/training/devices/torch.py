@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +25,7 @@ from torch import distributed
 
 from studies.errors import TrialError
 from studies.machine.devices import visible_gpus
+from studies.machine.temporary import TemporaryFolder
 from studies.study.trial import Training
 from studies.training.devices import Devices, too_few
 from studies.training.feed import BatchSource
@@ -53,6 +52,7 @@ class TorchDevices(Devices):
         super().__init__(training.devices)
         self._rank = rank
         self._meeting = meeting
+        self._folder: TemporaryFolder | None = None
         self._others: list[subprocess.Popen[bytes]] = []
         self._training = training
 
@@ -75,8 +75,8 @@ class TorchDevices(Devices):
             process.wait()
         if distributed.is_initialized():
             distributed.destroy_process_group()
-        if self._others and self._meeting is not None:
-            shutil.rmtree(self._meeting, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()
         if lost:
             raise TrialError(lost) from error
 
@@ -129,7 +129,8 @@ class TorchDevices(Devices):
     def _tell(self, order: dict[str, Any]) -> None:
         """Let the other processes do what this one does next."""
         if not self._others:
-            self._meeting = Path(tempfile.mkdtemp(prefix="keras_vit-devices-"))
+            self._folder = TemporaryFolder("devices")
+            self._meeting = self._folder.path
             self._others = [self._start(rank) for rank in range(1, self.count)]
             self._wait_for_others()
             self.meet()

@@ -1,5 +1,6 @@
 """What is no checkpoint is refused with one sentence, and nothing is unpickled."""
 
+import errno
 import json
 import os
 import pickle
@@ -58,6 +59,22 @@ def test_damaged_inside(tmp_path, arrays):
     content[100:200] = bytes(100)
     path.write_bytes(content)
     with pytest.raises(ValueError, match="truncated or damaged"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["namelist", "open"]
+)  # as the file is opened, and as an array is read
+def test_what_the_system_says_is_no_damage(tmp_path, arrays, monkeypatch, name):
+    """A disk or a network that fails is not mended by getting the file again."""
+    path = tmp_path / "vit.npz"
+    np.savez(path, **arrays)
+
+    def fails(*arguments, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile.ZipFile, name, fails)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         read_checkpoint(path)
 
 

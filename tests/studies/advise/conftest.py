@@ -4,6 +4,7 @@ import pytest
 
 from studies.advise.budget import Budget
 from studies.advise.session import Question, Session
+from studies.records.place import Here
 from studies.running import costs
 from studies.running.costs import Cost
 from tests.studies.advise.fake import FLOPS, Clock, Machine, Silent
@@ -28,7 +29,7 @@ def session(tmp_path, monkeypatch):
         budget = Budget(seconds, clock)
         clock.now += prepared
         fake = Machine(clock, error, **machine)
-        made = Session(Question("digits", tmp_path / "runs"), budget, fake)
+        made = Session(Question("digits", Here(tmp_path / "runs")), budget, fake)
         made.machine = fake
         made.go = lambda: made.run(lambda estimator: Silent(), lambda text: None)
         return made

@@ -4,7 +4,8 @@ import heapq
 
 import numpy as np
 
-from studies.records.outcomes import outcomes_of, outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import outcomes_of, save_outcomes
 from studies.records.store import new_record
 
 TEST, CLASSES = 270, 10
@@ -39,7 +40,7 @@ class Machine:
     def takes(self, trial):
         return self.start + self.each * trial.recipe.steps
 
-    def run(self, trials, results, logs, on_event):
+    def run(self, trials, place, logs, on_event):
         free = [self.clock.now] * self.workers
         ends = []
         for number, trial in enumerate(trials):
@@ -56,9 +57,9 @@ class Machine:
                 on_event(trial, {"event": "start", "step": 0, "steps": trial.recipe.steps})
             else:
                 self.ran.append(trial)
-                on_event(trial, {"event": "record", "record": self._record(trial, results)})
+                on_event(trial, {"event": "record", "record": self._record(trial, place)})
 
-    def _record(self, trial, results):
+    def _record(self, trial, place):
         record = {**new_record(trial), "threads": 1, "device": self.device, "flops": FLOPS}
         record |= {"seconds": self.takes(trial), "history": []}
         if trial.model.name in self.fails:
@@ -71,7 +72,9 @@ class Machine:
         logits = 5.0 * np.eye(CLASSES)[predicted]
         ids = TEST * trial.seed + np.arange(TEST)
         outcomes = outcomes_of(trial.seed, logits, labels, ids, ids)
-        save_outcomes(outcomes_path(results / trial.study, trial.trial_id), outcomes)
+        path = outcomes_path(place.path / trial.study, trial.trial_id)
+        save_outcomes(path, outcomes)
+        place.store(path)
         top1 = float(np.mean(~wrong))
         speed = self.told * trial.recipe.batch_size / self.each
         return {

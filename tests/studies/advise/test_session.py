@@ -126,11 +126,11 @@ def test_what_is_interrupted_at_the_end_of_the_time_is_what_comes_next(session, 
 
 
 def test_the_paper_s_learning_rates_are_tried_where_they_cost_no_larger_size(session, monkeypatch):
-    given = Start("mine", "mine.npz", "ViT-Ti/8", {})
-    monkeypatch.setattr("studies.advise.session.starts", lambda *_: [given])
+    given = [Start("mine", "mine.npz", "ViT-Ti/8", {})]
+    monkeypatch.setattr("studies.advise.session.starts", lambda *_: given)
 
-    def rates(made):
-        return tuple(made.study.arms["ViT-Ti/8 mine"].finetuning.recipe["learning_rates"])
+    def rates(made, name="mine"):
+        return tuple(made.study.arms[f"ViT-Ti/8 {name}"].finetuning.recipe["learning_rates"])
 
     assert rates(session(36_000)) == (0.001, 0.003, 0.01, 0.03)
     short = session(100)
@@ -139,3 +139,6 @@ def test_the_paper_s_learning_rates_are_tried_where_they_cost_no_larger_size(ses
     # What was begun goes on as it began, or its trials would have to be run again.
     assert rates(session(36_000)) == (0.003, 0.01)
     assert any(trial.start is not None for trial in short.machine.ran)
+    given.append(Start("later", "later.npz", "ViT-Ti/8", {}))
+    both = session(36_000)  # and what comes later is compared with it
+    assert rates(both) == rates(both, "later") == (0.003, 0.01)

@@ -4,6 +4,7 @@ import pytest
 
 from studies.advise.session import MODELS, Question, _study, _with_starts
 from studies.advise.weights import Start, _found
+from studies.records.place import Here
 from studies.running.results_folder import merge
 
 pytestmark = pytest.mark.once
@@ -34,7 +35,7 @@ def test_what_is_no_weights_is_answered_by_one_sentence(weights, told):
 
 
 def test_weights_can_be_added_to_what_is_there_and_left_out_again(tmp_path):
-    plain = _with_starts(_study(Question("digits", tmp_path)), [])
+    plain = _with_starts(_study(Question("digits", Here(tmp_path))), [])
     given = [Start("dinov2", "dinov2", "ViT-S/14", {}), Start("mine", "mine.npz", "ViT-B/16", TINY)]
     more = _with_starts(plain, given)
     assert list(plain.arms) == list(MODELS)

@@ -7,6 +7,7 @@ import pytest
 from studies.advise import session as advising
 from studies.command_line import app as cli
 from studies.command_line.advise import AdviseOptions, advise
+from studies.machine.cloud import Bucket
 from studies.running import costs
 from studies.running.costs import Cost
 from tests.studies.advise.conftest import far_apart
@@ -66,7 +67,7 @@ def test_a_log_for_programs_ends_with_the_answer(ask, capsys):
 
 
 def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
-    monkeypatch.setattr("studies.report.report.write_report", lambda folder: None)
+    monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
     assert ask(Machine(RealClock(), far_apart, fails=("vit-s",))) == 1
     assert "failed: vit-s size 160 seed 0: it was told to" in capsys.readouterr().err
 
@@ -95,3 +96,18 @@ def test_wrong_use_ends_with_2_and_one_sentence(arguments, told, tmp_path, capsy
     err = capsys.readouterr().err
     assert told in err and err.startswith("error: ") and err.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_results_may_lie_under_a_url(ask, s3, tmp_path, capsys, monkeypatch):
+    url = f"{s3}/{tmp_path.name}"
+
+    def report(folder):  # as it is written elsewhere in these tests, which takes seconds
+        (folder / "report.md").write_text("-")
+
+    monkeypatch.setattr("studies.report.report.write_report", report)
+    assert ask(results=url) == 0
+    assert f"report: {url}/advise-digits/report.md" in capsys.readouterr().out
+    bucket = Bucket(f"{url}/advise-digits")
+    recorded = bucket.names("trials")
+    assert recorded and {"report.md", "outcomes"} < set(bucket.names(""))
+    assert ask(results=url) == 0 and bucket.names("trials") == recorded, "nothing is run twice"

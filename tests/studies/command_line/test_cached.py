@@ -7,6 +7,7 @@ import pytest
 
 from studies.command_line import app as cli
 from studies.data import describe
+from studies.data.cache import programs_folder
 
 pytestmark = pytest.mark.once
 
@@ -55,6 +56,18 @@ def test_one_entry_is_removed_by_its_name(studies, tmp_path):
     assert len(folders(tmp_path)) == 4  # prepared again
     assert studies("--remove", "shapes:1000")[0] == 0
     assert folders(tmp_path) == ["costs", "tfds"]
+
+
+def test_what_jax_compiled_for_the_user_counts(studies, tmp_path):
+    own = programs_folder(tmp_path / "cache")
+    for folder in (own, own.with_name("programs-of-another")):
+        folder.mkdir()
+        (folder / "step-cache").write_bytes(b"0" * 3_000_000)
+    told = studies()[1]
+    assert ": 4 entries, " in told and "programs-of-another" not in told
+    (line,) = [line for line in told.splitlines() if line.endswith("programs that JAX compiled")]
+    assert "3.0 MB" in line and own.name in line
+    assert studies("--remove", own.name)[0] == 0 and not own.exists()
 
 
 def test_all_are_removed(studies, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from studies.command_line import app as cli
 from studies.command_line import commands
 from studies.machine.cloud import Bucket
-from tests.studies.command_line.conftest import Project
+from tests.studies.command_line.conftest import Project, written_until
 
 pytestmark = pytest.mark.once
 
@@ -90,6 +90,13 @@ def shown(cloud):
     return cloud("status")[1] if cloud.bucket.read("study.toml") else ""
 
 
+def test_a_reader_that_went_away_leaves_no_run_that_looks_killed(cloud, monkeypatch):
+    assert written_until(4, cloud, monkeypatch) == 130
+    left = cloud.bucket.names("")
+    assert "running.json" not in left and ".lease" not in left
+    assert len(cloud.lines()) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -99,7 +106,6 @@ def shown(cloud):
         ),
         (("--results", "s3://"), "no place for results"),
         (("--results", "s4://bucket/x"), "no storage that fsspec knows"),
-        (("--executor", "ray"), "needs a folder that all machines share"),
     ],
 )
 def test_wrong_use_is_one_sentence(cloud, options, told):
@@ -108,9 +114,9 @@ def test_wrong_use_is_one_sentence(cloud, options, told):
     assert cloud.bucket.names("") == []
 
 
-def test_commands_that_need_a_folder_say_so(capsys):
-    assert cli.main(["advise", "digits", "--budget", "1h", "--results", "s3://bucket/x"]) == 2
-    assert "needs a folder; plan, run, status and report take URLs" in capsys.readouterr().err
+def test_what_is_written_to_this_machine_says_so(capsys):
+    assert cli.main(["compare", "a", "b", "--output", "s3://bucket/x"]) == 2
+    assert "s3://bucket/x is a URL: what this command writes goes" in capsys.readouterr().err
 
 
 def test_a_report_lies_beside_the_records(cloud, monkeypatch):

@@ -1,7 +1,10 @@
 """Findings on a data set, on sources made by hand."""
 
+import gc
 import json
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +93,26 @@ def test_groups(tmp_path):
     facts = found(tmp_path, pixels, SPLITS, groups=groups)
     assert facts.groups == (3, 2, 3)  # 0 and 1 have two images, 3 has three; 2 is alone
     assert facts.groups_in_two_splits == 1 and facts.ungrouped == 3
+
+
+@pytest.mark.parametrize("broken", [{}, {1: "torn"}])
+def test_files_that_are_removed_are_not_mapped_any_more(tmp_path, monkeypatch, broken):
+    """NFS would keep them, and their folder with them, beside what is prepared."""
+    mapped = []
+
+    class Watched(tempfile.TemporaryDirectory):
+        def cleanup(self):
+            maps = [o for o in gc.get_objects() if isinstance(o, np.memmap)]
+            mapped.append([o for o in maps if Path(self.name) in Path(o.filename).parents])
+            super().cleanup()
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Watched)
+    source = Source({"train": range(6), "validation": [6, 7], "test": [8, 9, 10]}, SPLITS)
+    source.broken = {"train": broken, "validation": {}, "test": {}}
+    source.sizes = Counter({(1, 1): 1})
+    facts = facts_of(build(tmp_path, source))
+    assert facts.images == 11 - len(broken)
+    assert mapped == [[]] and not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 def test_facts_outlive_json(tmp_path):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from studies.data import load
 from studies.data.dataset import smallest_counts
-from studies.data.prepare import join_groups
+from studies.data.prepare import fingerprint_of, join_groups
 
 pytestmark = pytest.mark.once
 
@@ -62,6 +62,7 @@ def test_what_a_source_offers_is_the_same_for_every_seed(tmp_path):
     one, two = data.replicate(0), data.replicate(1)
     assert one.test.ids.tolist() == two.test.ids.tolist() == list(range(3000, 8000))
     assert one.order.tolist() != two.order.tolist()  # the draw of training images is not
+    assert fingerprint_of(data.folder, data.info) == data.info.fingerprint
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What an image costs in memory, counted in bytes: what is needed of millions of them lies in files."""
 
+import os
 import sys
+import time
 import tracemalloc
 from contextlib import contextmanager
 
@@ -9,6 +11,7 @@ import pytest
 
 from studies.data import Augmentation, Batches, Options, load, prepare, reopen
 from studies.data.building import build
+from studies.data.cache import entries
 from studies.data.dataset import DatasetInfo
 from studies.data.prepare import read
 from studies.data.shapes import Shapes
@@ -138,7 +141,10 @@ def test_data_are_opened_again_without_what_they_were_made_of(tmp_path, monkeypa
     info = load("shapes:1000", 8, cache=tmp_path).info
     assert made == ["train", "validation", "test"]
     assert load("shapes:1000", 8, cache=tmp_path).info == info and len(made) == 3
+    (entry,) = entries(tmp_path)
+    os.utime(tmp_path / entry.title / "used", (0, 0))
     again = reopen("shapes:1000", info.fingerprint, tmp_path)
+    assert time.time() - entries(tmp_path)[0].used < 60  # of a run that lasts for days, too
     assert again.info == info and len(again.pools["train"]) == 1000
     assert reopen("shapes:1000", "0" * 64, tmp_path) is None
     (again.folder / "train_labels.npy").write_bytes(b"cut")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from studies.executors import Executor, log_name
+from studies.records.place import Here
 from studies.study.recipe import Evaluation
 from studies.study.trial import Trial
 from tests.studies.descriptions import trial
@@ -22,6 +23,7 @@ from tests.studies.fake_trial import COMMAND
 DRIVER = """
 import contextlib, sys
 from pathlib import Path
+from studies.records.place import Here
 from studies.records.store import ResultsStore
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
@@ -33,7 +35,7 @@ recorded = {{record["trial_id"] for record in store.records()}}
 trials = [trial("done"), trial("lasts", seed=1), trial("done", seed=2)]
 trials = [each for each in trials if each.trial_id not in recorded]
 with {executor} as executor:
-    executor.run(trials, results, results / "logs",
+    executor.run(trials, Here(results), results / "logs",
                  lambda _, event: event["event"] == "record" and store.append(event["record"]))
 """
 
@@ -53,7 +55,9 @@ class ExecutorContract:
         def run(trials: list[Trial], workers: int = 2) -> list[tuple[Trial, dict]]:
             events = []
             executor = self.make(workers, 1, COMMAND)
-            executor.run(trials, tmp_path, tmp_path / "logs", lambda t, e: events.append((t, e)))
+            executor.run(
+                trials, Here(tmp_path), tmp_path / "logs", lambda t, e: events.append((t, e))
+            )
             return events
 
         return run

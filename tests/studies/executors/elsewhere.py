@@ -1,5 +1,6 @@
 """What executors on other machines must do besides: train as this machine does."""
 
+from studies.records.place import Here
 from tests.studies.executors.contract import ExecutorContract
 
 
@@ -16,5 +17,7 @@ class ElsewhereContract(ExecutorContract):
 
 def record(executor, each, path):
     records = []
-    executor.run([each], path, path / "logs", lambda _, event: records.append(event.get("record")))
+    executor.run(
+        [each], Here(path), path / "logs", lambda _, event: records.append(event.get("record"))
+    )
     return records[-1]

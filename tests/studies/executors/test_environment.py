@@ -1,26 +1,91 @@
 """What a trial's process finds in its environment."""
 
+import zlib
+from pathlib import Path
+
 import pytest
 
 from studies.executors.environment import environment
+from studies.executors.programs import MOST_BYTES
+from studies.machine import devices
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once
-FOLDER = "JAX_COMPILATION_CACHE_DIR"
+FOLDER, LIMIT = "JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE"
 
 
-def test_what_jax_compiles_is_kept_for_trials_of_as_many_threads(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER, raising=False)
-    each = trial(backend="jax")
-    folders = {
-        environment(each, tmp_path, threads, cores, False)[FOLDER]
-        for threads, cores in ((1, 1), (2, 2), (1, 2), (1, 1))
-    }
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def of(threads: int = 1, cores: int = 1, backend: str = "jax") -> dict[str, str]:
+    return environment(trial(backend=backend), threads, cores, False)
+
+
+def test_what_jax_compiles_is_kept_for_trials_of_as_many_threads(cache):
+    folders = {of(*numbers)[FOLDER] for numbers in ((1, 1), (2, 2), (1, 2), (1, 1))}
     assert len(folders) == 3
-    assert all(folder.startswith(f"{tmp_path}/.checkpoints/compiled/") for folder in folders)
-    assert FOLDER not in environment(trial(backend="torch"), tmp_path, 1, 1, False)
+    assert all(folder.startswith(f"{cache}/programs-") for folder in folders)
+    assert FOLDER not in of(backend="torch")
 
 
-def test_a_folder_of_the_users_own_stays(tmp_path, monkeypatch):
+def test_programs_are_for_one_kind_of_processor(tmp_path, monkeypatch):
+    """Two of one name may differ in what they can do."""
+    folders = set()
+    for flags in ("sse avx2", "sse avx2 avx512f", "sse avx2"):
+        text = f"processor : 0\nmodel name : QEMU\ncpu MHz : {len(folders)}\nflags : {flags}\n"
+        (tmp_path / "cpuinfo").write_text(text)
+        path = devices.Path
+        monkeypatch.setattr(devices, "Path", lambda name, path=path: path(tmp_path / "cpuinfo"))
+        folders.add(of()[FOLDER])
+        monkeypatch.setattr(devices, "Path", path)
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_where_others_may_write_nothing_is_run(cache, mode):
+    """JAX runs what lies there."""
+    own = Path(of()[FOLDER]).parent
+    own.chmod(mode)
+    assert FOLDER not in of()
+    own.chmod(0o700)
+    cache.chmod(mode)  # who may write here may put another folder in the place of ours
+    assert FOLDER not in of()
+    cache.chmod(mode | 0o1000)  # unless it is as /tmp is
+    assert FOLDER in of()
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_program_that_a_kill_has_cut_is_compiled_again(monkeypatch, read_before):
+    from jax._src.lru_cache import LRUCache, pathlib
+
+    program = zlib.compress(b"a program")
+    kept = LRUCache(of()[FOLDER], max_size=MOST_BYTES)
+    kept.put("whole", program)
+
+    def killed(path, content):
+        path.open("wb").write(content[:-3])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pathlib.Path, "write_bytes", killed)
+        kept.put("cut", program)
+    if read_before:  # by a trial that is at work; JAX takes it for any other then
+        assert kept.get("cut") == program[:-3]
+    assert of()[LIMIT] == str(MOST_BYTES)
+    assert kept.get("cut") is None and kept.get("whole") == program
+    kept.put("cut", program)
+    assert of() and kept.get("cut") == program
+
+
+def test_a_cache_that_cannot_be_written_is_no_trouble(cache):
+    cache.write_text("a file")
+    assert FOLDER not in of()
+
+
+def test_a_folder_of_the_users_own_stays(monkeypatch):
     monkeypatch.setenv(FOLDER, "/elsewhere")
-    assert environment(trial(backend="jax"), tmp_path, 1, 1, False)[FOLDER] == "/elsewhere"
+    assert of()[FOLDER] == "/elsewhere" and LIMIT not in of()

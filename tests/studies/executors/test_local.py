@@ -14,6 +14,7 @@ from studies.errors import UsageError
 from studies.executors import log_name
 from studies.executors.local import LocalExecutor
 from studies.machine.threads import cores
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import ExecutorContract, alive, wait_for
 from tests.studies.fake_trial import COMMAND
@@ -48,7 +49,7 @@ def test_a_trial_keeps_the_threads_it_first_started_with(tmp_path):
     note.write_text(json.dumps({"threads": 7, "cores": 1}))
     records = []
     LocalExecutor(1, len(cores()), COMMAND).run(
-        [each], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
+        [each], Here(tmp_path), tmp_path / "logs", lambda t, e: records.append(e.get("record"))
     )
     assert records[-1]["environment"]["OMP_NUM_THREADS"] == "7"
     assert records[-1]["cores"] == 1
@@ -62,7 +63,7 @@ def test_a_system_that_binds_no_processes_runs_trials_on_all_cores(tmp_path, mon
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
     records = []
     LocalExecutor(2, command=COMMAND).run(
-        [trial()], tmp_path, tmp_path / "logs", lambda t, e: records.append(e.get("record"))
+        [trial()], Here(tmp_path), tmp_path / "logs", lambda t, e: records.append(e.get("record"))
     )
     assert records[-1]["environment"]["OMP_NUM_THREADS"] == "2"
     assert records[-1]["cores"] == every  # which the trial counts for itself
@@ -76,7 +77,7 @@ def test_a_log_on_a_full_disk_does_not_hang_the_run(tmp_path):
     command = [sys.executable, "-c", f"print('noise'); print({json.dumps(event)!r})"]
     events = []
     LocalExecutor(1, 1, command).run(
-        [each], tmp_path, tmp_path / "logs", lambda t, e: events.append(e)
+        [each], Here(tmp_path), tmp_path / "logs", lambda t, e: events.append(e)
     )
     assert events == [event]
 
@@ -94,7 +95,9 @@ def test_a_process_that_cannot_start_is_no_trouble_with_the_disk(tmp_path, monke
     monkeypatch.setattr(subprocess, "Popen", popen)
     trials = [trial("hangs", seed=seed) for seed in range(2)]
     with pytest.raises(UsageError, match=r"\(Resource temporarily .*\): choose fewer --workers"):
-        LocalExecutor(2, 1, COMMAND).run(trials, tmp_path, tmp_path / "logs", lambda t, e: None)
+        LocalExecutor(2, 1, COMMAND).run(
+            trials, Here(tmp_path), tmp_path / "logs", lambda t, e: None
+        )
     assert started[0].returncode is not None
 
 
@@ -103,7 +106,9 @@ def test_an_interruption_leaves_no_process_behind(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LocalExecutor(1, 1, COMMAND).run([trial("hangs")], tmp_path, tmp_path / "l", interrupt)
+        LocalExecutor(1, 1, COMMAND).run(
+            [trial("hangs")], Here(tmp_path), tmp_path / "l", interrupt
+        )
     assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
 
@@ -122,10 +127,11 @@ DRIVER = """
 import sys
 from pathlib import Path
 from studies.executors.local import LocalExecutor
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 
 results = Path(sys.argv[1])
 trials = [trial("hangs", seed=seed) for seed in range(2)]
-LocalExecutor(2, 1, COMMAND).run(trials, results, results / "logs", lambda trial, event: None)
+LocalExecutor(2, 1, COMMAND).run(trials, Here(results), results / "logs", lambda trial, event: None)
 """

@@ -11,6 +11,7 @@ import pytest
 from studies.errors import UsageError
 from studies.executors.ray import RayExecutor, joined
 from studies.executors.resources import Resources
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import alive, descendants, wait_for
 from tests.studies.executors.elsewhere import ElsewhereContract
@@ -52,7 +53,9 @@ from studies.executors.resources import Resources
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            self.make(1, 1, COMMAND).run([trial("hangs")], tmp_path, tmp_path / "l", interrupt)
+            self.make(1, 1, COMMAND).run(
+                [trial("hangs")], Here(tmp_path), tmp_path / "l", interrupt
+            )
         assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
     @pytest.mark.parametrize("dies", ["worker", "machine"])
@@ -74,7 +77,7 @@ from studies.executors.resources import Resources
 
         events = []
         try:  # three threads: only the third machine has room
-            self.make(1, 3, COMMAND).run([trial("lasts")], tmp_path, tmp_path / "logs", kill)
+            self.make(1, 3, COMMAND).run([trial("lasts")], Here(tmp_path), tmp_path / "logs", kill)
         finally:
             for machine in machines:
                 cluster.remove_node(machine)
@@ -154,12 +157,13 @@ import sys
 from pathlib import Path
 from studies.executors.ray import joined
 from studies.executors.resources import Resources
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 
 results = Path(sys.argv[1])
 with joined(None, Resources(), 1, COMMAND) as executor:
-    executor.run([trial("hangs")], results, results / "logs", lambda trial, event: None)
+    executor.run([trial("hangs")], Here(results), results / "logs", lambda trial, event: None)
 """
 
 

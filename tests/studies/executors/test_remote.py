@@ -1,5 +1,6 @@
 """Trials on other machines: what goes wrong between a machine and the driver, with an engine of threads."""
 
+import secrets
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from studies.executors import remote
 from studies.executors.remote import End, Order, run_on
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 
@@ -52,14 +54,19 @@ def lost(again=False):
     return lambda order: End("the machine burned", again)
 
 
+def says(line):
+    def say(order):
+        events = order.results / order.events
+        events.mkdir(parents=True, exist_ok=True)
+        (events / secrets.token_hex(4)).write_bytes(line)
+
+    return say
+
+
 def tears(order):
     """A worker that dies while it writes."""
-    order.events.write_bytes(b'{"event": "pro')
+    says(b'{"event": "pro')(order)
     return lost(again=True)(order)
-
-
-def says(line):
-    return lambda order: order.events.write_bytes(line) and None
 
 
 @pytest.fixture
@@ -70,8 +77,9 @@ def run(tmp_path):
         def order(which, log, path):
             return Order(which.model_dump_json(), tmp_path, log, path, 1, command=COMMAND)
 
-        run_on(engine, order, [each], tmp_path, tmp_path / "logs", lambda _, e: events.append(e))
-        assert not list((tmp_path / "logs").glob("*.events"))
+        place = Here(tmp_path)
+        run_on(engine, order, [each], place, tmp_path / "logs", lambda _, e: events.append(e))
+        assert not list((tmp_path / "logs" / "events").glob("*"))
         return events
 
     return run
@@ -101,13 +109,26 @@ def test_what_is_asked_to_stop_goes_on_as_often_as_need_be(run):
     assert {"event": "again", "reason": "it was asked to make room"} in events
 
 
-def test_the_same_file_is_written_on_where_an_engine_runs_an_order_again(run):
+def test_a_worker_that_an_engine_takes_for_another_tells_of_itself(run):
     def twice(order):
         tears(order)
         works(order)
 
     kinds = [event["event"] for event in run(Threads(twice), trial())]
     assert kinds == ["start", "progress", "progress", "record"]
+
+
+def test_a_record_counts_whatever_another_machine_had_said_before(run):
+    """Which may be read after it: their files have names of chance."""
+
+    def two_machines(order):
+        events = order.results / order.events
+        events.mkdir(parents=True)
+        (events / "b").write_bytes(b'{"event": "start"}\n{"event": "stopped"}\n')
+        (events / "a").write_bytes(b'{"event": "record", "record": {"status": "done"}}\n')
+
+    engine = Threads(two_machines, works)
+    assert run(engine, trial())[-1]["record"] == {"status": "done"} and len(engine.does) == 1
 
 
 def test_a_folder_that_is_not_shared_is_named(run, monkeypatch):
@@ -125,10 +146,9 @@ def test_a_record_that_comes_late_is_waited_for(run):
 
 
 def test_events_that_cannot_be_written_end_the_work(tmp_path):
-    order = Order(
-        trial("hangs").model_dump_json(), tmp_path, tmp_path / "log", tmp_path, 1, command=COMMAND
-    )
+    (tmp_path / "events").touch()
+    order = Order(trial("hangs").model_dump_json(), tmp_path, "log", "events", 1, command=COMMAND)
     work = order.start()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(FileExistsError):
         work.finish()
     work.stop()

@@ -12,7 +12,9 @@ from studies.executors.local import LocalExecutor
 from studies.executors.ray import _places
 from studies.executors.resources import Resources
 from studies.machine import claims
+from studies.machine import devices as devices_module
 from studies.machine.devices import visible_gpus
+from studies.records.place import Here
 from studies.study import file as study_file
 from tests.studies.descriptions import study_file as write
 from tests.studies.descriptions import trial
@@ -77,7 +79,7 @@ def test_devices_have_a_gpu_each(gpus):
 def test_threads_are_those_of_a_device_and_cores_those_of_all(tmp_path):
     each = trial(devices=4)
     assert threads_and_cores(each, tmp_path, 2) == (2, 8)
-    variables = environment(each, tmp_path, 2, 8, shared=False)
+    variables = environment(each, 2, 8, shared=False)
     assert variables["OMP_NUM_THREADS"] == "2"
 
 
@@ -88,6 +90,13 @@ def test_a_ray_machine_has_room_by_all_devices():
     assert _places(machine, Resources(threads=3, devices=3)) == 0
 
 
+def test_threads_of_all_devices_have_cores(monkeypatch):
+    monkeypatch.setattr(local_module, "cores", lambda: list(range(4)))
+    assert LocalExecutor(1, 2, devices=2).threads == 2
+    with pytest.raises(UsageError, match=r"here for each of 4 devices; choose at most 1"):
+        LocalExecutor(1, 4, devices=4)
+
+
 def test_cores_here_are_shared_out_among_devices(monkeypatch):
     monkeypatch.setattr(local_module, "cores", lambda: list(range(12)))
     assert LocalExecutor(2, devices=3).threads == 2
@@ -96,13 +105,15 @@ def test_cores_here_are_shared_out_among_devices(monkeypatch):
 
 def run(executor, trials, folder):
     records = []
-    executor.run(trials, folder, folder / "logs", lambda t, e: records.append(e.get("record")))
+    executor.run(
+        trials, Here(folder), folder / "logs", lambda t, e: records.append(e.get("record"))
+    )
     return [record for record in records if record]
 
 
 @pytest.mark.parametrize(
     ("devices", "gpus", "seen"),
-    [(1, None, None), (1, 0, ""), (2, None, "0,1"), (1, 3, "0,1,2"), (2, 0, "")],
+    [(1, None, None), (1, 0, ""), (2, None, "0,1"), (1, 3, "0,1,2"), (2, 0, ""), (1, 0.5, "0")],
 )
 @pytest.mark.usefixtures("four_gpus")
 def test_a_trial_here_sees_the_gpus_that_it_is_to_have(tmp_path, monkeypatch, devices, gpus, seen):
@@ -110,6 +121,14 @@ def test_a_trial_here_sees_the_gpus_that_it_is_to_have(tmp_path, monkeypatch, de
     executor = LocalExecutor(1, 1, COMMAND, devices=devices, gpus=gpus)
     (record,) = run(executor, [trial(devices=devices)], tmp_path)
     assert record["gpus"] == seen
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_trials_at_a_time_share_the_gpus_out_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    held = claims.claim_gpus(1)  # by another run
+    (record,) = run(LocalExecutor(2, 1, COMMAND), [trial()], tmp_path)
+    assert held.chosen == ["0"] and record["gpus"] == "1"
 
 
 @pytest.mark.usefixtures("four_gpus")
@@ -135,6 +154,16 @@ def test_trials_at_the_same_time_have_gpus_of_their_own(tmp_path):
 def test_more_than_this_machine_has_is_refused(content, told):
     with pytest.raises(UsageError, match=told):
         local(study(**content), workers=2)
+
+
+def test_gpus_have_cudas_numbers(monkeypatch, tmp_path):
+    """A container may have the machine's third alone, which CUDA calls 0 there."""
+    for name in ("nvidia3", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(devices_module, "on_gpu", lambda: True)
+    monkeypatch.setattr(devices_module, "Path", lambda name: tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == ["0"]
 
 
 def test_gpus_are_those_that_are_not_hidden(monkeypatch):

@@ -16,6 +16,7 @@ from studies.errors import UsageError
 from studies.executors import log_name
 from studies.executors.resources import Resources
 from studies.executors.slurm import SlurmExecutor, SlurmQueue, places
+from studies.records.place import Here
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import alive, wait_for
 from tests.studies.executors.elsewhere import ElsewhereContract
@@ -56,11 +57,11 @@ class LocalQueue:
 class OneByOne(SlurmExecutor):
     """submitit's local jobs all start at once: with a limit they are submitted one after the other."""
 
-    def run(self, trials, results, logs, on_event):
+    def run(self, trials, place, logs, on_event):
         self._queue = LocalQueue(logs / "slurm")
         parts = [[each] for each in trials] if self.workers == 1 else [trials]
         for part in parts:
-            super().run(part, results, logs, on_event)
+            super().run(part, place, logs, on_event)
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ from tests.studies.executors.test_slurm import OneByOne
             events.append(event)
 
         events, first, executor = [], [], self.make(2, 1, COMMAND)
-        executor.run([each], tmp_path, tmp_path / "logs", make_room)
+        executor.run([each], Here(tmp_path), tmp_path / "logs", make_room)
         again = ["again"] if name == "SIGTERM" else []  # submitit tells the driver nothing
         told = [event["event"] for event in events]
         assert told == ["start", *again, "start", "progress", "progress", "record"]
@@ -173,7 +174,7 @@ def test_a_controller_that_does_not_answer_is_told(commands):
 
 def test_jobs_are_one_array_with_what_a_trial_gets(commands, tmp_path):
     commands(srun="", sbatch=f"cat $1 > {tmp_path}/script; echo Submitted batch job 42")
-    queue = SlurmQueue(Resources(3, 1, 2**30), 5, tmp_path / "slurm")
+    queue = SlurmQueue(Resources(3, 1, 2**30), 5, tmp_path / "slurm", "mine")
     assert queue.submit([len, len, len]) == ["42_0", "42_1", "42_2"]
     script = (tmp_path / "script").read_text()
     for line in ("array=0-2%3", "requeue", "cpus-per-task=3", "gpus-per-node=1", "mem=1024M"):
@@ -182,7 +183,7 @@ def test_jobs_are_one_array_with_what_a_trial_gets(commands, tmp_path):
 
 def test_a_job_has_what_all_devices_of_a_trial_need(commands, tmp_path):
     commands(srun="", sbatch=f"cat $1 > {tmp_path}/script; echo Submitted batch job 42")
-    queue = SlurmQueue(Resources(3, 1, 2**30, devices=4), None, tmp_path / "slurm")
+    queue = SlurmQueue(Resources(3, 1, 2**30, devices=4), None, tmp_path / "slurm", "mine")
     queue.submit([len, len])
     script = (tmp_path / "script").read_text()
     for line in ("cpus-per-task=12", "gpus-per-node=4", "mem=1024M"):
@@ -190,7 +191,7 @@ def test_a_job_has_what_all_devices_of_a_trial_need(commands, tmp_path):
 
 
 def test_states_are_slurms_and_silence_is_no_end(commands, tmp_path):
-    queue = SlurmQueue(Resources(), None, tmp_path / "slurm")
+    queue = SlurmQueue(Resources(), None, tmp_path / "slurm", "mine")
     commands(squeue="echo '42_0|RUNNING'; echo '42_1|CANCELLED'; echo '41|COMPLETED'")
     assert queue.states(["42_0", "42_1", "42_2"]) == {"42_0": "RUNNING", "42_1": "CANCELLED"}
     commands(squeue="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
@@ -201,6 +202,6 @@ def test_states_are_slurms_and_silence_is_no_end(commands, tmp_path):
 
 def test_a_submission_that_is_refused_is_one_sentence(commands, tmp_path):
     commands(srun="", sbatch="echo 'sbatch: error: invalid partition: moon' >&2; exit 1")
-    queue = SlurmQueue(Resources(), None, tmp_path / "slurm")
+    queue = SlurmQueue(Resources(), None, tmp_path / "slurm", "mine")
     with pytest.raises(UsageError, match=r"Slurm takes no jobs .*SBATCH_PARTITION"):
         queue.submit([len])

@@ -3,6 +3,7 @@
 import pytest
 
 from studies.executors.waiting import Waiting
+from studies.records.place import Here
 from studies.study.recipe import Evaluation
 from studies.study.trial import Training
 from tests.studies.descriptions import trial
@@ -19,7 +20,7 @@ def chain(seed: int, **start):
 
 def test_the_order_is_kept_but_for_those_that_would_train_the_same(tmp_path):
     trials = [trial(seed=0), trial(evaluation=Evaluation(shots=(2,))), trial(seed=1), trial(seed=2)]
-    waiting = Waiting(trials, tmp_path)
+    waiting = Waiting(trials, Here(tmp_path))
     assert waiting.take([], most=2) == [trials[0], trials[2]]
     assert waiting.take([trials[0]], most=5) == [trials[3]]
     assert waiting.take([trials[3]], most=0) == []
@@ -28,7 +29,7 @@ def test_the_order_is_kept_but_for_those_that_would_train_the_same(tmp_path):
 
 def test_a_pretraining_is_trained_by_one_and_used_by_all_others_at_a_time(tmp_path):
     trials = [chain(seed) for seed in range(3)]
-    waiting = Waiting(trials, tmp_path)
+    waiting = Waiting(trials, Here(tmp_path))
     assert waiting.take([], most=9) == trials[:1]
     assert waiting.take(trials[:1], most=9) == []
     end = tmp_path / ".checkpoints" / trials[0].start.training_id / "final.ckpt"
@@ -39,12 +40,12 @@ def test_a_pretraining_is_trained_by_one_and_used_by_all_others_at_a_time(tmp_pa
 
 def test_given_weights_are_trained_by_nobody(tmp_path):
     trials = [chain(seed, objective="none", weights="imagenet21k") for seed in range(3)]
-    assert Waiting(trials, tmp_path).take([], most=9) == trials
+    assert Waiting(trials, Here(tmp_path)).take([], most=9) == trials
 
 
 def test_what_is_put_back_is_next(tmp_path):
     trials = [trial(seed=seed) for seed in range(3)]
-    waiting = Waiting(trials, tmp_path)
+    waiting = Waiting(trials, Here(tmp_path))
     (first,) = waiting.take([])
     waiting.put_back(first)
     assert len(waiting) == 3 and waiting.take([]) == [first]

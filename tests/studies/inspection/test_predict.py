@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from studies.data.images import UnreadableImage, decode
 from studies.data.scramble import Scramble
 from studies.errors import UsageError
 from studies.inspection import predictor
+from studies.machine.cloud import Bucket
 
 ODD = {"class_names": "ant", "image_shape": [8, 10**9, 3], "fit": "crop"}
 CARD = {"class_names": ["ant", "bee", "cat"], "image_shape": [8, 8, 3], "fit": "crop"}
@@ -187,3 +189,25 @@ def test_a_card_of_another_model_is_refused(model, photos):
     order = {"model": str(path), "root": str(photos[0]), "files": ["00.png"], **CARD, "classes": 2}
     with pytest.raises(UsageError, match=r"gives \(3,\) numbers, and .* 2 classes: keep the two"):
         predictor.classify({**order, "scramble": 0, "seed": 0}, print)
+
+
+@pytest.mark.once
+def test_a_model_may_lie_under_a_url(tmp_path, photos, s3, monkeypatch, capsys):
+    path = tmp_path / "a.keras"
+    write_empty_model(path)
+    bucket, opened = Bucket(f"{s3}/{tmp_path.name}"), []
+    bucket.write("models/a.keras", path.read_bytes())
+    assert main(["predict", f"{bucket.url}/models/a.keras", str(photos[0])]) == 2
+    told = f"Beside the model {bucket.url}/models/a.keras there is no a.json"
+    assert told in capsys.readouterr().err
+    bucket.write("models/a.json", json.dumps(CARD).encode())
+
+    def ask(module, order, backend):
+        opened.append(Path(order["model"]).read_bytes())
+        return []
+
+    monkeypatch.setattr("studies.inspection.predict.ask", ask)
+    assert main(["predict", f"{bucket.url}/models/a.keras", str(photos[0])]) == 0
+    assert opened == [path.read_bytes()]
+    assert main(["predict", f"{bucket.url}/b.keras", str(photos[0])]) == 2
+    assert f"There is no model {bucket.url}/b.keras" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from studies.command_line.app import main
 from studies.data.scramble import Scramble
 from studies.inspection import worker as inspection
 from studies.inspection.inspect import Options
+from studies.machine.cloud import Bucket
 
 VIT = dict(patch_size=8, num_layers=1, hidden_size=8, mlp_dim=16, num_heads=2, classes=2)
 ALL = {"attention_maps", "attention_distance", "position_similarity", "patch_filters"}
@@ -187,3 +188,23 @@ def test_wrong_use_is_one_sentence(arguments, message, tmp_path, photos, monkeyp
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.once
+def test_a_checkpoint_and_its_figures_may_lie_under_a_url(tmp_path, s3, monkeypatch, capsys):
+    bucket = Bucket(f"{s3}/{tmp_path.name}")
+    bucket.write("c/abc/best.keras", save(tmp_path).read_bytes())
+
+    def ask(module, order, backend):
+        options = Options.from_order(order)
+        assert options.checkpoint.read_bytes() == bucket.read("c/abc/best.keras")
+        options.folder.mkdir()
+        (options.folder / "map.png").write_bytes(b"drawn")
+        return [{"note": "a word"}, {"path": str(options.folder / "map.png")}]
+
+    monkeypatch.setattr("studies.inspection.inspect.ask", ask)
+    url = f"{bucket.url}/c/abc/best.keras"
+    assert inspect(url, "--images", "x", "--results", f"{bucket.url}/runs") == 0
+    told = f"a word\n{bucket.url}/runs/inspect-abc/map.png\n"
+    assert capsys.readouterr().out == told
+    assert bucket.read("runs/inspect-abc/map.png") == b"drawn"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from studies.machine import claims
-from studies.machine.claims import claim_cores
+from studies.machine.claims import claim_cores, claim_gpus
 
 pytestmark = pytest.mark.once
 
@@ -31,12 +31,22 @@ def test_where_too_few_are_free_they_are_shared(tmp_path):
     assert len(claim_cores(9, tmp_path).cores) == 4
 
 
+def test_what_fewest_have_is_taken_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "visible_gpus", lambda: ["0", "GPU/1"])
+    held = [claim_gpus(1, tmp_path) for _ in range(6)]
+    assert [claim.chosen for claim in held] == [["0"], ["GPU/1"]] * 3
+    for claim in held[1], held[5]:
+        claim.release()
+    again = [claim_gpus(1, tmp_path) for _ in range(3)]  # three hold the first, one the second
+    assert [claim.chosen for claim in again] == [["GPU/1"], ["GPU/1"], ["0"]]
+
+
 def test_a_process_that_dies_leaves_its_cores_to_others(tmp_path):
     """Even by SIGKILL, and seen by another process."""
     code = f"""
 import os, signal
 from pathlib import Path
-from studies.machine.claims import claim_cores
+from studies.machine.claims import claim_cores, claim_gpus
 print(*claim_cores(1, Path({str(tmp_path)!r})).cores, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

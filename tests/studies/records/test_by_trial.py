@@ -9,7 +9,8 @@ import pytest
 
 import studies
 from studies import history_frame, outcomes_frame, read_results, summary_frame, trials_frame
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 from tests.studies.synthetic import make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once

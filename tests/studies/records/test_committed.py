@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.records.outcomes import load_outcomes, outcomes_path
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes
 from studies.study.file import read_resolved, validate
 
 HERE = Path(__file__).parent

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from studies.records.outcomes import load_outcomes, outcomes_of, outcomes_path, save_outcomes
+from studies.records.layout import outcomes_path
+from studies.records.outcomes import load_outcomes, outcomes_of, save_outcomes
 
 pytestmark = pytest.mark.once
 

@@ -7,6 +7,7 @@ import pytest
 
 from studies.command_line.app import main
 from studies.errors import UsageError
+from studies.machine.cloud import Bucket
 from studies.records.outcomes import load_outcomes, save_outcomes
 from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
@@ -200,3 +201,18 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     assert "![" in (tmp_path / "out" / "compare.md").read_text()
     assert main(["compare", "a", "nowhere", "--results", str(tmp_path / "runs")]) == 2
     assert "there are no results in nowhere" in capsys.readouterr().err
+
+
+def test_a_run_may_lie_under_a_url(tmp_path, s3, capsys):
+    run(tmp_path / "runs" / "a")
+    url = f"{s3}/{tmp_path.name}"
+    there = run(tmp_path / "there" / "runs" / "a", elsewhere)
+    for path in (path for path in there.rglob("*") if path.is_file()):
+        Bucket(f"{url}/runs").write(f"a/{path.relative_to(there)}", path.read_bytes())
+    assert main(["compare", "a", f"{url}/runs/a", "--results", str(tmp_path / "runs")]) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path.name}/runs/a" in out and "within the interval" in out
+    assert main(["compare", "a", f"{url}/runs/a", "--results", f"{url}/runs"]) == 2
+    assert f"both runs are {url}/runs/a: give two" in capsys.readouterr().err
+    assert main(["compare", "a", "b", "--results", f"{url}/runs"]) == 2
+    assert f"there are no results in b or {url}/runs/b" in capsys.readouterr().err

@@ -3,9 +3,17 @@
 import pytest
 
 from studies.machine.devices import cpu_name
+from studies.records.store import ResultsStore, new_record
 from studies.running import estimate
 from studies.running.costs import Cost, Costs
-from studies.running.estimate import ASSUMED_RATE, COMPILING, START_SECONDS, Estimator, duration
+from studies.running.estimate import (
+    ASSUMED_RATE,
+    COMPILING,
+    START_SECONDS,
+    Estimator,
+    duration,
+    records_of,
+)
 from studies.study.chain import Finetuning
 from studies.study.recipe import Recipe
 from studies.study.trial import Extra, Training
@@ -48,6 +56,20 @@ def test_speeds_of_finished_trials_count():
     assert larger == pytest.approx(2 * PASSES / 150 + START_SECONDS["jax"])
     for other in (record(threads=4), record(device="cpu (abacus)"), record(backend="torch")):
         assert Estimator([other], 1, COUNTS).seconds(each, COST) < 30, other
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_records_of_a_folder_count_for_as_many_devices(tmp_path, devices):
+    each = trial(recipe=RECIPE, backend="jax", devices=devices)
+    cpu = f"cpu ({cpu_name()})"
+    found = record(device=cpu if devices == 1 else f"{devices} x {cpu}")
+    (tmp_path / "study").mkdir()
+    ResultsStore(tmp_path / "study" / "trials.jsonl").append(
+        {**new_record(each), "status": "done", **found}
+    )
+    known = Estimator(records_of(tmp_path), 1, COUNTS, devices=devices)
+    assert known.seconds(each, COST) == pytest.approx(PASSES / 150 + START_SECONDS["jax"])
+    assert not Estimator(records_of(tmp_path), 1, COUNTS, devices=3).knows(each, COST)
 
 
 @pytest.mark.parametrize(

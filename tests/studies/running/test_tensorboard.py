@@ -5,7 +5,10 @@ import pytest
 from studies.records.place import Here
 from studies.running.runner import Plan
 from studies.running.tensorboard import EventFile, TensorBoard
+from studies.study.chain import Finetuning
 from studies.study.file import resolve
+from studies.study.trial import Training
+from studies.training.events import Events
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once
@@ -63,6 +66,46 @@ def test_a_trial_has_its_curves_and_ends_with_its_metrics(tmp_path):
         ("speed/images_per_second", 2): 8.0,
         ("end/test_top1", 4): 0.75,
     }
+
+
+def test_each_learning_rate_has_curves_of_its_own(tmp_path):
+    """Of two rates with four steps each the last step is the eighth."""
+    plan = Plan(resolve("quick", {}), Here(tmp_path), [], {}, {})
+    board = TensorBoard()
+    board.start(plan, [trial()], 1)
+    rates = trial(recipe=trial().recipe.model_copy(update={"learning_rates": (0.01, 0.1)}))
+    told = Events(rates, [rates], lambda event: board.event(trial(), event))
+    for rate in (0.01, 0.1):
+        started, report = told.part(rates, rate)
+        started(0)
+        for step in (2, 4):
+            report({"step": step, "val_top1": 0.5}, 8.0)
+    board.event(trial(), {"event": "record", "record": {"metrics": {"test_top1": 0.75}}})
+    (folder,) = (tmp_path / "quick" / "tensorboard").iterdir()
+    for part in ("rate-0.01", "rate-0.1"):
+        (path,) = (folder / part).iterdir()
+        steps = [step for tag, step in points(path) if tag == "accuracy/validation"]
+        assert steps == [2, 4]
+    (path,) = folder.glob("events*")
+    assert points(path) == {("end/test_top1", 8): 0.75}
+
+
+def test_a_chain_s_trainings_are_told_apart():
+    last = trial(
+        start=Training(**{name: getattr(trial(), name) for name in Training.model_fields}),
+        finetuning=Finetuning(),
+    )
+    found = []
+    told = Events(last, last.chain, found.append)
+    for each in last.chain:
+        told.part(each, 0.1)[1]({"step": 4}, 8.0)
+    assert [(e["part"], e["part_step"], e["step"]) for e in found] == [
+        ("pretraining", 4, 4),
+        ("finetuning", 4, 8),
+    ]
+    alone = trial()
+    Events(alone, [alone], found.append).part(alone, 0.1)[1]({"step": 2}, 8.0)
+    assert "part" not in found[-1]
 
 
 def test_a_trial_that_goes_on_adds_a_file(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from studies.data.dataset import DatasetInfo
 from studies.errors import UsageError
 from studies.study import file as study_file
+from studies.study import study as study_module
 from studies.study.described import ResolvedData
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
@@ -393,6 +394,18 @@ def test_a_letter_that_can_be_typed_in_two_ways_is_one_letter(path):
     assert list(study.models) == ["\xe9"]
 
 
+def test_results_are_read_under_the_names_that_they_were_made_with(path, tmp_path):
+    """Also those which no study may have any more: ids hold them."""
+    raw = study_file.read(str(path))
+    entry = raw["models"]["one"]
+    names = ["a/b", "a_b", "e\u0301"]
+    old = study_file.validate({**raw, "models": dict.fromkeys(names, entry)}, "old", results=True)
+    (tmp_path / "study.toml").write_text(study_file.to_toml(old), encoding="utf-8")
+    again = study_file.read_resolved(tmp_path)
+    assert list(again.models) == [model.name for model in again.models.values()] == names
+    assert [t.trial_id for t in again.trials(INFO)] == [t.trial_id for t in old.trials(INFO)]
+
+
 @pytest.mark.parametrize(
     "name", ["con", "NUL.x", "com1", "a.", "..", "a/b", "/a", "-a", "a\n", "a" * 101]
 )
@@ -404,9 +417,49 @@ def test_a_study_without_end_is_refused_at_once(path):
     assert "at most 200,000" in sentence(path, {"seeds": 10**11})
     levels = {str(n): {"recipe": {"steps": n + 1}} for n in range(10)}
     raw = {**study_file.read(str(path)), "factors": {str(n): levels for n in range(12)}}
-    with pytest.raises(UsageError, match=r"has 4,000,000,000,000 trials or so: choose"):
+    with pytest.raises(UsageError, match=r"has 2,000,000,000,000 trials or so: choose"):
         study_file.validate(raw, "mine.toml")
     assert "image_size must be at most 10000" in sentence(path, {"image_size": 10**9})
+
+
+def test_the_trials_of_chains_are_counted_by_their_pre_trainings(path):
+    """As many as are spelled out; a level's own sizes and evaluations count, too."""
+    raw = {
+        **study_file.read(str(path)),
+        "pretraining": {"sizes": [3, 4, 5]},
+        "factors": {
+            "start": {
+                "pre": {},
+                "scratch": {"pretraining": False},
+                "one": {"pretraining": {"sizes": "all"}},
+            }
+        },
+        "evaluations": {
+            "probe": {"kind": "linear_probe", "of": "pretraining"},
+            "neighbours": {"kind": "nearest_neighbours"},
+        },
+    }
+    number = len(study_file.validate(raw, "mine.toml").trials(INFO))
+    for most in (number, number - 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(study_module, "MOST_TRIALS", most)
+            if most == number:
+                study_file.validate(raw, "mine.toml")
+            else:
+                with pytest.raises(UsageError, match=f"has {number} trials or so"):
+                    study_file.validate(raw, "mine.toml")
+    raw["factors"]["start"]["pre"] = {"pretraining": {"sizes": list(range(1, 200_001))}}
+    with pytest.raises(UsageError, match="at most 200,000"):
+        study_file.validate(raw, "mine.toml")
+
+
+def test_sizes_that_the_data_decide_are_counted_with_them(path, monkeypatch):
+    study = study_file.resolve(str(path), {"sizes": "auto"})
+    number = len(study.trials(INFO))
+    monkeypatch.setattr(study_module, "MOST_TRIALS", number - 1)
+    study = study_file.resolve(str(path), {"sizes": "auto"})
+    with pytest.raises(UsageError, match=f"has {number} trials or so"):
+        study.trials(INFO)
 
 
 def test_a_module_is_loaded_only_where_the_command_line_says_so_too(path):

@@ -238,15 +238,13 @@ def test_of_several_learning_rates_one_counts_and_one_that_diverges_stops_nothin
     assert record["rates"] == {"0.05": record["metrics"]["val_top1"], "1e+30": None}
     assert [(e["step"], e["steps"]) for e in events[:3]] == [(0, 8), (2, 8), (4, 8)]
     folder = checkpoint_folder(tmp_path, last)
-    assert {p.name for p in folder.iterdir()} == {
-        "best.json",
-        "best.keras",
-        "final.ckpt",
-        "lock",
-        "threads.json",
-    }
+    files = {"best.json", "best.keras", "final.ckpt", "lock", "threads.json"}
+    assert {p.name for p in folder.iterdir()} == files
+    (folder / "rate-0.05").mkdir()  # as a kill leaves it that comes at the very end
+    (folder / "rate-0.05" / "final.ckpt").touch()
     again, events = run(trial(last), tmp_path)
     assert [e["event"] for e in events] == ["start", "record"] and events[0]["step"] == 8
+    assert {p.name for p in folder.iterdir()} == files
     same = ("rates", "learning_rate", "metrics", "weights_sha256", "history")
     assert {name: again[name] for name in same} == {name: record[name] for name in same}
 
