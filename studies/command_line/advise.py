@@ -93,8 +93,7 @@ def _advise(
             session = Session(question, budget, executor)
         try:
             with ended_cleanly():
-                reply = _answered(session, options, target, lines)
-                place.store(session.folder)
+                reply = _answered(session, place, target, lines)
         except (KeyboardInterrupt, OSError) as end:
             return broken_off(end, place.address(session.folder), in_words=lines is None)
         if not options.json:
@@ -129,20 +128,20 @@ def _aside(options: AdviseOptions) -> Iterator[TextIO | None]:
         yield None
 
 
-def _answered(session: Session, options: AdviseOptions, target: Any, lines: TextIO | None) -> Reply:
+def _answered(session: Session, place: Place, target: Any, lines: TextIO | None) -> Reply:
     """Print the plan, run the trials, write the report."""
     from studies.advise.reply import Reply
     from studies.command_line import progress
     from studies.command_line.check import head
     from studies.records.frames import read_results
     from studies.report.evidence import gather
-    from studies.report.report import write_report
+    from studies.report.report import newest_report
 
     print(head(session.study), flush=True)
     print("\n".join(_plan(session)), flush=True)
     display = partial(progress.display, lines=lines)
     end = session.run(display, lambda text: print(f"\n{text}", flush=True))
-    write_report(session.folder)
+    newest_report(place, session.folder)
     results = read_results(session.folder)
     return Reply(results, gather(results), end, session.stop(), session.more(end), target)
 

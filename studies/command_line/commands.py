@@ -158,10 +158,13 @@ def broken_off(end: BaseException, address: str, in_words: bool = True) -> int:
     """Say how a run goes on that was broken off, and give its exit code.
 
     Args:
-        end: what broke it off: an interruption, a reader that has gone, or storage that is full or gone.
+        end: what broke it off: an interruption, a reader that has gone, another run, or storage that is
+            full or gone.
         address: of its results, for people.
         in_words: whether an interruption is told in words; what else goes wrong is so in any case.
     """
+    from studies.running.lease import LeaseLost
+
     if isinstance(end, KeyboardInterrupt | BrokenPipeError):
         if isinstance(end, BrokenPipeError):
             stop_talking()
@@ -172,11 +175,15 @@ def broken_off(end: BaseException, address: str, in_words: bool = True) -> int:
                 file=sys.stderr,
             )
         return INTERRUPTED
-    print(
-        f"error: cannot write to {address} ({getattr(end, 'strerror', None) or end}): once that is "
-        f"mended, the same command continues where this one stopped; finished trials are kept",
-        file=sys.stderr,
-    )
+    reason = getattr(end, "strerror", None) or end
+    if isinstance(end, LeaseLost):
+        told = f"{reason}: that one goes on with what is left, and once it has ended the same command does so"
+    else:
+        told = (
+            f"they cannot be read or written ({reason}): once that is mended, the same command continues "
+            f"where this one stopped"
+        )
+    print(f"error: the results in {address}: {told}; finished trials are kept", file=sys.stderr)
     return FAILED
 
 
@@ -201,11 +208,10 @@ def report(options: StudyOptions) -> int:
 
 
 def _report_on(place: Place, folder: Path) -> None:
-    from studies.report.report import write_report
+    from studies.report.report import newest_report
 
-    written = write_report(folder)
+    written = newest_report(place, folder)
     figure = folder / "figures" / "accuracy.png"
-    place.store(folder)
     print(written.table)
     print(f"\nreport: {place.address(written.path)}")
     print(f"to send: {place.address(written.page)}")
@@ -216,7 +222,6 @@ def _report_on(place: Place, folder: Path) -> None:
 def _write_report(place: Place, folder: Path) -> None:
     # The records are safe whatever happens here, and the exit code is theirs.
     try:
-        place.fetch(folder.name)  # what machines have left there
         _report_on(place, folder)
     except BrokenPipeError:  # it is written, and nobody wants to read its table
         stop_talking()
@@ -225,9 +230,9 @@ def _write_report(place: Place, folder: Path) -> None:
         print(f"the report could not be written: {told}", file=sys.stderr)
 
 
-def stop_talking() -> None:
+def stop_talking(descriptor: int = 1) -> None:
     """Write no more to a stdout whose reader has gone, neither now nor at the end of the process."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _study(options: StudyOptions) -> Study:
@@ -246,7 +251,7 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
         place.fetch(name, whole=whole)
         if (place.path / name / "study.toml").exists():
             return place.path / name
-    known = [name for name in place.names() if place.storage(name).read("study.toml") is not None]
+    known = [name for name in place.names() if _is_study(place, name)]
     if not options.name and options.study not in known:
         study_file.read(options.study)  # says so where there is no such study
     there = f"; there are: {', '.join(known)}" if known else ""
@@ -254,6 +259,13 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
         f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
         f"or choose another folder with --results or another name with --name"
     )
+
+
+def _is_study(place: Place, name: str) -> bool:
+    try:
+        return place.storage(name).read("study.toml") is not None
+    except OSError:  # it may be, but is not asked for
+        return False
 
 
 def _results_name(study: str) -> str:

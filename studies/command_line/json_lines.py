@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from studies.command_line.commands import stop_talking
 from studies.executors import Event, log_name
 from studies.running.estimate import Estimator
 from studies.running.runner import LOGS, Plan
@@ -102,7 +103,10 @@ class JsonLines:
 
     def stop(self) -> None:
         seconds = round(time.monotonic() - self._began, 1)
-        write_line(self._out, "run_ended", **self._run, **self._counts, seconds=seconds)
+        try:
+            write_line(self._out, "run_ended", **self._run, **self._counts, seconds=seconds)
+        except BrokenPipeError:  # whose reader has seen enough; what is done stays done
+            stop_talking(self._out.fileno())
 
     def _say(self, event: str, trial: Trial, **fields: Any) -> None:
         which = {

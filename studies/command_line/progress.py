@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -50,9 +51,11 @@ class Together:
 
     def __init__(self, *displays: Display) -> None:
         self._displays = displays
+        self._begun = contextlib.ExitStack()  # each is stopped, whatever another one meets
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
         for each in self._displays:
+            self._begun.callback(each.stop)
             each.start(plan, trials, workers)
 
     def event(self, trial: Trial, event: Event) -> None:
@@ -60,8 +63,7 @@ class Together:
             each.event(trial, event)
 
     def stop(self) -> None:
-        for each in self._displays:
-            each.stop()
+        self._begun.close()
 
 
 class PlainDisplay:

@@ -195,12 +195,14 @@ class _Remote:
     def new_events(self) -> list[Event]:
         """Whole lines that have come since the latest call, but for the last event of all."""
         new = []
-        for event in (event for path in sorted(self.events.glob("*")) for event in self._of(path)):
-            if event["event"] in ("record", "stopped"):
-                self.last = event
-            else:
-                self.last = None  # it was stopped, and goes on
-                new.append(event)
+        for path in sorted(self.events.glob("*")):
+            for event in self._of(path):
+                ends = event["event"] in ("record", "stopped")
+                if not ends:
+                    new.append(event)
+                # What was stopped may go on; a record stays, in whatever order files are read.
+                if self.last is None or self.last == STOPPED:
+                    self.last = event if ends else None
         return new
 
     def _of(self, path: Path) -> list[Event]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from studies.errors import UsageError
 from studies.machine.backends import check_backends, default_backend
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import file_bytes, parsed_json, replaced
 from studies.machine.processes import ask
 from studies.shown import cell, printable
 from studies.study.strict import Side
@@ -140,14 +140,10 @@ def _table(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with replaced(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         raise UsageError(
             f"The table cannot be written to {path} ({error.strerror}): choose another --csv."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

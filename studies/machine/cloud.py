@@ -71,11 +71,18 @@ class Bucket:
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """What several objects hold, by their names; without those that are not there."""
-        if not names:
-            return {}
-        paths = {self._path(name): name for name in names}
-        found = self._do(lambda: self._fs.cat(list(paths), on_error="omit"))
-        return {paths[path]: bytes(content) for path, content in found.items()}
+        paths = [self._path(name) for name in names]
+
+        def whole() -> list[Any]:
+            # `cat`, which is made for it, takes brackets in a name for a pattern.
+            found: list[Any] = self._fs.cat_ranges(paths, None, None, on_error="return")
+            for each in found:
+                if isinstance(each, Exception) and not isinstance(each, _MISSING):
+                    raise each
+            return found
+
+        found = zip(names, self._do(whole), strict=True)
+        return {name: bytes(each) for name, each in found if not isinstance(each, Exception)}
 
     def write(self, name: str, content: bytes) -> None:
         """See `Storage`."""

@@ -1,20 +1,27 @@
-"""What a file holds, and the hash of it: the same content is the same, under whatever path it lies.
+"""What a file holds, the hash of it, and how it is replaced.
 
-Only files are read. A pipe would be waited for without end, and a device may have no end.
+The same content is the same, under whatever path it lies. Only files are read: a pipe would be waited for
+without end, and a device may have no end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
+import secrets
 import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+TEMPORARY = ".tmp-"  # what is not whole yet, or was left by a killed process, is called so
 TOO_DEEP = "it has too many brackets in brackets"
 _DEPTH = 50
 _HALF = re.compile(r"\\u[dD]")  # of a character, perhaps: JSON can say one without the other
@@ -63,6 +70,43 @@ def check_depth(value: Any) -> None:
 
 def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+@contextmanager
+def replaced(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Replace a file in one step: whoever reads it, whenever, finds the old one or the new one, whole.
+
+    A process may be killed in the middle. Where there is a link, the link is replaced, and what it leads to
+    stays.
+
+    Args:
+        path: of the file, in a folder that is there.
+        durable: also after a power cut, and the new one is on the disk when this returns.
+
+    Yields:
+        Where to write it, beside the old one and with the same ending.
+
+    Raises:
+        OSError: it cannot be written; then the old one stays.
+    """
+    beside = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}")
+    try:
+        yield beside
+        if durable:
+            with open(beside, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(beside, path)
+        if durable and sys.platform != "win32":  # which opens no folders
+            _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # it is there yet where both were names of one file
+            beside.unlink()
+
+
+def replace(path: Path, content: bytes, durable: bool = False) -> None:
+    """The same of a file whose content is at hand."""
+    with replaced(path, durable) as beside:
+        beside.write_bytes(content)
 
 
 def make_own_folder(path: Path) -> None:
@@ -122,3 +166,12 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 def _digest(path: Path, _stamp: tuple[int, int, int]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in it durable, which a power cut may otherwise forget."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

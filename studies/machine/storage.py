@@ -12,6 +12,8 @@ import secrets
 from pathlib import Path
 from typing import Protocol
 
+from studies.machine.files import TEMPORARY, replace
+
 # What file systems say that have no second names for a file, such as those of memory cards.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -67,12 +69,8 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """See `Storage`."""
         path = self.path / name
-        temporary = self._written(path, content)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, content)
 
     def put_new(self, name: str, content: bytes) -> bool:
         """See `Storage`."""
@@ -98,7 +96,7 @@ class Folder:
             found = sorted(entry.name for entry in os.scandir(self.path / folder))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [name for name in found if not name.endswith(".tmp")]
+        return [name for name in found if not name.startswith(TEMPORARY)]
 
     def remove(self, name: str) -> None:
         """See `Storage`."""
@@ -109,7 +107,7 @@ class Folder:
     def _written(path: Path, content: bytes) -> Path:
         """A file with the content, beside the place where it is to be; its name is of no other machine."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}")
         try:
             temporary.write_bytes(content)
         except BaseException:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import file_bytes, parsed_json, replace
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -60,9 +60,7 @@ def settle_threads(path: Path) -> Threads:
         given = os.environ.get("OMP_NUM_THREADS", "")
         wanted = Threads(int(given) if given.isdigit() and int(given) else available, available)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(wanted._asdict()) + "\n")
-        os.replace(temporary, path)
+        replace(path, json.dumps(wanted._asdict()).encode() + b"\n", durable=True)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(wanted.threads)
     if wanted.threads == 1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import sys
 import zipfile
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from studies.analysis.outcomes import FIELDS, Outcomes
-from studies.machine.files import file_bytes
+from studies.machine.files import file_bytes, replaced
 from studies.shown import printable
 
 _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
@@ -79,17 +78,8 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
         "label_probability": outcomes.label_probability.astype(np.float16),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, seed=np.int64(outcomes.seed), **arrays)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(path, durable) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, seed=np.int64(outcomes.seed), **arrays)
 
 
 def load_outcomes(path: Path) -> Outcomes | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import secrets
 import tempfile
 from collections.abc import Collection, Container, Iterator, Mapping
@@ -258,9 +259,9 @@ class Elsewhere:
 
     def _join_lines(self, folder: Path) -> None:
         """Make the file of records of its lines."""
-        parts = sorted((folder / LINES).glob("*.json"))
+        parts = _lines(folder / LINES)
         if parts:
-            whole = b"".join(part.read_bytes().rstrip(b"\n") + b"\n" for part in parts)
+            whole = b"".join(parts[n].read_bytes().rstrip(b"\n") + b"\n" for n in sorted(parts))
             (folder / RECORDS).write_bytes(whole)
             self._lines[folder / RECORDS] = len(whole)
 
@@ -270,7 +271,7 @@ class Elsewhere:
             new = file.read()
         there = path.parent / LINES
         there.mkdir(exist_ok=True)
-        number = max((int(each.stem) for each in there.glob("*.json")), default=0)
+        number = max(_lines(there), default=0)
         for line in new.splitlines(keepends=True):
             number += 1
             name = f"{self._name(there)}/{number:08d}.json"
@@ -324,6 +325,12 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
+def _lines(folder: Path) -> dict[int, Path]:
+    """The records among a folder's objects, by their numbers; what is called otherwise is not ours."""
+    found = folder.glob("*.json")
+    return {int(path.stem): path for path in found if re.fullmatch(r"[0-9]{8,}", path.stem)}
+
+
 def _is_wanted(name: str, asked: Collection[str], without: Container[str] = ()) -> bool:
     """Whether an object was asked for, itself or by a folder, of which some parts may be left out."""
     path = PurePosixPath(name)
@@ -337,7 +344,7 @@ def _is_wanted(name: str, asked: Collection[str], without: Container[str] = ()) 
 def _is_stored(name: str) -> bool:
     """Whether it is stored as it is: not what means something here alone, for a while, nor records."""
     folder, _, file = name.rpartition("/")
-    here_alone = file.startswith(".") or file.endswith(".tmp") or file == "lock"
+    here_alone = file.startswith(".") or file == "lock"
     return not here_alone and file != RECORDS and not folder.endswith(f"/{LINES}")
 
 

@@ -9,6 +9,7 @@ Data are known by their fingerprint, a hash of all pixels and labels, which is c
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def share(place: Place, trials: Iterable[Trial]) -> None:
         try:
             if found is not None and bucket.read(f"{fingerprint}/{INFO}") is None:
                 folder, info = found
+                told = f"Putting {info['name']} to {bucket.url}/{fingerprint} (once) ..."
+                print(told, file=sys.stderr, flush=True)
                 for name in info["files"]:
                     bucket.upload(f"{fingerprint}/{name}", folder / name)
                 bucket.write(f"{fingerprint}/{INFO}", (folder / INFO).read_bytes())

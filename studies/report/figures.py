@@ -234,7 +234,7 @@ def _effects(evidence: Evidence) -> Figure | None:
         panels.append(Panel(f"{size:,} training images", rows))
     every = max(sum(e.size == size for e in effects) for size in sizes)
     if every > _MOST_ROWS:
-        caption += f"; the {_MOST_ROWS} largest of {every}"
+        caption += f"; {_MOST_ROWS} of {every}, those told apart first, then the largest"
     of = METRICS[answer.metric]
     label = f"change of {of}" if effects[0].less is None else "difference of changes"
     return _figure(forest(panels, label, caption)[0])

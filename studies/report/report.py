@@ -6,17 +6,16 @@ give equal bytes: all randomness is seeded by the study's name and nothing carri
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from studies.machine.files import make_own_folder
+from studies.machine.files import make_own_folder, replace
 from studies.plots.style import DPI
 from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
+from studies.records.place import RECORDS, Place, unwritable
 from studies.report import comparison_text
 from studies.report.evidence import Evidence, gather
 from studies.report.figures import CAPTIONS, draw
@@ -38,6 +37,7 @@ LISTS = {
     "evaluations.csv",
 }  # written where there is something in them
 FIGURES = "figures"  # their folder
+_TURNS = 3  # of writing a report while records come
 
 
 class Report(NamedTuple):
@@ -46,6 +46,34 @@ class Report(NamedTuple):
     path: Path  # of report.md
     page: Path  # of report.html
     table: str  # the answer and the accuracies, for a terminal
+
+
+def newest_report(place: Place, folder: Path) -> Report:
+    """Writes the report of a results folder where that lies, again if records came in the meantime.
+
+    A run gives its folder back before it writes: another one may have run and reported by the end of it,
+    and its report must not be replaced by an older one. While trials end all the time the last one counts,
+    since that run's own is still to come.
+
+    Args:
+        place: of all studies' results.
+        folder: of the study, in it.
+
+    Raises:
+        UsageError: as of `write_report`.
+    """
+    for _ in range(_TURNS):
+        place.fetch(folder.name)
+        before = _records(folder)
+        written = write_report(folder)
+        place.fetch(folder.name)
+        if _records(folder) == before:
+            break
+    try:
+        place.store(folder)
+    except OSError as error:
+        raise unwritable(place.location, str(error.strerror or error)) from error
+    return written
 
 
 def write_report(folder: str | os.PathLike[str]) -> Report:
@@ -71,15 +99,15 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
         tables["evaluations.csv"] = evaluations_frame(results).round(6)
     try:
         for name, table in tables.items():
-            _write(folder / name, csv(table))
+            replace(folder / name, csv(table))
         for name in LISTS - tables.keys():
             (folder / name).unlink(missing_ok=True)
         pictures = _save(folder, draw(results, evidence))
         figures = {name: f"{FIGURES}/{name}.png" for name in pictures}
         text = markdown(results, evidence, figures)
         path, to_send = folder / "report.md", folder / "report.html"
-        _write(path, text.encode())
-        _write(to_send, page(text, {figures[name]: pictures[name] for name in figures}).encode())
+        replace(path, text.encode())
+        replace(to_send, page(text, {figures[name]: pictures[name] for name in figures}).encode())
     except OSError as error:
         raise UsageError(f"cannot write the report to {folder}: {error.strerror}") from error
     return Report(path, to_send, table_text(results, evidence))
@@ -105,9 +133,9 @@ def write_comparison(folder: Path, found: Comparison) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if figure is not None:
-            _write(folder / comparison_text.FIGURE, _png(figure))
+            replace(folder / comparison_text.FIGURE, _png(figure))
         name = comparison_text.FIGURE if figure is not None else None
-        _write(path, comparison_text.markdown(found, name).encode())
+        replace(path, comparison_text.markdown(found, name).encode())
     except OSError as error:
         raise UsageError(f"cannot write the comparison to {folder}: {error.strerror}") from error
     return path
@@ -123,10 +151,16 @@ def write_figure(path: Path, figure: Figure) -> Path:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, _png(figure))
+        replace(path, _png(figure))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _records(folder: Path) -> list[int]:
+    """What tells whether more has come, since records and command lines are only added."""
+    paths = (folder / RECORDS, folder / "study.toml")
+    return [path.stat().st_size if path.exists() else 0 for path in paths]
 
 
 def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
@@ -161,7 +195,7 @@ def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
     pictures = {}
     for name, figure in figures.items():
         pictures[name] = _png(figure)
-        _write(folder / FIGURES / f"{name}.png", pictures[name])
+        replace(folder / FIGURES / f"{name}.png", pictures[name])
     return pictures
 
 
@@ -170,17 +204,3 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old or the new one, never half of it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp's files are private; a report is to be read
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

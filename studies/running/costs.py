@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import TrialError, UsageError
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import file_bytes, parsed_json, replace
 from studies.machine.processes import ROOT, child_environment
 from studies.study.entries import ModelEntry
 from studies.study.trial import Training
@@ -203,9 +203,7 @@ def _read(path: Path) -> Cost | None:
 def _write(path: Path, cost: Cost) -> None:
     with contextlib.suppress(OSError):  # without a cache it is only slower
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(cost)))
-        temporary.replace(path)
+        replace(path, json.dumps(asdict(cost)).encode())
 
 
 def _build(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ Where there is a lease already, the newest counts:
 
 - its process is on this machine and alive: there is another run;
 - its process was on this machine, and is gone: the lease is free;
-- it is on another machine: the beat is watched. Where it changes there is another run; where it does not
-  for a minute of the watching machine's own clock, the lease is free.
+- it is on another machine, or there is no telling: the beat is watched. Where it changes there is another
+  run; where it does not for a minute of the watching machine's own clock, the lease is free.
 
 Who takes a lease that is free puts the next number, of which one can succeed, and removes the older one.
-Before everything that it writes, a run looks whether its own lease is there yet, and the newest.
+Before everything that it writes, a run looks whether its own lease is there yet, and the newest. Where it
+cannot look for a while, its own last sign of life tells that nobody can have followed it yet.
 
 Locks of files are not used: over NFS they hold in some set-ups alone, and object stores have none. Nor
 are times of two machines compared.
@@ -40,6 +41,7 @@ BEAT_SECONDS = 5.0  # between two signs of life
 STALE_SECONDS = 60.0  # without one a run on another machine counts as dead
 STATUS_SECONDS = 15.0  # the same where it is only asked for
 LOOK_SECONDS = 0.5  # between two looks at another machine's beat
+_given_back: set[bytes] = set()  # contents of this process's own leases that have ended
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Holder:
 
     Args:
         host: the machine's name, for people.
-        machine: what tells it from all others, and from itself before it was started again.
+        machine: what tells it from all others, and from itself before it was started again; "" where
+            nothing does.
         pid: of the process there.
         began: when the process began, in the machine's own units, which tells it from a later one of
             the same number; "" where that is not known.
@@ -63,7 +66,7 @@ class Holder:
     def here() -> Holder:
         """This process."""
         host = socket.gethostname()
-        return Holder(host, _machine() or host, os.getpid(), _began(os.getpid()) or "")
+        return Holder(host, _machine(), os.getpid(), _began(os.getpid()) or "")
 
     def __str__(self) -> str:
         return printable(f"process {self.pid} on {self.host}")  # a file may say anything
@@ -74,7 +77,7 @@ class LeaseLost(OSError):
 
     def __init__(self, other: Holder | None) -> None:
         who = f"another run ({other})" if other else "another run"
-        reason = f"{who} took it over, since this one gave no sign of life for long"
+        reason = f"{who} took them over, since this one gave no sign of life for long"
         super().__init__(None, reason)
 
 
@@ -85,6 +88,7 @@ class Lease:
         self._storage, self._number, self._content = storage, number, content
         self._ended = threading.Event()
         self._lost: LeaseLost | None = None
+        self._sign = _clocks()  # when it gave the last sign of life
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
 
@@ -93,29 +97,44 @@ class Lease:
 
         Raises:
             LeaseLost: it has.
-            OSError: the storage cannot be read.
+            OSError: the storage cannot be read, for so long that another run may have it.
         """
+        try:
+            self._look()
+        except LeaseLost:
+            raise
+        except OSError:
+            if (
+                max(now - then for now, then in zip(_clocks(), self._sign, strict=True))
+                >= STALE_SECONDS
+            ):
+                raise
+
+    def release(self) -> None:
+        """Give it back."""
+        self._ended.set()
+        self._thread.join(BEAT_SECONDS)
+        _given_back.add(self._content)
+        with contextlib.suppress(OSError):  # it is the next run's to remove then
+            self._look()
+            _remove(self._storage, self._number)
+
+    def _look(self) -> None:
         newest = _newest(self._storage)
         if newest is None or newest[1] != self._content:
             self._lost = LeaseLost(None if newest is None else _holder(newest[1]))
         if self._lost is not None:  # for good: there is no sign of life any more
             raise self._lost
 
-    def release(self) -> None:
-        """Give it back."""
-        self._ended.set()
-        self._thread.join(BEAT_SECONDS)
-        with contextlib.suppress(OSError):  # it is the next run's to remove then
-            self.check()
-            _remove(self._storage, self._number)
-
     def _beat(self) -> None:
         count = 0
         while True:
             # What cannot be written now may be in five seconds; who has lost the lease stops.
             try:
-                self.check()
+                now = _clocks()
+                self._look()
                 self._storage.write(f"{PLACE}/{self._number}.beat", str(count).encode())
+                self._sign = now
             except LeaseLost:
                 return
             except OSError:
@@ -161,11 +180,12 @@ def held(
             raise unwritable(name, str(error.strerror or error)) from error
         if won:
             break
-    for older in _numbers(storage):
-        if older < number:
-            _remove(storage, older)
     lease = Lease(storage, number, content)
     try:
+        with contextlib.suppress(OSError):  # they tell nothing any more
+            for older in _numbers(storage):
+                if older < number:
+                    _remove(storage, older)
         yield lease
     finally:
         lease.release()
@@ -204,8 +224,10 @@ def _is_alive(
 ) -> bool:
     """Whether the process that holds a lease is at work; takes at most `patience` seconds."""
     number, content = lease
+    if content in _given_back:  # it could not be removed
+        return False
     other = _holder(content)
-    if other is not None and other.machine == here.machine:
+    if other is not None and other.machine == here.machine != "":
         began = _began(other.pid)
         if began is None:
             return False
@@ -255,13 +277,21 @@ def _holder(content: bytes) -> Holder | None:
         return None
 
 
-def _machine() -> str | None:
-    """This machine since it was started, and the numbers that its processes have here (containers)."""
+def _machine() -> str:
+    """This machine since it was started, and the numbers that its processes have here (containers).
+
+    Names of hosts tell nothing: many machines have the same.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:  # not Linux
-        return None
+        return ""
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds by two clocks: the one stands still while a machine sleeps, the other may be set back."""
+    return time.monotonic(), time.time()
 
 
 def _began(pid: int) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
+from studies.machine.files import replace, replaced
 from studies.records.checkpoints import MODEL, checkpoint_folder, checkpoint_name
 from studies.records.place import Place
 from studies.records.store import Record
@@ -53,27 +54,30 @@ def keep_models(
         return []
     done = (t for t in _models(trials) if records.get(t.trial_id, {}).get("status") == "done")
     chosen: dict[Any, Trial] = {}
-    replaced = []
+    replaced: dict[Any, set[str]] = {}
     for trial in done:
         key = trial.trial_id if study.keep_models == "all" else _group(trial)
         rivals = [chosen[key], trial] if key in chosen else [trial]
         chosen[key] = max(rivals, key=lambda each: _rank(each, records[each.trial_id]))
-        replaced += [_name(each) for each in rivals if each is not chosen[key]]
+        replaced.setdefault(key, set()).update(_name(t) for t in rivals if t is not chosen[key])
     kept = []
-    paths = {folder / FOLDER / f"{_name(trial)}.keras": trial for trial in chosen.values()}
-    place.fetch(*(checkpoint_name(t, MODEL) for path, t in paths.items() if not path.exists()))
-    for path, trial in paths.items():
-        source = checkpoint_folder(place.path, trial) / MODEL
+    paths = {key: folder / FOLDER / f"{_name(trial)}.keras" for key, trial in chosen.items()}
+    sources = {key: checkpoint_folder(place.path, trial) / MODEL for key, trial in chosen.items()}
+    lacking = [key for key in chosen if not paths[key].exists() and not sources[key].exists()]
+    place.fetch(*(checkpoint_name(chosen[key], MODEL) for key in lacking))
+    for key, trial in chosen.items():
+        path, source = paths[key], sources[key]
         # Where its checkpoints were removed, what was linked before stays.
         if source.exists() and not _same(source, path):
             _write(path.with_suffix(".json"), _card(study.data, trial, records[trial.trial_id]))
             _link(source, path)
-        if path.exists():
-            kept.append(path)
-    for name in set(replaced) - {path.stem for path in kept}:
-        path = folder / FOLDER / f"{name}.keras"
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        if not path.exists():
+            continue  # a former best is the best that there is
+        kept.append(path)
+        for name in replaced[key] - {path.stem}:
+            former = folder / FOLDER / f"{name}.keras"
+            former.unlink(missing_ok=True)
+            former.with_suffix(".json").unlink(missing_ok=True)
     return kept
 
 
@@ -186,19 +190,14 @@ def _same(source: Path, path: Path) -> bool:
 
 
 def _link(source: Path, path: Path) -> None:
-    """Give a file a second name, or copy it where that is impossible; in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copy2(source, temporary)
-    os.replace(temporary, path)
-    temporary.unlink(missing_ok=True)  # renaming onto another name of itself does nothing
+    """Give a file a second name, or copy it where that is impossible."""
+    with replaced(path, durable=True) as beside:
+        try:
+            os.link(source, beside)
+        except OSError:
+            shutil.copy2(source, beside)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace(path, json.dumps(content, indent=1).encode() + b"\n", durable=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import Event
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import file_bytes, parsed_json, replace
 from studies.machine.storage import Storage
 from studies.running.estimate import Estimator
 from studies.running.lease import Running, running
@@ -74,11 +73,9 @@ class Now:
             "left": self._time_left.left(),
             "trials": list(self._running.values()),
         }
-        temporary = self._path.with_name(f".{RUNNING}.{os.getpid()}.tmp")
         self._written = json.dumps({**content, "run": self._run})
         with contextlib.suppress(OSError):  # on a full disk the run itself has more to say
-            temporary.write_text(self._written, encoding="utf-8")
-            os.replace(temporary, self._path)
+            replace(self._path, self._written.encode())
 
 
 def read(folder: Path, storage: Storage) -> tuple[Mapping[str, Any], Running | None] | None:

@@ -6,8 +6,6 @@ outcomes/; models/; logs/; running.json and .lease/ while a run is at work.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from studies.errors import UsageError
+from studies.machine.files import replace
 from studies.records.place import unwritable
 from studies.study.chain import Pretraining
 from studies.study.entries import ModelEntry
@@ -131,15 +130,10 @@ def make_folder(folder: Path) -> None:
 
 
 def write_study(study: Study, folder: Path) -> None:
-    """Replace a folder's study.toml in one step; raise UsageError where that is impossible."""
-    path = folder / "study.toml"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    """Replace a folder's study.toml, which records need; raise UsageError where that is impossible."""
     try:
-        temporary.write_text(to_toml(study), encoding="utf-8")
-        temporary.replace(path)
+        replace(folder / "study.toml", to_toml(study).encode(), durable=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise unwritable(str(folder), str(error.strerror)) from error
 
 

@@ -188,15 +188,17 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
             display.event(trial, event)
             place.store(folder / RUNNING)
 
-        display.start(plan, trials, executor.workers)
         try:
+            display.start(plan, trials, executor.workers)
             if trials:
                 executor.run(trials, place, folder / LOGS, on_event)
         finally:
-            display.stop()
-            with contextlib.suppress(OSError):  # what stopped the run says more
-                lease.check()
-                place.store(folder / RUNNING)
+            try:
+                display.stop()
+            finally:
+                with contextlib.suppress(OSError):  # what stopped the run says more
+                    lease.check()
+                    place.store(folder / RUNNING)
     told = ("status", "model", "size", "seed", "backend", "reason")
     final = {record["trial_id"]: record for record in store.records(told)}
     outcome.failed = [

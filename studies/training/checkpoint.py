@@ -9,11 +9,9 @@ checksum; the file before it is kept, so that even a torn newest one costs a sin
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -22,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import TEMPORARY, file_bytes, parsed_json, replaced
 from studies.records.checkpoints import FINAL
 from studies.shown import printable
 
@@ -62,26 +60,16 @@ def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Iterable[np.n
             "arrays": [[group, str(array.dtype), array.shape] for group, array in flat],
         }
     ).encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            digest = hashlib.sha256()
-            for block in (MAGIC, len(header).to_bytes(8, "little"), header):
-                file.write(block)
-                digest.update(block)
-            for _, array in flat:
-                block = array.tobytes()
-                file.write(block)
-                digest.update(block)
-            file.write(digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(path.parent)
+    with replaced(path, durable=True) as beside, beside.open("wb") as file:
+        digest = hashlib.sha256()
+        for block in (MAGIC, len(header).to_bytes(8, "little"), header):
+            file.write(block)
+            digest.update(block)
+        for _, array in flat:
+            block = array.tobytes()
+            file.write(block)
+            digest.update(block)
+        file.write(digest.digest())
 
 
 def load(path: Path) -> Checkpoint:
@@ -164,7 +152,7 @@ class CheckpointFolder:
 
     def clean(self) -> None:
         """Remove the states and what killed writers left behind."""
-        for path in [*self._states(), *self.folder.glob(".*.tmp")]:
+        for path in [*self._states(), *self.folder.glob(f"{TEMPORARY}*")]:
             path.unlink(missing_ok=True)
 
     def _state_path(self, number: int) -> Path:
@@ -206,14 +194,3 @@ def _dtype(name: str) -> np.dtype:
         if not re.fullmatch(r"b?float\w+|u?int\w+", name):
             raise ValueError(f"there are no arrays of {name}") from None
         return np.dtype(getattr(ml_dtypes, name))
-
-
-def _sync_directory(folder: Path) -> None:
-    """Make the rename itself durable (a power cut may otherwise forget it)."""
-    if sys.platform == "win32":  # it opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

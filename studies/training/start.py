@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from keras_vit.models.variants import get_variant
 from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
 from studies.errors import TrialError
+from studies.machine.files import replace, replaced
 from studies.study.chain import Finetuning
 from studies.study.recipe import RATES
 from studies.study.trial import Training
@@ -152,9 +152,6 @@ def save_model(model: keras.Model, path: Path, card: Mapping[str, Any]) -> None:
     values = weight_values(model)
     for variable in bare.weights:
         variable.assign(values[weight_name(bare, variable)])
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # Keras insists on the ending
-    bare.save(temporary)
-    beside = temporary.with_suffix(".json")
-    beside.write_text(json.dumps(card) + "\n", encoding="utf-8")
-    os.replace(beside, path.with_suffix(".json"))
-    os.replace(temporary, path)
+    with replaced(path, durable=True) as beside:
+        bare.save(beside)
+        replace(path.with_suffix(".json"), json.dumps(card).encode() + b"\n", durable=True)

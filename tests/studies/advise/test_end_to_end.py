@@ -84,7 +84,7 @@ def test_real_trials_answer_and_are_not_run_again(tmp_path, bucket, monkeypatch,
     (downloaded,) = (tmp_path / "home").rglob("*.npz")
     assert downloaded.name == served.name
 
-    monkeypatch.setattr("studies.report.report.write_report", lambda folder: None)
+    monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
     command.remove("--json")
     assert cli.main(command) == 0
     out, _ = capsys.readouterr()

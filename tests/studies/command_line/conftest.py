@@ -1,12 +1,14 @@
 """A study file and a results folder, and the commands on them, with trials that train nothing."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from studies.command_line import app as cli
-from studies.command_line import commands
+from studies.command_line import commands, json_lines
 from studies.executors import process
 from tests.studies.descriptions import image_folder, study_file
 from tests.studies.fake_trial import COMMAND
@@ -53,6 +55,25 @@ sys.exit(cli.main({arguments!r}))
     def lines(self) -> list[dict]:
         text = (self.folder / "trials.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
+
+
+def written_until(last: int, project: Project, monkeypatch) -> int:
+    """The exit code of a run of a project whose log's reader goes away before a line of it."""
+    written: list[str] = []
+
+    def write_line(out, event, **fields):
+        written.append(event)
+        if len(written) >= last:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(json_lines, "write_line", write_line)
+    for module in (json_lines, commands):
+        monkeypatch.setattr(module, "stop_talking", lambda *_: None)
+    with open(os.devnull, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        code = project("run", "--log-format", "json")[0]
+    assert written[-1] == "run_ended"
+    return code
 
 
 @pytest.fixture

@@ -260,12 +260,19 @@ def test_an_unwritable_results_folder_is_named(project):
 
 
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(project, monkeypatch):
-    def full(descriptor):
+    append = ResultsStore.append
+
+    def refuse(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(store, record):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)  # the last thing that appending a record does
+            append(store, record)
 
     assert project("plan")[0] == 0  # the data are prepared while there is room
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)  # the last thing that appending a record does
+        patch.setattr(ResultsStore, "append", full)
         code, _, err = project("run", "--sizes", "3")
     assert code == 1 and len(err.strip().splitlines()) == 1
     assert "No space left on device" in err and "same command continues" in err
@@ -289,6 +296,22 @@ def test_a_second_run_at_once_is_refused(project):
     assert not (project.folder / "trials.jsonl").exists()
 
 
+def test_what_cannot_be_read_is_no_known_study(project):
+    (project.results / "other" / "study.toml").mkdir(parents=True)
+    code, _, err = project("status")
+    assert code == 2 and err.startswith("error: no results of 'mine'") and err.count("\n") == 1
+
+
+def test_storage_that_fails_is_named_with_what_to_do(capsys):
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert commands.broken_off(error, "s3://bucket/runs/mine", in_words=False) == 1
+    assert capsys.readouterr().err == (
+        "error: the results in s3://bucket/runs/mine: they cannot be read or written (No space left on "
+        "device): once that is mended, the same command continues where this one stopped; finished "
+        "trials are kept\n"
+    )
+
+
 def test_a_run_that_another_one_took_over_writes_no_more(project, monkeypatch):
     others = b'{"time": 0}'
 
@@ -300,7 +323,8 @@ def test_a_run_that_another_one_took_over_writes_no_more(project, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(PlainDisplay, "event", lose)
         code, _, err = project("run")
-    assert code == 1 and "another run took it over" in err and "same command continues" in err
+    assert code == 1 and f"the results in {project.folder}: another run took them over" in err
+    assert "once it has ended the same command" in err and "mended" not in err
     assert "Traceback" not in err and len(project.lines()) == 1
     assert (project.folder / "running.json").read_bytes() == others
     monkeypatch.setattr("studies.running.lease.STALE_SECONDS", 0.1)

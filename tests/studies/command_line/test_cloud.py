@@ -12,7 +12,7 @@ import pytest
 from studies.command_line import app as cli
 from studies.command_line import commands
 from studies.machine.cloud import Bucket
-from tests.studies.command_line.conftest import Project
+from tests.studies.command_line.conftest import Project, written_until
 
 pytestmark = pytest.mark.once
 
@@ -88,6 +88,13 @@ def test_a_killed_driver_is_seen_from_elsewhere_and_goes_on(cloud):
 
 def shown(cloud):
     return cloud("status")[1] if cloud.bucket.read("study.toml") else ""
+
+
+def test_a_reader_that_went_away_leaves_no_run_that_looks_killed(cloud, monkeypatch):
+    assert written_until(4, cloud, monkeypatch) == 130
+    left = cloud.bucket.names("")
+    assert "running.json" not in left and ".lease" not in left
+    assert len(cloud.lines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from studies.running.now import Now, read
 from studies.running.runner import Plan
 from studies.shown import printable
 from studies.study.file import resolve
+from tests.studies.command_line.conftest import written_until
 from tests.studies.descriptions import trial
 
 pytestmark = pytest.mark.once
@@ -87,6 +88,16 @@ def test_a_reader_that_went_away_interrupts_quietly(project):
     driver.stdout.close()
     assert driver.stderr.read() == "" and driver.wait(60) == 130
     driver.stderr.close()
+
+
+@pytest.mark.parametrize(("line", "code"), [(1, 130), (6, 0)])
+def test_a_reader_that_goes_at_the_first_or_the_last_line_leaves_what_is_done(
+    project, monkeypatch, line, code
+):
+    assert written_until(line, project, monkeypatch) == code
+    assert not (project.folder / "running.json").exists()
+    store = ResultsStore(project.folder / "trials.jsonl")
+    assert len(store.records()) == {130: 0, 0: 2}[code]
 
 
 def test_a_trial_that_begins_again_on_another_machine_is_told(tmp_path):

@@ -118,6 +118,19 @@ def test_a_worker_that_an_engine_takes_for_another_tells_of_itself(run):
     assert kinds == ["start", "progress", "progress", "record"]
 
 
+def test_a_record_counts_whatever_another_machine_had_said_before(run):
+    """Which may be read after it: their files have names of chance."""
+
+    def two_machines(order):
+        events = order.results / order.events
+        events.mkdir(parents=True)
+        (events / "b").write_bytes(b'{"event": "start"}\n{"event": "stopped"}\n')
+        (events / "a").write_bytes(b'{"event": "record", "record": {"status": "done"}}\n')
+
+    engine = Threads(two_machines, works)
+    assert run(engine, trial())[-1]["record"] == {"status": "done"} and len(engine.does) == 1
+
+
 def test_a_folder_that_is_not_shared_is_named(run, monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.1)
     (end,) = run(Threads(lambda order: None), trial())

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import stat
 
 import pytest
 
-from studies.machine.files import file_bytes, file_digest, make_own_folder
+from studies.machine.files import file_bytes, file_digest, make_own_folder, replace, replaced
 
 pytestmark = pytest.mark.once
 
@@ -57,3 +58,53 @@ def test_a_folder_is_not_made_through_a_link(tmp_path):
         make_own_folder(tmp_path / "figures")
     make_own_folder(tmp_path / "models")
     make_own_folder(tmp_path / "models")
+
+
+def test_a_file_is_replaced_in_one_step_and_what_fails_leaves_the_old_one_alone(tmp_path):
+    path = tmp_path / "a.keras"
+    for content in (b"one", b"two"):
+        replace(path, content)
+        assert path.read_bytes() == content
+    with replaced(path) as beside:
+        beside.write_bytes(b"three")
+        assert path.read_bytes() == b"two" and beside.suffix == ".keras"
+    assert path.read_bytes() == b"three"
+    with pytest.raises(KeyboardInterrupt), replaced(path) as beside:
+        beside.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"three" and os.listdir(tmp_path) == ["a.keras"]
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    (tmp_path / "other").write_bytes(b"untouched")
+    (tmp_path / "link").symlink_to("other")
+    replace(tmp_path / "link", b"new")
+    assert (tmp_path / "other").read_bytes() == b"untouched"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_a_second_name_of_the_same_file_leaves_nothing_beside_it(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"1")
+    for _ in range(2):
+        with replaced(other) as beside:
+            os.link(one, beside)
+    assert other.samefile(one) and sorted(os.listdir(tmp_path)) == ["one", "other"]
+
+
+def test_what_is_durable_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+    tmp_path, monkeypatch
+):
+    path, done = tmp_path / "a", []
+    synced, renamed = os.fsync, os.replace
+
+    def fsync(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("named") or renamed(*paths))
+    replace(path, b"1")
+    assert done == ["named"]
+    replace(path, b"2", durable=True)
+    assert done == ["named", "file", "named", "folder"]

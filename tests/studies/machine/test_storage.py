@@ -115,6 +115,26 @@ def test_a_bucket_tells_all_that_lies_below_a_folder_and_what_was_written_anew(s
     assert bucket.read_many(["a/1", "a/none", "ab/3"]) == {"a/1": b"two", "ab/3": b"one"}
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Access Denied"), OSError(16, "Slow down")])
+def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(error, monkeypatch):
+    bucket = Bucket("memory://refused")
+    for name in ("1", "2[1]"):
+        bucket.write(name, b"-")
+    assert bucket.read_many(["1", "2[1]", "none"]) == {"1": b"-", "2[1]": b"-"}
+    assert bucket.read_many([]) == {}
+    read = bucket._fs.cat_file
+
+    def refused(path, *arguments, **options):
+        if path.endswith("[1]"):
+            raise error
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(bucket._fs, "cat_file", refused)
+    for asked in (lambda: bucket.read_many(["1", "2[1]"]), lambda: bucket.read("2[1]")):
+        with pytest.raises(OSError, match=error.strerror):
+            asked()
+
+
 def test_where_a_server_does_not_know_conditions_one_still_knows_who_put_an_object(monkeypatch):
     bucket = Bucket("memory://careless")
     pipe = bucket._fs.pipe_file

@@ -129,6 +129,45 @@ def test_what_no_command_reads_and_what_would_leave_the_copy_stays_where_it_is(c
     assert not (place.path.parent / "out").exists()
 
 
+def test_objects_of_others_among_the_records_are_left_alone(copies):
+    one = copies()
+    others = [f"mine/trials/{name}.json" for name in ("notes", "7", "00000001 (1)", "٠٠٠٠٠٠٠٩")]
+    for name in others:
+        one._bucket.write(name, b'{"trial_id": "not ours"}')
+    store = ResultsStore(one.path / "mine" / "trials.jsonl")
+    for number in range(2):
+        one.fetch("mine")
+        store.append({"trial_id": f"{number}", "status": "done"})
+        one.store(store.path)
+    assert stored(one) == sorted(
+        [*others, "mine/trials/00000001.json", "mine/trials/00000002.json"]
+    )
+    other = copies()
+    other.fetch("mine")
+    records = ResultsStore(other.path / "mine" / "trials.jsonl").records()
+    assert [record["trial_id"] for record in records] == ["0", "1"]
+
+
+def test_records_that_cannot_be_read_are_not_records_that_are_not_there(copies, monkeypatch):
+    one, other = copies(), copies()
+    store = ResultsStore(one.path / "mine" / "trials.jsonl")
+    for number in range(2):
+        store.append({"trial_id": f"{number}", "status": "done"})
+    one.store(store.path, write(one, "mine/study.toml", b"1"))
+    ask = other._bucket._fs._cat_file
+
+    async def refused(path, *arguments, **options):  # as of one that was moved to an archive
+        if path.endswith("2.json"):
+            raise PermissionError("Access Denied")
+        return await ask(path, *arguments, **options)
+
+    monkeypatch.setattr(other._bucket._fs, "_cat_file", refused)
+    with pytest.raises(
+        UsageError, match=r"cannot read s3://.* \(Access Denied\): see to .*permission"
+    ):
+        other.fetch("mine")
+
+
 def test_a_folder_is_its_own_copy(tmp_path):
     with opened(tmp_path / "runs") as place:
         assert isinstance(place, Here) and place.path == tmp_path / "runs"

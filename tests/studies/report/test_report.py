@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from studies.errors import UsageError
+from studies.machine.cloud import Bucket
 from studies.records.frames import read_results, summary_frame
 from studies.records.layout import outcomes_path
+from studies.records.place import Elsewhere, Here
+from studies.records.store import ResultsStore
 from studies.report import figures as figures_module
 from studies.report import report as report_module
 from studies.report.evidence import gather
@@ -526,3 +529,32 @@ def test_a_report_loads_no_backend(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("make", [Here, lambda path: Elsewhere(Bucket(f"memory:/{path}"), path)])
+def test_a_newer_report_of_another_run_is_not_replaced_by_an_older_one(make, tmp_path, monkeypatch):
+    place, drawn = make(tmp_path / "runs"), []
+    other = make(tmp_path / "copy") if isinstance(place, Elsewhere) else place
+    other._bucket = getattr(place, "_bucket", None)
+
+    def draw(folder):
+        number = len(ResultsStore(folder / "trials.jsonl").records())
+        drawn.append(number)
+        if number == 1:  # in the meantime another run ends, and reports
+            end("two")
+        (folder / "report.md").write_text(f"of {number} records")
+
+    def end(trial_id):
+        folder = other.path / "mine"
+        other.fetch("mine")
+        store = ResultsStore(folder / "trials.jsonl")
+        store.append({"trial_id": trial_id, "status": "done"})
+        (folder / "study.toml").write_text("a study")
+        (folder / "report.md").write_text(f"of {len(store.records())} records")
+        other.store(store.path, folder)
+
+    end("one")
+    monkeypatch.setattr(report_module, "write_report", draw)
+    report_module.newest_report(place, place.path / "mine")
+    assert drawn == [1, 2]
+    assert place.storage("mine").read("report.md") == b"of 2 records"

@@ -122,6 +122,75 @@ def test_a_machine_that_was_started_again_is_another_one(storage, impatient):
         assert time.monotonic() - began > 0.5, "its name alone tells nothing"
 
 
+def test_where_nothing_tells_machines_apart_the_beat_does(storage, monkeypatch, impatient):
+    monkeypatch.setattr(leases, "_machine", lambda: "")  # as where there is no /proc
+    assert Holder.here().machine == ""
+    far = Holder(socket.gethostname(), "", 2**22 + 1, "")  # of a number that no process has here
+    with wants(storage, far):
+        for here in (None, far):
+            with pytest.raises(UsageError, match="another run is at work"):
+                wants(storage, here).__enter__()
+    put(storage, far, beat=b"7")
+    began = time.monotonic()
+    with wants(storage):
+        assert time.monotonic() - began > 0.5
+
+
+def test_a_lease_that_could_not_be_removed_does_not_lock_out_its_own_process(storage, monkeypatch):
+    def refused(name):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        with wants(storage):
+            patch.setattr(storage, "remove", refused)
+        assert running(storage) == leases.Running(HERE, False)
+        with wants(storage) as lease:
+            lease.check()
+            with pytest.raises(UsageError, match="another run is at work"):
+                wants(storage).__enter__()
+    with wants(storage) as lease:
+        lease.check()
+    assert storage.names(".lease") == []
+
+
+def test_a_run_bears_that_it_cannot_look_as_long_as_nobody_can_have_followed_it(
+    storage, monkeypatch
+):
+    def refused(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 30.0)
+    with wants(storage) as lease, monkeypatch.context() as patch:
+        patch.setattr(storage, "names", refused)
+        lease.check()
+        patch.setattr(leases, "STALE_SECONDS", 0.0)
+        with pytest.raises(OSError, match="Input/output error"):
+            lease.check()
+        patch.undo()
+        lease.check()
+
+
+def test_signs_of_life_that_cannot_be_written_do_not_count(storage, monkeypatch):
+    def refused(*_):
+        raise OSError(28, "No space left on device")
+
+    with wants(storage) as lease:
+        before = lease._sign
+        eventually(lambda: lease._sign > before)
+        monkeypatch.setattr(storage, "write", refused)
+        time.sleep(0.1)
+        before = lease._sign
+        time.sleep(0.3)
+        assert lease._sign == before
+
+
+def eventually(holds):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}', b"\xff"])
 def test_a_lease_that_says_nothing_is_watched_too(storage, impatient, content):
     storage.write(".lease/3.json", content)
@@ -182,7 +251,7 @@ def test_who_was_silent_for_too_long_finds_it_out_and_leaves_the_folder_alone(
     with wants(storage, on("b")) as other:
         for _ in range(2):
             with pytest.raises(
-                LeaseLost, match=r"another run \(process .* on host-b\) took it over"
+                LeaseLost, match=r"another run \(process .* on host-b\) took them over"
             ):
                 lease.check()
         silent.__exit__(None, None, None)

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
+from studies.machine.cloud import Bucket
 from studies.records.checkpoints import checkpoint_folder
-from studies.records.place import Here
+from studies.records.place import Elsewhere, Here
 from studies.running.models import keep_models, number_kept
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
@@ -93,6 +94,36 @@ def test_a_model_takes_no_second_room_and_survives_its_checkpoints(tmp_path):
     assert path.with_suffix(".json").stat().st_mtime_ns == written
     source.unlink()
     assert folder.keep() == ["two-6-seed0-tensorflow"] and path.read_text() == "two 6 0"
+
+
+def test_a_model_stays_until_what_replaces_it_is_there(tmp_path):
+    folder = Folder(tmp_path)
+    folder.finish("two", 3, 0, 0.5)
+    folder.keep()
+    models = folder.folder / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    better = folder.finish("two", 6, 0, 0.9)
+    better.rename(tmp_path / "elsewhere")
+    keep_models(folder.study, folder.folder, Here(folder.results), folder.trials, folder.records)
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+    (tmp_path / "elsewhere").rename(better)
+    assert folder.keep() == ["two-6-seed0-tensorflow"]
+
+
+def test_what_replaces_a_model_is_brought_from_storage(tmp_path):
+    folder = Folder(tmp_path)
+    folder.finish("two", 3, 0, 0.5)
+    folder.keep()
+    better = folder.finish("two", 6, 0, 0.9)
+    bucket = Bucket(f"memory://{tmp_path}")
+    bucket.write(better.relative_to(folder.results).as_posix(), b"better")
+    better.unlink()
+    place = Elsewhere(bucket, folder.results)
+    keep_models(folder.study, folder.folder, place, folder.trials, folder.records)
+    names = ["two-6-seed0-tensorflow.json", "two-6-seed0-tensorflow.keras"]
+    models = folder.folder / "models"
+    assert sorted(path.name for path in models.iterdir()) == names
+    assert (models / names[1]).read_bytes() == b"better"
 
 
 def test_where_links_are_impossible_models_are_copied_once(tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from studies.training import checkpoint
 from studies.training.checkpoint import CheckpointFolder, DamagedCheckpoint, digest, load, save
 
 pytestmark = pytest.mark.once
@@ -94,7 +93,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(path, {"epoch": 2}, some_arrays())
     monkeypatch.undo()

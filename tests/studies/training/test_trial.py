@@ -182,7 +182,9 @@ def test_a_killed_trial_ends_with_the_same_bits(alone, tmp_path):
     process = start(trial, results, AT_RENAMING.format(index=reached + 2, action=DIE))
     assert finish(process) == (None, -signal.SIGKILL)
     unfinished = f"state-{reached + 2:06d}"
-    assert not (folder / f"{unfinished}.ckpt").exists() and list(folder.glob(f".{unfinished}*"))
+    assert not (folder / f"{unfinished}.ckpt").exists() and list(
+        folder.glob(f".tmp-*{unfinished}*")
+    )
     # And the newest whole checkpoint is torn, as by a full disk or a power cut.
     newest = folder / f"state-{reached + 1:06d}.ckpt"
     newest.write_bytes(newest.read_bytes()[:-1000])
@@ -335,7 +337,11 @@ def test_out_of_memory_says_what_to_do(make_trial, error):
 @pytest.mark.once
 def test_a_full_disk_says_what_to_do(make_trial):
     text = reason(OSError(errno.ENOSPC, "No space left on device"), make_trial())
-    assert "disk of the results folder is full" in text and "--retry-failed" in text
+    assert (
+        "disk of the results folder is full" in text
+        and "$TMPDIR" in text
+        and "--retry-failed" in text
+    )
 
 
 @pytest.mark.once
