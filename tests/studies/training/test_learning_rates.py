@@ -1,5 +1,8 @@
 """A grid of learning rates shares one compiled step; each has the bits that it would have alone."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -141,6 +144,22 @@ def same_as_alone(last, results):
 
 def test_a_learning_rate_has_the_bits_of_a_fresh_model(backend, results, kept):
     same_as_alone(training(backend), results)
+
+
+@pytest.mark.slow
+def test_so_it_has_where_xla_optimises_as_it_does_in_trials(backend):
+    """Here programs compile fast instead (`conftest.py`); what XLA does it reads as a process starts."""
+    if backend == "torch":  # which has no XLA
+        return
+    one = f"{__file__}::{test_a_learning_rate_has_the_bits_of_a_fresh_model.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one],
+        env={**os.environ, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"},  # as of one thread
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout[-4000:]
 
 
 @pytest.mark.parametrize("method", ["lora", "head_and_norms"])
