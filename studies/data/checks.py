@@ -104,7 +104,9 @@ def facts(
     equal, in_two_splits, of_two_labels = find_twins(source, hashes, rows)
     given = getattr(source, "groups", None) or {}
     groups, split_groups = _group_facts(given)
-    across = np.asarray(getattr(source, "sizes", ()), np.uint32).reshape(-1, 2)
+    different = getattr(source, "sizes", {})
+    sizes = np.array(list(different), np.int64).reshape(-1, 2)  # (P, 2)
+    images = np.array(list(different.values()), np.int64)  # (P,), of each size
     return Facts(
         class_names=list(source.class_names),
         counts=counts,
@@ -114,9 +116,9 @@ def facts(
             if not all(counts)
         },
         image_shape=source.image_shape,
-        heights=_spread(across[:, 0]),
-        widths=_spread(across[:, 1]),
-        cut=_cut_away(across, source.image_shape),
+        heights=_spread(sizes[:, 0], images),
+        widths=_spread(sizes[:, 1], images),
+        cut=_cut_away(sizes, images, source.image_shape),
         broken=Some(len(broken), sorted(broken)),  # all of them: they are to be mended
         twins=equal,
         twins_in_two_splits=Some.of(in_two_splits),
@@ -182,17 +184,25 @@ def _group_facts(
     return (len(sizes), int(sizes.min()), int(sizes.max())), in_two
 
 
-def _spread(lengths: np.ndarray) -> tuple[int, int, int] | None:
+def _spread(lengths: np.ndarray, images: np.ndarray) -> tuple[int, int, int] | None:
     if not len(lengths):
         return None
-    return int(lengths.min()), int(np.median(lengths)), int(lengths.max())
+    return int(lengths.min()), int(_median(lengths, images)), int(lengths.max())
 
 
-def _cut_away(sizes: np.ndarray, shape: tuple[int, int, int]) -> float:
+def _cut_away(sizes: np.ndarray, images: np.ndarray, shape: tuple[int, int, int]) -> float:
     """The median share of an image of (H, W) that is outside the middle of a shape's proportions."""
     if not len(sizes):
         return 0.0
     relative = sizes / np.array(
         shape[:2]
-    )  # (N, 2): the kept part is the lesser of the two, squared
-    return float(np.median(1 - relative.min(1) / relative.max(1)))
+    )  # (P, 2): the kept part is the lesser of the two, squared
+    return _median(1 - relative.min(1) / relative.max(1), images)
+
+
+def _median(values: np.ndarray, counts: np.ndarray) -> float:
+    """The median of values that are there so many times each."""
+    order = np.argsort(values)
+    up_to = np.cumsum(counts[order])
+    middle = [(up_to[-1] - 1) // 2, up_to[-1] // 2]
+    return float(np.mean(values[order][np.searchsorted(up_to, middle, side="right")]))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from studies.data.images import Decoded, UnreadableImage, parallel
+from studies.data.images import Decoded, ImageSize, UnreadableImage, parallel
 from studies.errors import UsageError
 
 
@@ -23,7 +22,7 @@ class DecodedSource(ABC):
     Attributes:
         name, class_names, labels: as of `prepare.Source`.
         broken: split -> {index: why the image cannot be read}.
-        sizes: height and width of the images that were read, in their files, one after the other.
+        sizes: (height, width) in its file -> how many of the images that were read have it.
     """
 
     name: str
@@ -32,7 +31,7 @@ class DecodedSource(ABC):
 
     def __init__(self) -> None:
         self.broken: dict[str, dict[int, str]] = defaultdict(dict)
-        self.sizes = array("I")
+        self.sizes: Counter[ImageSize] = Counter()
 
     @property
     @abstractmethod
@@ -46,6 +45,7 @@ class DecodedSource(ABC):
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:
         """The images (n, H, W, C) uint8 at increasing indices of a split."""
         shape = self.image_shape
+        sizes: list[ImageSize] = []  # threads may append to a list
 
         def read(index: int) -> np.ndarray:
             try:
@@ -59,10 +59,12 @@ class DecodedSource(ABC):
                     f"{image.size[1]}x{image.size[0]} pixels, {shape[1]}x{shape[0]} elsewhere): give "
                     f"an image size (--image-size 32)."
                 )
-            self.sizes.extend(image.size)
+            sizes.append(image.size)
             return image.pixels
 
-        return parallel(read, [int(index) for index in indices])
+        images = parallel(read, [int(index) for index in indices])
+        self.sizes.update(sizes)
+        return images
 
 
 class Chosen:
@@ -84,7 +86,7 @@ class Chosen:
         self._source, self._kept = source, kept
 
     @property
-    def sizes(self) -> array[int]:
+    def sizes(self) -> Counter[ImageSize]:
         return self._source.sizes
 
     def images(self, split: str, indices: np.ndarray) -> np.ndarray:

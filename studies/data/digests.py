@@ -7,14 +7,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from studies.data.progress import progress
 from studies.machine.files import file_digest, stamp
-from studies.machine.threads import cores
+from studies.machine.threaded import threaded
 
 INDEX = "files.sqlite"
 _SETTLED = 2_000_000_000  # ns: what has changed just now may change again within a clock's tick
@@ -60,14 +59,11 @@ class Digests:
             for key in map(_key, part):
                 result.append(key if isinstance(key, str) else known.get(key, ""))
         new = [i for i, digest in enumerate(result) if not digest]
-        with (
-            progress(f"reading {name}", len(new), "files") as advance,
-            ThreadPoolExecutor(len(cores())) as pool,
-        ):
+        with progress(f"reading {name}", len(new), "files") as advance:
             for places in _parts(new):  # what is under way of a million files takes gigabytes
                 asked = [files[i] for i in places]
                 keys, rows = [_key(file) for file in asked], []  # as they are before they are read
-                for i, key, digest in zip(places, keys, pool.map(_digest, asked)):
+                for i, key, digest in zip(places, keys, threaded(_digest, asked)):
                     result[i] = digest
                     if not isinstance(key, str) and _lasts(key, digest):
                         rows.append((*key, digest))

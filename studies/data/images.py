@@ -11,7 +11,6 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from studies.errors import UsageError
 from studies.machine.files import stamp
-from studies.machine.threads import cores
+from studies.machine.threaded import threaded
 
 ImageSize = tuple[int, int]  # (H, W)
 Advance = Callable[[int], None]  # told how many images more are done
@@ -146,14 +145,8 @@ def parallel(function: Callable[[int], np.ndarray], indices: Sequence[int]) -> n
 
     Threads do: Pillow decodes and resizes outside Python's lock.
     """
-    workers = len(cores())
-    if workers == 1 or len(indices) < 32:
-        return np.stack([function(index) for index in indices])
-    pool = ThreadPoolExecutor(workers)
-    try:
-        return np.stack(list(pool.map(function, indices)))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error the rest need not be decoded
+    few = len(indices) < 32
+    return np.stack(list((map if few else threaded)(function, indices)))
 
 
 @cache

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Listing:
     root: Path
     class_names: list[str]
     files: dict[str, list[str]]
-    names: dict[str, list[str]]
+    names: dict[str, Sequence[str]]
     labels: dict[str, np.ndarray]
     groups: dict[str, np.ndarray] | None = None
     grouped_by: str = ""
@@ -48,9 +49,27 @@ class Listing:
         return replace(self, groups=groups, grouped_by=by, notes=(*self.notes, *notes))
 
 
-def file_names(files: Mapping[str, Sequence[str]], root: Path) -> dict[str, list[str]]:
+class Names(Sequence[str]):
+    """Files' paths from a folder, fit to be printed; each is made when it is asked for.
+
+    Args:
+        files: absolute paths.
+        root: the folder.
+    """
+
+    def __init__(self, files: Sequence[str], root: Path) -> None:
+        self._files, self._root = files, root
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return printable(relative(self._files[index], self._root))
+
+
+def file_names(files: Mapping[str, Sequence[str]], root: Path) -> dict[str, Sequence[str]]:
     """split -> the files' paths from a folder, fit to be printed."""
-    return {split: [printable(relative(f, root)) for f in paths] for split, paths in files.items()}
+    return {split: Names(paths, root) for split, paths in files.items()}
 
 
 def numbered(groups: Mapping[str, Sequence[str | None]]) -> dict[str, np.ndarray]:

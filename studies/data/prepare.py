@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from studies.data.splits import SPLITS, check_splits
 from studies.data.twins import pixel_hash, twins
 from studies.machine.files import stamp
 
-_AT_ONCE = 64 * 2**20  # bytes of images held before they go to the file
+_AT_ONCE, _MOST = 64 * 2**20, 10_000  # bytes and number of images held before they go to the file
 
 
 class Source(Protocol):
@@ -73,8 +73,7 @@ def write(folder: Path, source: Source, hashes: np.ndarray | None = None) -> dic
     del groups  # the description below needs memory of its own
     names: Mapping[str, Sequence[str]] | None = getattr(source, "names", None)
     if names:
-        called = [name for split in offered for name in names[split]]
-        (folder / NAMES_FILE).write_text(json.dumps(called), encoding="utf-8")
+        _write_names(folder / NAMES_FILE, chain.from_iterable(names[s] for s in offered))
     info = DatasetInfo(
         name=source.name,
         fingerprint=digest.hexdigest(),
@@ -118,7 +117,7 @@ def _begun(class_names: Sequence[str], image_shape: Sequence[int]) -> Any:
 
 def _at_once(image_shape: tuple[int, int, int]) -> int:
     """How many images are held at a time."""
-    return max(1, _AT_ONCE // int(np.prod(image_shape)))
+    return min(max(1, _AT_ONCE // int(np.prod(image_shape))), _MOST)
 
 
 def rows_of(source: Source) -> dict[str, slice]:
@@ -189,6 +188,14 @@ def _write_images(path: Path, source: Source, split: str, digest: Any, hashes: n
             digest.update(part.data)
             for place, image in zip(indices, part):
                 hashes[place] = pixel_hash(image)
+
+
+def _write_names(path: Path, names: Iterable[str]) -> None:
+    """Writes a list as JSON, a name at a time: the text of a million takes a hundred megabytes."""
+    with open(path, "w", encoding="utf-8") as file:
+        for number, name in enumerate(names):
+            file.write(f"{', ' if number else '['}{json.dumps(name)}")
+        file.write("]")
 
 
 def _write_integers(path: Path, values: np.ndarray, digest: Any) -> None:

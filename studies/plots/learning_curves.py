@@ -11,6 +11,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from studies.plots.end_labels import label_ends
 from studies.plots.laws import FORECAST, Law
 from studies.plots.style import (
     STEPS,
@@ -114,7 +115,8 @@ def learning_curves(
     percent_axis(ax)
     if baseline is not None:
         _baseline(ax, baseline)
-    _label_ends(ax, ends, looks)
+    forecasts = {model: f"{100 * place:.1f} %" for model, place in ends.items()}
+    label_ends(ax, ends, forecasts, looks)
     axis.ticks(ax, sizes, end if end > last else None)
     marked = crossing is not None and _mark(ax, crossing, names)
     if title:
@@ -258,39 +260,6 @@ def _break(ax: Axes, place: float, axis: str) -> None:
         along, over = [share + shift - 0.006, share + shift + 0.006], [-0.01, 0.01]
         x, y = (over, along) if axis == "y" else (along, over)
         ax.plot(x, y, color="0.3", linewidth=1, transform=ax.transAxes, clip_on=False, gid="break")
-
-
-def _label_ends(ax: Axes, ends: Mapping[str, float], looks: Mapping[str, Style]) -> None:
-    """Where forecasts end, in percent beside the Axes; labels keep their order and distance."""
-    low, high = ax.get_ylim()
-    names = sorted(ends, key=lambda name: ends[name])
-    places = _apart([(ends[name] - low) / (high - low) for name in names], 0.05)
-    for name, place in zip(names, places, strict=True):
-        ax.annotate(
-            f"{100 * ends[name]:.1f} %", (1.0, place), xycoords="axes fraction", xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=9, color=looks[name].colour,
-            annotation_clip=False, gid="end",
-        )  # fmt: skip
-
-
-def _apart(places: Sequence[float], distance: float) -> list[float]:
-    """Ascending places moved as little as it takes to lie a distance apart."""
-    blocks: list[list[float]] = []  # sums of the blocks' centres, their lengths
-    for place in places:
-        blocks.append([place, 1])
-        while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], distance):
-            after = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + after[0], blocks[-1][1] + after[1]]
-    return [
-        total / count + (i - (count - 1) / 2) * distance
-        for total, count in blocks
-        for i in range(int(count))
-    ]
-
-
-def _overlap(before: Sequence[float], after: Sequence[float], distance: float) -> bool:
-    gap = after[0] / after[1] - before[0] / before[1]
-    return gap < distance * (before[1] + after[1]) / 2
 
 
 def _mark(ax: Axes, crossing: Crossing, names: tuple[str, str] | None) -> bool:

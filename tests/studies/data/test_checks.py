@@ -3,7 +3,7 @@
 import gc
 import json
 import tempfile
-from array import array
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ def test_files_that_are_removed_are_not_mapped_any_more(tmp_path, monkeypatch, b
     monkeypatch.setattr(tempfile, "TemporaryDirectory", Watched)
     source = Source({"train": range(6), "validation": [6, 7], "test": [8, 9, 10]}, SPLITS)
     source.broken = {"train": broken, "validation": {}, "test": {}}
-    source.sizes = array("I", [1, 1])
+    source.sizes = Counter({(1, 1): 1})
     facts = facts_of(build(tmp_path, source))
     assert facts.images == 11 - len(broken)
     assert mapped == [[]] and not [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -136,6 +136,18 @@ def test_sizes_of_files_and_what_a_crop_cuts_away(tmp_path, folder):
     assert facts.widths == (20, 40, 100) and facts.heights == (10, 80, 100)
     assert facts.cut == pytest.approx(0.5)  # of 20x10 and of 40x80 the half is a square
     assert facts.image_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 100, 101])
+def test_medians_are_those_of_all_files(tmp_path, number):
+    sizes = np.random.default_rng(number).integers(1, 12, (number, 2))
+    source = Source({"train": list(range(9))}, {"train": [0, 1, 0] * 3})
+    source.sizes = Counter(map(tuple, sizes.tolist()))
+    facts = facts_of(build(tmp_path, source))
+    heights, widths = sizes[:, 0], sizes[:, 1]
+    assert facts.heights == (heights.min(), int(np.median(heights)), heights.max())
+    assert facts.widths == (widths.min(), int(np.median(widths)), widths.max())
+    assert facts.cut == np.median(1 - sizes.min(1) / sizes.max(1))  # to a square
 
 
 def test_checking_does_not_stop_at_broken_images(tmp_path, folder):

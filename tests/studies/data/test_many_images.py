@@ -1,6 +1,7 @@
 """What an image costs in memory, counted in bytes: what is needed of millions of them lies in files."""
 
 import os
+import sys
 import time
 import tracemalloc
 from contextlib import contextmanager
@@ -8,12 +9,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from studies.data import Augmentation, Batches, load, prepare, reopen
+from studies.data import Augmentation, Batches, Options, load, prepare, reopen
 from studies.data.building import build
 from studies.data.cache import entries
 from studies.data.dataset import DatasetInfo
 from studies.data.prepare import read
 from studies.data.shapes import Shapes
+from studies.data.sources import listing
 from studies.data.subsets import _cut_alone, _cut_groups, stratified_cut
 
 pytestmark = pytest.mark.once
@@ -86,6 +88,39 @@ def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
                 assert batches.batch(step)[0].shape == (128, 1, 1, 3)
     found = an_image(most)
     assert found["peak"] < ALLOWED and found["left"] < 15
+
+
+def test_a_file_takes_its_path_and_little_more(tmp_path):
+    most, paths = {}, {}
+    for number in (100, FEW // 10, MANY // 10):  # with the first some modules are loaded
+        most[number], folder = {}, tmp_path / f"{number:08}"
+        for place in (folder / "a", folder / "b"):
+            place.mkdir(parents=True)
+            for index in range(number // 2):
+                (place / f"{index:08}.png").touch()
+        with watched(most[number]):
+            listed = listing(f"folder:{folder}", Options())
+        paths[number] = sum(map(sys.getsizeof, listed.files["train"]))
+        assert listed.names["train"][0] == "a/00000000.png" and len(listed.names["train"]) == number
+    few, many = FEW // 10, MANY // 10
+    left = (most[many]["left"] - paths[many] - most[few]["left"] + paths[few]) / (many - few)
+    assert left < ALLOWED  # a place in a list and a label: 16 bytes
+
+
+def test_few_images_are_held_at_a_time_however_small_they_are(tmp_path, monkeypatch):
+    asked = []
+
+    class Asked(Pixels):
+        def images(self, split, indices):
+            asked.append(len(indices))
+            return super().images(split, indices)
+
+    (tmp_path / "few").mkdir()
+    whole = build(tmp_path / "few", Asked(train=1000))
+    monkeypatch.setattr(prepare, "_MOST", 300)
+    (tmp_path / "many").mkdir()
+    assert build(tmp_path / "many", Asked(train=1000)) == whole  # the fingerprint, too
+    assert asked == [1000, 300, 300, 300, 100]
 
 
 @pytest.mark.parametrize("seed", range(3))
