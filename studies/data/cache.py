@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from studies.errors import UsageError
-from studies.machine.files import file_bytes, parsed_json
+from studies.machine.files import file_bytes, parsed_json, replace
 
 INFO = "info.json"
 TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
@@ -88,20 +88,8 @@ def _title(label: str) -> str:
 def note_use(folder: Path, name: str) -> None:
     """Notes that a prepared folder is used now, under a name, where that can be written."""
     with contextlib.suppress(OSError):  # a cache that can be read alone is good enough
-        _write_use(folder, name)
-
-
-def _write_use(folder: Path, name: str) -> None:
-    """Writes the name anew: what lies there may be a link that leads elsewhere, or a pipe."""
-    new = folder / f".{USED}.{os.getpid()}.tmp"
-    new.unlink(missing_ok=True)
-    with open(new, "x", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(name)
-    try:
-        os.replace(new, folder / USED)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+        # Anew: what lies there may be a link that leads elsewhere, or a pipe.
+        replace(folder / USED, name.encode(errors="surrogateescape"))
 
 
 def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
