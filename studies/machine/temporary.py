@@ -34,7 +34,7 @@ class TemporaryFolder:
         self._lock.acquire()
         self.path.mkdir(mode=0o700)
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """Remove it with all that lies in it, as far as that can be done."""
         shutil.rmtree(self.path, ignore_errors=True)
         _lock_of(self.path).unlink(missing_ok=True)

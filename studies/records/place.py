@@ -14,7 +14,6 @@ import os
 import posixpath
 import re
 import secrets
-import tempfile
 from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -22,6 +21,7 @@ from typing import Protocol
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.machine.storage import Folder, Storage
+from studies.machine.temporary import TemporaryFolder
 
 RECORDS = "trials.jsonl"
 LINES = "trials"  # the folder of its lines, where they are objects
@@ -90,13 +90,11 @@ def opened(results: Path | str) -> Iterator[Place]:
         yield Here(results)
         return
     bucket = Bucket(results)
-    with tempfile.TemporaryDirectory(
-        prefix="keras_vit-results-", ignore_cleanup_errors=True
-    ) as copy:
+    with contextlib.closing(TemporaryFolder("results")) as copy:
         # With the ends of the URL: they are what tells two runs apart.
         parts = bucket.url.partition("://")[2].split("/")
-        path = (
-            Path(copy).resolve().joinpath(*(part for part in parts if part not in ("", ".", "..")))
+        path = copy.path.resolve().joinpath(
+            *(part for part in parts if part not in ("", ".", ".."))
         )
         path.mkdir(parents=True, exist_ok=True)
         place = Elsewhere(bucket, path)

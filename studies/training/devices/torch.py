@@ -76,7 +76,7 @@ class TorchDevices(Devices):
         if distributed.is_initialized():
             distributed.destroy_process_group()
         if self._folder is not None:
-            self._folder.remove()
+            self._folder.close()
         if lost:
             raise TrialError(lost) from error
 

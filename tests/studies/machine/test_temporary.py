@@ -31,6 +31,6 @@ def test_what_a_killed_process_left_is_removed_and_what_is_in_use_stays(tmp_path
     next_one = TemporaryFolder("test")
     assert not left.exists() and mine.path.is_dir() and next_one.path.is_dir()
     (mine.path / "file").touch()
-    mine.remove()
-    next_one.remove()
+    mine.close()
+    next_one.close()
     assert list(tmp_path.iterdir()) == [other]
