@@ -11,7 +11,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.accelerator import device_kind
 from keras_vit.models.variants import get_variant
 from studies.study.recipe import RATES, Recipe
 from studies.training.schedule import WarmupDecay
@@ -151,17 +150,8 @@ def compile_masked_patches(model: keras.Model, recipe: Recipe) -> WarmupDecay:
 def _compile(model: keras.Model, recipe: Recipe, **measured: Any) -> WarmupDecay:
     schedule = make_schedule(recipe)
     optimizer = make_optimizer(recipe, model, schedule)
-    model.compile(optimizer, jit_compile=_jit(model), **measured)
+    model.compile(optimizer, **measured)
     model.optimizer.build(model.trainable_variables)
     if len(recipe.learning_rates) > 1:
         schedule.let_vary(model)
     return schedule
-
-
-def _jit(model: keras.Model) -> bool | str:
-    # On CPUs TensorFlow's own convolutions took two thirds of the time that XLA's took (a step of
-    # bit-s, interleaved); for Transformers XLA is the faster one.
-    convolves = any(isinstance(layer, keras.layers.Conv2D) for layer in model._flatten_layers())
-    if keras.backend.backend() == "tensorflow" and convolves and device_kind() == "cpu":
-        return False
-    return "auto"

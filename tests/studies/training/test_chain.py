@@ -12,7 +12,6 @@ from studies.study.chain import Finetuning
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Extra, Training, Trial
-from studies.training import recipe as recipes
 from studies.training.chain import best_rate
 from studies.training.checkpoint import load
 from studies.training.start import first_model, weights_of
@@ -21,15 +20,6 @@ from tests.studies.descriptions import TINY, on_digits
 
 SHORT = Recipe(steps=4, batch_size=8, validations=2, learning_rate=3e-3)
 SGD = SHORT.model_copy(update={"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.03})
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick(backend):
-    """Compiling takes longer than these tests' few steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        if backend == "tensorflow":
-            patch.setattr(recipes, "_jit", lambda model: False)
-        yield
 
 
 def training(backend, image_size=None, recipe=SHORT, **changes):

@@ -14,7 +14,6 @@ from studies.study.chain import Finetuning
 from studies.study.recipe import Recipe
 from studies.study.trial import Training, Trial
 from studies.training import chain
-from studies.training import recipe as recipes
 from studies.training.checkpoint import digest, load
 from studies.training.devices import ONE_DEVICE
 from studies.training.events import Events
@@ -122,13 +121,6 @@ def chained(backend, method):
     )
 
 
-@pytest.fixture
-def quick(backend, monkeypatch):
-    """Compiling takes longer than a few steps, and what it optimises is not the point."""
-    if backend == "tensorflow":
-        monkeypatch.setattr(recipes, "_jit", lambda model: False)
-
-
 def same_as_alone(last, results):
     """Whether the last learning rate of a grid left what a training with it alone leaves."""
     grid, alone = with_rates(last, *RATES), with_rates(last, RATES[-1])
@@ -163,7 +155,7 @@ def test_so_it_has_where_xla_optimises_as_it_does_in_trials(backend):
 
 
 @pytest.mark.parametrize("method", ["lora", "head_and_norms"])
-def test_so_has_a_fine_tuning_of_a_part_on_larger_images(backend, results, kept, quick, method):
+def test_so_has_a_fine_tuning_of_a_part_on_larger_images(backend, results, kept, method):
     same_as_alone(chained(backend, method), results)
 
 
@@ -171,9 +163,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def test_a_grid_that_is_killed_in_every_learning_rate_ends_with_the_same_bits(
-    backend, tmp_path, quick
-):
+def test_a_grid_that_is_killed_in_every_learning_rate_ends_with_the_same_bits(backend, tmp_path):
     grid = with_rates(training(backend, recipe=SGD), *RATES)
     whole = train(grid, tmp_path / "whole")
 
