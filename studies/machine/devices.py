@@ -62,7 +62,7 @@ def visible_gpus() -> list[str]:
     if given is not None:
         return [name.strip() for name in given.split(",")]
     # CUDA counts those that are there, which a container may know by higher numbers.
-    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+    return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 def device(backend: str, count: int = 1) -> str:
