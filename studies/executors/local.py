@@ -56,8 +56,7 @@ class LocalExecutor:
         if self.threads > most:
             on = f" for each of {devices} devices" if devices > 1 else ""
             raise UsageError(
-                f"--threads {threads} is more than there are cores for it here{on}; "
-                f"choose at most {most}"
+                f"--threads {threads} is more than there are cores here{on}; choose at most {most}"
             )
         there = len(visible_gpus())
         if gpus is None and there and workers * devices > 1:
@@ -118,7 +117,7 @@ class LocalExecutor:
             )
         if memory and self.workers * (asked.memory or 0) > memory:
             raise UsageError(
-                f"{amount(self.workers, 'trial')} of {(asked.memory or 0) / 1e9:.1f} GB at a time are "
+                f"trials of {(asked.memory or 0) / 1e9:.1f} GB, {self.workers} at a time, are "
                 f"more than the {memory / 1e9:.1f} GB of this machine: ask for less with --memory, or "
                 f"choose fewer --workers"
             )

@@ -147,7 +147,10 @@ def test_trials_at_the_same_time_have_gpus_of_their_own(tmp_path):
         ({"resources": {"gpus": 5}}, "5 GPUs, and there are 4 here: ask for less with --gpus"),
         ({"resources": {"gpus": 1}, "devices": 8}, "8 GPUs, and there are 4 here"),
         ({"devices": 5}, "5 GPUs, and there are 4 here: .* or --devices"),
-        ({"resources": {"memory": "9999TB"}}, r"2 trials of 9999000\.0 GB at a time are more than"),
+        (
+            {"resources": {"memory": "9999TB"}},
+            r"trials of 9999000\.0 GB, 2 at a time, are more than",
+        ),
     ],
 )
 @pytest.mark.usefixtures("four_gpus")
