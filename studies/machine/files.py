@@ -15,6 +15,7 @@ import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -107,6 +108,19 @@ def replace(path: Path, content: bytes, durable: bool = False) -> None:
     """The same of a file whose content is at hand."""
     with replaced(path, durable) as beside:
         beside.write_bytes(content)
+
+
+def remove_leftovers(folder: Path, after: float = 0) -> None:
+    """Remove what killed processes left in a folder of what `replaced` was to replace.
+
+    Args:
+        folder: which need not be there; those in it are left alone, and so is where a link leads.
+        after: seconds since it was last written, where somebody else may be writing yet.
+    """
+    for path in [] if folder.is_symlink() else folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):  # whoever wrote it has finished
+            if time.time() - path.lstat().st_mtime >= after:
+                path.unlink()
 
 
 def make_own_folder(path: Path) -> None:

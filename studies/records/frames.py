@@ -263,7 +263,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
         frame=frame,
         one_draw=one_draw,
         outcomes=None if one_draw else _kept(folder, done, study.data),
-        models=tuple(sorted(path.name for path in (folder / "models").glob("*.keras"))),
+        models=tuple(sorted(path.name for path in (folder / "models").glob("[!.]*.keras"))),
     )
 
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from studies.machine.files import make_own_folder, replace
+from studies.machine.files import make_own_folder, remove_leftovers, replace
 from studies.plots.style import DPI
 from studies.records.evaluations import evaluations_frame
 from studies.records.frames import read_results, summary_frame
@@ -37,6 +37,7 @@ LISTS = {
     "evaluations.csv",
 }  # written where there is something in them
 FIGURES = "figures"  # their folder
+LONGEST_WRITING = 3600  # seconds that another report, of another process, may take for one file
 _TURNS = 3  # of writing a report while records come
 
 
@@ -98,6 +99,8 @@ def write_report(folder: str | os.PathLike[str]) -> Report:
     if results.extras:
         tables["evaluations.csv"] = evaluations_frame(results).round(6)
     try:
+        for part in (folder, folder / FIGURES):
+            remove_leftovers(part, after=LONGEST_WRITING)
         for name, table in tables.items():
             replace(folder / name, csv(table))
         for name in LISTS - tables.keys():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.executors import file_stem
-from studies.machine.files import replace, replaced
+from studies.machine.files import remove_leftovers, replace, replaced
 from studies.records.checkpoints import MODEL, checkpoint_folder, checkpoint_name
 from studies.records.place import Place
 from studies.records.store import Record
@@ -87,7 +87,7 @@ class ModelKeeper:
     Each is compared with the best one so far, not with all that there are.
 
     Args:
-        study, folder, place, records: as of `keep_models`, as a run finds them.
+        study, folder, place, records: as of `keep_models`, as a run finds them, who alone writes there.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class ModelKeeper:
         assert study.data is not None
         self._place = (study, folder, place)
         self._best: dict[tuple[str, str], tuple[Trial, Record]] = {}
+        remove_leftovers(folder / FOLDER)
         keep_models(*self._place, self._compared(study.each_trial(study.data), records), records)
 
     def ended(self, trial: Trial, record: Record) -> None:

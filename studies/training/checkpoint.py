@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from studies.machine.files import TEMPORARY, file_bytes, parsed_json, replaced
+from studies.machine.files import file_bytes, parsed_json, remove_leftovers, replaced
 from studies.records.checkpoints import FINAL
 from studies.shown import printable
 
@@ -152,8 +152,9 @@ class CheckpointFolder:
 
     def clean(self) -> None:
         """Remove the states and what killed writers left behind."""
-        for path in [*self._states(), *self.folder.glob(f"{TEMPORARY}*")]:
+        for path in self._states():
             path.unlink(missing_ok=True)
+        remove_leftovers(self.folder)
 
     def _state_path(self, number: int) -> Path:
         return self.folder / f"state-{number:06d}.ckpt"

@@ -6,7 +6,14 @@ import stat
 
 import pytest
 
-from studies.machine.files import file_bytes, file_digest, make_own_folder, replace, replaced
+from studies.machine.files import (
+    file_bytes,
+    file_digest,
+    make_own_folder,
+    remove_leftovers,
+    replace,
+    replaced,
+)
 
 pytestmark = pytest.mark.once
 
@@ -73,6 +80,25 @@ def test_a_file_is_replaced_in_one_step_and_what_fails_leaves_the_old_one_alone(
         beside.write_bytes(b"half")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"three" and os.listdir(tmp_path) == ["a.keras"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_is_writing_is_not(tmp_path):
+    with replaced(tmp_path / "a.keras") as beside:
+        beside.write_bytes(b"a killed process would leave it so")
+        old = beside.with_name(beside.name.replace("a.keras", "old.png"))
+        old.write_bytes(b"half")
+        os.utime(old, (0, 0))
+        remove_leftovers(tmp_path, after=3600)
+        assert beside.exists() and not old.exists()
+    (tmp_path / "elsewhere").mkdir()
+    kept = tmp_path / "elsewhere" / old.name
+    kept.touch()
+    (tmp_path / "link").symlink_to("elsewhere")
+    remove_leftovers(tmp_path / "link")
+    assert kept.exists()
+    remove_leftovers(tmp_path / "elsewhere")
+    remove_leftovers(tmp_path / "not there")
+    assert not kept.exists() and (tmp_path / "a.keras").exists()
 
 
 def test_nothing_is_written_through_a_link(tmp_path):

@@ -7,8 +7,10 @@ import pytest
 
 from studies.machine.cloud import Bucket
 from studies.records.checkpoints import checkpoint_folder
+from studies.records.frames import read_results
 from studies.records.place import Elsewhere, Here
-from studies.running.models import keep_models, number_kept
+from studies.running.models import ModelKeeper, keep_models, number_kept
+from studies.running.results_folder import write_study
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
 from tests.studies.descriptions import study_file as write
@@ -53,6 +55,17 @@ class Folder:
         lying = sorted(path.name for path in (self.folder / "models").glob("*"))
         assert lying == sorted(n for path in kept for n in (path.name, f"{path.stem}.json"))
         return sorted(path.stem for path in kept)
+
+
+def test_a_model_that_a_killed_run_was_linking_is_no_model_and_is_removed_by_the_next(tmp_path):
+    folder = Folder(tmp_path)
+    folder.finish("two", 3, 0, 0.5)
+    assert folder.keep() == ["two-3-seed0-tensorflow"]
+    (folder.folder / "models" / ".tmp-0123-two-6-seed0-tensorflow.keras").write_text("ha")
+    write_study(folder.study, folder.folder)
+    assert read_results(folder.folder).models == ("two-3-seed0-tensorflow.keras",)
+    ModelKeeper(folder.study, folder.folder, Here(folder.results), folder.records)
+    assert folder.keep() == ["two-3-seed0-tensorflow"]
 
 
 def test_each_models_best_seed_at_the_largest_size_so_far_is_kept(tmp_path):
