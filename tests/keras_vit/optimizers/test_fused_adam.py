@@ -9,8 +9,8 @@ from keras_vit import FusedAdam, FusedAdamW
 from tests.contracts import numpy
 from tests.keras_vit.ecosystem.models import images, make
 
-# 1 - 0.999 has an error of 1.3e-5 where 0.999 is float32 first, as in TensorFlow's kernel, and 1 - 0.999^t one
-# of 1e-5 at the first steps in Keras' float32: each step of some 0.1 may be off by as much.
+# 1 - 0.999 has an error of 1.3e-5 where 0.999 is float32 first, as in TensorFlow's kernel, and 1 - 0.999^t
+# one of 1e-5 at the first steps in Keras' float32: each step of some 0.1 may be off by as much.
 NEAR = {"rtol": 2e-5, "atol": 5 * 0.1 * 1e-5}
 SHAPES = {"kernel": (3, 4), "bias": (4,), "tokens": (1, 2, 5)}
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.02, 10, warmup_target=0.1, warmup_steps=3)
@@ -99,10 +99,10 @@ def test_memory_in_another_order_is_left_to_keras():
     rng = np.random.default_rng(1)
     value, grad = rng.normal(size=(2, 4, 6)).astype("float32")
     moved = []
-    for make in (FusedAdam, keras.optimizers.Adam):
+    for kind in (FusedAdam, keras.optimizers.Adam):
         weight = keras.Variable(value)
         turned = keras.ops.transpose(keras.ops.convert_to_tensor(np.ascontiguousarray(grad.T)))
-        optimizer = make(0.1)
+        optimizer = kind(0.1)
         optimizer.build([weight])
         optimizer.apply([turned], [weight])
         moved.append(numpy(weight))
