@@ -6,18 +6,36 @@ training step and more. TensorFlow and PyTorch have kernels that pass over the m
 by itself.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
 
 from keras_vit.layers.accelerator import device_kind
 
+if TYPE_CHECKING:
+    from keras.optimizers import Adam as _Base
+    from keras.optimizers import Adam as _KerasAdam
+    from keras.optimizers import AdamW as _KerasAdamW
+else:
+    _Base = object
+    # What Keras makes of them: on PyTorch classes that update all weights at once.
+    _KerasAdam, _KerasAdamW = (
+        type(kind.__new__(kind)) for kind in (keras.optimizers.Adam, keras.optimizers.AdamW)
+    )
 
-def _kind_of(optimizer):
-    """The class that Keras makes of an optimizer: on PyTorch one that updates all weights at once."""
-    return type(optimizer.__new__(optimizer))
 
-
-class _OneKernel:
+class _OneKernel(_Base):
     """The update of a weight, or of all weights, where the backend has it as one kernel."""
+
+    # Scalars that TensorFlow's updates have in common, by device and dtype.
+    _of_this_step: dict | None = None
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        self._of_this_step = {}
+        try:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        finally:
+            self._of_this_step = None
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates a weight and its two moments, as Keras does."""
@@ -33,7 +51,7 @@ class _OneKernel:
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class FusedAdam(_OneKernel, _kind_of(keras.optimizers.Adam)):
+class FusedAdam(_OneKernel, _KerasAdam):
     """`keras.optimizers.Adam`, whose update is one kernel on TensorFlow and on PyTorch's CPU.
 
     Arguments, state and numbers (up to rounding) are those of Keras' own. On JAX, where XLA compiles
@@ -48,7 +66,7 @@ class FusedAdam(_OneKernel, _kind_of(keras.optimizers.Adam)):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class FusedAdamW(_OneKernel, _kind_of(keras.optimizers.AdamW)):
+class FusedAdamW(_OneKernel, _KerasAdamW):
     """`keras.optimizers.AdamW`, with the update of `FusedAdam`; the weight decay stays Keras' own.
 
     Example:
@@ -66,21 +84,36 @@ def _update_on_tensorflow(adam, gradient, variable, learning_rate):
         return False
     variable = variable.value if isinstance(variable, keras.Variable) else variable
     number = adam._get_variable_index(variable)
-    dtype = variable.dtype
-    step = tf.cast(adam.iterations + 1, dtype)
+    known = {} if adam._of_this_step is None else adam._of_this_step
+    key = (variable.device, variable.dtype)
+    if key not in known:
+        known[key] = _scalars(adam, learning_rate, variable.dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=adam._momentums[number].value.handle,
         v=adam._velocities[number].value.handle,
-        beta1_power=tf.pow(tf.cast(adam.beta_1, dtype), step),
-        beta2_power=tf.pow(tf.cast(adam.beta_2, dtype), step),
-        lr=tf.cast(learning_rate, dtype),
-        beta1=tf.cast(adam.beta_1, dtype),
-        beta2=tf.cast(adam.beta_2, dtype),
-        epsilon=tf.cast(adam.epsilon, dtype),
-        grad=tf.cast(gradient, dtype),
+        grad=tf.cast(gradient, variable.dtype),
+        **known[key],
     )
     return True
+
+
+def _scalars(adam, learning_rate, dtype):
+    """What TensorFlow's kernel takes beside tensors: of a step, once, or tracing them takes seconds."""
+    import tensorflow as tf
+
+    beta_1, beta_2, epsilon = (
+        tf.constant(value, dtype) for value in (adam.beta_1, adam.beta_2, adam.epsilon)
+    )
+    step = tf.cast(adam.iterations + 1, dtype)
+    return {
+        "beta1": beta_1,
+        "beta2": beta_2,
+        "epsilon": epsilon,
+        "lr": tf.cast(learning_rate, dtype),
+        "beta1_power": tf.pow(beta_1, step),
+        "beta2_power": tf.pow(beta_2, step),
+    }
 
 
 def _update_on_pytorch(adam, grads, variables, learning_rate):
