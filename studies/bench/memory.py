@@ -43,6 +43,7 @@ SIDES = {"shapes": 32, "folder": 8, "tfds": 32}  # by kind: pixels, where nothin
 ALLOWED = 24  # bytes an image
 EVERY = 0.02  # seconds between two looks
 STEPS, BATCH = 400, 128
+DIFFER = 3  # batches by which the memory of runs of the same images differs
 MODEL = {"hidden_size": 32, "num_layers": 2, "mlp_dim": 64, "num_heads": 2}
 PREPARE = """
 import json, sys
@@ -107,10 +108,18 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = [int(row["images"]) for row in own]
         if len(set(numbers)) > 1:
             prepared, trained = (slope(own, f"{c}_anon_mib") for c in ("prepare", "train"))
+            batch = BATCH * int(np.prod([int(side) for side in own[0]["pixels"].split("x")])) * 4
+            hidden = ALLOWED * (max(numbers) - min(numbers)) < DIFFER * batch
             sentences.append(
                 f"{name}: from {min(numbers):,} to {max(numbers):,} images a trial's anonymous memory "
                 f"grows by {trained:.1f} bytes an image (allowed: {ALLOWED}), that of preparing by "
                 f"{prepared:.1f}."
+                + (
+                    f" That tells little: a batch takes {batch / 2**20:.0f} MiB as floats, and runs "
+                    "of the same images differ by some of these."
+                    if hidden
+                    else ""
+                )
             )
     return sentences
 

@@ -61,10 +61,15 @@ def test_growth_is_told_for_each_kind_and_size_of_images():
         row("shapes", 10_000, 300, 90),
         row("shapes", 10_000, 280, 60, "8x8x3"),
         row("shapes", 10_000 + 2**20, 302, 100),
+        row("tfds", 10_000, 500, 100, "128x128x3"),
+        row("tfds", 10_000 + 2**20, 550, 104, "128x128x3"),
     ]
     assert in_words(rows) == [
         "shapes, 32 pixels: from 10,000 to 1,058,576 images a trial's anonymous memory grows by 2.0 "
-        "bytes an image (allowed: 24), that of preparing by 10.0."
+        "bytes an image (allowed: 24), that of preparing by 10.0.",
+        "tfds, 128 pixels: from 10,000 to 1,058,576 images a trial's anonymous memory grows by 50.0 "
+        "bytes an image (allowed: 24), that of preparing by 4.0. That tells little: a batch takes 24 MiB "
+        "as floats, and runs of the same images differ by some of these.",
     ]
 
 
