@@ -182,6 +182,9 @@ class Bucket:
         while True:
             try:
                 found = work()
+            except (*_MISSING, FileExistsError):
+                state.patient = True  # that is an answer
+                raise
             except Exception as error:
                 waited = time.monotonic() - began
                 if _is_final(error) or not state.patient or waited >= PATIENCE_SECONDS:
@@ -227,7 +230,7 @@ def _is_final(error: Exception) -> bool:
     """Whether it is of no use to ask again."""
     number = error.errno if isinstance(error, OSError) else None
     return (
-        isinstance(error, (*_MISSING, FileExistsError, *_FOR_GOOD)) or number in _NUMBERS_FOR_GOOD
+        isinstance(error, _FOR_GOOD) or number in _NUMBERS_FOR_GOOD
     )
 
 

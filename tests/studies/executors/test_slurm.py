@@ -46,8 +46,12 @@ class LocalQueue:
         return [job.job_id for job in new]
 
     def states(self, ids):
-        words = {"RUNNING": "RUNNING", "INTERRUPTED": "CANCELLED", "FAILED": "FAILED"}
-        return {each: words.get(self.jobs[each].state, "COMPLETED") for each in ids}
+        return {each: self._state(self.jobs[each]) for each in ids}
+
+    def _state(self, job):
+        words = {"RUNNING": "RUNNING", "INTERRUPTED": "CANCELLED"}
+        failed = "triggered an exception" in (job.stderr() or "")  # which ends a job of Slurm with 1
+        return words.get(job.state, "FAILED" if failed else "COMPLETED")
 
     def cancel(self, ids):
         for each in ids:
