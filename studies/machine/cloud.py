@@ -229,9 +229,7 @@ def _stamp(info: dict[str, Any]) -> str:
 def _is_final(error: Exception) -> bool:
     """Whether it is of no use to ask again."""
     number = error.errno if isinstance(error, OSError) else None
-    return (
-        isinstance(error, _FOR_GOOD) or number in _NUMBERS_FOR_GOOD
-    )
+    return isinstance(error, _FOR_GOOD) or number in _NUMBERS_FOR_GOOD
 
 
 def _fsspec() -> Any:

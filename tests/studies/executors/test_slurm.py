@@ -50,7 +50,9 @@ class LocalQueue:
 
     def _state(self, job):
         words = {"RUNNING": "RUNNING", "INTERRUPTED": "CANCELLED"}
-        failed = "triggered an exception" in (job.stderr() or "")  # which ends a job of Slurm with 1
+        failed = "triggered an exception" in (
+            job.stderr() or ""
+        )  # which ends a job of Slurm with 1
         return words.get(job.state, "FAILED" if failed else "COMPLETED")
 
     def cancel(self, ids):

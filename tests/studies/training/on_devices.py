@@ -178,7 +178,9 @@ def watch_masks() -> None:
             own = (python, option, "tests.studies.training.on_devices", "replica", *arguments)
             return subprocess.Popen(own, **options)
 
-        torch.subprocess = SimpleNamespace(Popen=start, TimeoutExpired=subprocess.TimeoutExpired)
+        names = ("PIPE", "TimeoutExpired")
+        rest = {name: getattr(subprocess, name) for name in names}
+        torch.subprocess = SimpleNamespace(Popen=start, **rest)
 
 
 def _note(mask) -> None:
