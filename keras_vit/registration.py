@@ -11,7 +11,8 @@ import sys
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding", "layers.pooling"),
     *("layers.token_grid", "models.vit", "models.rotary_vit", "models.resnet"),
-    *("models.features", "models.grouped_optimizer", "pretraining.masked_patch"),
+    *("models.features", "optimizers.grouped", "optimizers.fused_adam"),
+    *("pretraining.masked_patch",),
 )
 
 

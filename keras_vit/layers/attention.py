@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vit.layers.arguments import check_biased, check_positive, check_rate
 from keras_vit.layers.dense import Dense
+from keras_vit.layers.dropping import dropped
 from keras_vit.layers.fused_attention import fused_attention, fused_attention_pays
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
@@ -117,9 +118,11 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     ):
         if value is None:
             value, value_mask = query, query_mask if mask is None else mask
-        q = self._heads(self.query, query)  # (B, N, heads, d)
-        k = self._heads(self.key, value)  # (B, M, heads, d)
-        v = self._heads(self.value, value)
+        flat = ops.reshape(query, (-1, query.shape[-1]))  # (B * N, D)
+        q = self._heads(self.query(flat), query)  # (B, N, heads, d)
+        flat = flat if value is query else ops.reshape(value, (-1, value.shape[-1]))
+        k = self._heads(self.key(flat), value)  # (B, M, heads, d)
+        v = self._heads(self.value(flat), value)
         q, k = self._positioned(q, k, patches)
         mask = _mask_of_rank_4(combine_masks(attention_mask, value_mask))
         dropping = bool(training) and self.attention_dropout_rate > 0
@@ -135,7 +138,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             x = fused_attention(q, k, v, mask)
         width = self.num_heads * self.head_dim
         x = self.output_dense(self._joined(ops.reshape(x, (-1, width))))
-        x = self.dropout(x, training=training)
+        x = dropped(self.dropout, x, training)
         x = ops.reshape(x, (-1, ops.shape(query)[1], width))
         return (x, scores) if return_attention_scores else x
 
@@ -204,13 +207,12 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             lowest = -FLOAT16_MAX if half else -1e30
             logits = ops.where(mask, logits, ops.cast(lowest, logits.dtype))
         scores = ops.softmax(logits, axis=-1)
-        dropped = self.attention_dropout(scores, training=training)
-        x = ops.matmul(dropped, ops.transpose(v, (0, 2, 1, 3)))  # (B, heads, N, d)
+        kept = dropped(self.attention_dropout, scores, training)
+        x = ops.matmul(kept, ops.transpose(v, (0, 2, 1, 3)))  # (B, heads, N, d)
         return ops.transpose(x, (0, 2, 1, 3)), scores
 
-    def _heads(self, dense, x):
-        y = dense(ops.reshape(x, (-1, x.shape[-1])))
-        return ops.reshape(y, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
+    def _heads(self, flat, x):
+        return ops.reshape(flat, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
 
     def _dense(self, units, name, use_bias=True):
         return Dense(

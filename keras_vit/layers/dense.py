@@ -38,8 +38,9 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
             return super().call(inputs, training=training)  # XLA joins them by itself
         import torch
 
-        tensors = (ops.convert_to_tensor(each) for each in (self.bias, inputs, self.kernel))
-        x = torch.addmm(*tensors)
+        kernel = self.kernel  # a tensor where it has updates
+        kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
+        x = torch.addmm(self.bias.value, inputs, kernel)
         return x if self.activation is None else self.activation(x)
 
     def enable_lora(self, rank, lora_alpha=None, **initializers):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.dense import Dense
+from keras_vit.layers.dropping import dropped
 from keras_vit.layers.mlp import MlpBlock
 
 
@@ -58,10 +59,10 @@ class GatedMlp(MlpBlock):
     def call(self, x, training=None):
         y = ops.reshape(x, (-1, x.shape[-1]))
         y = self._activate(self.gate(y)) * self.hidden(y)
-        y = self.dropout(y, training=training)
+        y = dropped(self.dropout, y, training)
         if self.norm is not None:
             y = self.norm(y)
-        y = self.dropout(self.output_dense(y), training=training)
+        y = dropped(self.dropout, self.output_dense(y), training)
         return ops.reshape(y, (-1, ops.shape(x)[1], x.shape[-1]))
 
     def get_config(self):

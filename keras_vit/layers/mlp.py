@@ -6,6 +6,7 @@ from keras import ops
 from keras_vit.layers.activations import get_activation
 from keras_vit.layers.arguments import check_positive, check_rate
 from keras_vit.layers.dense import Dense
+from keras_vit.layers.dropping import dropped
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -50,8 +51,8 @@ class MlpBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     def call(self, x, training=None):
         # Flat tokens make each gradient a single contraction, which XLA runs faster on CPU.
         y = ops.reshape(x, (-1, x.shape[-1]))
-        y = self.dropout(self._activate(self.hidden(y)), training=training)
-        y = self.dropout(self.output_dense(y), training=training)
+        y = dropped(self.dropout, self._activate(self.hidden(y)), training)
+        y = dropped(self.dropout, self.output_dense(y), training)
         return ops.reshape(y, (-1, ops.shape(x)[1], x.shape[-1]))
 
     def compute_output_shape(self, input_shape):

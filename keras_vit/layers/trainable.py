@@ -31,6 +31,8 @@ class _WhatTrains(_Base):
     trainable: bool
 
     def __setattr__(self, name, value):
+        if value is True and self.__dict__.get(name) is True:
+            return  # as Keras says `built` at every call, in which setting it anew takes a tenth
         if name == "trainable":
             for layer in self._flatten_layers():
                 _set_trainable(layer, value)

@@ -4,6 +4,7 @@ import keras
 
 from keras_vit.layers.arguments import check_biased, check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
+from keras_vit.layers.dropping import dropped
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.recompute import recomputed
@@ -139,7 +140,7 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         )
 
     def _branch(self, y, scale, training):
-        return self.stochastic_depth(y if scale is None else scale(y), training=training)
+        return dropped(self.stochastic_depth, y if scale is None else scale(y), training)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

@@ -8,7 +8,7 @@ from keras_vit.layers.arguments import is_number
 from keras_vit.layers.residual_unit import PostActivationUnit, PreActivationUnit
 from keras_vit.layers.trainable import weight_name
 from keras_vit.layers.transformer_block import PreNormBlock
-from keras_vit.models.grouped_optimizer import GroupedOptimizer
+from keras_vit.optimizers.grouped import GroupedOptimizer
 
 UNITS = (PreActivationUnit, PostActivationUnit)
 

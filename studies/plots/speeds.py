@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from studies.plots.style import new_panels, styles, themed
+
+LETTERS = 9  # of a title, to an inch
 
 
 @themed
@@ -47,5 +50,7 @@ def speeds(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         ax.set_title(f"{mode}, {model}, {pixels} px, batch {batch}", fontsize=10)
     figure = panels[0].get_figure(root=True)
     assert figure is not None
-    figure.suptitle(f"{title}\n(x: so many times as fast is the first of a panel)", fontsize=12)
+    lines = [title, "(x: so many times as fast is the first of a panel)"]
+    wide = int(figure.get_figwidth() * LETTERS)
+    figure.suptitle("\n".join(textwrap.fill(line, wide) for line in lines), fontsize=12)
     return figure

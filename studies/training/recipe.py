@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_vit.models.variants import get_variant
+from keras_vit.optimizers.fused_adam import FusedAdamW
 from studies.study.recipe import RATES, Recipe
 from studies.training.schedule import WarmupDecay
 
@@ -102,7 +103,7 @@ def make_optimizer(
             global_clipnorm=clip_norm,
         )
     else:
-        optimizer = keras.optimizers.AdamW(
+        optimizer = FusedAdamW(
             learning_rate=schedule,
             weight_decay=recipe.weight_decay,
             beta_1=recipe.beta_1,

@@ -1,0 +1,1 @@
+"""Optimizers: with rates by weight, and Adam in one kernel."""
