@@ -203,8 +203,9 @@ class _Images:
         self.group, self.label = scores.group, scores.label
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, _Images) and self.group is other.group
-        return same and self.label is other.label  # type: ignore[union-attr]
+        if not isinstance(other, _Images):
+            return NotImplemented
+        return self.group is other.group and self.label is other.label
 
     def __hash__(self) -> int:
         return hash((id(self.group), id(self.label)))

@@ -37,7 +37,7 @@ class Listing:
     name: str
     root: Path
     class_names: list[str]
-    files: dict[str, Sequence[str]]
+    files: Mapping[str, Sequence[str]]
     names: dict[str, Sequence[str]]
     labels: dict[str, np.ndarray]
     groups: dict[str, np.ndarray] | None = None
