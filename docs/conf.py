@@ -44,6 +44,7 @@ napoleon_custom_sections = [
 API = Path(__file__).parent / "api"
 TITLES = {
     "models": "Models and fine-tuning",
+    "optimizers": "Optimizers",
     "weights": "Weights",
     "layers": "Layers",
     "inspection": "Looking inside",

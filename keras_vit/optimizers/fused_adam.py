@@ -58,6 +58,19 @@ class FusedAdam(_OneKernel, _KerasAdam):
     the update to one pass, and on a GPU with PyTorch, where Keras calls few kernels for all weights
     together, it is Keras' own. So it is with `amsgrad` on TensorFlow, which has no kernel for it.
 
+    Args:
+        learning_rate: a number, or a schedule of Keras.
+        weight_decay: decoupled, times the learning rate; None for none.
+        beta_1, beta_2: how much of the first and the second moment stays at a step.
+        epsilon: is added to the root of the second moment.
+        amsgrad: divide by the largest second moment so far.
+        clipnorm, clipvalue, global_clipnorm: the largest norm of a weight's gradient, value in it, or
+            norm of all gradients together; one of them, or None.
+        use_ema, ema_momentum, ema_overwrite_frequency: keep a moving average of the weights, with that
+            momentum, and put it in their place every so many steps.
+        loss_scale_factor: by which the gradients are divided; None for 1.
+        gradient_accumulation_steps: so many steps' gradients make one update; None for one.
+
     Example:
         >>> model.compile(keras_vit.FusedAdam(1e-4), "sparse_categorical_crossentropy")
 
@@ -68,6 +81,19 @@ class FusedAdam(_OneKernel, _KerasAdam):
 @keras.saving.register_keras_serializable(package="keras_vit")
 class FusedAdamW(_OneKernel, _KerasAdamW):
     """`keras.optimizers.AdamW`, with the update of `FusedAdam`; the weight decay stays Keras' own.
+
+    Args:
+        learning_rate: a number, or a schedule of Keras.
+        weight_decay: decoupled, times the learning rate.
+        beta_1, beta_2: how much of the first and the second moment stays at a step.
+        epsilon: is added to the root of the second moment.
+        amsgrad: divide by the largest second moment so far.
+        clipnorm, clipvalue, global_clipnorm: the largest norm of a weight's gradient, value in it, or
+            norm of all gradients together; one of them, or None.
+        use_ema, ema_momentum, ema_overwrite_frequency: keep a moving average of the weights, with that
+            momentum, and put it in their place every so many steps.
+        loss_scale_factor: by which the gradients are divided; None for 1.
+        gradient_accumulation_steps: so many steps' gradients make one update; None for one.
 
     Example:
         >>> model.compile(keras_vit.FusedAdamW(1e-3, weight_decay=0.1), "mse")
