@@ -60,10 +60,10 @@ class Outcomes:
         """(n,) whether the predicted class is the label."""
         return self.predicted == self.label
 
-    @cached_property
-    def order(self) -> np.ndarray:
-        """(n,) places of the images, by ascending id."""
-        return np.argsort(self.image)
+    @property
+    def tested(self) -> Tested:
+        """The images."""
+        return Tested(self.image, self.group, self.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,13 @@ class Tested:
     def order(self) -> np.ndarray:
         """(n,) places of the images, by ascending id."""
         return np.argsort(self.image)
+
+    @cached_property
+    def in_order(self) -> Tested:
+        """The same images by ascending id."""
+        if np.array_equal(self.order, np.arange(len(self))):
+            return self
+        return Tested(self.image[self.order], self.group[self.order], self.label[self.order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +116,6 @@ class Marks:
     def label(self) -> np.ndarray:
         return self.tested.label
 
-    @property
-    def order(self) -> np.ndarray:
-        return self.tested.order
-
 
 class Marked(Protocol):
     """What `Outcomes` and `Marks` have in common."""
@@ -120,15 +123,11 @@ class Marked(Protocol):
     @property
     def seed(self) -> int: ...
     @property
-    def image(self) -> np.ndarray: ...
-    @property
-    def group(self) -> np.ndarray: ...
+    def tested(self) -> Tested: ...
     @property
     def label(self) -> np.ndarray: ...
     @property
     def correct(self) -> np.ndarray: ...
-    @property
-    def order(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,8 @@ class Scores:
 def right(outcomes: Sequence[Marked]) -> list[Scores]:
     """A model's scores, one entry a seed: 1 where the prediction is right."""
     _check_seeds(outcomes)
-    return [Scores(o.seed, o.correct.astype(float), o.group, o.label) for o in outcomes]
+    found = ((each.seed, each.correct.astype(float), each.tested) for each in outcomes)
+    return [Scores(seed, value, test.group, test.label) for seed, value, test in found]
 
 
 def right_minus_right(a: Sequence[Marked], b: Sequence[Marked]) -> list[Scores]:
@@ -179,22 +179,22 @@ def weighted_rights(models: Sequence[Sequence[Marked]], weights: Sequence[float]
     found = []
     for seed in sorted(set.intersection(*(set(each) for each in by_seed))):
         sides = [each[seed] for each in by_seed]
-        orders = [side.order for side in sides]
-        first, order = sides[0], orders[0]
-        for side, its in zip(sides[1:], orders[1:], strict=True):
-            if side.image is first.image and side.label is first.label:
+        tests = [side.tested for side in sides]
+        first = tests[0].in_order
+        for test in tests[1:]:
+            if test is tests[0]:
                 continue
-            same = np.array_equal(first.image[order], side.image[its])
-            if not same or not np.array_equal(first.label[order], side.label[its]):
+            its = test.in_order
+            same = np.array_equal(first.image, its.image)
+            if not same or not np.array_equal(first.label, its.label):
                 raise ValueError(
                     f"the models of seed {seed} were tested on different images or labels: they "
                     f"cannot be compared image by image."
                 )
-        value = np.sum(
-            [w * side.correct[its] for w, side, its in zip(weights, sides, orders, strict=True)],
-            axis=0,
-        )
-        found.append(Scores(seed, value, first.group[order], first.label[order]))
+        value = np.zeros(len(first))
+        for weight, side, test in zip(weights, sides, tests, strict=True):
+            value += weight * side.correct[test.order]
+        found.append(Scores(seed, value, first.group, first.label))
     return found
 
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaincinv, stdtrit
@@ -154,21 +155,17 @@ def variance(
         raise ValueError("a mean needs the outcomes of one seed or more.")
     if not 0.0 <= overlap <= 1.0:
         raise ValueError(f"overlap is a share of the training images, in [0, 1]; got {overlap:g}.")
-    layout = _Layout(scores, balanced)
+    layout = _layout(tuple(map(_Images, scores)), balanced)
     num_seeds, num_classes = layout.weight.shape
-    row = layout.seed * num_classes + layout.stratum
-    count = np.bincount(row, minlength=layout.weight.size)
     value = np.concatenate([each.value for each in scores]).astype(float)
-    means = np.bincount(row, value, layout.weight.size) / np.maximum(count, 1)
+    sums = np.bincount(layout.row, value, layout.weight.size)
+    means = sums / np.maximum(layout.count, 1)
     by_seed = np.sum(means.reshape(layout.weight.shape) * layout.weight, axis=1)
-
-    # Deviations from means that were fitted to few groups are too small by sqrt(1 - 1 / groups).
-    fix = np.where(layout.groups > 1, layout.groups / np.maximum(layout.groups - 1, 1), 1.0) ** 0.5
-    scale = layout.weight.ravel() / np.maximum(count, 1) * fix
-    deviation = (value - means[row]) * scale[row]
-    width = int(layout.group.max()) + 1
-    table = np.bincount(layout.seed * width + layout.group, deviation, num_seeds * width)
-    table = table.reshape(num_seeds, width)  # (R, G): each group's share in each seed's value
+    deviation = (value - means[layout.row]) * layout.scale
+    table = np.bincount(layout.cell, deviation, num_seeds * layout.width)
+    table = table.reshape(
+        num_seeds, layout.width
+    )  # (R, G): each group's share in each seed's value
 
     weight = layout.weight.mean(axis=0)  # (K,)
     present = layout.weight > 0
@@ -189,7 +186,7 @@ def variance(
         mean=float(by_seed.mean()),
         smooth=float(smooth),
         seeds=num_seeds,
-        groups=width,
+        groups=layout.width,
         between=float(by_seed.var(ddof=1)) if several else np.nan,
         # Less would mean that what is hard under one seed is easy under another: that is noise.
         images=max(images, within / num_seeds) if several else images,
@@ -199,40 +196,68 @@ def variance(
     )
 
 
+class _Images:
+    """What a seed was tested on: the same where the arrays are, as those of trials that share them are."""
+
+    def __init__(self, scores: Scores) -> None:
+        self.group, self.label = scores.group, scores.label
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Images):
+            return NotImplemented
+        return self.group is other.group and self.label is other.label
+
+    def __hash__(self) -> int:
+        return hash((id(self.group), id(self.label)))
+
+
+@lru_cache(4)  # means and contrasts of a study are, by the thousand, of the same few
+def _layout(seeds: tuple[_Images, ...], balanced: bool) -> _Layout:
+    return _Layout(seeds, balanced)
+
+
 class _Layout:
-    """Which seed, group and class every score belongs to, as numbers from 0.
+    """Which seed, group and class every score belongs to, as numbers from 0, whatever the scores are.
 
     Attributes:
-        seed, group, stratum: (n,) of each score; a stratum is a class, or all images together.
+        row: (n,) of each score its seed and stratum; a stratum is a class, or all images together.
+        cell: (n,) of each score its seed and group.
         pair: (n,) number of the score's group within its class; a group may span several.
         pair_stratum: (P,) class of each pair.
+        width: number of groups G.
         weight: (R, K) weight of each class in a seed's value.
-        groups: (R * K,) different groups of each seed and class.
+        count: (R * K,) scores of each seed and class.
+        scale: (n,) weight of each score's deviation in its seed's value.
         all_groups: (K,) different groups of each class over all seeds.
     """
 
-    def __init__(self, scores: Sequence[Scores], balanced: bool) -> None:
-        lengths = [len(each.value) for each in scores]
-        self.seed = np.repeat(np.arange(len(scores)), lengths)
-        self.group = _numbered(np.concatenate([each.group for each in scores]))[1]
-        width = int(self.group.max()) + 1
+    def __init__(self, seeds: Sequence[_Images], balanced: bool) -> None:
+        lengths = [len(each.group) for each in seeds]
+        seed = np.repeat(np.arange(len(seeds)), lengths)
+        group = _numbered(np.concatenate([each.group for each in seeds]))[1]
+        self.width = width = int(group.max()) + 1
         if balanced:
-            labels = np.concatenate([each.label for each in scores])
-            classes, self.stratum = _numbered(labels)
+            labels = np.concatenate([each.label for each in seeds])
+            classes, stratum = _numbered(labels)
             num_classes = len(classes)
-            pairs, self.pair = _numbered(self.stratum * width + self.group)
+            pairs, self.pair = _numbered(stratum * width + group)
             self.pair_stratum = pairs // width
         else:
             num_classes = 1
-            self.stratum = np.zeros(len(self.seed), dtype=int)
-            self.pair, self.pair_stratum = self.group, np.zeros(width, dtype=int)
-        seen = np.zeros((len(scores), len(self.pair_stratum)), dtype=bool)
-        seen[self.seed, self.pair] = True
+            stratum = np.zeros(len(seed), dtype=int)
+            self.pair, self.pair_stratum = group, np.zeros(width, dtype=int)
+        seen = np.zeros((len(seeds), len(self.pair_stratum)), dtype=bool)
+        seen[seed, self.pair] = True
         per_seed = [np.bincount(self.pair_stratum[each], minlength=num_classes) for each in seen]
         present = np.array(per_seed) > 0
+        groups = np.concatenate(per_seed)
         self.weight = present / present.sum(axis=1, keepdims=True)
-        self.groups = np.concatenate(per_seed)
         self.all_groups = np.bincount(self.pair_stratum, minlength=num_classes)
+        self.row, self.cell = seed * num_classes + stratum, seed * width + group
+        self.count = np.bincount(self.row, minlength=self.weight.size)
+        # Deviations from means that were fitted to few groups are too small by sqrt(1 - 1 / groups).
+        fix = np.where(groups > 1, groups / np.maximum(groups - 1, 1), 1.0) ** 0.5
+        self.scale = (self.weight.ravel() / np.maximum(self.count, 1) * fix)[self.row]
 
 
 def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 
@@ -186,9 +187,10 @@ def default_image_size(name: str, options: Reading | None = None) -> int | None:
     listed = listing(name, options or Options())
     if listed is None:
         return None
-    files = [file for paths in listed.files.values() for file in paths]
+    number = sum(map(len, listed.files.values()))
+    files = chain.from_iterable(listed.files.values())
     sides = []
-    for file in files[:: -(-len(files) // _LOOKED_AT)]:
+    for file in islice(files, 0, None, -(-number // _LOOKED_AT)):
         with suppress(UnreadableImage):  # it is told where the images are prepared
             sides.append(min(dimensions(file, file)))
     return SMALL if sides and median(sides) < _BETWEEN else LARGE

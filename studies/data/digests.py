@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ INDEX = "files.sqlite"
 _SETTLED = 2_000_000_000  # ns: what has changed just now may change again within a clock's tick
 _UNREADABLE = "unreadable"
 _DIGEST = re.compile("[0-9a-f]{64}$")
-_AT_ONCE = 500  # files that are looked up, or read
+_AT_ONCE = 500  # files that are looked up and read: what is under way of a million takes gigabytes
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, "
     "entered INTEGER, digest TEXT) WITHOUT ROWID"
@@ -27,7 +28,6 @@ _TABLE = (
 
 Key = tuple[bytes, int, int, int]  # path, and what `stamp` gives
 Answer = TypeVar("Answer")
-Thing = TypeVar("Thing")
 
 
 class Digests:
@@ -39,36 +39,38 @@ class Digests:
         cache: the cache's folder.
 
     Example:
-        >>> Digests(cache_folder()).of("my photos", ["a.jpg", "b.jpg"])
+        >>> list(Digests(cache_folder()).of("my photos", ["a.jpg", "b.jpg"]))
         ['9f86d08...', '60303ae...']
     """
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / INDEX
 
-    def of(self, name: str, files: Sequence[str]) -> list[str]:
-        """The digests of files; of one that cannot be read, the reason in words instead.
+    def of(self, name: str, *files: Sequence[str]) -> Iterator[str]:
+        """The digests of files, one after the other; of one that cannot be read, the reason in words instead.
 
         Args:
             name: what to call the files while they are read.
-            files: their paths.
+            files: their paths, in one sequence or several.
         """
-        result: list[str] = []
-        for part in _parts(files):
-            known = self._known(part)
-            for key in map(_key, part):
-                result.append(key if isinstance(key, str) else known.get(key, ""))
+        with progress(f"reading {name}", sum(map(len, files)), "files") as advance:
+            paths = chain.from_iterable(files)
+            while part := list(islice(paths, _AT_ONCE)):
+                yield from self._of_some(part, advance)
+
+    def _of_some(self, files: Sequence[str], advance: Callable[[int], None]) -> list[str]:
+        keys = [_key(file) for file in files]  # as they are before they are read
+        known = self._known(files)
+        result = [key if isinstance(key, str) else known.get(key, "") for key in keys]
         new = [i for i, digest in enumerate(result) if not digest]
-        with progress(f"reading {name}", len(new), "files") as advance:
-            for places in _parts(new):  # what is under way of a million files takes gigabytes
-                asked = [files[i] for i in places]
-                keys, rows = [_key(file) for file in asked], []  # as they are before they are read
-                for i, key, digest in zip(places, keys, threaded(_digest, asked)):
-                    result[i] = digest
-                    if not isinstance(key, str) and _lasts(key, digest):
-                        rows.append((*key, digest))
-                    advance(1)
-                self._remember(rows)
+        advance(len(files) - len(new))
+        rows = []
+        for i, digest in zip(new, threaded(_digest, [files[i] for i in new])):
+            result[i], key = digest, keys[i]
+            if not isinstance(key, str) and _lasts(key, digest):
+                rows.append((*key, digest))
+            advance(1)
+        self._remember(rows)
         return result
 
     def _known(self, files: Sequence[str]) -> dict[Key, str]:
@@ -97,11 +99,6 @@ class Digests:
                 return do(database)
         except (OSError, sqlite3.Error):
             return instead
-
-
-def _parts(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
-    for start in range(0, len(things), _AT_ONCE):
-        yield things[start : start + _AT_ONCE]
 
 
 def _key(file: str) -> Key | str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import numpy as np
 from studies.data.images import is_image
 from studies.data.listing import (
     Listing,
+    Paths,
     by_pattern,
     file_names,
     in_words,
@@ -39,7 +41,7 @@ from studies.shown import printable
 GROUPS_FILE = "groups.csv"
 _FOREIGN = "__MACOSX"  # what macOS packs beside the files themselves
 
-Classes = dict[str, list[str]]  # class -> files
+Classes = dict[str, int]  # class -> how many files
 
 
 def list_folder(name: str, options: Reading) -> Listing:
@@ -63,9 +65,12 @@ def list_folder(name: str, options: Reading) -> Listing:
             f"where PATH holds one folder a class."
         )
     scan = _Scan(root)
+    files: dict[str, Sequence[str]] = {}
+    found = {}
     try:
         where = _splits(scan)
-        found = {split: _classes(scan, folder) for split, folder in where.items()}
+        for split, folder in where.items():
+            found[split], files[split] = _classes(scan, folder)
     except OSError as error:
         raise UsageError(
             f"The image folder {printable(str(root))} cannot be read ({error.strerror}: "
@@ -73,10 +78,9 @@ def list_folder(name: str, options: Reading) -> Listing:
         ) from error
     _check(scan, found, where)
     classes = list(found["train"])
-    files = {s: [file for c in classes for file in found[s].get(c, [])] for s in found}
     labels = {
-        split: np.repeat(np.arange(len(classes)), [len(f.get(c, [])) for c in classes])
-        for split, f in found.items()
+        split: np.repeat(np.arange(len(classes)), [counts.get(c, 0) for c in classes])
+        for split, counts in found.items()
     }
     result = Listing(
         name=name,
@@ -100,7 +104,7 @@ class _Entries:
 
     folders: list[Path] = field(default_factory=list)  # in an order that no file system decides
     links: list[Path] = field(default_factory=list)  # those of them that are links
-    images: list[str] = field(default_factory=list)
+    images: Paths = field(default_factory=Paths)  # in alphabetical order
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -137,20 +141,22 @@ class _Scan:
     def left_out(self, found: dict[str, Classes]) -> Counter[str]:
         """Kinds of what is in none of the classes, and how many there are of each."""
         total: Counter[str] = Counter()
-        used = {file for classes in found.values() for files in classes.values() for file in files}
+        used = sum(sum(classes.values()) for classes in found.values())
         for folder, entries in self.seen.items():
             total += entries.left_out
             if folder != self.root and not (entries.images or entries.left_out or entries.folders):
                 total["empty folder"] += 1
-            total["image outside the classes' folders"] += len(set(entries.images) - used)
+            total["image outside the classes' folders"] += len(entries.images)
             # A link that was looked into is a class or a split.
             total["linked folder"] += sum(link not in self.seen for link in entries.links)
+        total["image outside the classes' folders"] -= used
         return +total
 
     def _look(self, folder: Path) -> _Entries:
         result = _Entries()
+        images = []
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
+            for entry in entries:
                 if _is_folder(entry):
                     if entry.name.startswith("."):
                         result.left_out["hidden folder"] += 1
@@ -160,7 +166,6 @@ class _Scan:
                         path = Path(entry.path)
                         result.folders.append(path)
                         if entry.is_symlink():
-                            self._refuse_circle(path)
                             result.links.append(path)
                 elif entry.name.startswith("."):
                     result.left_out["hidden file"] += 1
@@ -170,9 +175,14 @@ class _Scan:
                     ending = os.path.splitext(entry.name)[1].lower()
                     result.left_out[printable(ending) or "file without an ending"] += 1
                 elif entry.is_symlink() or entry.is_file():  # a link to nowhere is a broken image
-                    result.images.append(entry.path)
+                    images.append(entry.name)
                 else:
                     result.left_out["pipe or device"] += 1
+        for paths in (result.folders, result.links):
+            paths.sort(key=lambda path: path.name)
+        for link in result.links:
+            self._refuse_circle(link)
+        result.images.extend(os.path.join(folder, name) for name in sorted(images))
         return result
 
     def _refuse_circle(self, link: Path) -> None:
@@ -229,10 +239,15 @@ def _splits(scan: _Scan) -> dict[str, Path]:
     return {split: given[split][0] for split in SPLITS if split in given} or {"train": scan.root}
 
 
-def _classes(scan: _Scan, folder: Path) -> Classes:
-    """The images of each class; a folder with no file at all is none."""
-    found = {f.name: scan.images(f) for f in scan.look(folder).folders}
-    return {name: files for name, files in found.items() if files or scan.files(folder / name)}
+def _classes(scan: _Scan, folder: Path) -> tuple[Classes, Paths]:
+    """How many images each class has, and the images, class by class; a folder with no file is none."""
+    counts, files = {}, Paths()
+    for each in scan.look(folder).folders:
+        images = scan.images(each)
+        if images or scan.files(each):
+            counts[each.name] = len(images)
+            files.extend(images)
+    return counts, files
 
 
 def _check(scan: _Scan, found: dict[str, Classes], where: dict[str, Path]) -> None:

@@ -63,8 +63,7 @@ def content_key(listing: Listing, digests: Digests) -> str:
         listing: the files.
         digests: gives the hashes of contents.
     """
-    files = [file for files in listing.files.values() for file in files]
-    contents = iter(digests.of(listing.name, files))
+    contents = digests.of(listing.name, *listing.files.values())
     whole = hashlib.sha256(json.dumps(listing.class_names).encode())
     for split, names in listing.names.items():
         groups = listing.groups[split] if listing.groups else np.full(len(names), -1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Listing:
     name: str
     root: Path
     class_names: list[str]
-    files: dict[str, list[str]]
+    files: Mapping[str, Sequence[str]]
     names: dict[str, Sequence[str]]
     labels: dict[str, np.ndarray]
     groups: dict[str, np.ndarray] | None = None
@@ -47,6 +48,42 @@ class Listing:
     def grouped(self, groups: dict[str, np.ndarray], by: str, *notes: str) -> Listing:
         """The listing with groups, and what gave them."""
         return replace(self, groups=groups, grouped_by=by, notes=(*self.notes, *notes))
+
+
+class Paths(Sequence[str]):
+    """Files' absolute paths, each made when it is asked for: one takes its name's bytes and twelve more.
+
+    Args:
+        paths: of files; those of one folder need not stand together.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._folders: dict[str, int] = {}  # and their numbers
+        self._places: list[str] = []  # the same by number
+        self._folder, self._ends = array("I"), array("Q")
+        self._names = bytearray()
+        self.extend(paths)
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Have more of them at the end."""
+        for path in paths:
+            folder, _, name = path.rpartition(os.sep)
+            number = self._folders.setdefault(folder, len(self._folders))
+            if number == len(self._places):
+                self._places.append(folder)
+            self._folder.append(number)
+            self._names += os.fsencode(name)
+            self._ends.append(len(self._names))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]
+        name = self._names[self._ends[place - 1] if place else 0 : self._ends[place]]
+        return f"{self._places[self._folder[place]]}{os.sep}{os.fsdecode(bytes(name))}"
 
 
 class Names(Sequence[str]):

@@ -25,10 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from studies.errors import UsageError
 from studies.executors import Event, OnEvent, failed_record, log_name
 from studies.executors.process import TrialProcess, parse, stop
 from studies.executors.waiting import Waiting
-from studies.records.place import Place, opened
+from studies.records.place import Place, opened, unwritable
 from studies.records.prepared import share
 from studies.study.trial import Trial
 
@@ -95,7 +96,7 @@ class Work:
             self._path = place.path / order.events / secrets.token_hex(8)
             self._closing = opening.pop_all()
         self._ended = threading.Event()
-        self._trouble: OSError | None = None
+        self._trouble: UsageError | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def finish(self) -> None:
@@ -105,7 +106,7 @@ class Work:
         little at a time, as between two instructions an engine's interruption is noticed.
 
         Raises:
-            OSError: events, or what else the trial leaves, could not be written.
+            UsageError: events, or what else the trial leaves, could not be written.
         """
         while not self._ended.is_set():
             time.sleep(0.1)
@@ -134,7 +135,7 @@ class Work:
                 stopped = self._process.was_stopped
                 self._write(STOPPED if stopped else self._process.failed_record())
         except OSError as error:
-            self._trouble = error
+            self._trouble = unwritable(self._place.location, str(error.strerror or error))
             self._process.popen.kill()
         finally:
             self._closing.close()

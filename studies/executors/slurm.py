@@ -34,6 +34,8 @@ POLL_SECONDS = 5.0  # between two questions to Slurm, which does not like many
 CANCEL_SECONDS = 90.0  # Slurm's own KillWait is 30
 MINUTES = 60  # of a job, where SBATCH_TIMELIMIT does not say: short ones find their gap sooner
 _ADVICE = "start the run where Slurm is set up and sinfo answers, or choose --executor local or ray"
+_LAST_BYTES = 4096  # of a log, which are looked at
+FAILED = End("its Slurm job failed")
 AGAIN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "DEADLINE", "REVOKED")
 
 
@@ -51,6 +53,10 @@ class Queue(Protocol):
         ...
 
     def cancel(self, ids: Collection[str]) -> None: ...
+
+    def said(self, id_: str) -> str:
+        """Why a job failed, as far as it said so itself."""
+        ...
 
 
 class SlurmExecutor:
@@ -146,8 +152,14 @@ class _Jobs:
         states = self._queue.states(handles)
         if states is None:
             return {}
-        ends = {handle: _end(handle, states.get(handle, "COMPLETED")) for handle in handles}
-        return {handle: end for handle, end in ends.items() if end is not None}
+        ends = {}
+        for handle in handles:
+            end = _end(states.get(handle, "COMPLETED"))
+            if end == FAILED:
+                end = End(f"its Slurm job {handle} failed: {self._queue.said(handle)}")
+            if end is not None:
+                ends[handle] = end
+        return ends
 
     def cancel(self, handles: Collection[str]) -> None:
         if not handles:
@@ -156,12 +168,12 @@ class _Jobs:
         deadline = time.monotonic() + CANCEL_SECONDS
         while time.monotonic() < deadline:
             states = self._queue.states(handles)
-            if states is not None and all(_end(id_, state) for id_, state in states.items()):
+            if states is not None and all(_end(state) for state in states.values()):
                 return
             time.sleep(1.0)
 
 
-def _end(id_: str, state: str) -> End | None:
+def _end(state: str) -> End | None:
     """How a job in some state has ended, or None where it has not."""
     if state == "COMPLETED":
         return End()
@@ -171,9 +183,19 @@ def _end(id_: str, state: str) -> End | None:
         return End("its Slurm job ran out of memory: give more with --memory")
     if state in AGAIN:
         return End(f"its Slurm job ended as {state}", again=True)
-    if state == "FAILED":
-        return End(f"its Slurm job {id_} failed; what it said lies in logs/slurm")
-    return None
+    return FAILED if state == "FAILED" else None
+
+
+def last_words(folder: Path, id_: str) -> str:
+    """What a job wrote last, into the log that submitit made of what it said; and where that lies."""
+    lines: list[str] = []
+    for log in sorted(folder.glob(f"{id_}_*_log.err")):
+        with contextlib.suppress(OSError), open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+            lines += file.read().decode(errors="replace").strip().splitlines()
+    kind = f"{UsageError.__module__}.{UsageError.__qualname__}: "
+    last = f"{lines[-1].strip().removeprefix(kind)}; " if lines else ""
+    return f"{last}what it said lies in {folder}"
 
 
 class SlurmQueue:
@@ -238,6 +260,9 @@ class SlurmQueue:
     def cancel(self, ids: Collection[str]) -> None:
         with contextlib.suppress(UsageError):  # some may have ended
             _slurm("scancel", *ids)
+
+    def said(self, id_: str) -> str:
+        return last_words(self._folder, id_)
 
 
 def slurm_queue(resources: Resources, limit: int | None, place: Place, logs: Path) -> SlurmQueue:

@@ -4,20 +4,30 @@ An object there is replaced as a whole, and two processes cannot append to one. 
 under the condition that there is none (S3's If-None-Match, and the like of other stores), and read back:
 where a store or a server knows no such condition, whoever was replaced finds it out.
 
+Storage that has answered before may be out of reach for a while, in a run of days: then what was asked for
+is asked for again, until patience ends.
+
 Reference: https://filesystem-spec.readthedocs.io
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import re
+import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from studies.errors import UsageError
+from studies.shown import printable
 
+PATIENCE_SECONDS = 600.0  # in which storage that has answered before may be out of reach
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries, each twice the one before
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # Without these a server that is not there is waited for during minutes.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -30,7 +40,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     }
 }
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+# What is no better a minute later: somebody's decision, or what no such storage does.
+_FOR_GOOD = (PermissionError, ValueError, TypeError, NotImplementedError)
+_NUMBERS_FOR_GOOD = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE)
 T = TypeVar("T")
+
+
+@dataclass
+class _Patience:
+    """Whether storage may be waited for: it answered the latest question, and nobody wants to end."""
+
+    patient: bool = False
+    told: bool = False  # that it is waited for
 
 
 class Bucket:
@@ -61,6 +82,13 @@ class Bucket:
                 f"{url} is no storage that fsspec knows: {_first_line(error)}"
             ) from None
         self._root = self._fs._strip_protocol(url).rstrip("/")
+        self._patience = _Patience()
+
+    def below(self, name: str) -> Bucket:
+        """A folder of it, for which is waited as long as for all of it."""
+        folder = Bucket(f"{self.url}/{name}")
+        folder._patience = self._patience
+        return folder
 
     def read(self, name: str) -> bytes | None:
         """See `Storage`."""
@@ -137,12 +165,44 @@ class Bucket:
         return f"{self._root}/{name}".rstrip("/")
 
     def _do(self, work: Callable[[], T]) -> T:
+        """Ask storage for something that is the same when it is done twice."""
         try:
-            return work()
-        except OSError:
+            return self._answer(work)
+        except (*_MISSING, FileExistsError):
             raise
-        except Exception as error:  # of each kind of storage its own
-            raise OSError(None, _first_line(error)) from error
+        except BaseException as error:
+            self._patience.patient = False  # or all that is done in the end would wait anew
+            if isinstance(error, OSError) or not isinstance(error, Exception):
+                raise
+            raise OSError(None, _first_line(error)) from error  # of each kind of storage its own
+
+    def _answer(self, work: Callable[[], T]) -> T:
+        """What storage says, for a while asked again and again."""
+        state, began, pause = self._patience, time.monotonic(), _FIRST_PAUSE
+        while True:
+            try:
+                found = work()
+            except (*_MISSING, FileExistsError):
+                state.patient = True  # that is an answer
+                raise
+            except Exception as error:
+                waited = time.monotonic() - began
+                if _is_final(error) or not state.patient or waited >= PATIENCE_SECONDS:
+                    raise
+                if not state.told:
+                    state.told = True
+                    self._say(f"does not answer ({_first_line(error)}): it is asked again")
+            else:
+                if state.told:
+                    state.told = False
+                    self._say("answers again")
+                state.patient = True
+                return found
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _say(self, what: str) -> None:
+        print(printable(f"{self.url} {what}"), file=sys.stderr, flush=True)
 
 
 def is_url(text: str) -> bool:
@@ -164,6 +224,12 @@ def _stamp(info: dict[str, Any]) -> str:
     """What changes when an object is written anew."""
     marks = ("size", "ETag", "etag", "md5Hash", "mtime", "created", "LastModified")
     return " ".join(str(info[mark]) for mark in marks if info.get(mark) is not None)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether it is of no use to ask again."""
+    number = error.errno if isinstance(error, OSError) else None
+    return isinstance(error, _FOR_GOOD) or number in _NUMBERS_FOR_GOOD
 
 
 def _fsspec() -> Any:

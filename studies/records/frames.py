@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
@@ -239,16 +240,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     finished = [r for r in ours if r.get("status") == "done"]
     failed = [r for r in ours if r.get("status") != "done"]
     done = [r for r in finished if r.get("evaluation") in (None, STANDARD)]
-    rows = [
-        {k: v for k, v in r.items() if not isinstance(v, dict | list | History)}
-        | (r.get("metrics") or {})
-        for r in done
-    ]
-    needed = ["model", "size", "seed", "backend", TOP1]
-    frame = pd.DataFrame(rows)
-    for column in needed:
-        if column not in frame:
-            frame[column] = pd.Series(dtype=float if column == TOP1 else object)
+    frame = _frame(done)
     # A metric that a trial could not measure is null in its record: a number column all the same.
     for column in {key for r in done for key in (r.get("metrics") or {})}:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
@@ -265,6 +257,23 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
         outcomes=None if one_draw else _kept(folder, done, study.data),
         models=tuple(sorted(path.name for path in (folder / "models").glob("[!.]*.keras"))),
     )
+
+
+def _frame(done: Sequence[Record]) -> pd.DataFrame:
+    """One row a record: what is plain in it, and its metrics."""
+
+    def plain(record: Record) -> Record:
+        own = {k: v for k, v in record.items() if not isinstance(v, dict | list | History)}
+        return own | (record.get("metrics") or {})
+
+    # As tuples: of a hundred thousand records the tables would take a hundred megabytes more.
+    columns = list(dict.fromkeys(name for record in done for name in plain(record)))
+    rows = ((row.get(name, np.nan) for name in columns) for row in map(plain, done))
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=columns)
+    for column in ("model", "size", "seed", "backend", TOP1):
+        if column not in frame:
+            frame[column] = pd.Series(dtype=float if column == TOP1 else object)
+    return frame
 
 
 def _place(record: Record) -> tuple[Any, ...]:

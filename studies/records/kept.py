@@ -19,7 +19,7 @@ import numpy as np
 from studies.analysis.calibration import calibration
 from studies.analysis.outcomes import Marks, Outcomes, Tested
 from studies.records.layout import outcomes_path
-from studies.records.outcomes import load_outcomes
+from studies.records.outcomes import Shared, load_outcomes
 
 ASKED = 3  # trials of a seed, at least, what they were tested on
 AT_ONCE = 2  # models whose outcomes are held in memory
@@ -48,12 +48,14 @@ class KeptOutcomes:
 
     def __post_init__(self) -> None:
         self._outcomes = lru_cache(AT_ONCE)(self._load)
-        self._tested: dict[bytes, Tested] = {}
+        self._shared: Shared = {}  # what trials were tested on, array by array, each of them once
+        self._tested: dict[tuple[int, ...], Tested] = {}  # by these arrays
+        self._digests: dict[tuple[int, ...], bytes] = {}
         self._of_seed: dict[int, bytes] = {}  # what each seed was tested on
         self._by_seed: dict[int, list[str]] = {}  # ids of trials
         for trial_id in (each for group in self.trials.values() for each in group):
             self._by_seed.setdefault(self.seeds[trial_id], []).append(trial_id)
-        self._bits: dict[Key, list[tuple[int, Tested, np.ndarray]]] = {}
+        self._bits: dict[Key, tuple[list[tuple[int, Tested]], np.ndarray]] = {}
         self._room = BITS
         self._errors: dict[Key, float | None] = {}
 
@@ -69,9 +71,12 @@ class KeptOutcomes:
         key = (model, backend, size)
         if key not in self._bits:
             self._keep(key)
+        tests, bits = self._bits[key]
+        ends = np.cumsum([0, *(len(tested) for _, tested in tests)]).tolist()
+        right = np.unpackbits(bits, count=ends[-1]).view(bool)
         return [
-            Marks(seed, tested, np.unpackbits(bits, count=len(tested)).view(bool))
-            for seed, tested, bits in self._bits[key]
+            Marks(seed, tested, right[begin:end])
+            for (seed, tested), begin, end in zip(tests, ends, ends[1:])
         ]
 
     def calibration_error(self, model: str, backend: str, size: int) -> float | None:
@@ -84,19 +89,18 @@ class KeptOutcomes:
     def _keep(self, key: Key) -> None:
         outcomes = self.read(*key)
         self._errors[key] = calibration(outcomes).error if outcomes else None
-        kept = [(o.seed, self._same(o), np.packbits(o.correct)) for o in outcomes]
-        self._room -= sum(bits.nbytes for _, _, bits in kept)
+        tests = [(o.seed, self._same(o)) for o in outcomes]
+        right = [o.correct for o in outcomes]
+        bits = np.packbits(np.concatenate(right)) if right else np.empty(0, np.uint8)
+        self._room -= bits.nbytes
         while self._room < 0 and self._bits:  # those that were read first make room
-            first = self._bits.pop(next(iter(self._bits)))
-            self._room += sum(bits.nbytes for _, _, bits in first)
-        self._bits[key] = kept
+            self._room += self._bits.pop(next(iter(self._bits)))[1].nbytes
+        self._bits[key] = tests, bits
 
     def _same(self, outcomes: Outcomes) -> Tested:
         """The test images of some outcomes, which those of other models mostly share."""
         arrays = (outcomes.image, outcomes.group, outcomes.label)
-        content = b"".join(array.tobytes() for array in arrays)
-        digest = hashlib.blake2b(content, digest_size=16).digest()
-        return self._tested.setdefault(digest, Tested(*arrays))
+        return self._tested.setdefault(tuple(map(id, arrays)), Tested(*arrays))
 
     def _load(self, model: str, backend: str, size: int) -> list[Outcomes]:
         ids = self.trials.get((model, backend, size), ())
@@ -113,14 +117,14 @@ class KeptOutcomes:
 
     def of(self, trial_id: str) -> Outcomes | None:
         """What one trial said; None where that is lost, or not of its seed, images and classes."""
-        outcomes = load_outcomes(outcomes_path(self.folder, trial_id))
+        outcomes = load_outcomes(outcomes_path(self.folder, trial_id), self._shared)
         return outcomes if outcomes is not None and self._fits(trial_id, outcomes) else None
 
     def _fits(self, trial_id: str, outcomes: Outcomes) -> bool:
         """Whether they are of its seed, whose test images are the same for all, and its classes."""
         if not self._may_be(trial_id, outcomes):
             return False
-        seed, mine = outcomes.seed, _tested_on(outcomes)
+        seed, mine = outcomes.seed, self._tested_on(outcomes)
         if seed not in self._of_seed:
             self._of_seed[seed] = self._most_say(seed) or mine
         return self._of_seed[seed] == mine
@@ -144,18 +148,20 @@ class KeptOutcomes:
         for trial_id in ids:
             if trial_id in self.lost:
                 continue
-            outcomes = load_outcomes(outcomes_path(self.folder, trial_id))
+            outcomes = load_outcomes(outcomes_path(self.folder, trial_id), self._shared)
             if outcomes is None:
                 self.lost.add(trial_id)
             elif self._may_be(trial_id, outcomes):
-                votes[_tested_on(outcomes)] += 1
+                votes[self._tested_on(outcomes)] += 1
         return votes
 
-
-def _tested_on(outcomes: Outcomes) -> bytes:
-    """The same for outcomes of the same images and labels, in whatever order."""
-    order = np.argsort(outcomes.image)
-    test = hashlib.blake2b(digest_size=16)
-    for numbers in (outcomes.image, outcomes.label):
-        test.update(numbers[order].tobytes())
-    return test.digest()
+    def _tested_on(self, outcomes: Outcomes) -> bytes:
+        """The same for outcomes of the same images and labels, in whatever order."""
+        key = (id(outcomes.image), id(outcomes.label))  # of arrays that stay
+        if key not in self._digests:
+            order = np.argsort(outcomes.image)
+            test = hashlib.blake2b(digest_size=16)
+            for numbers in (outcomes.image, outcomes.label):
+                test.update(numbers[order].tobytes())
+            self._digests[key] = test.digest()
+        return self._digests[key]

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,20 @@ _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
 _WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
+_TESTED = ("image", "group", "label")  # fields that trials on the same test set have in common
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
+
+
+class Member(NamedTuple):
+    """A file in an archive, as it lies there: how, the sum and the size of its content, and its bytes."""
+
+    method: int
+    crc: int
+    size: int
+    data: bytes
+
+
+Shared = dict[Member, np.ndarray]
 
 
 def outcomes_of(
@@ -82,13 +96,28 @@ def save_outcomes(path: Path, outcomes: Outcomes, durable: bool = True) -> None:
         np.savez_compressed(file, allow_pickle=False, seed=np.int64(outcomes.seed), **arrays)
 
 
-def load_outcomes(path: Path) -> Outcomes | None:
-    """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged."""
+def load_outcomes(path: Path, shared: Shared | None = None) -> Outcomes | None:
+    """Read a file of outcomes; None where there is none, or, said on stderr, where it is damaged.
+
+    Args:
+        path: of the file.
+        shared: arrays of what trials were tested on, from files that were read before; those of this file
+            are added. Trials on the same test set have the same ones then.
+    """
+    shared = {} if shared is None else shared
     try:
         members = _members(file_bytes(path))
-        found = {name: _array(members[f"{name}.npy"]) for name in (*FIELDS, "seed")}
-        arrays = {name: found[name].astype(_WIDE[found[name].dtype.kind]) for name in FIELDS}
-        return _sound(Outcomes(seed=int(found["seed"]), **arrays))
+        arrays = {}
+        for name in FIELDS:
+            member = members[f"{name}.npy"]
+            array = shared.get(member) if name in _TESTED else None
+            if array is None:
+                array = _array(member)
+                array = array.astype(_WIDE[array.dtype.kind])
+            if name in _TESTED:
+                shared[member] = array
+            arrays[name] = array
+        return _sound(Outcomes(seed=int(_array(members["seed.npy"])), **arrays))
     except FileNotFoundError:
         return None
     except Exception as error:  # of many types, from the readers of archives and of arrays
@@ -110,7 +139,7 @@ def _sound(outcomes: Outcomes) -> Outcomes:
     return outcomes
 
 
-def _members(content: bytes) -> dict[str, bytes]:
+def _members(content: bytes) -> dict[str, Member]:
     """The files in an archive as NumPy writes it.
 
     A report reads thousands of them: `np.load` takes five times as long, and `zipfile` twice.
@@ -125,19 +154,21 @@ def _members(content: bytes) -> dict[str, bytes]:
         if room < 0:
             raise ValueError("it says that it holds more than any test set has")
         start = offset + 30 + sum(struct.unpack_from("<HH", content, offset + 26))
-        data = content[start : start + packed]
-        if method == zipfile.ZIP_DEFLATED:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(1, size))  # no more
-        if len(data) != size or zlib.crc32(data) != crc:
-            raise zipfile.BadZipFile("its sums are wrong")
         begin = place + _ENTRY.size
-        found[content[begin : begin + name].decode()] = data
+        data = content[start : start + packed]
+        found[content[begin : begin + name].decode()] = Member(method, crc, size, data)
         place = begin + name + extra + comment
     return found
 
 
-def _array(content: bytes) -> np.ndarray:
-    """An array of an .npy file."""
+def _array(member: Member) -> np.ndarray:
+    """The array of an .npy file in an archive."""
+    content = member.data
+    if member.method == zipfile.ZIP_DEFLATED:
+        unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+        content = unpacking.decompress(content, max(1, member.size))  # no more
+    if len(content) != member.size or zlib.crc32(content) != member.crc:
+        raise zipfile.BadZipFile("its sums are wrong")
     length = _LENGTH.unpack_from(content, len(_MAGIC))[0]
     start = len(_MAGIC) + _LENGTH.size + length
     shape, dtype = _header(content[:start])

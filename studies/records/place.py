@@ -229,7 +229,7 @@ class Elsewhere:
 
     def bucket(self, name: str) -> Bucket:
         """See `Place`."""
-        return Bucket(f"{self.location}/{name}")
+        return self._bucket.below(name)
 
     def address(self, path: Path) -> str:
         """See `Place`."""

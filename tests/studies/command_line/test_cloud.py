@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from s3fs import S3FileSystem
 
 from studies.command_line import app as cli
 from studies.command_line import commands
@@ -53,6 +54,45 @@ def test_a_run_elsewhere_is_as_one_here(cloud, monkeypatch):
     assert code == 0 and "2 of 4 trials to run, 2 finished already" in out
     code, _, err = cloud("run", "--set", "recipe.steps=9")
     assert code == 2 and f"the results in {cloud.results}/mine are of another recipe" in err
+
+
+def refuse(patch, error, calls):
+    """Have storage refuse so many calls, from that on which puts a run's first record; those, by name."""
+    patch.setattr("studies.machine.cloud._FIRST_PAUSE", 0.01)
+    answer, refused = S3FileSystem._call_s3, []
+
+    async def call(self, method, *arguments, **options):
+        begins = method == "put_object" and "/trials/" in options["Key"]
+        if (refused or begins) and len(refused) < calls:
+            refused.append(method)
+            raise error
+        return await answer(self, method, *arguments, **options)
+
+    patch.setattr(S3FileSystem, "_call_s3", call)
+    return refused
+
+
+def test_a_run_waits_for_storage_that_is_out_of_reach_for_a_while(cloud, monkeypatch):
+    refused = refuse(monkeypatch, OSError(16, "Slow down"), 12)
+    code, _, err = cloud("run")
+    assert code == 0 and len(refused) == 12
+    assert [line["status"] for line in cloud.lines()] == ["done", "done"]
+    assert " does not answer ([Errno 16] Slow down): it is asked again\n" in err
+    assert err.endswith(" answers again\n") and "Traceback" not in err
+
+
+@pytest.mark.parametrize("error", [OSError(16, "Slow down"), PermissionError(13, "Access Denied")])
+def test_storage_that_stays_away_ends_a_run_that_goes_on_later(cloud, error, monkeypatch):
+    monkeypatch.setattr("studies.machine.cloud.PATIENCE_SECONDS", 0.3)
+    with monkeypatch.context() as patch:
+        refuse(patch, error, 10**9)
+        code, _, err = cloud("run")
+    assert code == 1 and cloud.lines() == []
+    assert err.count("error: ") == 1 and "Traceback" not in err
+    told = f"the results in {cloud.results}/mine: they cannot be read or written ({error.strerror})"
+    assert f"error: {told}: once that is mended, the same command continues" in err
+    assert cloud("run")[0] == 0
+    assert [line["status"] for line in cloud.lines()] == ["done", "done"]
 
 
 def test_failures_name_their_logs_there(cloud):

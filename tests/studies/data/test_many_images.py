@@ -1,7 +1,6 @@
 """What an image costs in memory, counted in bytes: what is needed of millions of them lies in files."""
 
 import os
-import sys
 import time
 import tracemalloc
 from contextlib import contextmanager
@@ -13,6 +12,9 @@ from studies.data import Augmentation, Batches, Options, load, prepare, reopen
 from studies.data.building import build
 from studies.data.cache import entries
 from studies.data.dataset import DatasetInfo
+from studies.data.digests import Digests
+from studies.data.image_files import content_key
+from studies.data.listing import Paths
 from studies.data.prepare import read
 from studies.data.shapes import Shapes
 from studies.data.sources import listing
@@ -90,21 +92,34 @@ def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
     assert found["peak"] < ALLOWED and found["left"] < 15
 
 
-def test_a_file_takes_its_path_and_little_more(tmp_path):
-    most, paths = {}, {}
+def test_a_file_takes_its_name_and_little_more_also_while_it_is_hashed(tmp_path):
+    most, hashing = {}, {}
     for number in (100, FEW // 10, MANY // 10):  # with the first some modules are loaded
-        most[number], folder = {}, tmp_path / f"{number:08}"
+        most[number], hashing[number], folder = {}, {}, tmp_path / f"{number:08}"
         for place in (folder / "a", folder / "b"):
             place.mkdir(parents=True)
             for index in range(number // 2):
                 (place / f"{index:08}.png").touch()
         with watched(most[number]):
             listed = listing(f"folder:{folder}", Options())
-        paths[number] = sum(map(sys.getsizeof, listed.files["train"]))
+        with watched(hashing[number]):
+            content_key(listed, Digests(tmp_path / "cache"))
         assert listed.names["train"][0] == "a/00000000.png" and len(listed.names["train"]) == number
     few, many = FEW // 10, MANY // 10
-    left = (most[many]["left"] - paths[many] - most[few]["left"] + paths[few]) / (many - few)
-    assert left < ALLOWED  # a place in a list and a label: 16 bytes
+    left = (most[many]["left"] - most[few]["left"]) / (many - few)
+    assert left < len("00000000.png") + ALLOWED  # its folder's number, the end of its name, a label
+    peak = (hashing[many]["peak"] - hashing[few]["peak"]) / (many - few)
+    assert peak < ALLOWED
+
+
+def test_paths_are_those_that_were_given():
+    given = ["/a/b/1.png", "/a/b/2.png", "/a/c d/1.png", "/1.png", "/a/b/\udcff.jpg"]
+    paths = Paths(given[:2])
+    paths.extend(given[2:])
+    assert list(paths) == given and len(paths) == 5 and paths[-1] == given[-1]
+    assert paths[1:4:2] == given[1:4:2] and paths[5:] == []
+    with pytest.raises(IndexError):
+        paths[5]
 
 
 def test_few_images_are_held_at_a_time_however_small_they_are(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from studies.errors import UsageError
 from studies.executors import remote
 from studies.executors.remote import End, Order, run_on
 from studies.records.place import Here
@@ -149,6 +150,6 @@ def test_events_that_cannot_be_written_end_the_work(tmp_path):
     (tmp_path / "events").touch()
     order = Order(trial("hangs").model_dump_json(), tmp_path, "log", "events", 1, command=COMMAND)
     work = order.start()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UsageError, match=rf"cannot write to .* {tmp_path} \(.*exists\)"):
         work.finish()
     work.stop()

@@ -15,8 +15,8 @@ import submitit
 from studies.errors import UsageError
 from studies.executors import log_name
 from studies.executors.resources import Resources
-from studies.executors.slurm import SlurmExecutor, SlurmQueue, places
-from studies.records.place import Here
+from studies.executors.slurm import SlurmExecutor, SlurmQueue, last_words, places
+from studies.records.place import Here, opened
 from tests.studies.descriptions import trial
 from tests.studies.executors.contract import alive, wait_for
 from tests.studies.executors.elsewhere import ElsewhereContract
@@ -46,12 +46,21 @@ class LocalQueue:
         return [job.job_id for job in new]
 
     def states(self, ids):
+        return {each: self._state(self.jobs[each]) for each in ids}
+
+    def _state(self, job):
         words = {"RUNNING": "RUNNING", "INTERRUPTED": "CANCELLED"}
-        return {each: words.get(self.jobs[each].state, "COMPLETED") for each in ids}
+        failed = "triggered an exception" in (
+            job.stderr() or ""
+        )  # which ends a job of Slurm with 1
+        return words.get(job.state, "FAILED" if failed else "COMPLETED")
 
     def cancel(self, ids):
         for each in ids:
             self.jobs[each].cancel()
+
+    def said(self, id_):
+        return last_words(self.folder, id_)
 
 
 class OneByOne(SlurmExecutor):
@@ -105,6 +114,34 @@ from tests.studies.executors.test_slurm import OneByOne
         assert events[-1]["record"]["status"] == "done" and events[-1]["record"]["pid"] != first[0]
         assert (len(executor._queue.jobs) == 1) == (name == "SIGUSR2")
         assert "a word on stderr" in (tmp_path / "logs" / log_name(each)).read_text()
+
+
+def test_a_job_that_cannot_reach_the_results_is_a_record_that_names_them(s3, tmp_path, monkeypatch):
+    """Here and on the driver's machine all is well."""
+    monkeypatch.chdir(tmp_path)
+    url, submit, records = f"{s3}/{tmp_path.name}", LocalQueue.submit, []
+
+    def without_credentials(queue, jobs):
+        with monkeypatch.context() as patch:
+            patch.delenv("AWS_ACCESS_KEY_ID")
+            return submit(queue, jobs)
+
+    monkeypatch.setattr(LocalQueue, "submit", without_credentials)
+    executor = SlurmExecutor(Resources(), 1, COMMAND, LocalQueue(tmp_path / "slurm"))
+    with opened(url) as place:
+        logs = place.path / "test" / "logs"
+        executor.run([trial()], place, logs, lambda _, event: records.append(event["record"]))
+    (record,) = records
+    assert record["status"] == "failed"
+    assert f"failed: cannot read {url} (Unable to locate credentials): see to" in record["reason"]
+    assert record["reason"].endswith(f"what it said lies in {tmp_path / 'slurm'}")
+
+
+def test_what_a_job_said_last_is_told(tmp_path):
+    assert last_words(tmp_path, "4_1") == f"what it said lies in {tmp_path}"
+    (tmp_path / "4_1_0_log.err").write_text("first\nTraceback\nOSError: no home\n\n")
+    (tmp_path / "4_11_0_log.err").write_text("another job's\n")
+    assert last_words(tmp_path, "4_1") == f"OSError: no home; what it said lies in {tmp_path}"
 
 
 def task(controller: int) -> int:

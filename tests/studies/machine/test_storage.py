@@ -9,6 +9,7 @@ import pytest
 from fsspec.registry import _registry
 
 from studies.errors import UsageError
+from studies.machine import cloud
 from studies.machine.cloud import Bucket
 from studies.machine.storage import Folder
 
@@ -117,6 +118,7 @@ def test_a_bucket_tells_all_that_lies_below_a_folder_and_what_was_written_anew(s
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Access Denied"), OSError(16, "Slow down")])
 def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(error, monkeypatch):
+    monkeypatch.setattr(cloud, "PATIENCE_SECONDS", 0.0)
     bucket = Bucket("memory://refused")
     for name in ("1", "2[1]"):
         bucket.write(name, b"-")
@@ -151,6 +153,79 @@ def test_where_a_server_does_not_know_conditions_one_still_knows_who_put_an_obje
     monkeypatch.setattr(bucket, "read", overtaken)
     assert not bucket.put_new("a", b"mine")
     assert bucket.put_new("b", b"mine")
+
+
+@pytest.fixture
+def fails(monkeypatch):
+    """Have the next puts of a bucket fail, so many of them; how often it was asked to put, after all."""
+    monkeypatch.setattr(cloud, "_FIRST_PAUSE", 0.01)
+
+    def fails(bucket, error, times):
+        pipe, asked = bucket._fs.pipe_file, []
+
+        def put(*arguments, **options):
+            asked.append(arguments)
+            if len(asked) <= times:
+                raise error
+            return pipe(*arguments, **options)
+
+        monkeypatch.setattr(bucket._fs, "pipe_file", put)
+        return asked
+
+    return fails
+
+
+@pytest.mark.parametrize("error", [OSError(16, "Slow down"), RuntimeError("no route to host")])
+def test_storage_that_has_answered_is_asked_again(fails, error, tmp_path, capsys):
+    url = f"memory:/{tmp_path}"
+    bucket = Bucket(url).below("mine")
+    assert bucket.read("a") is None and bucket.names("") == []
+    asked = fails(bucket, error, 3)
+    bucket.write("a", b"1")
+    assert len(asked) == 4 and bucket.read("a") == b"1"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{url}/mine does not answer ({error}): it is asked again",
+        f"{url}/mine answers again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [
+        (False, OSError(16, "Slow down")),
+        (True, PermissionError(13, "Access Denied")),
+        (True, OSError(errno.ENOSYS, "conditions are not implemented")),
+        (True, NotImplementedError("no such thing")),
+    ],
+)
+def test_what_is_no_better_later_or_never_answered_is_an_error_at_once(fails, answered, error):
+    bucket = Bucket(f"memory://refused-{answered}-{type(error).__name__}")
+    if answered:
+        bucket.write("a", b"1")
+    asked = fails(bucket, error, 9)
+    with pytest.raises(OSError, match=error.strerror if isinstance(error, OSError) else "no such"):
+        bucket.write("a", b"2")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_once_patience_has_ended_nothing_more_is_waited_for(fails, interrupted, monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cloud, "PATIENCE_SECONDS", 600.0 if interrupted else 0.02)
+    bucket = Bucket(f"memory://ended-{interrupted}")
+    bucket.write("a", b"1")
+    asked = fails(bucket, OSError(16, "Slow down"), 99)
+    with monkeypatch.context() as patch:
+        if interrupted:
+            patch.setattr(cloud.time, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt if interrupted else OSError):
+            bucket.write("a", b"2")
+    before = len(asked)
+    with pytest.raises(OSError, match="Slow down"):
+        bucket.write("a", b"2")
+    assert len(asked) == before + 1
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,18 @@
     python -m tests.studies.training.on_devices equal|resumed|lasts FOLDER
 
 `equal` prints the losses by (model, devices, devices of a copy); `resumed` what became of a trial on two
-devices that was left alone, and of one that SIGTERM ended between two validation points and that went on;
-`lasts` the record of one that takes hours.
+devices that was left alone, and of one that SIGTERM ended between two validation points and that went on,
+with what each device dropped in the first two steps; `lasts` the record of one that takes hours.
 """
 
 import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from studies.training.trial import leave_out_others, run_trial
 from tests.studies.descriptions import TINY, image_folder
 
 BACKEND = os.environ["KERAS_BACKEND"]
+MASKS = "MASKS_OF_DEVICES"  # the variable that names a folder
 MODELS = {
     "vit": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
     "bit": ModelEntry(
@@ -120,7 +123,10 @@ def resumed(folder: Path) -> dict[str, dict]:
         mixup=0.2,
         steps=12,
     )
+    watch_masks()
+    os.environ[MASKS] = str(folder / "masks of whole")
     whole = run_trial(each, folder / "whole")
+    os.environ[MASKS] = str(folder / "masks of parts")
     read, parts = Batches.batch, folder / "parts"
 
     def end(signum, frame):
@@ -147,7 +153,63 @@ def resumed(folder: Path) -> dict[str, dict]:
         further = Trial.model_validate({**each.model_dump(), "extra": extra})
         records["attention"] = run_trial(further, parts)
     ends = [checkpoints(folder / name).final().meta["last_sha256"] for name in ("whole", "parts")]
-    return {**records, "left": left, "ends": ends}
+    masks = {name: first_masks(folder / f"masks of {name}") for name in ("whole", "parts")}
+    return {**records, "left": left, "ends": ends, "masks": masks}
+
+
+def watch_masks() -> None:
+    """Have each device note what the first drop-out layer lets through, in the folder that `MASKS` names."""
+    import keras
+
+    call = keras.layers.Dropout.call
+
+    def watched(layer, inputs, training=False):
+        found = call(layer, inputs, training=training)
+        if training and layer.name == "embedding_dropout":
+            _note(found != 0)
+        return found
+
+    keras.layers.Dropout.call = watched
+    if BACKEND == "torch":  # whose other devices are processes, which need the same
+        from studies.training.devices import torch
+
+        def start(command, **options):
+            python, option, _, *arguments = command
+            own = (python, option, "tests.studies.training.on_devices", "replica", *arguments)
+            return subprocess.Popen(own, **options)
+
+        names = ("PIPE", "TimeoutExpired")
+        rest = {name: getattr(subprocess, name) for name in names}
+        torch.subprocess = SimpleNamespace(Popen=start, **rest)
+
+
+def _note(mask) -> None:
+    if BACKEND == "torch":
+        from torch import distributed
+
+        _save(mask.numpy(), distributed.get_rank())
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        tf.numpy_function(_save, [mask, replica], [])
+    else:  # one computation, of whose batch each device has a half
+        import jax
+
+        jax.debug.callback(lambda mask: list(map(_save, np.split(mask, 2), (0, 1))), mask)
+
+
+def _save(mask: np.ndarray, device: int) -> None:
+    folder = Path(os.environ[MASKS], str(device))
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{len(list(folder.iterdir())):03}.npy", mask)
+
+
+def first_masks(folder: Path) -> list[list[np.ndarray]]:
+    """Of both devices, in the first two steps."""
+    return [
+        [np.load(folder / device / f"{step:03}.npy") for step in (0, 1)] for device in ("0", "1")
+    ]
 
 
 def lasts(folder: Path) -> dict:
@@ -169,6 +231,13 @@ def four_devices() -> None:
 
 if __name__ == "__main__":
     leave_out_others(BACKEND)  # as in a trial's own process
+    if sys.argv[1] == "replica":
+        from studies.training import replica
+
+        del sys.argv[1]
+        watch_masks()
+        replica.main()
+        sys.exit()
     four_devices()
     work = {"equal": equal, "resumed": resumed, "lasts": lasts}[sys.argv[1]]
     told = work(Path(sys.argv[2]))

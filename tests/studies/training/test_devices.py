@@ -1,5 +1,6 @@
 """One training on several devices: the numbers of one device, and the same bits whatever interrupts it."""
 
+import itertools
 import json
 import os
 import signal
@@ -44,6 +45,13 @@ def test_ended_between_two_points_a_trial_goes_on_with_the_same_bits(tmp_path, b
     for field in ("weights_sha256", "history", "metrics"):
         assert parts[field] == whole[field]
     assert told["ends"][0] == told["ends"][1]
+    masks = np.array(told["masks"]["whole"])  # (devices, steps, B, N, D)
+    np.testing.assert_array_equal(masks, told["masks"]["parts"])
+    assert masks.shape[:3] == (2, 2, 4)
+    masks = masks.reshape(4, -1)  # each device has its own, and each step
+    assert np.all((masks.mean(1) > 0.5) & (masks.mean(1) < 0.9))  # of 0.7
+    for first, second in itertools.combinations(masks, 2):
+        assert 0.2 < np.mean(first != second) < 0.7  # 0.42 of independent ones
     if backend == "jax":
         assert told["attention"]["status"] == "done", told["attention"]
     assert whole["device_count"] == 2
