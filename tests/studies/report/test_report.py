@@ -298,8 +298,8 @@ def test_of_two_models_at_most_outcomes_are_held_and_of_all_one_bit_an_image(ful
             assert (said.seed, said.image.tolist()) == (marked.seed, marked.image.tolist())
             assert said.correct.tolist() == marked.correct.tolist()
     assert kept._outcomes.cache_info().currsize == 2
-    held = [bits.nbytes for cell in kept._bits.values() for _, _, bits in cell]
-    assert held == [2000 // 8] * (3 * len(SIZES)) and len(kept._tested) == 1
+    held = [bits.nbytes for _, bits in kept._bits.values()]  # of three seeds each
+    assert held == [3 * 2000 // 8] * len(SIZES) and len(kept._tested) == 1
 
 
 def test_what_was_read_first_makes_room(full, monkeypatch):
