@@ -82,18 +82,7 @@ class FusedAdam(_OneKernel, _KerasAdam):
 class FusedAdamW(_OneKernel, _KerasAdamW):
     """`keras.optimizers.AdamW`, with the update of `FusedAdam`; the weight decay stays Keras' own.
 
-    Args:
-        learning_rate: a number, or a schedule of Keras.
-        weight_decay: decoupled, times the learning rate.
-        beta_1, beta_2: how much of the first and the second moment stays at a step.
-        epsilon: is added to the root of the second moment.
-        amsgrad: divide by the largest second moment so far.
-        clipnorm, clipvalue, global_clipnorm: the largest norm of a weight's gradient, value in it, or
-            norm of all gradients together; one of them, or None.
-        use_ema, ema_momentum, ema_overwrite_frequency: keep a moving average of the weights, with that
-            momentum, and put it in their place every so many steps.
-        loss_scale_factor: by which the gradients are divided; None for 1.
-        gradient_accumulation_steps: so many steps' gradients make one update; None for one.
+    Arguments and shapes as in `FusedAdam`; `weight_decay` is 0.004 by default.
 
     Example:
         >>> model.compile(keras_vit.FusedAdamW(1e-3, weight_decay=0.1), "mse")
