@@ -102,8 +102,10 @@ class ModelKeepsWhatTrains(_WhatTrains):
 
     def make_train_function(self, force=False):
         # On TensorFlow Keras builds the optimizer inside the first step, and then traces that once more.
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        late = self.optimizer is not None and keras.backend.backend() == "tensorflow"
+        if late and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # where the weights are mirrored, so are moments
+                self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def _what_trains(self):
