@@ -119,6 +119,7 @@ def _socket(path: Path) -> None:
         listener.bind(path.name)  # a path to it may be too long
 
 
+FAILING = "/proc/self/mem"  # a file, says Linux, and reading its first byte is an input/output error
 PLACES = {
     "nothing": lambda path: None,
     "empty": lambda path: path.write_bytes(b""),
@@ -128,6 +129,7 @@ PLACES = {
     "socket": _socket,
     "device without end": lambda path: path.symlink_to("/dev/zero"),
     "link to itself": lambda path: path.symlink_to(path),
+    "disk that fails": lambda path: path.symlink_to(FAILING),
 }
 
 
