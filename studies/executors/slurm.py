@@ -36,7 +36,7 @@ CANCEL_SECONDS = 90.0  # Slurm's own KillWait is 30
 MINUTES = 60  # of a job, where SBATCH_TIMELIMIT does not say: short ones find their gap sooner
 # submitit's signal may come while Python starts, and would end it there, as failed: until submitit listens
 # it is not heard, and the job goes on to the end of its time.
-PYTHON = f"sh -c 'trap \"\" USR2; exec \"$0\" \"$@\"' {shlex.quote(sys.executable)}"
+PYTHON = f'sh -c \'trap "" USR2; exec "$0" "$@"\' {shlex.quote(sys.executable)}'
 _ADVICE = "start the run where Slurm is set up and sinfo answers, or choose --executor local or ray"
 _LAST_BYTES = 4096  # of a log, which are looked at
 FAILED = End("its Slurm job failed")

@@ -50,7 +50,8 @@ def confusion_matrices(
             linewidths=0.5 if number <= _NAMES_UP_TO else 0, linecolor="0.92",
             cbar_kws=bar,
         )  # fmt: skip
-        if number <= _NAMES_UP_TO:  # seaborn would draw the figure for every name, to see if it fits
+        # Not by seaborn, which draws the figure for every name, to see whether they fit.
+        if number <= _NAMES_UP_TO:
             ax.set_xticks(places, names)
             ax.set_yticks(places, names, va="center")
         ax.grid(False)

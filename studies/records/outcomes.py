@@ -28,7 +28,9 @@ _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
 _LENGTHS = struct.Struct("<HH")  # of a name and what follows it, before a file in a .zip
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
-_WANTED = itemgetter(4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
+_WANTED = itemgetter(
+    4, 7, 8, 9, 10, 11, 12, 16
+)  # its method, sum, two sizes, three lengths, and place
 _TESTED = ("image", "group", "label")  # fields that trials on the same test set have in common
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 

@@ -227,7 +227,7 @@ def test_a_signal_that_comes_while_python_starts_ends_no_job(commands, tmp_path)
     python = line[line.index("sh -c ") : line.index(" -u -m submitit")]
     early = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('goes on')"
     done = subprocess.run(
-        ["sh", "-c", f"{python} -c \"{early}\""], capture_output=True, text=True, check=True
+        ["sh", "-c", f'{python} -c "{early}"'], capture_output=True, text=True, check=True
     )
     assert done.stdout == "goes on\n"
 
