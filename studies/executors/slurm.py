@@ -197,6 +197,8 @@ def last_words(folder: Path, id_: str) -> str:
         with contextlib.suppress(OSError), open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - _LAST_BYTES))
             lines += file.read().decode(errors="replace").strip().splitlines()
+    # Slurm's own words come last, and say no more than that it failed.
+    lines = [line for line in lines if not line.startswith(("srun:", "slurmstepd"))] or lines
     kind = f"{UsageError.__module__}.{UsageError.__qualname__}: "
     last = f"{lines[-1].strip().removeprefix(kind)}; " if lines else ""
     return f"{last}what it said lies in {folder}"

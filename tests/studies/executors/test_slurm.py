@@ -140,9 +140,14 @@ def test_a_job_that_cannot_reach_the_results_is_a_record_that_names_them(s3, tmp
 
 def test_what_a_job_said_last_is_told(tmp_path):
     assert last_words(tmp_path, "4_1") == f"what it said lies in {tmp_path}"
-    (tmp_path / "4_1_0_log.err").write_text("first\nTraceback\nOSError: no home\n\n")
+    slurm = "slurmstepd-a: error: STEP 1.0\nsrun: error: a: task 0: Exited with exit code 1\n"
+    (tmp_path / "4_1_0_log.err").write_text(f"first\nTraceback\nOSError: no home\n\n{slurm}")
     (tmp_path / "4_11_0_log.err").write_text("another job's\n")
     assert last_words(tmp_path, "4_1") == f"OSError: no home; what it said lies in {tmp_path}"
+    (tmp_path / "4_1_0_log.err").write_text(slurm)
+    assert last_words(tmp_path, "4_1").startswith(
+        "srun: error: a: task 0: Exited with exit code 1;"
+    )
 
 
 def task(controller: int) -> int:
