@@ -11,6 +11,7 @@ from typing import Any
 from studies.errors import UsageError
 from studies.study import file as study_file
 from studies.study.entries import ModelEntry
+from studies.study.toml_files import built_in
 
 MODES = ("train", "inference")
 SMALL = "small"  # besides published names: a ViT that a step of is mostly overhead
@@ -135,7 +136,7 @@ def of_studies(
     """Cases of the built-in studies' models, each of which is measured once."""
     cases: dict[str, Case] = {}
     sizes: list[int | None] = list(batch_sizes) or [None]
-    for name in study_file.built_in():
+    for name in built_in():
         study = study_file.resolve(name, {})
         native, channels = _INPUTS[study.dataset.partition(":")[0]]
         size = image_size or native
