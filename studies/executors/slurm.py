@@ -196,7 +196,7 @@ def last_words(folder: Path, id_: str) -> str:
     for log in sorted(folder.glob(f"{id_}_*_log.err")):
         with contextlib.suppress(OSError), open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            lines += file.read().decode(errors="replace").strip().splitlines()
+            lines += filter(str.strip, file.read().decode(errors="replace").splitlines())
     # Slurm's own words come last, and say no more than that it failed.
     lines = [line for line in lines if not line.startswith(("srun:", "slurmstepd"))] or lines
     kind = f"{UsageError.__module__}.{UsageError.__qualname__}: "
