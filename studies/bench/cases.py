@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from studies.errors import UsageError
+from studies.machine.devices import on_gpu
 from studies.study import file as study_file
 from studies.study.entries import ModelEntry
 from studies.study.toml_files import built_in
@@ -53,6 +54,7 @@ class Contender:
         needs: packages that it is made of.
         backends: on which it runs.
         kinds: of models that it has: "vit" (without a stem), "bit", or a published name.
+        gpu: whether it takes part on a GPU alone.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Contender:
     needs: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("tensorflow", "jax", "torch")
     kinds: tuple[str, ...] = ("vit",)
+    gpu: bool = False
 
 
 PEERS = (
@@ -76,6 +79,14 @@ PEERS = (
         kinds=("vit", "bit"),
     ),
     Contender("timm", "torch_models:timm", needs=("timm", "torchvision"), backends=("torch",)),
+    Contender(
+        "timm, compiled",
+        "torch_models:timm",
+        {"compile": True},
+        needs=("timm", "torchvision", "triton"),
+        backends=("torch",),
+        gpu=True,
+    ),
     Contender("flax", "flax_model:flax", needs=("flax", "optax"), backends=("jax",)),
 )
 
@@ -90,6 +101,8 @@ def contenders(case: Case) -> list[Contender]:
     ours = [Contender(OURS, "keras_models:ours", exact)]
     if kind != "bit":
         ours.append(Contender(f"{OURS}, tanh", "keras_models:ours", {"activation": "gelu_tanh"}))
+        plain = {**exact, "flash_attention": False}
+        ours.append(Contender(f"{OURS}, no flash attention", "keras_models:ours", plain, gpu=True))
     peers = [
         peer
         for peer in PEERS
@@ -97,7 +110,8 @@ def contenders(case: Case) -> list[Contender]:
         and {kind, case.base} & set(peer.kinds)
         and all(find_spec(package) for package in peer.needs)
     ]
-    return [*ours, *peers, Contender(PRODUCT, "product:product")]
+    every = [*ours, *peers, Contender(PRODUCT, "product:product")]
+    return [each for each in every if not each.gpu or on_gpu()]
 
 
 def chosen(
