@@ -91,7 +91,7 @@ def test_the_commands_of_the_study_run_in_their_order(tmp_path):
         result = subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+            env={**os.environ, "PYTHONPATH": str(DOCS.parent), "KERAS_BACKEND": "torch"},
             capture_output=True,
             text=True,
             timeout=400,
