@@ -64,7 +64,7 @@ def open_file(path: str | os.PathLike) -> Iterator[OpenedFile]:
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     if not path.is_file():  # a pipe would be waited for without end
         raise ValueError(f"{path} is no file; give the path of a checkpoint.")
-    with path.open("rb") as file:
+    with _readable(path), path.open("rb") as file:
         start = file.read(16)
     opener = _opener(path, start)
     with contextlib.ExitStack() as stack:
@@ -84,10 +84,14 @@ def read_json(path: Path) -> Any:
     """Returns what a JSON file holds.
 
     Raises:
+        OSError: if the system cannot read it.
         ValueError: for anything else.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     except RecursionError as error:
         raise ValueError(f"{path} has too many brackets in brackets.") from error
 
@@ -251,6 +255,7 @@ def _readable(path):
         raise
     except OSError as error:
         if error.errno in _SYSTEM:
+            error.filename = error.filename or str(path)  # a disk that fails does not say where
             raise
         raise _damaged(
             path, error

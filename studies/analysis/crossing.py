@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 from studies.analysis.family import NOISE
 from studies.analysis.scaling_law import ScalingLaw
@@ -86,11 +87,16 @@ def crossing(
         first = last = math.sqrt(first * last)
     grid = np.geomspace(max(1.0, first / _REACH_DOWN), last * _REACH_UP, _GRID)
     grid = np.unique(np.concatenate([grid, [first, last]]))
-    gap = _gap(law_a, law_b, grid)  # positive where b has the lower error
+    (log_a, curves_a), (log_b, curves_b) = (
+        law.log_prediction_and_curves(grid) for law in (law_a, law_b)
+    )
+    # Positive where b has the lower error. Differences below rounding are none: equal laws must not
+    # "cross" at every point.
+    gap = np.where(np.abs(log_a - log_b) < 1e-9, 0.0, log_a - log_b)
     leader = _leader(float(np.interp(math.log(last), np.log(grid), gap)))
     if any(_one_seed(law) for law in (law_a, law_b)):
         return Crossing(None, None, None, "none", leader, (), level, _ONE_SEED)
-    ahead = _share_b_ahead(law_a, law_b, grid, common_error)
+    ahead = _share_b_ahead(law_a, law_b, curves_a, curves_b, common_error)
     roots = [_refine(law_a, law_b, *pair) for pair in _sign_changes(grid, gap)]
     if not roots:
         low, high = _possible(grid, gap, ahead, level)
@@ -112,12 +118,6 @@ def crossing(
     return Crossing(size, low, high, kind, below, others, level)
 
 
-def _gap(law_a: ScalingLaw, law_b: ScalingLaw, sizes: np.ndarray) -> np.ndarray:
-    gap = np.log(law_a.predict(sizes)) - np.log(law_b.predict(sizes))
-    # Differences below rounding are none: equal laws must not "cross" at every point.
-    return np.where(np.abs(gap) < 1e-9, 0.0, gap)
-
-
 def _leader(gap: float) -> str | None:
     return None if gap == 0 or math.isnan(gap) else ("b" if gap > 0 else "a")
 
@@ -130,15 +130,11 @@ def _sign_changes(x: np.ndarray, gap: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _refine(law_a: ScalingLaw, law_b: ScalingLaw, left: float, right: float) -> float:
-    low, high = math.log(left), math.log(right)
-    start = np.sign(_gap(law_a, law_b, np.array([left]))[0])
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        if np.sign(_gap(law_a, law_b, np.array([math.exp(middle)]))[0]) == start:
-            low = middle
-        else:
-            high = middle
-    return math.exp(0.5 * (low + high))
+    def gap(log_size: float) -> float:
+        size = np.array([math.exp(log_size)])
+        return float(np.log(law_a.predict(size)[0]) - np.log(law_b.predict(size)[0]))
+
+    return math.exp(brentq(gap, math.log(left), math.log(right), xtol=1e-12))
 
 
 def _one_seed(law: ScalingLaw) -> bool:
@@ -146,14 +142,18 @@ def _one_seed(law: ScalingLaw) -> bool:
 
 
 def _share_b_ahead(
-    law_a: ScalingLaw, law_b: ScalingLaw, grid: np.ndarray, common_error: float | None
+    law_a: ScalingLaw,
+    law_b: ScalingLaw,
+    curves_a: np.ndarray,
+    curves_b: np.ndarray,
+    common_error: float | None,
 ) -> np.ndarray:
-    """Share of draws in which b has the lower error, at each size (ties count half)."""
+    """Share of draws (M, N) in which b has the lower error, at each size (ties count half)."""
     rng = np.random.default_rng(0)
     count = min(len(law.posterior.members) for law in (law_a, law_b))
     # Shuffled, for laws that were drawn by equal generators to be independent.
     rows_a, rows_b = (rng.permutation(len(law.posterior.members))[:count] for law in (law_a, law_b))
-    gap = law_a.log_curves(grid)[rows_a] - law_b.log_curves(grid)[rows_b]
+    gap = curves_a[rows_a] - curves_b[rows_b]
     gap += _level_gap(law_a, law_b, rows_a, rows_b, rng)[:, None]
     if common_error is None:
         common = math.hypot(law_a.common[-1], law_b.common[-1])

@@ -34,6 +34,8 @@ COORDINATES = 6
 LOWER = np.array([-14.0, -7.0, -9.0, -5.0, -9.0, -9.0])
 UPPER = np.array([14.0, 2.0, 9.0, 2.0, 1.0, 1.0])
 
+_AT_ONCE = 8192  # errors
+
 
 def log_error(members: np.ndarray, log_x: np.ndarray, chance_error: float) -> np.ndarray:
     """Log error of every member.
@@ -49,21 +51,33 @@ def log_error(members: np.ndarray, log_x: np.ndarray, chance_error: float) -> np
     p = parameters(members, chance_error)
     e_inf, a = p["e_inf"][:, None], p["a"][:, None]
     room = chance_error - e_inf
-    # With e = e_inf + room * sigmoid(z) the equation is log sigmoid(z) - a log sigmoid(-z) = target:
-    # increasing, and convex or concave, so Newton's method cannot leave its basin.
     target = p["log_b"][:, None] - p["c"][:, None] * log_x - (1.0 - a) * np.log(room)
+    z = np.empty_like(target)
+    rows = max(1, _AT_ONCE // max(1, target.shape[1]))
+    for begin in range(0, len(z), rows):  # what is worked with stays in the processor's cache
+        part = slice(begin, begin + rows)
+        z[part] = _logit(target[part], a[part])
+    return np.log(e_inf + room * expit(z))
+
+
+def _logit(target: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """z (M, N) of e = e_inf + room * sigmoid(z): where log sigmoid(z) - a log sigmoid(-z) is the target.
+
+    That is increasing, and convex or concave, so Newton's method cannot leave its basin.
+    """
     z = np.where(target > 0, target / a, target)
     # Each stops by itself, so that an error does not depend on which others are asked for with it.
     moving = np.ones(z.shape, bool)
     for _ in range(12):
-        soft = np.logaddexp(0.0, z)  # log(1 + exp(z))
-        sigma = np.exp(z - soft)
+        small = np.exp(-np.abs(z))
+        soft = np.maximum(z, 0.0) + np.log1p(small)  # log(1 + exp(z))
+        sigma = np.where(z > 0, 1.0, small) / (1.0 + small)
         step = (z - soft + a * soft - target) / (1.0 - sigma + a * sigma)
-        z = np.where(moving, z - step, z)
+        np.subtract(z, step, out=z, where=moving)
         moving &= np.abs(step) >= 1e-7
         if not moving.any():
             break
-    return np.log(e_inf + room * expit(z))
+    return z
 
 
 def parameters(members: np.ndarray, chance_error: float) -> dict[str, np.ndarray]:

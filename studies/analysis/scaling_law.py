@@ -278,6 +278,10 @@ class ScalingLaw:
         """As `log_errors`, without what shifts all results alike."""
         return self.posterior.log_error(self._scaled(sizes))
 
+    def log_prediction_and_curves(self, sizes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Logs of `predict` (N,), and `log_curves` (M, N), in the time of one."""
+        return self.posterior.log_centre_and_error(self._scaled(sizes))
+
     def _log_errors(self, log_x: np.ndarray) -> np.ndarray:
         log_error = self.posterior.log_error(log_x)
         return log_error + self._level(log_error, log_x)

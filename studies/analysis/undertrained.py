@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -44,6 +44,20 @@ class Training:
     epochs: float
 
 
+class Course(NamedTuple):
+    """What tells of one training whether it had ended: its curve over the last quarter of its steps.
+
+    Attributes:
+        gain: change of validation accuracy.
+        fall: fall of the training loss, in nats.
+        jitter: variance of a gain by the curve's own jitter; NaN with too few validations.
+    """
+
+    gain: float
+    fall: float
+    jitter: float
+
+
 def judge_training(
     histories: Sequence[Sequence[Mapping[str, Any]]], size: int, steps: int, batch_size: int
 ) -> Training:
@@ -61,13 +75,20 @@ def judge_training(
         >>> judge_training([r["history"] for r in records], 2000, 800, 64).undertrained
         True
     """
+    return judge_courses([course(history) for history in histories], size, steps, batch_size)
+
+
+def judge_courses(
+    courses: Sequence[Course | None], size: int, steps: int, batch_size: int
+) -> Training:
+    """`judge_training` of what `course` has made of each seed's history."""
     epochs = steps * batch_size / size
-    curves = [found for history in histories if (found := _curve(history)) is not None]
-    if curves:
-        gains = np.array([_at_end(step, value) for step, _, value in curves])
+    known = [found for found in courses if found is not None]
+    if known:
+        gains = np.array([each.gain for each in known])
         gain = float(gains.mean())
-        fall = float(-np.mean([_at_end(step, loss) for step, loss, _ in curves]))
-        noise = _noise(gains, [value for _, _, value in curves])
+        fall = float(np.mean([each.fall for each in known]))
+        noise = _noise(gains, [each.jitter for each in known if not math.isnan(each.jitter)])
     else:
         gain = fall = noise = math.nan
     reasons = []
@@ -82,17 +103,23 @@ def judge_training(
     return Training(bool(reasons), " and ".join(reasons), gain, noise, fall, epochs)
 
 
-def _curve(
-    history: Sequence[Mapping[str, Any]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Steps, training loss and validation accuracy; None where the last quarter holds no gain."""
-    rows = [[entry.get(key) for key in ("step", "loss", "val_top1")] for entry in history]
+def course(history: Sequence[Mapping[str, Any]]) -> Course | None:
+    """The course of one training; None where its last quarter holds no curve."""
+    rows = [(entry.get("step"), entry.get("loss"), entry.get("val_top1")) for entry in history]
     known = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 3)
-    known = known[np.isfinite(known).all(axis=1)]
+    finite = np.isfinite(known)
+    if not finite.all():
+        known = known[finite.all(axis=1)]
     if not len(known) or known[0, 0] > (1.0 - LAST) * known[-1, 0]:
         return None
     step, loss, value = known.T
-    return step, loss, value
+    jitter = math.nan
+    if len(value) >= FEW:
+        # The second half alone: in the first one the curve itself bends. A second difference of
+        # independent errors has 1 + 4 + 1 times their variance, a gain twice.
+        once = np.subtract(value[len(value) // 2 + 1 :], value[len(value) // 2 : -1])
+        jitter = float(((once[1:] - once[:-1]) ** 2).mean() / 3)
+    return Course(_at_end(step, value), -_at_end(step, loss), jitter)
 
 
 def _at_end(step: np.ndarray, value: np.ndarray) -> float:
@@ -100,11 +127,8 @@ def _at_end(step: np.ndarray, value: np.ndarray) -> float:
     return float(value[-1] - np.interp((1.0 - LAST) * step[-1], step, value))
 
 
-def _noise(gains: np.ndarray, values: Sequence[np.ndarray]) -> float:
+def _noise(gains: np.ndarray, jitters: Sequence[float]) -> float:
     variances = [float(gains.var(ddof=1))] if len(gains) > 1 else []
-    # The second half alone: in the first one the curve itself bends.
-    tails = [value[len(value) // 2 :] for value in values if len(value) >= FEW]
-    if tails:
-        # A second difference of independent errors has 1 + 4 + 1 times their variance, a gain twice.
-        variances.append(float(np.mean([np.mean(np.diff(tail, 2) ** 2) / 3 for tail in tails])))
+    if jitters:
+        variances.append(float(np.mean(jitters)))
     return math.sqrt(max(variances) / len(gains)) if variances else math.nan

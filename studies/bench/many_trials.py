@@ -99,7 +99,8 @@ def _measure(number: int, results: Path, table: Path) -> None:
                 **found,
                 "test_images": study.data.counts["test"],
                 "device": f"cpu ({cpu_name()})",
-                "command_line": "python -m studies.bench.many_trials --output results/bench",
+                "command_line": f"python -m studies.bench.many_trials --trials {number} "
+                "--output results/bench",
             }
         )
         write_rows(table, COLUMNS, rows)

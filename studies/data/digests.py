@@ -101,6 +101,11 @@ class Digests:
             return instead
 
 
+def is_unreadable(digest: str) -> bool:
+    """Whether it stands for a file that could not be read."""
+    return digest.startswith(_UNREADABLE)
+
+
 def _key(file: str) -> Key | str:
     """A file's path and stamp, or why it cannot be read."""
     try:
@@ -117,4 +122,4 @@ def _digest(file: str) -> str:
 
 
 def _lasts(key: Key, digest: str) -> bool:
-    return not digest.startswith(_UNREADABLE) and max(key[2:]) < time.time_ns() - _SETTLED
+    return not is_unreadable(digest) and max(key[2:]) < time.time_ns() - _SETTLED

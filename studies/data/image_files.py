@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from studies.data.decoded import DecodedSource
-from studies.data.digests import Digests
+from studies.data.digests import Digests, is_unreadable
 from studies.data.images import Decoded, ImageSize, UnreadableImage, decode, dimensions
 from studies.data.listing import Listing
 from studies.errors import UsageError
@@ -21,9 +21,12 @@ class ImageFiles(DecodedSource):
         listing: the files.
         size: (H, W) in pixels; None keeps the images' own size, which all must share.
         fit: see `images.decode`.
+        digests: of the files' contents, which the prepared data are known by.
     """
 
-    def __init__(self, listing: Listing, size: ImageSize | None, fit: str) -> None:
+    def __init__(
+        self, listing: Listing, size: ImageSize | None, fit: str, digests: Digests
+    ) -> None:
         super().__init__()
         self.name = listing.name
         self.class_names = listing.class_names
@@ -31,7 +34,7 @@ class ImageFiles(DecodedSource):
         self.groups = listing.groups or {}
         self.names = listing.names
         self._files = listing.files
-        self._wanted, self._fit = size, fit
+        self._wanted, self._fit, self._digests = size, fit, digests
         self._first: ImageSize | None = None
 
     @property
@@ -42,7 +45,22 @@ class ImageFiles(DecodedSource):
 
     def read(self, split: str, index: int) -> Decoded:
         file, name = self._files[split][index], self.names[split][index]
-        return decode(file, name, self._wanted, fit=self._fit)
+        try:
+            return decode(file, name, self._wanted, fit=self._fit)
+        except UnreadableImage as error:
+            if self._reads_no_more(file, error):
+                # It would be left out of the data that are kept under its content, mended or not.
+                raise UsageError(
+                    f"{name} of {self.name} was read before and cannot be read now ({error.reason}): mend "
+                    f"the storage, and run the same command again"
+                ) from error
+            raise
+
+    def _reads_no_more(self, file: str, error: UnreadableImage) -> bool:
+        """Whether it is the storage that fails, and not the image."""
+        fault = error.__cause__
+        of_storage = isinstance(fault, OSError) and bool(fault.strerror)
+        return of_storage and not is_unreadable(next(self._digests.of(self.name, [file])))
 
     def _first_size(self) -> ImageSize:
         for split, files in self._files.items():

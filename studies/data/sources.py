@@ -60,9 +60,10 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
         from studies.data.digests import Digests
         from studies.data.image_files import ImageFiles, content_key
 
-        images = ImageFiles(listed, size, options.fit)
+        digests = Digests(cache)
+        images = ImageFiles(listed, size, options.fit, digests)
         return Found(
-            key=[content_key(listed, Digests(cache)), options.fit],
+            key=[content_key(listed, digests), options.fit],
             build=lambda folder: build(folder, images),
             label=name.partition(":")[0],
             left_out=dict(listed.left_out),

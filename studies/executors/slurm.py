@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ from studies.study.trial import Trial
 POLL_SECONDS = 5.0  # between two questions to Slurm, which does not like many
 CANCEL_SECONDS = 90.0  # Slurm's own KillWait is 30
 MINUTES = 60  # of a job, where SBATCH_TIMELIMIT does not say: short ones find their gap sooner
+# submitit's signal may come while Python starts, and would end it there, as failed: until submitit listens
+# it is not heard, and the job goes on to the end of its time.
+PYTHON = f'sh -c \'trap "" USR2; exec "$0" "$@"\' {shlex.quote(sys.executable)}'
 _ADVICE = "start the run where Slurm is set up and sinfo answers, or choose --executor local or ray"
 _LAST_BYTES = 4096  # of a log, which are looked at
 FAILED = End("its Slurm job failed")
@@ -192,7 +196,9 @@ def last_words(folder: Path, id_: str) -> str:
     for log in sorted(folder.glob(f"{id_}_*_log.err")):
         with contextlib.suppress(OSError), open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            lines += file.read().decode(errors="replace").strip().splitlines()
+            lines += filter(str.strip, file.read().decode(errors="replace").splitlines())
+    # Slurm's own words come last, and say no more than that it failed.
+    lines = [line for line in lines if not line.startswith(("srun:", "slurmstepd"))] or lines
     kind = f"{UsageError.__module__}.{UsageError.__qualname__}: "
     last = f"{lines[-1].strip().removeprefix(kind)}; " if lines else ""
     return f"{last}what it said lies in {folder}"
@@ -236,7 +242,7 @@ class SlurmQueue:
     def submit(self, jobs: Sequence[Job]) -> list[str]:
         submitit = _submitit()
         # How often a job's time may be up: a trial may take many jobs.
-        executor = submitit.SlurmExecutor(self._folder, max_num_timeout=10**6)
+        executor = submitit.SlurmExecutor(self._folder, max_num_timeout=10**6, python=PYTHON)
         executor.update_parameters(**self._parameters)
         try:
             return [str(job.job_id) for job in executor.submit_array(jobs)]

@@ -36,7 +36,11 @@ def file_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     stamp(path)
     with open(path, "rb") as file:
-        return file.read()
+        try:
+            return file.read()
+        except OSError as error:
+            error.filename = os.fspath(path)  # a disk that fails does not say where
+            raise
 
 
 def parsed_json(text: str | bytes) -> Any:

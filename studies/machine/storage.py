@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Protocol
 
-from studies.machine.files import TEMPORARY, replace
+from studies.machine.files import TEMPORARY, file_bytes, replace
 
 # What file systems say that have no second names for a file, such as those of memory cards.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -62,7 +62,7 @@ class Folder:
     def read(self, name: str) -> bytes | None:
         """See `Storage`."""
         try:
-            return (self.path / name).read_bytes()
+            return file_bytes(self.path / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

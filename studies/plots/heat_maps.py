@@ -39,17 +39,21 @@ def confusion_matrices(
     axes = new_panels(len(matrices), width=side + 0.4, height=side, sharey=True)
     bar: dict[str, Any] = {"label": "% of the label's test images", "ticks": _TICKS}
     bar |= {"fraction": 0.046, "pad": 0.03}  # of the Axes' width: as high as they are
-    shown = names if number <= _NAMES_UP_TO else False
+    places = np.arange(number) + 0.5
     for ax, matrix, title in zip(axes, matrices, titles, strict=True):
         percent = 100 * np.asarray(matrix, float)
         seaborn.heatmap(
             percent, norm=PowerNorm(0.5, 0, 100), cmap="mako_r", square=True, ax=ax,
             cbar=ax is axes[-1],
             annot=_numbers(percent) if number <= _NUMBERS_UP_TO else None, fmt="",
-            annot_kws={"fontsize": 8}, xticklabels=shown, yticklabels=shown,
+            annot_kws={"fontsize": 8}, xticklabels=False, yticklabels=False,
             linewidths=0.5 if number <= _NAMES_UP_TO else 0, linecolor="0.92",
             cbar_kws=bar,
         )  # fmt: skip
+        # Not by seaborn, which draws the figure for every name, to see whether they fit.
+        if number <= _NAMES_UP_TO:
+            ax.set_xticks(places, names)
+            ax.set_yticks(places, names, va="center")
         ax.grid(False)
         ax.tick_params(length=0, labelsize=9)
         ax.tick_params(axis="x", rotation=90)

@@ -15,10 +15,11 @@ import pandas as pd
 
 from studies.analysis.by_size import BALANCED, TOP1, Source, means_by_size
 from studies.analysis.effects import Change
+from studies.analysis.undertrained import course
 from studies.records.arms import ReportedArm, changes_of, name_of, pairs_of, reported_arms
 from studies.records.axis import COMPUTE, Axis, Place, axis_of, compute_of, lengths
 from studies.records.kept import KeptOutcomes
-from studies.records.store import History, ResultsStore
+from studies.records.store import ResultsStore
 from studies.study.file import read_resolved
 from studies.study.study import STANDARD
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
+_COLUMNS = (
+    *("trial_id", "model", "size", "seed", "backend", "flops", "params", "steps", "best_step"),
+    *("seconds", "images_per_second", "peak_memory"),
+)  # of the frame, beside metrics
 SEED_DRAWS = 2  # the schema from which a seed has a draw of its own, and outcomes are kept
 
 
@@ -45,7 +50,8 @@ class Results:
             were run.
         foreign: records that belong to none of its trials (of another protocol, for instance).
         problems: lines of the records' file that were passed over.
-        frame: one row a finished trial with the standard evaluation, with a column a metric.
+        frame: one row a finished trial with the standard evaluation: which it is, what it cost, and a
+            column a metric.
         one_draw: whether all seeds share one draw of the images (records of schema 1).
         outcomes: what the trials said of single test images; None where none can have been kept.
         models: names of the trained models that are kept in the folder's models/.
@@ -216,7 +222,7 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     store = ResultsStore(folder / "trials.jsonl")
     old: dict[str, Record] = {}
     new: dict[str, Record] = {}
-    for record in store.records():
+    for record in store.records(digest=course):
         of_its_kind = old if record.get("schema", 1) < SEED_DRAWS else new
         of_its_kind[record["trial_id"]] = record
     if study.data:
@@ -260,16 +266,17 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
 
 
 def _frame(done: Sequence[Record]) -> pd.DataFrame:
-    """One row a record: what is plain in it, and its metrics."""
-
-    def plain(record: Record) -> Record:
-        own = {k: v for k, v in record.items() if not isinstance(v, dict | list | History)}
-        return own | (record.get("metrics") or {})
-
-    # As tuples: of a hundred thousand records the tables would take a hundred megabytes more.
-    columns = list(dict.fromkeys(name for record in done for name in plain(record)))
-    rows = ((row.get(name, np.nan) for name in columns) for row in map(plain, done))
-    frame = pd.DataFrame([tuple(row) for row in rows], columns=columns)
+    """One row a record: which trial it is of, what it cost, and its metrics."""
+    # Column by column: rows of a hundred thousand records would take a hundred megabytes more.
+    columns = {
+        name: [record.get(name, np.nan) for record in done]
+        for name in _COLUMNS
+        if any(name in record for record in done)
+    }
+    metrics = [record.get("metrics") or {} for record in done]
+    for name in dict.fromkeys(name for each in metrics for name in each):
+        columns[name] = [each.get(name, np.nan) for each in metrics]
+    frame = pd.DataFrame(columns)
     for column in ("model", "size", "seed", "backend", TOP1):
         if column not in frame:
             frame[column] = pd.Series(dtype=float if column == TOP1 else object)

@@ -14,6 +14,7 @@ import sys
 import zipfile
 import zlib
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,8 +26,11 @@ from studies.shown import printable
 
 _MOST = 2**30  # bytes of all arrays: test sets of tens of millions of images
 _MAGIC, _VERSION, _LENGTH = b"\x93NUMPY\x01\x00", (1, 0), struct.Struct("<H")  # of an .npy's head
+_LENGTHS = struct.Struct("<HH")  # of a name and what follows it, before a file in a .zip
 _ENTRY = struct.Struct("<4s6H3I5H2I")  # of a .zip's directory
-_WANTED = (4, 7, 8, 9, 10, 11, 12, 16)  # its method, sum, two sizes, three lengths, and place
+_WANTED = itemgetter(
+    4, 7, 8, 9, 10, 11, 12, 16
+)  # its method, sum, two sizes, three lengths, and place
 _TESTED = ("image", "group", "label")  # fields that trials on the same test set have in common
 _WIDE = {"i": np.int64, "u": np.int64, "f": np.float64}  # what arrays are read as, by dtype.kind
 
@@ -148,12 +152,13 @@ def _members(content: bytes) -> dict[str, Member]:
     end = content.rindex(b"PK\x05\x06")
     number, _, place = struct.unpack_from("<HII", content, end + 10)
     for _ in range(number):
-        entry = _ENTRY.unpack_from(content, place)
-        method, crc, packed, size, name, extra, comment, offset = (entry[i] for i in _WANTED)
+        entry = _WANTED(_ENTRY.unpack_from(content, place))
+        method, crc, packed, size, name, extra, comment, offset = entry
         room -= size
         if room < 0:
             raise ValueError("it says that it holds more than any test set has")
-        start = offset + 30 + sum(struct.unpack_from("<HH", content, offset + 26))
+        before, between = _LENGTHS.unpack_from(content, offset + 26)
+        start = offset + 30 + before + between
         begin = place + _ENTRY.size
         data = content[start : start + packed]
         found[content[begin : begin + name].decode()] = Member(method, crc, size, data)

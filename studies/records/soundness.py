@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from itertools import chain
+from types import NoneType
 from typing import Any
 
 _LARGEST = 10**30  # of what is counted: FLOPs of a training are below it
@@ -21,7 +23,11 @@ Check = Callable[[Any], bool]
 
 def is_sound(record: Mapping[str, Any]) -> bool:
     """Whether every field that is read has a value of its kind."""
-    return all(check(record[field]) for field, check in _FIELDS.items() if field in record)
+    for field, value in record.items():
+        check = _FIELDS.get(field)
+        if check is not None and not check(value) and (value is not None or field in _NEEDED):
+            return False
+    return True
 
 
 def _id(value: Any) -> bool:
@@ -33,16 +39,12 @@ def _text(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) <= _MOST  # NaN is not, nor what no float holds
+    # Not NaN, nor what no float holds; JSON gives these types themselves, and a bool is another.
+    return type(value) in (int, float) and abs(value) <= _MOST
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
+    return type(value) is int and 0 <= value <= _LARGEST
 
 
 def _table(of: Check) -> Check:
@@ -60,8 +62,11 @@ def _history(value: Any) -> bool:
     # A hundred thousand records have millions of these numbers: they are looked at together.
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         return False
-    numbers = [number for entry in value for number in entry.values() if number is not None]
-    if not {type(number) for number in numbers} <= {int, float}:
+    numbers = list(chain.from_iterable(map(dict.values, value)))
+    types = set(map(type, numbers))
+    if NoneType in types:
+        numbers = [number for number in numbers if number is not None]
+    if not types <= {int, float, NoneType}:
         return False
     sound = not numbers or -_MOST <= min(numbers) <= max(numbers) <= _MOST
     return sound and sum(numbers) == sum(numbers) and all(_count(e.get("step")) for e in value)
@@ -72,19 +77,18 @@ def _part(value: Any) -> bool:
     return isinstance(value, dict) and _count(value.get("size", 0))
 
 
+_NEEDED = {"trial_id", "schema", "status", "model", "base", "backend", "size", "seed"}  # not null
 _FIELDS: dict[str, Check] = {
     "trial_id": _id,
-    "schema": _count,
-    **dict.fromkeys(("status", "model", "base", "backend"), _text),
-    **dict.fromkeys(("base_model", "evaluation", "device", "commit", "log"), _or_none(_text)),
-    **dict.fromkeys(("size", "seed"), _count),
-    **dict.fromkeys(("steps", "batch_size", "best_step", "flops", "params"), _or_none(_count)),
-    **dict.fromkeys(("threads", "cores", "processes", "images_seen"), _or_none(_count)),
-    **dict.fromkeys(("seconds", "images_per_second", "waiting"), _or_none(_number)),
-    **dict.fromkeys(("compute", "peak_memory", "learning_rate"), _or_none(_number)),
-    "levels": _or_none(_table(_text)),
-    "versions": _or_none(_table(_text)),
-    "metrics": _or_none(_metrics),
-    "history": _or_none(_history),
-    "pretraining": _or_none(_part),
+    **dict.fromkeys(("status", "model", "base", "backend", "base_model", "evaluation"), _text),
+    **dict.fromkeys(("device", "commit", "log"), _text),
+    **dict.fromkeys(("schema", "size", "seed", "steps", "batch_size", "best_step"), _count),
+    **dict.fromkeys(("flops", "params", "threads", "cores", "processes", "images_seen"), _count),
+    **dict.fromkeys(("seconds", "images_per_second", "waiting", "compute"), _number),
+    **dict.fromkeys(("peak_memory", "learning_rate"), _number),
+    "levels": _table(_text),
+    "versions": _table(_text),
+    "metrics": _metrics,
+    "history": _history,
+    "pretraining": _part,
 }

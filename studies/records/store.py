@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ SCHEMA = 2  # 2: a seed draws its own training images and missing splits; outcom
 
 Record = dict[str, Any]
 HISTORY = "history"  # of a record: what each validation of its training found
+_ALIKE = ("versions", "images", "levels", "image_shape", "devices", "pretraining", "finetuning")
 
 
 class ResultsStore:
@@ -63,14 +64,20 @@ class ResultsStore:
             file.flush()
             os.fsync(file.fileno())
 
-    def records(self, fields: Collection[str] | None = None) -> list[Record]:
+    def records(
+        self,
+        fields: Collection[str] | None = None,
+        digest: Callable[[Sequence[Record]], Any] | None = None,
+    ) -> list[Record]:
         """The latest record of every trial, in the order in which trials first appeared.
 
         The file is gone through line by line. Histories, which are most of it, stay there until they are
-        asked for. Afterwards `problems` are of this reading, and so is `retried`, if status was asked for.
+        asked for, and tables that are equal in many records are one. Afterwards `problems` are of this
+        reading, and so is `retried`, if status was asked for.
 
         Args:
             fields: what is wanted of each record, besides its trial_id; by default everything.
+            digest: what is kept of each history, as its `digest`: it need not be read again for that.
 
         Raises:
             UsageError: a line was written by a newer version of the project, or the file cannot be
@@ -78,6 +85,7 @@ class ResultsStore:
         """
         self.problems, self.retried = [], set()
         latest: dict[str, Record] = {}
+        alike: dict[str, Any] = {}
         place = 0
         try:
             stamp(self.path)
@@ -97,7 +105,11 @@ class ResultsStore:
                         record = {k: v for k, v in record.items() if k in fields or k == "trial_id"}
                     history = record.get(HISTORY)
                     if isinstance(history, list):
-                        record[HISTORY] = History(self.path, begin, len(history))
+                        kept = digest(history) if digest is not None else None
+                        record[HISTORY] = History(self.path, begin, len(history), kept)
+                    for name in _ALIKE:
+                        if record.get(name) is not None:
+                            record[name] = alike.setdefault(repr(record[name]), record[name])
                     latest[record["trial_id"]] = record
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -136,12 +148,13 @@ class History(Sequence[Record]):
         path: of the store.
         place: where the line begins, in bytes.
         length: number of validations.
+        digest: what was made of them when the line was read.
     """
 
-    __slots__ = ("_length", "_path", "_place")
+    __slots__ = ("_length", "_path", "_place", "digest")
 
-    def __init__(self, path: Path, place: int, length: int) -> None:
-        self._path, self._place, self._length = path, place, length
+    def __init__(self, path: Path, place: int, length: int, digest: Any = None) -> None:
+        self._path, self._place, self._length, self.digest = path, place, length, digest
 
     def __len__(self) -> int:
         return self._length

@@ -18,7 +18,7 @@ from studies.analysis.findings import Findings, find, leading, main_backend
 from studies.analysis.intervals import accuracy, overlap
 from studies.analysis.outcomes import FIELDS, Outcomes
 from studies.analysis.suspects import suspect_labels
-from studies.analysis.undertrained import Training, judge_training
+from studies.analysis.undertrained import Training, judge_courses
 from studies.analysis.verdict import baseline
 from studies.data.names import image_names
 from studies.records.axis import COMPUTE
@@ -189,8 +189,8 @@ def _training(results: Results, backend: str) -> dict[Key, Training]:
             by_key.setdefault((record["model"], record["size"]), []).append(record)
     recipe = results.study.recipe
     return {
-        (model, size): judge_training(
-            [list(record.get("history") or ()) for record in records],
+        (model, size): judge_courses(
+            [record["history"].digest if record.get("history") else None for record in records],
             size,
             records[0].get("steps") or recipe.steps,
             records[0].get("batch_size") or recipe.batch_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from studies.analysis.by_size import means_by_size
@@ -48,24 +48,29 @@ _MOST_SEEDS = 10  # whose single trainings are drawn
 _MOST_PANELS, _MOST_ROWS = 4, 40  # of effects
 
 
-def draw(results: Results, evidence: Evidence) -> dict[str, Figure]:
-    """Draws what the records allow; figures by name, in the order of `CAPTIONS`."""
+def draw(results: Results, evidence: Evidence) -> Iterator[tuple[str, Figure]]:
+    """Draws what the records allow, one figure after the other: its name, of `CAPTIONS`, and itself."""
     if not len(results.frame) or not evidence.findings.estimates:
-        return {}
+        return
     frame = results.frame[results.frame["backend"] == evidence.findings.backend]
-    figures = {
-        "accuracy": _accuracy(results, evidence, frame),
-        "compute": _compute(results, evidence),
-        "effects": _effects(evidence),
-        "differences": _differences(evidence, frame),
-        "laws": _laws(results, evidence, frame),
-        "confusion": _confusion(evidence),
-        "evaluations": draw_evaluations(results, evidence.evaluations, evidence.findings.level),
-        "fewshot": _fewshot(results, evidence, frame),
-        "training": _training(results, evidence),
-        "backends": _backends(results),
+    drawn: dict[str, Callable[[], Figure | None]] = {
+        "accuracy": lambda: _accuracy(results, evidence, frame),
+        "compute": lambda: _compute(results, evidence),
+        "effects": lambda: _effects(evidence),
+        "differences": lambda: _differences(evidence, frame),
+        "laws": lambda: _laws(results, evidence, frame),
+        "confusion": lambda: _confusion(evidence),
+        "evaluations": lambda: draw_evaluations(
+            results, evidence.evaluations, evidence.findings.level
+        ),
+        "fewshot": lambda: _fewshot(results, evidence, frame),
+        "training": lambda: _training(results, evidence),
+        "backends": lambda: _backends(results),
     }
-    return {name: figure for name, figure in figures.items() if figure is not None}
+    for name, make in drawn.items():
+        figure = make()
+        if figure is not None:
+            yield name, figure
 
 
 def _accuracy(results: Results, evidence: Evidence, frame: pd.DataFrame) -> Figure:

@@ -19,6 +19,7 @@ OPTIMIZERS = {"adamw": "Adam", "sgd": "SGD with momentum"}
 WAITING = 0.05  # share of training time from which on it is told
 
 _MOST_MODELS = 12  # that are named
+_MOST_FAILED = 20  # trials, or lines passed over, that are told one by one
 
 
 def what_was_trained(results: Results, evidence: Evidence) -> str:
@@ -129,12 +130,16 @@ def state(results: Results) -> str:
         ]
     if results.failed:
         lines += ["", "Failed trials are in none of the numbers above:", ""]
-    for r in results.failed:
+    for r in results.failed[:_MOST_FAILED]:
         reason = " ".join(str(r.get("reason") or "no reason recorded").split())
         lines.append(
             f"- {plain(r['model'])}, size {r['size']:,}, seed {r['seed']}, {r['backend']}: {plain(reason)}"
         )
-    told = [problem.rsplit("/", 1)[-1] for problem in results.problems]
+    if len(results.failed) > _MOST_FAILED:
+        lines.append(f"- {len(results.failed) - _MOST_FAILED:,} more, in `trials.jsonl`.")
+    told = [problem.rsplit("/", 1)[-1] for problem in results.problems[:_MOST_FAILED]]
+    if len(results.problems) > _MOST_FAILED:
+        told.append(f"{len(results.problems) - _MOST_FAILED:,} more lines of it were passed over")
     if results.foreign:
         told.append(
             f"{results.foreign} record(s) belong to no trial of the study as it is now and are "

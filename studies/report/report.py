@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -188,17 +189,16 @@ def _lists(evidence: Evidence) -> dict[str, pd.DataFrame]:
     }
 
 
-def _save(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
-    """Writes figures as PNG files; these by name."""
-    if figures:
-        make_own_folder(folder / FIGURES)
-    for name in CAPTIONS.keys() - figures.keys():  # of an earlier report, on other records
-        if not (folder / FIGURES).is_symlink():
-            (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
+def _save(folder: Path, figures: Iterable[tuple[str, Figure]]) -> dict[str, bytes]:
+    """Writes figures as PNG files, each before the next is drawn; these by name."""
     pictures = {}
-    for name, figure in figures.items():
+    for name, figure in figures:
+        make_own_folder(folder / FIGURES)
         pictures[name] = _png(figure)
         replace(folder / FIGURES / f"{name}.png", pictures[name])
+    for name in CAPTIONS.keys() - pictures.keys():  # of an earlier report, on other records
+        if not (folder / FIGURES).is_symlink():
+            (folder / FIGURES / f"{name}.png").unlink(missing_ok=True)
     return pictures
 
 

@@ -32,6 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from studies.errors import UsageError
+from studies.machine.files import parsed_json
 from studies.machine.storage import Storage
 from studies.records.place import unwritable
 from studies.shown import printable
@@ -271,7 +272,7 @@ def _remove(storage: Storage, number: int) -> None:
 
 def _holder(content: bytes) -> Holder | None:
     try:
-        said = json.loads(content)
+        said = parsed_json(content)
         return Holder(str(said["host"]), str(said["machine"]), int(said["pid"]), str(said["began"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -103,6 +103,11 @@ def reason(error: Exception, trial: Trial) -> str:
             "on the trial's machine: make room there, then run again with --retry-failed, which "
             "continues from the last checkpoint."
         )
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return (
+            f"{error.filename} cannot be read or written ({error.strerror}): mend that, then run again "
+            "with --retry-failed, which continues from the last checkpoint."
+        )
     lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -29,12 +29,14 @@ from studies.errors import UsageError
 from studies.inspection import model_file
 from studies.inspection.predict import read_card
 from studies.machine.files import file_digest, stamp
+from studies.machine.storage import Folder
 from studies.machine.threads import noted_threads
 from studies.records.by_trial import history_frame, outcomes_frame, trials_frame
 from studies.records.frames import read_results, summary_frame
 from studies.records.outcomes import load_outcomes
 from studies.report.evidence import gather
 from studies.report.text import markdown
+from studies.running import lease
 from studies.running.costs import _read as read_costs
 from studies.study import file as study_file
 from studies.study.fields import EXAMPLE
@@ -171,6 +173,20 @@ def _results(name: str) -> Callable[[Path], Path]:
     return make
 
 
+def _lease(folder: Path) -> Path:
+    path = folder / "run" / lease.PLACE / "3.json"
+    holder = {"host": "a", "machine": "b", "pid": 12, "began": "34", "token": "c"}
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(holder))
+    return path
+
+
+def _look_at_lease(path: Path) -> None:
+    newest = lease._newest(Folder(path.parents[1]))
+    if newest is not None:
+        str(lease._holder(newest[1]))
+
+
 def _read_results(path: Path) -> None:
     folder = path.parent.parent if path.parent.name == "outcomes" else path.parent
     results = read_results(folder)
@@ -270,6 +286,7 @@ READERS = [
     Reader("trials.jsonl", _results("trials.jsonl"), _read_results),
     Reader("status", _results("trials.jsonl"), lambda path: status_text(path.parent)),
     Reader("running.json", _results("running.json"), lambda path: status_text(path.parent)),
+    Reader("lease", _lease, _look_at_lease),
     Reader("outcomes", _results(""), load_outcomes, form=ZIPPED),
     Reader("report of outcomes", _results(""), _read_results, form=ZIPPED),
     Reader("threads.json", _written("threads.json", '{"threads": 1, "cores": 2}'), noted_threads),

@@ -62,14 +62,14 @@ def test_status_reads_each_line_once_and_works_each_id_out_once(folders, calls):
         assert calls == {"_json": number, "digest": number}
 
 
-def test_a_report_opens_outcomes_once_and_lines_twice(folders, calls):
-    """A second time for its history, or because its outcomes are those of the best model of a family."""
+def test_a_report_reads_lines_and_outcomes_once(folders, calls):
+    """Outcomes of the best model of each family a second time."""
     for number, folder in folders.items():
         calls.clear()
         results = read_results(folder)
         gather(results)
         summary_frame(results)
-        assert calls["_json"] == 2 * number
+        assert calls["_json"] == number
         best = 2 * number // A_SEED  # of each of two families all seeds at one size
         asked = (kept.ASKED + 1) * number // A_SEED  # what each seed was tested on
         assert number <= calls["load_outcomes"] <= number + best + asked

@@ -279,6 +279,19 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(project, monke
     assert project("run", "--sizes", "3")[0] == 0
 
 
+def test_records_on_a_disk_that_fails_are_one_sentence_and_none_is_lost(project):
+    assert project("run", "--sizes", "3")[0] == 0
+    lines, file = project.lines(), project.folder / "trials.jsonl"
+    file.rename(project.folder / "aside")
+    file.symlink_to("/proc/self/mem")  # reading it is an input/output error
+    for command in ("status", "report", "run"):
+        code, _, err = project(command)
+        assert code == 2 and len(err.strip().splitlines()) == 1
+        assert "trials.jsonl (Input/output error): repair it, or choose another --results" in err
+    (project.folder / "aside").replace(file)
+    assert project("run", "--sizes", "3")[0] == 0 and project.lines() == lines
+
+
 def test_a_report_that_cannot_be_written_is_told_and_the_run_counts(project, monkeypatch):
     monkeypatch.setattr(commands, "_write_report", WRITE_REPORT)
     project.folder.mkdir(parents=True)

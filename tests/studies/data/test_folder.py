@@ -8,7 +8,7 @@ from PIL import Image
 
 from studies.data import Options, check, describe, image_files, load, prepare
 from studies.data.folder import list_folder
-from studies.data.images import decode
+from studies.data.images import UnreadableImage, decode
 from studies.data.listing import in_words
 from studies.errors import UsageError
 
@@ -236,6 +236,37 @@ def test_each_file_is_decoded_once_whether_some_are_broken_or_not(tmp_path, open
     data = opened(options=Options(skip_broken=True))
     assert len(asked) == len(set(asked)) == 120
     assert values(data.pools["test"]) == [(v, v // 90) for v in range(60, 119)]
+
+
+def test_an_image_on_a_disk_that_fails_is_named_and_comes_back(tmp_path, opened):
+    for first, name in ((0, "a"), (100, "b")):
+        add(tmp_path / "images" / name, 40, first=first)
+    file = tmp_path / "images" / "a" / "003.png"
+    file.rename(tmp_path / "aside.png")
+    file.symlink_to("/proc/self/mem")  # reading it is an input/output error
+    with pytest.raises(UsageError, match=r"1 image that .*: a/003\.png \(Input/output error\);"):
+        opened()
+    assert len(opened(options=Options(skip_broken=True)).pools["train"]) == 79
+    (tmp_path / "aside.png").replace(file)
+    assert len(opened().pools["train"]) == 80
+
+
+def test_what_fails_between_two_readings_is_in_no_prepared_data(tmp_path, opened, monkeypatch):
+    for first, name in ((0, "a"), (100, "b")):
+        add(tmp_path / "images" / name, 40, first=first)
+
+    def fails(file, name, *arguments, **options):
+        if name == "b/107.png":
+            raise UnreadableImage(name, "Input/output error") from OSError(5, "Input/output error")
+        return decode(file, name, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_files, "decode", fails)
+        with pytest.raises(
+            UsageError, match=r"b/107\.png of .* was read before and cannot be read now \(Input/"
+        ):
+            opened(options=Options(skip_broken=True))
+    assert len(opened().pools["train"]) == 80
 
 
 def test_a_class_of_unreadable_images_alone_is_refused(tmp_path, opened):

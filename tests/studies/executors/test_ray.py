@@ -58,6 +58,11 @@ from studies.executors.resources import Resources
             )
         assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
+    def test_nobody_is_told_that_ray_is_used(self):
+        from ray._private.usage import usage_lib
+
+        assert not usage_lib.usage_stats_enabled()
+
     @pytest.mark.parametrize("dies", ["worker", "machine"])
     def test_what_dies_at_work_is_run_again_elsewhere(self, cluster, tmp_path, dies):
         machines = [cluster.add_node(num_cpus=3)]

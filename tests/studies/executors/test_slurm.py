@@ -6,6 +6,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,9 +140,14 @@ def test_a_job_that_cannot_reach_the_results_is_a_record_that_names_them(s3, tmp
 
 def test_what_a_job_said_last_is_told(tmp_path):
     assert last_words(tmp_path, "4_1") == f"what it said lies in {tmp_path}"
-    (tmp_path / "4_1_0_log.err").write_text("first\nTraceback\nOSError: no home\n\n")
+    slurm = "slurmstepd-a: error: STEP 1.0\nsrun: error: a: task 0: Exited with exit code 1\n"
+    (tmp_path / "4_1_0_log.err").write_text(f"first\nTraceback\nOSError: no home\n\n{slurm}")
     (tmp_path / "4_11_0_log.err").write_text("another job's\n")
     assert last_words(tmp_path, "4_1") == f"OSError: no home; what it said lies in {tmp_path}"
+    (tmp_path / "4_1_0_log.err").write_text(slurm)
+    assert last_words(tmp_path, "4_1").startswith(
+        "srun: error: a: task 0: Exited with exit code 1;"
+    )
 
 
 def task(controller: int) -> int:
@@ -216,6 +222,19 @@ def test_jobs_are_one_array_with_what_a_trial_gets(commands, tmp_path):
     script = (tmp_path / "script").read_text()
     for line in ("array=0-2%3", "requeue", "cpus-per-task=3", "gpus-per-node=1", "mem=1024M"):
         assert f"#SBATCH --{line}\n" in script
+
+
+def test_a_signal_that_comes_while_python_starts_ends_no_job(commands, tmp_path):
+    """submitit's own, which it hears only once it has been loaded."""
+    commands(srun="", sbatch=f"cat $1 > {tmp_path}/script; echo Submitted batch job 42")
+    SlurmQueue(Resources(), None, tmp_path / "slurm", "mine").submit([len])
+    (line,) = [line for line in (tmp_path / "script").read_text().splitlines() if "srun " in line]
+    python = line[line.index("sh -c ") : line.index(" -u -m submitit")]
+    early = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('goes on')"
+    done = subprocess.run(
+        ["sh", "-c", f'{python} -c "{early}"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "goes on\n"
 
 
 def test_a_job_has_what_all_devices_of_a_trial_need(commands, tmp_path):

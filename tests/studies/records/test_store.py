@@ -139,3 +139,21 @@ def test_a_loss_may_be_as_large_as_it_likes(tmp_path):
     store = ResultsStore(tmp_path / "trials.jsonl")
     store.append({"trial_id": "a", "metrics": {"val_loss": 1e300, "test_top1": None}})
     assert store.records()[0]["metrics"]["val_loss"] == 1e300
+
+
+def test_tables_that_are_equal_are_one_and_others_are_not(tmp_path):
+    store = ResultsStore(tmp_path / "trials.jsonl")
+    for number in range(4):
+        store.append({"trial_id": str(number), "images": {"train": number // 2}, "levels": {}})
+    first, second, third, _ = store.records()
+    assert first["images"] is second["images"] and first["levels"] is third["levels"]
+    assert third["images"] == {"train": 1}
+
+
+def test_what_is_wanted_of_a_history_is_kept_of_it(tmp_path):
+    store = ResultsStore(tmp_path / "trials.jsonl")
+    store.append({"trial_id": "a", "history": [{"step": 1}, {"step": 5}]})
+    store.append({"trial_id": "b", "history": None})
+    a, b = store.records(digest=lambda history: history[-1]["step"])
+    assert a["history"].digest == 5 and list(a["history"]) == [{"step": 1}, {"step": 5}]
+    assert b["history"] is None

@@ -3,7 +3,7 @@
 import pytest
 
 from studies.records.frames import read_results
-from studies.report.provenance import augmentation, how_it_was_made
+from studies.report.provenance import augmentation, how_it_was_made, state
 from studies.study.recipe import Recipe
 from tests.studies.synthetic import make_records, make_study, write_folder
 
@@ -41,3 +41,20 @@ def test_waiting_for_images_is_told_where_it_matters(tmp_path, waiting, told):
     assert "Training images a second" in text
     assert ("up to 24 % of the time was spent waiting for images" in text) == told
     assert told or "waiting" not in text
+
+
+def test_of_many_failed_trials_and_lines_passed_over_a_few_are_told_and_the_others_counted(
+    tmp_path,
+):
+    study = make_study(["vit-s", "bit-s"], [500], seeds=15)
+    records = [
+        {**record, "status": "failed", "reason": "no room"} for record in make_records(study)
+    ]
+    folder = write_folder(tmp_path, study, records)
+    with (folder / "trials.jsonl").open("a") as file:
+        file.write("torn\n" * 25)
+    text = state(read_results(folder))
+    assert "0 of 30 trials finished, 30 failed, 0 to come" in text
+    assert text.count("no room") == 20 and "- 10 more, in `trials.jsonl`." in text
+    assert text.count("not a whole record") == 20
+    assert "- Note: 5 more lines of it were passed over." in text

@@ -191,11 +191,18 @@ def eventually(holds):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}', b"\xff", b"[" * 10**5])
 def test_a_lease_that_says_nothing_is_watched_too(storage, impatient, content):
     storage.write(".lease/3.json", content)
     with wants(storage) as lease:
         lease.check()
+
+
+def test_a_lease_that_is_no_file_is_not_waited_for(tmp_path):
+    (tmp_path / ".lease").mkdir()
+    os.mkfifo(tmp_path / ".lease" / "3.json")
+    with pytest.raises(OSError, match="it is no file"):
+        running(Folder(tmp_path))
 
 
 def test_a_host_is_a_name_and_nothing_that_a_terminal_obeys():

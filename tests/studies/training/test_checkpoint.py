@@ -101,6 +101,21 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
 
 
+def test_a_disk_that_fails_is_named_and_no_state_is_lost(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for number in (1, 2):
+        folder.save_state(number, {"epoch": number}, some_arrays())
+    newest = tmp_path / "state-000002.ckpt"
+    newest.rename(tmp_path / "aside")
+    newest.symlink_to("/proc/self/mem")  # reading it is an input/output error
+    with pytest.raises(OSError, match=r"Input/output error: .*state-000002\.ckpt"):
+        folder.newest_state()
+    (tmp_path / "aside").replace(newest)
+    assert folder.newest_state().meta == {"epoch": 2}
+    newest.unlink()
+    assert folder.newest_state().meta == {"epoch": 1}
+
+
 WRITER = """
 import sys, itertools, pathlib, numpy as np
 from studies.training.checkpoint import CheckpointFolder

@@ -345,6 +345,15 @@ def test_a_full_disk_says_what_to_do(make_trial):
 
 
 @pytest.mark.once
+def test_a_disk_that_fails_is_named_with_what_to_do(make_trial):
+    text = reason(OSError(errno.EIO, "Input/output error", "runs/state-000002.ckpt"), make_trial())
+    assert text == (
+        "runs/state-000002.ckpt cannot be read or written (Input/output error): mend that, then run again "
+        "with --retry-failed, which continues from the last checkpoint."
+    )
+
+
+@pytest.mark.once
 def test_other_errors_keep_their_first_line(make_trial):
     assert reason(TrialError("Lost."), make_trial()) == "Lost."
     assert reason(ValueError("bad\nmore"), make_trial()) == "ValueError: bad"
