@@ -39,6 +39,7 @@ class Options:
     dtype: str = "float32"
     rounds: int = 11
     seconds: float = 4.0  # of a turn
+    cold: bool = True  # time the first step with nothing compiled before, too
     threads: int | None = None  # one a core
     output: Path = Path("runs/bench")
     command: str = "python -m studies bench"  # as it was typed
@@ -63,7 +64,7 @@ def run(options: Options) -> int:
             "commit": commit(),
             "command": options.command,
         }
-        found = measure(case, threads, options.rounds, options.seconds)
+        found = measure(case, threads, options.rounds, options.seconds, options.cold)
         new = table.rows(case, found, about)
         try:
             done.append(table.write(options.output, new))

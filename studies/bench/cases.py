@@ -9,8 +9,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from studies.errors import UsageError
+from studies.machine.devices import on_gpu
 from studies.study import file as study_file
 from studies.study.entries import ModelEntry
+from studies.study.toml_files import built_in
 
 MODES = ("train", "inference")
 SMALL = "small"  # besides published names: a ViT that a step of is mostly overhead
@@ -52,6 +54,7 @@ class Contender:
         needs: packages that it is made of.
         backends: on which it runs.
         kinds: of models that it has: "vit" (without a stem), "bit", or a published name.
+        gpu: whether it takes part on a GPU alone.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Contender:
     needs: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("tensorflow", "jax", "torch")
     kinds: tuple[str, ...] = ("vit",)
+    gpu: bool = False
 
 
 PEERS = (
@@ -75,6 +79,14 @@ PEERS = (
         kinds=("vit", "bit"),
     ),
     Contender("timm", "torch_models:timm", needs=("timm", "torchvision"), backends=("torch",)),
+    Contender(
+        "timm, compiled",
+        "torch_models:timm",
+        {"compile": True},
+        needs=("timm", "torchvision", "triton"),
+        backends=("torch",),
+        gpu=True,
+    ),
     Contender("flax", "flax_model:flax", needs=("flax", "optax"), backends=("jax",)),
 )
 
@@ -89,6 +101,8 @@ def contenders(case: Case) -> list[Contender]:
     ours = [Contender(OURS, "keras_models:ours", exact)]
     if kind != "bit":
         ours.append(Contender(f"{OURS}, tanh", "keras_models:ours", {"activation": "gelu_tanh"}))
+        plain = {**exact, "flash_attention": False}
+        ours.append(Contender(f"{OURS}, no flash attention", "keras_models:ours", plain, gpu=True))
     peers = [
         peer
         for peer in PEERS
@@ -96,7 +110,8 @@ def contenders(case: Case) -> list[Contender]:
         and {kind, case.base} & set(peer.kinds)
         and all(find_spec(package) for package in peer.needs)
     ]
-    return [*ours, *peers, Contender(PRODUCT, "product:product")]
+    every = [*ours, *peers, Contender(PRODUCT, "product:product")]
+    return [each for each in every if not each.gpu or on_gpu()]
 
 
 def chosen(
@@ -135,7 +150,7 @@ def of_studies(
     """Cases of the built-in studies' models, each of which is measured once."""
     cases: dict[str, Case] = {}
     sizes: list[int | None] = list(batch_sizes) or [None]
-    for name in study_file.built_in():
+    for name in built_in():
         study = study_file.resolve(name, {})
         native, channels = _INPUTS[study.dataset.partition(":")[0]]
         size = image_size or native

@@ -68,6 +68,8 @@ def flax(case: Case, overrides: dict[str, Any]) -> Runner:
     sizes = {name: config[name] for name in names}
     model = VisionTransformer(sizes, case.classes, DTYPES[case.dtype])
     images, labels = some_batch(case)
+    if jax.default_backend() != "cpu":
+        images, labels = jax.device_put((images, labels))
     weights = jax.jit(model.init)(jax.random.key(0), images)
     optimizer = optax.adam(RATE)
     state = (weights, jax.jit(optimizer.init)(weights))

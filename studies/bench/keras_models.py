@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 import keras_vit
+from keras_vit.layers.accelerator import device_kind
 from keras_vit.models.variants import get_variant
 from studies.bench.cases import Case
 from studies.bench.worker import Runner, some_batch
@@ -22,6 +23,8 @@ def ours(case: Case, overrides: dict[str, Any]) -> Runner:
     """A model of this library."""
     keras.config.set_dtype_policy(case.dtype)
     arguments = {**case.overrides, **overrides}
+    if not arguments.pop("flash_attention", True):
+        keras.config.disable_flash_attention()
     model = keras_vit.create_model(case.base, case.shape, case.classes, **arguments)
     return _runner(model, case, keras_vit.FusedAdam)
 
@@ -58,6 +61,8 @@ def resnet50_v2(case: Case, overrides: dict[str, Any]) -> Runner:
 
 def _runner(model: Any, case: Case, adam: Any = keras.optimizers.Adam) -> Runner:
     images, labels = some_batch(case)
+    if device_kind() != "cpu":
+        images, labels = map(keras.ops.convert_to_tensor, (images, labels))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(adam(RATE), loss)
 

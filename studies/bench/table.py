@@ -75,7 +75,7 @@ def rows(
             "contender": name,
             "memory_mb": each["memory"] / 1e6,
             "first_step_cold": each["cold"],
-            "first_step_warm": each["warm"],
+            "first_step_warm": "" if each["warm"] is None else each["warm"],
             "parameters": each["parameters"],
             "rounds": len(speeds[name]),
             "device": each["device"],
@@ -140,7 +140,8 @@ def cells(row: dict[str, Any]) -> list[str]:
     speed = _with_quartiles(row, "images_per_second", "")
     ratio = f"{_with_quartiles(row, 'ratio', 'ratio_')} x" if row["ratio"] != "" else ""
     share = f"{100 * row['product_share']:.0f} %" if row["product_share"] != "" else ""
-    first = f"{_short(row['first_step_cold'])}, {_short(row['first_step_warm'])}"
+    steps = (row["first_step_cold"], row["first_step_warm"])
+    first = ", ".join(_short(seconds) for seconds in steps if seconds != "")
     return [
         *(row["mode"], row["model"], str(row["image_size"]), str(row["batch_size"])),
         *(row["contender"], speed, ratio, share, f"{row['memory_mb']:,.0f}", first),

@@ -1,6 +1,6 @@
 """Contenders that are PyTorch modules, in a plain training loop: those of transformers and timm.
 
-A step takes NumPy arrays and gives the loss as a number, or the logits as an array, like Keras' own.
+A step gives the loss as a number, or the logits as an array, like Keras' own.
 Half precision is PyTorch's autocast.
 """
 
@@ -64,26 +64,28 @@ def timm(case: Case, overrides: dict[str, Any]) -> Runner:
         mlp_ratio=sizes["mlp_dim"] / sizes["hidden_size"],
         num_classes=case.classes,
     )
-    return _runner(model, model, case)
+    return _runner(model, torch.compile(model) if overrides.get("compile") else model, case)
 
 
 def _runner(model: Any, logits_of: Any, case: Case) -> Runner:
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(place).train(case.mode == "train")
-    images, labels = some_batch(case, channels_first=True)
+    images, labels = (
+        torch.from_numpy(array).to(place) for array in some_batch(case, channels_first=True)
+    )
+    labels = labels.long()
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     half = DTYPES[case.dtype]
     scaler = torch.amp.GradScaler(place.type, enabled=half is torch.float16)
 
     def forward() -> Any:
         with torch.autocast(place.type, half, enabled=half is not None):
-            return logits_of(torch.from_numpy(images).to(place)).float()
+            return logits_of(images).float()
 
     def turn(steps: int) -> None:
         for _ in range(steps):
             if case.mode == "train":
-                target = torch.from_numpy(labels).to(place).long()
-                loss = torch.nn.functional.cross_entropy(forward(), target)
+                loss = torch.nn.functional.cross_entropy(forward(), labels)
                 optimizer.zero_grad()
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)

@@ -25,7 +25,9 @@ from studies.machine.threads import THREAD_VARIABLES, bind, cores
 STEPS_BEFORE = 2  # untimed, after the first: what is allocated or settled once
 
 
-def measure(case: Case, threads: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
+def measure(
+    case: Case, threads: int, rounds: int, seconds: float, cold: bool = True
+) -> list[dict[str, Any]]:
     """What each contender of a case said of itself, with `cold`, `warm` and `seconds_a_step` by round.
 
     Args:
@@ -33,6 +35,7 @@ def measure(case: Case, threads: int, rounds: int, seconds: float) -> list[dict[
         threads: of each process, which has as many cores.
         rounds: turns of each.
         seconds: wanted length of a turn.
+        cold: whether each is started twice, or else once, whose first step is a cold one.
 
     Raises:
         UsageError: one of ours cannot run here. A peer that cannot is named on stderr and left out.
@@ -43,26 +46,29 @@ def measure(case: Case, threads: int, rounds: int, seconds: float) -> list[dict[
         for number, contender in enumerate(contenders(case)):
             cache = caches / str(number)
             try:
-                with Process(case, contender, threads, cache) as first:
-                    cold = first.said
+                first_steps = []
+                if cold:
+                    with Process(case, contender, threads, cache) as first:
+                        first_steps.append(first.first_step)
                 process = open_processes.enter_context(Process(case, contender, threads, cache))
             except UsageError as error:
                 if not contender.needs:
                     raise
                 print(f"{contender.name} is left out: {error}", file=sys.stderr)
                 continue
-            found.append((contender.name, cold["first_step"], process))
+            first_steps.append(process.first_step)
+            found.append((contender.name, first_steps, process))
         turns = {name: process.turn for name, _, process in found}
         rounds_of = take_turns(turns, rounds, seconds)
         return [
             {
                 **process.said,
                 "contender": name,
-                "cold": cold_seconds,
-                "warm": process.first_step,
+                "cold": first_steps[0],
+                "warm": first_steps[1] if cold else None,
                 "seconds_a_step": rounds_of[name],
             }
-            for name, cold_seconds, process in found
+            for name, first_steps, process in found
         ]
 
 

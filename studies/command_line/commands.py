@@ -64,10 +64,10 @@ class StudyOptions:
 
 def list_studies() -> int:
     """Print the built-in studies."""
-    from studies.study import file as study_file
+    from studies.study import toml_files
 
-    for name in study_file.built_in():
-        raw = study_file.read(name)
+    for name in toml_files.built_in():
+        raw = toml_files.read(name)
         print(f"{name}: {raw.get('question', '')}")
         print(f"    {raw.get('command', '')}   ({raw.get('run_time', '')})")
     return DONE
@@ -77,9 +77,10 @@ def init(name: str, program: str = "python -m studies") -> int:
     """Write a study file to begin with; refuse to replace one."""
     from studies.study import file as study_file
     from studies.study.fields import EXAMPLE, template
+    from studies.study.toml_files import built_in
 
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
-    if path.stem in study_file.built_in():
+    if path.stem in built_in():
         raise UsageError(f"{path.stem!r} is the name of a built-in study: choose another one")
     study_file.validate({**tomllib.loads(EXAMPLE), "name": path.stem}, source=name)
     try:
@@ -244,7 +245,7 @@ def _study(options: StudyOptions) -> Study:
 
 def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
     """The results folder that a study's or a folder's name means."""
-    from studies.study import file as study_file
+    from studies.study import toml_files
 
     names = [options.name] if options.name else [options.study, _results_name(options.study)]
     for name in names:
@@ -253,7 +254,7 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
             return place.path / name
     known = [name for name in place.names() if _is_study(place, name)]
     if not options.name and options.study not in known:
-        study_file.read(options.study)  # says so where there is no such study
+        toml_files.read(options.study)  # says so where there is no such study
     there = f"; there are: {', '.join(known)}" if known else ""
     raise UsageError(
         f"no results of {names[-1]!r} in {options.results}{there}; run it first, "
@@ -270,11 +271,11 @@ def _is_study(place: Place, name: str) -> bool:
 
 def _results_name(study: str) -> str:
     """What the results of a study are called: by its file, or by the file's stem once it is gone."""
-    from studies.study import file as study_file
+    from studies.study import toml_files
 
     path = Path(study).expanduser()
-    if study in study_file.built_in() or (path.suffix == ".toml" and path.is_file()):
-        return str(study_file.read(study)["name"])
+    if study in toml_files.built_in() or (path.suffix == ".toml" and path.is_file()):
+        return str(toml_files.read(study)["name"])
     return path.stem
 
 

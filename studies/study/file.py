@@ -1,4 +1,4 @@
-"""Study files: finding, reading, changing by options, validating and writing them.
+"""Study files: changing by options, validating and writing them.
 
 A study is TOML.  Whatever is wrong in it, or in an option that changes it, is told in one sentence
 that names the field and what it may be.
@@ -16,12 +16,13 @@ import tomli_w
 from pydantic import ValidationError
 
 from studies.errors import UsageError
-from studies.machine.files import TOO_DEEP, check_depth, file_bytes
 from studies.study.entries import Architecture, ModelEntry, Reading
-from studies.study.mistakes import sentence, suggestion
+from studies.study.mistakes import sentence
 from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
 from studies.study.study import Study
+from studies.study.suggestion import suggestion
+from studies.study.toml_files import content_of, read
 
 _OPTIONS = (
     *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
@@ -33,36 +34,6 @@ _OF_TABLES = {
     "resources": Resources.model_fields,
 }
 SCHEMA = 2  # of the study.toml that `run` writes; 1: it did not say which
-DEFINITIONS = Path(__file__).parent / "definitions"
-
-
-def built_in() -> dict[str, Path]:
-    """The studies that come with the project, by name."""
-    return {path.stem: path for path in sorted(DEFINITIONS.glob("*.toml"))}
-
-
-def read(study: str) -> dict[str, Any]:
-    """Read a study's raw content, from a built-in name or the path of a TOML file.
-
-    Raises:
-        UsageError: there is no such study, or the file is not TOML.
-    """
-    known = built_in()
-    path = known.get(study) or Path(study).expanduser()
-    if study not in known and not study.endswith(".toml"):
-        hint = suggestion(study, known)
-        raise UsageError(
-            f"unknown study {study!r}{hint}; built in: {', '.join(known)}; "
-            f"or give the path of a .toml file"
-        )
-    try:
-        raw = _toml(path)
-    except OSError as error:
-        raise UsageError(f"cannot read the study file {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(f"the study file {path} is not valid TOML: {error}") from error
-    raw.setdefault("name", path.stem)
-    return raw
 
 
 def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()) -> Study:
@@ -138,21 +109,11 @@ def read_resolved(folder: Path) -> Study:
     """Read the study.toml that `run` wrote into a results folder."""
     path = folder / "study.toml"
     try:
-        return validate(_toml(path), source=str(path), results=True)
+        return validate(content_of(path), source=str(path), results=True)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} is not a results folder: it has no study.toml") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    """A file's content; raises OSError or ValueError where it is none of TOML."""
-    try:
-        content = tomllib.loads(file_bytes(path).decode())
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
-    check_depth(content)
-    return content
 
 
 def validate(raw: Mapping[str, Any], source: str, results: bool = False) -> Study:

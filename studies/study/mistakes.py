@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -18,6 +18,7 @@ from studies.study.fields import written
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.resources import Resources
 from studies.study.study import EvaluationEntry, Study
+from studies.study.suggestion import suggestion
 
 _SINGLE = (
     "recipe",
@@ -115,9 +116,3 @@ def _table_at(place: Sequence[str]) -> type[BaseModel]:
         for _ in range(names):  # of models, factors and levels, which may be called anything
             next(keys, None)
     return table
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)' where a known word is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""

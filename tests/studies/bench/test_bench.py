@@ -30,10 +30,16 @@ def case(backend="jax", **changed) -> Case:
 def two_contenders(monkeypatch):
     """A case whose contenders need no time: ours takes half a second a step, the other one."""
 
-    def measure(each, threads, rounds, seconds):
+    def measure(each, threads, rounds, seconds, cold):
         of = {"keras_vit": 0.5, "keras_hub": 1.0}
         return [
-            {**SAID, "contender": n, "cold": 2.0, "warm": 1.0, "seconds_a_step": [s] * rounds}
+            {
+                **SAID,
+                "contender": n,
+                "cold": 2.0,
+                "warm": 1.0 if cold else None,
+                "seconds_a_step": [s] * rounds,
+            }
             for n, s in of.items()
         ]
 
@@ -87,6 +93,17 @@ def test_other_dtypes_and_backends_have_files_of_their_own(tmp_path, two_contend
 
 
 @pytest.mark.once
+def test_started_once_a_contender_has_a_cold_first_step_alone(tmp_path, two_contenders):
+    once = bench.Options(backend="jax", output=tmp_path, threads=1, cold=False)
+    assert bench.run(once) == 0
+    stem = "a-avx2-1-threads-jax-float32"
+    rows = list(csv.DictReader((tmp_path / f"{stem}.csv").open()))
+    assert [(row["first_step_cold"], row["first_step_warm"]) for row in rows] == [("2.0", "")] * 2
+    assert "| 5 | 2.00 |" in (tmp_path / f"{stem}.md").read_text()
+    assert bench.run(once) == 0  # and is read again
+
+
+@pytest.mark.once
 def test_peers_that_are_installed_join(monkeypatch):
     there = {"keras_hub", "transformers", "flax", "optax", "timm", "torchvision"}
     monkeypatch.setattr(cases, "find_spec", lambda name: name in there)
@@ -106,6 +123,11 @@ def test_peers_that_are_installed_join(monkeypatch):
     assert names(**hybrid) == ours
     there -= {"keras_hub", "optax"}
     assert names() == ours
+    there |= {"triton"}
+    monkeypatch.setattr(cases, "on_gpu", lambda: True)
+    plain = "keras_vit, no flash attention"
+    compiled = ["timm", "timm, compiled"]
+    assert names(backend="torch") == [*ours, plain, "transformers", *compiled]
 
 
 @pytest.mark.once
@@ -212,6 +234,8 @@ def test_a_contender_has_its_threads_cores_and_caches(stand_in, monkeypatch):
     assert (a["cores"], a["threads"]) == (1, "1")
     assert a["cache"] != b["cache"]
     assert a["seconds_a_step"] == [0.5] * 3 and (a["cold"], a["warm"]) == (1.0, 1.0)
+    a, _ = turns.measure(case(), threads=1, rounds=1, seconds=1.0, cold=False)
+    assert (a["cold"], a["warm"]) == (1.0, None)
 
 
 @pytest.mark.once

@@ -76,3 +76,13 @@ def test_the_bare_step_trains():
     if keras.backend.backend() != "jax":  # there the state is handed through the compiled function
         steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
         assert steps >= 3
+
+
+def test_without_flash_attention_a_model_of_ours_is_the_same(backend):
+    try:
+        runner = made("keras_vit", backend, more={"flash_attention": False})
+        assert keras.config.is_flash_attention_enabled() is False
+        runner.turn(1)
+    finally:
+        keras.config.enable_flash_attention()
+    assert runner.parameters == made("keras_vit", backend).parameters

@@ -544,6 +544,18 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
+def test_list_loads_no_classes_of_a_study():
+    script = """
+import sys
+from studies.command_line import app as cli
+assert cli.main(["list"]) == 0
+heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "pandas", "matplotlib", "rich"}
+assert not (heavy | {"studies.study.study"}) & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0 and "data-scale: At how many" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_plan_and_run_take_the_same_options(command, capsys):
     assert cli.main([command, "--help"]) == 0

@@ -5,6 +5,7 @@ import pytest
 from studies.errors import UsageError
 from studies.running import costs
 from studies.study import file as study_file
+from studies.study import toml_files
 from studies.study.described import ResolvedData
 from studies.study.entries import ModelEntry
 from tests.studies.descriptions import TINY
@@ -20,7 +21,7 @@ def built_in() -> dict[str, dict[str, costs.Cost]]:
     """Costs of the arms at the size of the study's own images, and of larger ones that it knows."""
     wanted: dict[tuple[int, int, int], dict[str, ModelEntry]] = {}
     found: dict[str, dict[str, str]] = {}  # of each study at each size: arms, and what is built
-    for name in study_file.built_in():
+    for name in toml_files.built_in():
         study = study_file.resolve(name, {})
         entries = [arm.entry for arm in study.arms.values()]
         own = SHAPES[study.dataset.partition(":")[0]]
@@ -58,7 +59,7 @@ def test_built_in_pairs_are_matched_within_10_percent(built_in):
 
 
 def test_built_in_resnets_have_the_small_stem():
-    for name in study_file.built_in():
+    for name in toml_files.built_in():
         for entry in study_file.resolve(name, {}).models.values():
             if entry.base.startswith("BiT"):
                 assert entry.overrides["stem"] == "small"

@@ -12,6 +12,7 @@ from studies.data.dataset import DatasetInfo
 from studies.errors import UsageError
 from studies.study import file as study_file
 from studies.study import study as study_module
+from studies.study import toml_files
 from studies.study.described import ResolvedData
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
@@ -268,10 +269,10 @@ def test_a_written_study_reads_back_equal(path, tmp_path):
     assert [t.trial_id for t in study_file.read_resolved(tmp_path).trials(study.data)] == ids
 
 
-@pytest.mark.parametrize("name", study_file.built_in())
+@pytest.mark.parametrize("name", toml_files.built_in())
 def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
     study_file.resolve(name, {})
-    first = list(tomllib.loads(study_file.built_in()[name].read_text()))[:4]
+    first = list(tomllib.loads(toml_files.built_in()[name].read_text()))[:4]
     assert first == ["question", "command", "run_time", "expected"]
 
 
@@ -365,7 +366,7 @@ def test_files_that_are_no_studies_are_named(tmp_path):
 )
 @pytest.mark.parametrize("place", ["models", "evaluations", "factors", "level"])
 def test_names_show_as_they_are(path, name, place):
-    raw = study_file.read(str(path))
+    raw = toml_files.read(str(path))
     level = {"recipe": {"steps": 3}}
     tables = {
         "models": {name: raw["models"]["one"]},
@@ -383,20 +384,20 @@ def test_names_show_as_they_are(path, name, place):
     [("vit s", "vit_s"), ("a/b", "a|b"), ("ViT", "vit"), ("ﬁt", "fit"), ("ｖit", "vit")],
 )
 def test_names_that_nobody_tells_apart_are_refused(path, one, other):
-    entry = study_file.read(str(path))["models"]["one"]
+    entry = toml_files.read(str(path))["models"]["one"]
     with pytest.raises(UsageError, match="hard to tell apart, in a report and as names of files"):
         study_file.validate({"name": "a", "models": {one: entry, other: entry}}, "mine.toml")
 
 
 def test_a_letter_that_can_be_typed_in_two_ways_is_one_letter(path):
-    entry = study_file.read(str(path))["models"]["one"]
+    entry = toml_files.read(str(path))["models"]["one"]
     study = study_file.validate({"name": "a", "models": {"e\u0301": entry}}, "mine.toml")
     assert list(study.models) == ["\xe9"]
 
 
 def test_results_are_read_under_the_names_that_they_were_made_with(path, tmp_path):
     """Also those which no study may have any more: ids hold them."""
-    raw = study_file.read(str(path))
+    raw = toml_files.read(str(path))
     entry = raw["models"]["one"]
     names = ["a/b", "a_b", "e\u0301"]
     old = study_file.validate({**raw, "models": dict.fromkeys(names, entry)}, "old", results=True)
@@ -416,7 +417,7 @@ def test_a_studys_name_is_a_folders_everywhere(path, name):
 def test_a_study_without_end_is_refused_at_once(path):
     assert "at most 200,000" in sentence(path, {"seeds": 10**11})
     levels = {str(n): {"recipe": {"steps": n + 1}} for n in range(10)}
-    raw = {**study_file.read(str(path)), "factors": {str(n): levels for n in range(12)}}
+    raw = {**toml_files.read(str(path)), "factors": {str(n): levels for n in range(12)}}
     with pytest.raises(UsageError, match=r"has 2,000,000,000,000 trials or so: choose"):
         study_file.validate(raw, "mine.toml")
     assert "image_size must be at most 10000" in sentence(path, {"image_size": 10**9})
@@ -425,7 +426,7 @@ def test_a_study_without_end_is_refused_at_once(path):
 def test_the_trials_of_chains_are_counted_by_their_pre_trainings(path):
     """As many as are spelled out; a level's own sizes and evaluations count, too."""
     raw = {
-        **study_file.read(str(path)),
+        **toml_files.read(str(path)),
         "pretraining": {"sizes": [3, 4, 5]},
         "factors": {
             "start": {
