@@ -72,10 +72,10 @@ class Knobs:
         own: part of a crowd's glyphs that have its class's form; the others are of other classes.
     """
 
-    glyphs: int = 24
+    glyphs: int = 16
     distractors: tuple[int, int] = (9, 13)
     nearness: float = 1.5
-    told: float = 0.2
+    told: float = 0.25
     crowds: float = 0.6
     own: float = 0.6
 
