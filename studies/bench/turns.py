@@ -102,12 +102,26 @@ def take_turns(
 class Process:
     """A contender's process from its first step on; leaving the block ends it.
 
+    Args:
+        case: what it computes.
+        contender: who does it.
+        threads: of the process, which has as many cores.
+        cache: folder of compiled programs.
+        more: environment variables beside those of the bench.
+
     Attributes:
         said: what it told last.
         first_step: seconds from the making of the model to the end of its first step.
     """
 
-    def __init__(self, case: Case, contender: Contender, threads: int, cache: Path) -> None:
+    def __init__(
+        self,
+        case: Case,
+        contender: Contender,
+        threads: int,
+        cache: Path,
+        more: Mapping[str, str] = {},
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         order = {
             "case": asdict(case),
@@ -123,7 +137,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
-                env=_environment(case.backend, threads, cache),
+                env={**_environment(case.backend, threads, cache), **more},
             )
         finally:
             bind(available)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studies.executors.programs import kept_programs
 from studies.machine.processes import child_environment
-from studies.machine.threads import noted_threads
+from studies.machine.threads import WAITING, noted_threads
 from studies.records.checkpoints import checkpoint_folder, untrained
 from studies.study.trial import Trial
 
@@ -34,6 +34,7 @@ def environment(trial: Trial, threads: int, cores: int, shared: bool) -> dict[st
         "TF_NUM_INTEROP_THREADS": count,
         # The sum of partial results must not depend on which thread comes first.
         "OMP_DYNAMIC": "FALSE",
+        **WAITING,
         "MKL_DYNAMIC": "FALSE",
         "KMP_DETERMINISTIC_REDUCTION": "TRUE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

@@ -21,6 +21,10 @@ THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
 )
 
+# Threads of OpenMP, PyTorch's, sleep while they wait for each other. By default they spin, which on cores
+# that others use takes the time of those that they wait for.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 MOST = 4096  # threads or cores that a note is believed
 
 

@@ -89,3 +89,7 @@ def test_a_cache_that_cannot_be_written_is_no_trouble(cache):
 def test_a_folder_of_the_users_own_stays(monkeypatch):
     monkeypatch.setenv(FOLDER, "/elsewhere")
     assert of()[FOLDER] == "/elsewhere" and LIMIT not in of()
+
+
+def test_threads_sleep_while_they_wait_for_each_other():
+    assert of(threads=2, backend="torch")["OMP_WAIT_POLICY"] == "PASSIVE"
