@@ -100,6 +100,14 @@ class LayerKeepsWhatTrains(_WhatTrains):
 class ModelKeepsWhatTrains(_WhatTrains):
     """A model, built when it is made, whose configuration says what of it trains."""
 
+    def make_train_function(self, force=False):
+        # On TensorFlow Keras builds the optimizer inside the first step, and then traces that once more.
+        late = self.optimizer is not None and keras.backend.backend() == "tensorflow"
+        if late and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # where the weights are mirrored, so are moments
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def _what_trains(self):
         """What the configuration adds to the model's arguments: nothing where all trains."""
         adapted = any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers())

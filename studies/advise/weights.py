@@ -7,6 +7,7 @@ unless the model is said (`ViT-S/16=dinov2`); a file or folder says itself what 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import UsageError
-from studies.machine.processes import child_environment
+from studies.machine.processes import child_environment, leave_out_others
 
 _SAID = "="  # between a model and its weights
 
@@ -143,6 +144,7 @@ def _of_file(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    leave_out_others(os.environ.get("KERAS_BACKEND"))
     # Libraries may print while they load: only what is written here goes to the real stdout.
     answers_to, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps([_found(**each) for each in json.load(sys.stdin)]), file=answers_to)

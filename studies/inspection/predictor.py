@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from studies.data.images import UnreadableImage, decode
 from studies.errors import UsageError
 from studies.inspection.model_file import load_model
 from studies.inspection.scrambling import scrambled_as
-from studies.machine.processes import answer
+from studies.machine.processes import answer, leave_out_others
 
 BATCH = 100  # images
 
@@ -70,4 +71,5 @@ def _probabilities(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    leave_out_others(os.environ.get("KERAS_BACKEND"))
     answer(classify)

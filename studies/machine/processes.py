@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import queue
@@ -38,6 +39,18 @@ def child_environment(backend: str) -> dict[str, str]:
         "KERAS_BACKEND": backend,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
+
+
+def leave_out_others(backend: str | None) -> None:
+    """Let a process that computes start sooner; before a backend is loaded.
+
+    No import finds what Keras would load only because it is installed, half of the start, and garbage is
+    collected less often: of a library's objects, which stay, that is an eighth of the rest.
+    """
+    gc.set_threshold(50_000, 10, 10)
+    others = {"tensorflow", "jax", "torch"} - {backend} if backend else set()
+    for name in ("IPython", "matplotlib", "pandas", "sklearn", *others):
+        sys.modules[name] = None  # type: ignore[assignment]
 
 
 def ask(module: str, order: Mapping[str, Any], backend: str) -> Iterator[dict[str, Any]]:

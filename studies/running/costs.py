@@ -20,7 +20,7 @@ from typing import Any
 
 from studies.errors import TrialError, UsageError
 from studies.machine.files import file_bytes, parsed_json, replace
-from studies.machine.processes import ROOT, child_environment
+from studies.machine.processes import ROOT, child_environment, leave_out_others
 from studies.study.entries import ModelEntry
 from studies.study.trial import Training
 
@@ -233,6 +233,7 @@ def _build(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    leave_out_others(os.environ.get("KERAS_BACKEND"))
     # Libraries may print while they load: only what is written here goes to the real stdout.
     answers_to, sys.stdout = sys.stdout, sys.stderr
     built = {name: _build(request) for name, request in json.load(sys.stdin).items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.machine.devices import make_deterministic
-from studies.machine.processes import orders
+from studies.machine.processes import leave_out_others, orders
 from studies.study.trial import Training
 
 
@@ -72,7 +72,5 @@ class _Work:
 
 
 if __name__ == "__main__":
-    from studies.training.trial import leave_out_others
-
     leave_out_others(os.environ.get("KERAS_BACKEND"))
     main()

@@ -28,7 +28,7 @@ import filelock
 
 from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic, make_devices, peak_memory
-from studies.machine.processes import die_with_parent, reserve_stdout
+from studies.machine.processes import die_with_parent, leave_out_others, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
 from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
 from studies.records.layout import outcomes_path
@@ -214,13 +214,6 @@ def _says_out_of_memory(text: str) -> bool:
     text = text.lower()
     signs = ("resource_exhausted", "resourceexhausted", "out of memory", "can't allocate memory")
     return any(sign in text for sign in signs)
-
-
-def leave_out_others(backend: str | None) -> None:
-    """Let no import find what Keras would load only because it is installed: half of a trial's start."""
-    others = {"tensorflow", "jax", "torch"} - {backend} if backend else set()
-    for name in ("IPython", "matplotlib", "pandas", "sklearn", *others):
-        sys.modules[name] = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_vit import registration
-from tests.keras_vit.ecosystem.models import make
+from tests.keras_vit.ecosystem.models import KINDS, make
 
 ROOT = Path(__file__).parents[2]
 # The same package with empty modules, beside a Keras that counts who registers with it.
@@ -113,6 +113,14 @@ assert len(keras.registered) == len(keras_vit.registration.MODULES)
     assert result.returncode == 0, result.stderr[-4000:]
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    for kind in KINDS:
+        make(kind).save(folder / f"{kind}.keras")
+    return folder
+
+
 @pytest.mark.parametrize(
     "imports",
     [
@@ -122,16 +130,17 @@ assert len(keras.registered) == len(keras_vit.registration.MODULES)
         "from keras_vit.models.vit import VisionTransformer; import keras",
     ],
 )
-def test_files_load(imports, tmp_path, backend):
-    make("vit").save(tmp_path / "vit.keras")
-    make("resnet").save(tmp_path / "resnet.keras")
-    imports = imports.format(package=backend)
-    code = (
-        f"{imports}\nfor kind in ('vit', 'resnet'):\n    keras.saving.load_model(kind + '.keras')"
-    )
+def test_files_load(imports, saved, backend):
+    code = f"""
+from studies.machine.processes import leave_out_others
+leave_out_others({backend!r})
+{imports.format(package=backend)}
+for kind in {KINDS}:
+    keras.saving.load_model(kind + ".keras")
+"""
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        cwd=tmp_path,
+        cwd=saved,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

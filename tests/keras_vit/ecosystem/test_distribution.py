@@ -14,6 +14,8 @@ from tests.keras_vit.ecosystem.models import make
 
 ROOT = Path(__file__).parents[3]
 TRAIN = """
+from studies.machine.processes import leave_out_others
+leave_out_others("jax")
 import keras
 import numpy as np
 
@@ -78,8 +80,8 @@ told = model.fit(x[own], y[own], batch_size=8, epochs=3, shuffle=False, verbose=
 # Two processes of two devices each.
 PROCESSES = f"""
 import sys
-
-sys.modules["tensorflow"] = None  # Keras would load it
+from studies.machine.processes import leave_out_others
+leave_out_others("jax")
 import jax
 import keras
 
@@ -99,7 +101,8 @@ print(*told["loss"], *told["accuracy"])
 # takes those of a second one for the first one's.
 REPLICATE = """
 import os
-
+from studies.machine.processes import leave_out_others
+leave_out_others("tensorflow")
 import tensorflow as tf
 
 (cpu,) = tf.config.list_physical_devices("CPU")
@@ -152,9 +155,14 @@ def train_in_a_process(code: str, **environment: str) -> None:
     assert result.stdout.strip().endswith("as one device")
 
 
+def devices(number: int) -> str:
+    """XLA's flags for this many devices of one processor, beside those with which tests compile fast."""
+    return f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={number}"
+
+
 def test_jax_trains_over_devices_as_on_one(backend):
     if backend == "jax":  # the other backends refuse, see below
-        train_in_a_process(TRAIN, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+        train_in_a_process(TRAIN, XLA_FLAGS=devices(4))
 
 
 def test_jax_trains_over_processes_as_in_one(backend):
@@ -162,12 +170,11 @@ def test_jax_trains_over_processes_as_in_one(backend):
         return
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     started = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", PROCESSES, address, str(process)],
             cwd=ROOT,
-            env={**os.environ, **flags},
+            env={**os.environ, "XLA_FLAGS": devices(2)},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -14,7 +14,10 @@ from tests.keras_vit.ecosystem.models import KINDS, images, make
 ROOT = Path(__file__).parents[3]
 BACKENDS = ("tensorflow", "jax", "torch")
 READ = """
+import os
 import sys
+from studies.machine.processes import leave_out_others
+leave_out_others(os.environ["KERAS_BACKEND"])
 import keras
 import numpy as np
 from tests.contracts import forward, numpy

@@ -9,7 +9,7 @@ import pytest
 
 import keras_vit
 from keras_vit import inspection
-from tests.contracts import numpy, randomise
+from tests.contracts import forward, numpy, randomise
 
 VIT = dict(
     input_shape=(8, 12, 3),
@@ -48,13 +48,13 @@ def test_scores_are_the_softmax_of_query_and_key(classifier):
     """Of each block, in NumPy from the block's own input."""
     model = model_of(classifier=classifier)
     images = images_of(model)
-    before, output = [numpy(w) for w in model.weights], numpy(model(images))
+    before, output = [numpy(w) for w in model.weights], numpy(forward(model, images))
     scores = inspection.attention_scores(model, images, batch_size=2)
     tokens = 7 if classifier == "token" else 6
     assert scores.shape == (2, 3, 2, tokens, tokens) and scores.dtype == "float32"
     for index in range(2):
         block = model.get_layer(f"block_{index}")
-        x = numpy(keras.Model(model.input, block.input)(images)).astype("float64")
+        x = numpy(forward(keras.Model(model.input, block.input), images)).astype("float64")
         mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
         norm = block.attention_norm
         x = (x - mean) / np.sqrt(var + 1e-6) * numpy(norm.gamma) + numpy(norm.beta)
@@ -63,7 +63,7 @@ def test_scores_are_the_softmax_of_query_and_key(classifier):
         np.testing.assert_allclose(scores[index], softmax(q @ k / 2), rtol=1e-4, atol=1e-5)
     # The model is as it was.
     assert all(np.array_equal(numpy(w), b) for w, b in zip(model.weights, before, strict=True))
-    np.testing.assert_array_equal(numpy(model(images)), output)
+    np.testing.assert_array_equal(numpy(forward(model, images)), output)
 
 
 def test_rollout_by_hand():
@@ -109,7 +109,7 @@ def test_map_is_the_rows_that_the_classifier_reads(classifier):
         patches = rollout.mean(axis=1)
     else:
         pooling = model.get_layer("pooling")
-        tokens = numpy(keras.Model(model.input, pooling.input)(images))
+        tokens = numpy(forward(keras.Model(model.input, pooling.input), images))
         probe = np.broadcast_to(numpy(pooling.probe), (3, 1, 8))
         q = dense(pooling.attention.query, probe).reshape(3, 1, 2, 4).transpose(0, 2, 1, 3)
         k = dense(pooling.attention.key, tokens).reshape(3, 6, 2, 4).transpose(0, 2, 3, 1)
@@ -135,7 +135,7 @@ def test_map_finds_the_patch_that_is_attended_to():
     embedded = keras.Model(
         model.input, block.attention_norm(model.get_layer("patch_embedding").output)
     )
-    tokens = numpy(embedded(images))[0]
+    tokens = numpy(forward(embedded, images))[0]
     block.attention.query.bias.assign(50 * (tokens[5] - tokens[0]))
     heat = inspection.attention_map(model, images)[0]
     assert heat[5:, 9:].min() > 2 * heat[:3, :7].max()

@@ -1,5 +1,8 @@
 """Low-rank updates in files: exact with updates, their sum without, refused where they differ."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -51,6 +54,23 @@ def test_a_plain_layer_gets_the_sum(policy, tmp_path):
     np.testing.assert_allclose(numpy(plain.weights[0]), kernel + 3 / 2 * a @ b, atol=1e-6)
     np.testing.assert_allclose(numpy(plain.weights[1]), bias, atol=1e-7)
     assert "lora_rank" not in plain.layers[0].get_config()
+
+
+def test_quantising_frees_the_kernel_and_collects_no_garbage():
+    """A collection looks at all objects of the process: a model has tens of kernels."""
+    model = dense()
+    kernel = weakref.ref(model.layers[0]._kernel)
+    collected = []
+    gc.disable()
+    gc.callbacks.append(lambda phase, info: collected.append(info["generation"]))
+    try:
+        model.layers[0].quantize("int8")
+        assert kernel() is None and collected == []
+    finally:
+        gc.callbacks.pop()
+        gc.enable()
+    assert {weight.name for weight in model.weights} == {"kernel", "bias", "kernel_scale"}
+    assert len(model.weights) == 3
 
 
 def test_updates_of_an_int8_kernel(tmp_path):

@@ -73,7 +73,7 @@ def test_tokens_are_transformers_hidden_states(rng, tmp_path, name):
 
 def test_the_final_norm_on_any_block(model, images):
     """As with timm's `norm=True`, on grids as on tokens: by hand, of the first block."""
-    norm, tokens = model.get_layer("encoder_norm"), keras_vit.features(model, 0)(images)
+    norm, tokens = model.get_layer("encoder_norm"), forward(keras_vit.features(model, 0), images)
     x = numpy(tokens).astype("float64")
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
     expected = x * numpy(norm.gamma) + numpy(norm.beta)

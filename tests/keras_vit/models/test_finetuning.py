@@ -8,7 +8,7 @@ import pytest
 import scipy.ndimage
 
 import keras_vit
-from tests.contracts import numpy, randomise
+from tests.contracts import forward, numpy, randomise
 
 VIT = dict(
     input_shape=(8, 12, 3),
@@ -39,6 +39,7 @@ KINDS = {
     "resnet": (keras_vit.ResNet, RESNET),
     "resnet-small": (keras_vit.ResNet, {**RESNET, "stem": "small", "bottleneck": False}),
 }
+COMPILED = keras.backend.backend() == "jax"  # where one program is made sooner than one an op
 POSITIONS = ("position_embedding", "row_embedding", "column_embedding", "bias_table")
 
 
@@ -75,7 +76,7 @@ def test_other_task_and_resolution(kind):
         np.testing.assert_array_equal(value, before[name])  # the pre-trained model stays
 
     images = np.random.default_rng(0).normal(size=(2, 2 * height, 2 * width, 3)).astype("float32")
-    np.testing.assert_array_equal(numpy(new(images)), np.zeros((2, 5)))
+    np.testing.assert_array_equal(numpy(forward(new, images)), np.zeros((2, 5)))
     assert len(new.trainable_weights) == len(new.weights)
 
 
@@ -85,7 +86,9 @@ def test_same_resolution_gives_the_same_features(kind):
     images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
     new = keras_vit.for_finetuning(model, classes=None)
     features = keras.Model(model.input, model.get_layer("pooling").output)
-    np.testing.assert_allclose(numpy(new(images)), numpy(features(images)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        numpy(forward(new, images)), numpy(forward(features, images)), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["token", "hybrid"])
@@ -134,12 +137,16 @@ def test_a_file_that_was_loaded_and_low_rank_updates_are_taken_along(tmp_path):
     images = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype("float32")
     features = keras.Model(model.input, model.get_layer("head").input)
     new = keras_vit.for_finetuning(model, classes=None)
-    np.testing.assert_allclose(numpy(new(images)), numpy(features(images)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        numpy(forward(new, images)), numpy(forward(features, images)), rtol=1e-4, atol=1e-5
+    )
     assert not any("lora" in weight.path for weight in new.weights)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     again = keras_vit.for_finetuning(loaded, classes=None)
-    np.testing.assert_allclose(numpy(again(images)), numpy(new(images)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        numpy(forward(again, images)), numpy(forward(new, images)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_channels_first_and_other_arguments():
@@ -157,7 +164,7 @@ def test_channels_first_and_other_arguments():
     )
     assert (new.grid, new.name, new.dtype_policy.name) == ((4, 3), "flowers", "mixed_bfloat16")
     assert new.get_layer("block_0").dtype_policy.name == "mixed_bfloat16"
-    probabilities = numpy(new(np.zeros((1, 3, 16, 12))))
+    probabilities = numpy(forward(new, np.zeros((1, 3, 16, 12))))
     np.testing.assert_allclose(probabilities, np.full((1, 4), 0.25))
 
 
@@ -241,7 +248,7 @@ def test_recipe_trains(rng):
     model = keras_vit.for_finetuning(pre, classes=2)
     optimizer, _ = keras_vit.finetuning_recipe(steps=40, learning_rate=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(optimizer, loss, metrics=["accuracy"])
     history = model.fit(images, labels, batch_size=8, epochs=10, verbose=0).history
     assert history["accuracy"][-1] == 1
     # Copies: what fine-tuning changed, it changed in the new model alone.
@@ -256,9 +263,9 @@ def test_recipe_trains(rng):
 def test_lora_trains_the_head_and_low_rank_updates_alone(kind, tmp_path):
     model = pretrained(kind)
     images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
-    unchanged = numpy(model(images))
+    unchanged = numpy(forward(model, images))
     keras_vit.enable_lora(model, rank=2)
-    np.testing.assert_allclose(numpy(model(images)), unchanged, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(numpy(forward(model, images)), unchanged, rtol=1e-5, atol=1e-6)
     names = {w.path.removeprefix(model.name + "/") for w in model.trainable_weights}
     dense = ("attention/query", "attention/key", "attention/value", "attention/output")
     dense += ("mlp/hidden", "mlp/output")
@@ -277,13 +284,13 @@ def test_lora_trains_the_head_and_low_rank_updates_alone(kind, tmp_path):
     for weight in model.weights:
         if weight.path in frozen and "seed" not in weight.path:
             np.testing.assert_array_equal(numpy(weight), frozen[weight.path])
-    trained = numpy(model(images))
+    trained = numpy(forward(model, images))
     assert np.abs(trained - unchanged).max() > 1e-3
 
     model.save(tmp_path / "merged.keras")
     merged = keras.saving.load_model(tmp_path / "merged.keras")
     assert not any("lora" in weight.path for weight in merged.weights)
-    np.testing.assert_allclose(numpy(merged(images)), trained, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(numpy(forward(merged, images)), trained, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["token", "hybrid", "resnet"])
@@ -306,7 +313,7 @@ def test_only_head_and_norms_train(kind):
 def test_a_file_keeps_what_is_frozen_and_trains_on(kind, tmp_path):
     model = pretrained(kind)
     keras_vit.train_only_head_and_norms(model)
-    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True, jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=not COMPILED)
     images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
     model.fit(images, np.ones((4, 3)), verbose=0)
     model.save(tmp_path / "model.keras")

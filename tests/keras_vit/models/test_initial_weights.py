@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -80,6 +81,8 @@ def test_a_head_of_another_size_leaves_the_other_weights_alone():
 
 SCRIPT = """
 import hashlib, json, sys
+from studies.machine.processes import leave_out_others
+leave_out_others(sys.argv[1])
 import keras
 import keras_vit
 
@@ -113,6 +116,7 @@ def test_the_same_seed_gives_the_same_weights_on_every_backend():
     for backend in ("tensorflow", "jax", "torch"):
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT, backend],
+            cwd=Path(__file__).parents[3],
             env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,

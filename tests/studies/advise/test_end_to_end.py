@@ -52,6 +52,7 @@ def test_real_trials_answer_and_are_not_run_again(tmp_path, bucket, monkeypatch,
         monkeypatch.setattr(module, seeds, 1)
     monkeypatch.setattr(session, "default_sizes", lambda train, classes: (train,))
     monkeypatch.setattr(session, "TUNING_STEPS", 1)
+    monkeypatch.setattr(session, "MAX_EPOCHS", 4)
     # Random numbers in the published form, under the published name.
     served = bucket / PUBLISHED_WEIGHTS[PUBLISHED]["ViT-Ti/16"]
     served.parent.mkdir(parents=True)

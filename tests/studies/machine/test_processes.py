@@ -205,3 +205,17 @@ def test_a_worker_dies_with_those_who_stop_listening(worker, tmp_path):
     listening = ask(worker, {"count": 10**9, "then": "end"}, "jax")
     next(listening)
     listening.close()  # returns once the process is gone
+
+
+def test_what_keras_would_load_because_it_is_installed_is_left_out():
+    code = (
+        "from studies.machine.processes import leave_out_others\n"
+        "leave_out_others('torch')\n"
+        "for name in ('jax', 'matplotlib', 'pandas', 'sklearn', 'tensorflow', 'json'):\n"
+        "    try:\n"
+        "        __import__(name)\n"
+        "    except ImportError:\n"
+        "        print(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["jax", "matplotlib", "pandas", "sklearn", "tensorflow"]

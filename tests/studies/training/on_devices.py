@@ -20,10 +20,11 @@ import numpy as np
 
 from studies.data import Batches, describe
 from studies.machine.devices import make_devices
+from studies.machine.processes import leave_out_others
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Extra, Trial
-from studies.training.trial import leave_out_others, run_trial
+from studies.training.trial import run_trial
 from tests.studies.descriptions import TINY, image_folder
 
 BACKEND = os.environ["KERAS_BACKEND"]
