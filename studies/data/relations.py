@@ -8,14 +8,16 @@ small convolutions only as far as it reaches. The data set shows what that is wo
 photographs.
 
 Two things are to give each family its turn. Some puzzles tell: their query has the match's colour, too,
-which is where a model begins to read queries. And most images are no puzzle but a figure of `shapes`, the
-first for the first class and so on, which convolutions learn to see from fewer images than attention
-does. Most matches are near their query, so that the reach of convolutions goes a part of the way.
+which is where a model begins to read queries. And most images are no puzzle but a crowd: glyphs that lie
+at any pixel, in any colours, and the form that most of them have is the class, the first form for the
+first class and so on. A convolution that knows a form knows it at every pixel; a patch cuts it in sixteen
+ways, which a ViT must see one by one, so that it needs more images. Most matches are near their query, so
+that the reach of convolutions goes a part of the way.
 
-The cells are as large as the patches of the built-in ViTs and lie on them, which random crops undo: with
-them a ViT learns puzzles slowly, and without them (`--set recipe.augmentation=none`) a ResNet the figures.
-Crops cut no glyph (an eighth of the side, see `cropping.random_crop`) and mirrored images keep their
-class. Larger images show the same bits as larger squares.
+A puzzle's cells are as large as the patches of the built-in ViTs and lie on them. Random crops undo that:
+a ViT then learns puzzles slowly, so studies of this data set are run without
+(`--set recipe.augmentation=none`). Crops cut no glyph of a puzzle (an eighth of the side, see
+`cropping.random_crop`). Larger images show the same bits as larger squares.
 
 References:
     Johnson et al., "CLEVR", CVPR 2017, arXiv 1612.06890, for classes that are relations; and for
@@ -32,7 +34,6 @@ import numpy as np
 
 from studies.data.drawn import BLOCK, SIZE, Drawn
 from studies.data.images import ImageSize
-from studies.data.shapes import Shapes
 from studies.errors import UsageError
 
 COLOURS = {
@@ -53,6 +54,7 @@ NOISE = (
 )
 GRID, CELL = 6, 4  # cells a side; pixels a cell, as many as a patch of the built-in ViTs
 MARGIN = (SIZE[0] - GRID * CELL) // 2  # pixels
+ROOM = 8  # pixels a side of the square within which a glyph of a crowd lies
 LIT, APART = 8, 6  # of a glyph's 16 bits are lit, and as many differ between two glyphs at least
 
 
@@ -61,19 +63,21 @@ class Knobs:
     """What makes it hard.
 
     Args:
-        glyphs: their forms.
+        glyphs: their forms; the first ten are those of the classes in crowds.
         distractors: fewest and most glyphs that are neither query nor match.
         nearness: matches at distance d, in a king's steps, are as frequent as d to the power of minus
             this.
-        figures: part of the images that show a figure instead of a puzzle.
         told: part of the puzzles whose query has the match's colour.
+        crowds: part of the images that are no puzzle but a crowd.
+        own: part of a crowd's glyphs that have its class's form; the others are of other classes.
     """
 
-    glyphs: int = 8
+    glyphs: int = 16
     distractors: tuple[int, int] = (9, 13)
     nearness: float = 1.5
-    figures: float = 0.6
-    told: float = 0.35
+    told: float = 0.25
+    crowds: float = 0.6
+    own: float = 0.6
 
 
 KNOBS = Knobs()
@@ -88,10 +92,8 @@ class Relations(Drawn):
 
     kind = "relations"
     seed = 33
-    class_names: ClassVar = [
-        f"{a} or {b}" for a, b in zip(COLOURS, Shapes.class_names, strict=True)
-    ]
-    code = ("relations.py", *Shapes.code)
+    class_names: ClassVar = [f"{colour} or form {n}" for n, colour in enumerate(COLOURS, start=1)]
+    code = ("relations.py",)
     knobs = KNOBS
 
     def __init__(self, name: str | None = None, size: ImageSize | None = None) -> None:
@@ -104,22 +106,12 @@ class Relations(Drawn):
 
     @classmethod
     def _images(cls, rng: np.random.Generator, classes: np.ndarray, size: ImageSize) -> np.ndarray:
-        rows = np.arange(BLOCK)
-        figure = rng.random(BLOCK) < cls.knobs.figures
-        forms, colours, query = _cells(rng, classes, cls.knobs)
-        lit = np.concatenate([glyphs(cls.knobs.glyphs), np.zeros((1, CELL, CELL), bool)])[forms]
-        palette = np.array([*COLOURS.values(), (0, 0, 0)], np.uint8)
-        cells = lit[..., None] * palette[colours][:, :, None, None]
-        cells[rows, query] += ~lit[rows, query][..., None] * np.array(WHITE, np.uint8)
-        cells = cells.reshape(BLOCK, GRID, GRID, CELL, CELL, 3)
-        picture = cells.transpose(0, 1, 3, 2, 4, 5).reshape(BLOCK, GRID * CELL, GRID * CELL, 3)
+        crowd = rng.random(BLOCK) < cls.knobs.crowds
+        images = _puzzles(rng, classes, cls.knobs)
+        images[crowd] = _crowds(rng, classes, cls.knobs)[crowd]
         for axis, unit in enumerate(SIZE, start=1):
-            picture = picture.repeat(size[axis - 1] // unit, axis)
-        height, width = picture.shape[1:3]
-        top, left = (size[0] - height) // 2, (size[1] - width) // 2
-        images = rng.integers(0, NOISE, (BLOCK, *size, 3), np.uint8)
-        images[:, top : top + height, left : left + width] += picture
-        images[figure] = Shapes._images(rng, classes, size)[figure]
+            images = images.repeat(size[axis - 1] // unit, axis)
+        images += rng.integers(0, NOISE, images.shape, np.uint8)
         return images
 
 
@@ -141,6 +133,47 @@ def glyphs(number: int) -> np.ndarray:
         if all((word != other).sum() >= APART for other in chosen):
             chosen.append(word)
     return np.stack(chosen).reshape(-1, CELL, CELL)
+
+
+def _puzzles(rng: np.random.Generator, classes: np.ndarray, knobs: Knobs) -> np.ndarray:
+    """Puzzles without noise, on black: (BLOCK, *SIZE, 3) uint8."""
+    rows = np.arange(BLOCK)
+    forms, colours, query = _cells(rng, classes, knobs)
+    lit = np.concatenate([glyphs(knobs.glyphs), np.zeros((1, CELL, CELL), bool)])[forms]
+    palette = np.array([*COLOURS.values(), (0, 0, 0)], np.uint8)
+    cells = lit[..., None] * palette[colours][:, :, None, None]
+    cells[rows, query] += ~lit[rows, query][..., None] * np.array(WHITE, np.uint8)
+    around = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
+    return np.pad(_joined(cells, GRID), around)
+
+
+def _crowds(rng: np.random.Generator, classes: np.ndarray, knobs: Knobs) -> np.ndarray:
+    """Crowds without noise, on black: (BLOCK, *SIZE, 3) uint8."""
+    number = len(COLOURS)
+    side = SIZE[0] // ROOM
+    shape = (BLOCK, side**2)
+    others = (classes[:, None] + rng.integers(1, number, shape)) % number
+    forms = np.where(rng.random(shape) < knobs.own, classes[:, None], others)
+    top, left = rng.integers(0, ROOM - CELL + 1, (2, *shape))
+    colours = np.array([*COLOURS.values()], np.uint8)[rng.integers(0, number, shape)]
+    return _joined(_in_rooms(number)[forms, top, left][..., None] * colours[:, :, None, None], side)
+
+
+@cache
+def _in_rooms(number: int) -> np.ndarray:
+    """The first glyphs at each place in a room: bool (number, tops, lefts, ROOM, ROOM)."""
+    places = ROOM - CELL + 1
+    rooms = np.zeros((number, places, places, ROOM, ROOM), bool)
+    for top, left in np.ndindex(places, places):
+        rooms[:, top, left, top : top + CELL, left : left + CELL] = glyphs(number)
+    return rooms
+
+
+def _joined(cells: np.ndarray, side: int) -> np.ndarray:
+    """Cells (N, side ** 2, h, w, 3), row by row, as pictures (N, side * h, side * w, 3)."""
+    number, _, height, width, _ = cells.shape
+    grid = cells.reshape(number, side, side, height, width, 3).transpose(0, 1, 3, 2, 4, 5)
+    return grid.reshape(number, side * height, side * width, 3)
 
 
 def _cells(

@@ -7,7 +7,6 @@ from studies.data import load
 from studies.data.cropping import random_crop, random_flip
 from studies.data.drawn import BLOCK
 from studies.data.relations import COLOURS, KNOBS, Relations, glyphs
-from studies.data.shapes import Shapes
 from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
@@ -20,9 +19,12 @@ def drawn():
     """Images, labels, which are puzzles, and what is read in the images' 6x6 cells, see `read`."""
     parts = [Relations.draw("train", block) for block in range(BLOCKS)]
     images, labels = (np.concatenate(part) for part in zip(*parts))
-    # Figures lie on a ground that fills the image; a puzzle's margin is dark.
-    puzzle = images[:, :4].max((1, 2, 3)) < 32
-    return images, labels, puzzle, *read(images)
+    return images, labels, puzzles(images), *read(images)
+
+
+def puzzles(images):
+    """(N,) which are puzzles: they alone show white, a query's ground of eight bits at least."""
+    return (images.min(-1) >= 224).sum((1, 2)) >= 8
 
 
 def read(images):
@@ -63,9 +65,9 @@ def test_the_answer_is_in_the_picture(drawn):
 
 
 def test_knobs(drawn):
-    """Figures, distractors, queries that tell, and how far matches are from their queries."""
+    """Crowds, distractors, queries that tell, and how far matches are from their queries."""
     _, _, puzzle, *cells = drawn
-    assert puzzle.mean() == pytest.approx(1 - KNOBS.figures, abs=4 * 0.5 / len(puzzle) ** 0.5)
+    assert puzzle.mean() == pytest.approx(1 - KNOBS.crowds, abs=4 * 0.5 / len(puzzle) ** 0.5)
     bits, colours, query = (part[puzzle] for part in cells)
     rows = np.arange(len(bits))
     told = colours[rows, query] >= 0
@@ -85,22 +87,33 @@ def test_knobs(drawn):
     assert counts.min() == 1 and counts.max() == 2
 
 
-def test_figures_are_those_of_shapes(drawn):
-    """The figure of a class, drawn as in `shapes`: a linear probe of theirs reads ours as well as its own."""
+def test_a_crowds_class_is_the_form_that_most_have(drawn):
+    """One glyph in each of 4x4 rooms, at any pixel of it, and of them most have the class's form."""
     images, labels, puzzle, *_ = drawn
     images, labels = images[~puzzle], labels[~puzzle]
-    theirs = [Shapes.draw("train", block) for block in range(2 * BLOCKS)]
-    x, y = (np.concatenate(part) for part in zip(*theirs))
+    lit = (images.max(-1) > 64).reshape(-1, 4, 8, 4, 8).transpose(0, 1, 3, 2, 4).reshape(-1, 8, 8)
+    assert (lit.sum((1, 2)) == 8).all()
+    windows = np.lib.stride_tricks.sliding_window_view(lit, (4, 4), (1, 2)).reshape(-1, 25, 16)
+    same = (windows[:, :, None] == glyphs(10).reshape(10, 16)).all(-1)
+    assert (same.sum((1, 2)) == 1).all()
+    place, form = np.divmod(same.reshape(-1, 250).argmax(1), 10)
+    np.testing.assert_allclose(np.bincount(place, minlength=25) / len(place), 1 / 25, atol=0.005)
+    form = form.reshape(-1, 16)
+    number = np.stack([(form == label).sum(1) for label in range(10)], axis=1)
+    assert (number.argmax(1) == labels).mean() > 0.99
+    own = form == labels[:, None]
+    assert own.mean() == pytest.approx(KNOBS.own, abs=4 * 0.5 / own.size**0.5)
+    others = np.bincount(((form - labels[:, None]) % 10)[~own], minlength=10)[1:] / (~own).sum()
+    np.testing.assert_allclose(others, 1 / 9, atol=0.01)
+    # Neither colours nor how bright which part of the image is say anything.
+    parts = images.reshape(-1, 4, 8, 4, 8, 3)
+    assert linear_probe(parts.mean((2, 4)).reshape(len(images), -1), labels) < 0.13
 
-    def features(images):
-        small = images.reshape(-1, 8, 4, 8, 4, 3).mean((2, 4, 5)).reshape(-1, 64)
-        return np.column_stack([small, small**2, np.ones(len(small))])
 
-    weights = np.linalg.lstsq(features(x), np.eye(10)[y], rcond=None)[0]
-    right = [((features(a) @ weights).argmax(1) == b).mean() for a, b in ((x, y), (images, labels))]
-    assert right[1] > 0.2 and right[1] == pytest.approx(right[0], abs=0.05)
-    counts = np.bincount(labels, minlength=10) / len(labels)
-    np.testing.assert_allclose(counts, 0.1, atol=4 * 0.3 / len(labels) ** 0.5)
+def test_crowds_are_a_draw_apart_from_the_class(drawn):
+    _, labels, puzzle, *_ = drawn
+    counts = np.bincount(labels[~puzzle], minlength=10) / (~puzzle).sum()
+    np.testing.assert_allclose(counts, 0.1, atol=4 * 0.3 / (~puzzle).sum() ** 0.5)
 
 
 def linear_probe(features, labels):
@@ -141,19 +154,22 @@ def test_glyphs_are_as_bright_as_each_other_and_differ():
     assert (forms.sum(1) == 8).all()
     apart = (forms[:, None] != forms).sum(-1)
     assert apart[~np.eye(40, dtype=bool)].min() >= 6
+    # Those of the classes fill their squares, so that none is another one moved, nor mirrored.
+    classes = glyphs(10)
+    for axis in (1, 2):
+        assert classes.any(3 - axis)[:, [0, -1]].all()
+    mirrored = classes[:, None, :, ::-1] == classes
+    assert not mirrored.all((2, 3))[~np.eye(10, dtype=bool)].any()
 
 
 def test_larger_images_have_larger_bits():
     images, labels = Relations.draw("train", 0, (64, 64))
     assert images.shape == (BLOCK, 64, 64, 3)
-    puzzle = images[:, :8].max((1, 2, 3)) < 32
-    bits = (images[puzzle].max(-1) > 64).reshape(-1, 32, 2, 32, 2)
-    assert puzzle.any() and (bits == bits[:, :, :1, :, :1]).all()
+    bits = (images.max(-1) > 64).reshape(-1, 32, 2, 32, 2)
+    assert (bits == bits[:, :, :1, :, :1]).all()
     small, same = Relations.draw("train", 0)
     np.testing.assert_array_equal(labels, same)
-    np.testing.assert_array_equal(puzzle, small[:, :4].max((1, 2, 3)) < 32)
-    found = (images[puzzle].max(-1) > 64)[:, ::2, ::2]
-    np.testing.assert_array_equal(found, small[puzzle].max(-1) > 64)
+    np.testing.assert_array_equal(bits[:, :, 0, :, 0], small.max(-1) > 64)
 
 
 def test_other_sizes_are_refused(tmp_path):
