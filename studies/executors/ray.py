@@ -206,7 +206,7 @@ def _told(machine: Mapping[str, float]) -> str:
 
 def _advice(error: BaseException | None) -> str:
     while error is not None:
-        if "Authentication" in type(error).__name__:
+        if "Authentication" in f"{type(error).__name__} {error}":  # which Ray quotes, with a trace
             return "give the cluster's token by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         error = error.__cause__ or error.__context__
     return "'ray status' on a machine of a cluster says whether it runs"

@@ -17,23 +17,26 @@ from tests.studies.executors.contract import alive, descendants, wait_for
 from tests.studies.executors.elsewhere import ElsewhereContract
 from tests.studies.fake_trial import COMMAND
 
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "of-these-tests-" + 32 * "0"}
 pytestmark = [pytest.mark.once, pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two machines; the tests' driver has joined them, and others may through RAY_TEST_ADDRESS."""
+    """Two machines that ask for a token; the driver has joined them, others may by RAY_TEST_ADDRESS."""
     from ray.cluster_utils import Cluster
 
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    machines.add_node(num_cpus=2)
-    os.environ["RAY_TEST_ADDRESS"] = machines.address
-    try:
-        with joined(machines.address, Resources()):
-            yield machines
-    finally:
-        machines.shutdown()
-        del os.environ["RAY_TEST_ADDRESS"]
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in TOKEN.items():
+            environment.setenv(name, value)
+        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+        machines.add_node(num_cpus=2)
+        environment.setenv("RAY_TEST_ADDRESS", machines.address)
+        try:
+            with joined(machines.address, Resources()):
+                yield machines
+        finally:
+            machines.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")
@@ -58,8 +61,29 @@ from studies.executors.resources import Resources
             )
         assert not any(alive(int(path.read_text())) for path in tmp_path.glob("*.pid"))
 
+    @pytest.mark.parametrize("token", [{"RAY_AUTH_TOKEN": 48 * "1"}, {"RAY_AUTH_MODE": "disabled"}])
+    def test_a_cluster_lets_nobody_in_without_its_token(self, cluster, token):
+        script = f"""
+from studies.errors import UsageError
+from studies.executors.ray import joined
+from studies.executors.resources import Resources
+try:
+    with joined({cluster.address!r}, Resources()):
+        print("in")
+except UsageError as error:
+    print(error)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, **token},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "give the cluster's token by RAY_AUTH_MODE=token" in done.stdout, done
+
     def test_nobody_is_told_that_ray_is_used(self):
-        from ray._private.usage import usage_lib
+        from ray._common.usage import usage_lib
 
         assert not usage_lib.usage_stats_enabled()
 
@@ -112,21 +136,6 @@ from studies.executors.resources import Resources
 )
 def test_an_address_without_a_cluster_is_named(address, told):
     with pytest.raises(UsageError, match=told), joined(address, Resources()):
-        pass
-
-
-def test_a_cluster_that_asks_for_another_token_says_so(monkeypatch):
-    import ray
-
-    def init(**options):
-        try:
-            raise ray.exceptions.AuthenticationError("RPC error: InvalidAuthToken")
-        except ray.exceptions.AuthenticationError as error:
-            raise ConnectionError("Failed to connect to Ray cluster.") from error
-
-    monkeypatch.setattr(ray, "init", init)
-    told = r"cluster at auto \(Failed to connect to Ray cluster\): .*RAY_AUTH_TOKEN"
-    with pytest.raises(UsageError, match=told), joined("auto", Resources()):
         pass
 
 
