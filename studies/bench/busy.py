@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 
 from studies.bench.cases import Case, Contender, of_studies
-from studies.bench.csv_rows import write_rows
+from studies.bench.csv_rows import end_with
 from studies.bench.turns import Process, take_turns
-from studies.errors import UsageError
 from studies.machine.backends import BACKENDS
 from studies.machine.threads import WAITING, cores
 from studies.machine.versions import versions
@@ -107,15 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words = ", ".join(f"{each} {number}" for each, number in versions(case.backend).items())
             rows.append({**found, "waiting": name, "versions": words})
     _print(rows)
-    table = options.output / "busy.csv"
-    try:
-        write_rows(table, COLUMNS, rows)
-    except OSError as error:
-        sentence = f"cannot write to {options.output} ({error.strerror}): choose another --output"
-        print(f"error: {UsageError(sentence)}", file=sys.stderr)
-        return 2
-    print(table)
-    return 0
+    return end_with(options.output / "busy.csv", COLUMNS, rows)
 
 
 def _short(value: float) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from studies.errors import UsageError
 from studies.machine.files import replaced
 
 
@@ -31,3 +33,15 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def end_with(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write the file that a bench ends with and say where it lies, or why not; gives the exit code."""
+    try:
+        write_rows(path, columns, rows)
+    except OSError as error:
+        sentence = f"cannot write to {path.parent} ({error.strerror}): choose another --output"
+        print(f"error: {UsageError(sentence)}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0

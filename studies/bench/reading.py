@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.bench.csv_rows import write_rows
+from studies.bench.csv_rows import end_with
 from studies.data import Augmentation, Batches, Split
-from studies.errors import UsageError
 from studies.machine.devices import cpu_name
 
 INPUTS = {
@@ -94,15 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = measure(INPUTS[name], options.rounds, options.seconds)
         rows += [_row(name, variant, speeds) for variant, speeds in measured.items()]
     _print(rows)
-    table = options.output / "reading.csv"
-    try:
-        write_rows(table, COLUMNS, rows)
-    except OSError as error:
-        sentence = f"cannot write to {options.output} ({error.strerror}): choose another --output"
-        print(f"error: {UsageError(sentence)}", file=sys.stderr)
-        return 2
-    print(table)
-    return 0
+    return end_with(options.output / "reading.csv", COLUMNS, rows)
 
 
 def _row(name: str, variant: str, speeds: np.ndarray) -> dict[str, object]:
