@@ -203,6 +203,7 @@ def described(trial: Trial) -> Record:
         "backend": trial.backend,
         "device_count": trial.devices,
         "model_parallel": trial.model_parallel,
+        "device_processes": trial.device_processes,
         "steps": trial.recipe.steps,
         "batch_size": trial.recipe.batch_size,
         "images_seen": images_seen(trial),

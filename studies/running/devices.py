@@ -19,19 +19,29 @@ def check_devices(study: Study) -> None:
     Raises:
         UsageError: the first of them, in one sentence.
     """
-    devices, split = study.devices, study.model_parallel
+    devices, split, processes = study.devices, study.model_parallel, study.device_processes
     if devices % split:
         raise UsageError(
             f"model_parallel {split} does not divide the {devices} devices: each copy of a model is "
             f"split between equally many (--devices, --set model_parallel)"
         )
-    if split > 1:
-        for backend in study.backends:
-            if backend != "jax":
-                raise UsageError(
-                    f"model_parallel {split} is for JAX, and the backend {backend} would ignore it: choose "
-                    f"--backend jax, or leave it out, so that the devices share the batches alone"
-                )
+    if devices // split % processes:
+        raise UsageError(
+            f"device_processes {processes} does not divide {_number(devices // split, split)}: each process "
+            f"has as many (--devices, --set device_processes)"
+        )
+    for backend in study.backends:
+        if split > 1 and backend != "jax":
+            raise UsageError(
+                f"model_parallel {split} is for JAX, and the backend {backend} would ignore it: choose "
+                f"--backend jax, or leave it out, so that the devices share the batches alone"
+            )
+        if processes > 1 and backend != "jax":
+            own = "all devices in one process" if backend == "tensorflow" else "a process a device"
+            raise UsageError(
+                f"device_processes {processes} is for JAX, and the backend {backend} has {own}: choose "
+                f"--backend jax, or leave it out"
+            )
     for arm in study.arms.values():
         if split > 1 and get_variant(arm.entry.base).family == "resnet":
             raise UsageError(

@@ -22,6 +22,13 @@ from studies.study.file import to_toml
 from studies.study.study import EvaluationEntry, Study
 
 _OWN = ("figures", "logs", "models", "outcomes")
+# Settings that all trials of a folder share, with their names for people.
+_ONE_OF_ALL = {
+    "design": "design",
+    "number of devices": "devices",
+    "model_parallel": "model_parallel",
+    "device_processes": "device_processes",
+}
 _ADVICE = "choose another folder with --results or another name with --name"
 
 
@@ -89,12 +96,9 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
             )
     _refuse_difference("fine-tuning", old.finetuning, new.finetuning, folder)
     evaluations = _merged_evaluations(old, new, folder)
-    if old.design != new.design:
-        _refuse("design", old.design, new.design, folder)
-    if old.devices != new.devices:
-        _refuse("number of devices", old.devices, new.devices, folder)
-    if old.model_parallel != new.model_parallel:
-        _refuse("model_parallel", old.model_parallel, new.model_parallel, folder)
+    for what, name in _ONE_OF_ALL.items():
+        if getattr(old, name) != getattr(new, name):
+            _refuse(what, getattr(old, name), getattr(new, name), folder)
     return new.model_copy(
         update={
             # The new run may be of some models alone, whose question is not the folder's.

@@ -100,6 +100,8 @@ class Study(Strict):
             or else parts of its processor. Results are those of one but for rounding and dropout.
         model_parallel: how many of the devices share one copy of a model, whose heads and MLPs are split
             between them, where it is too large for one of them; on JAX, of ViTs.
+        device_processes: in how many processes the devices are, on JAX, each with as many of them; elsewhere
+            the backend decides (TensorFlow one process, PyTorch one a device).
         recipe: the same for all trials.
         evaluation: options of the standard evaluation, which every trained model has: top-1 and few-shot
             accuracy on the data's own test images.
@@ -142,6 +144,7 @@ class Study(Strict):
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("tensorflow",)
     devices: Positive = 1
     model_parallel: Positive = 1
+    device_processes: Positive = 1
     recipe: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     evaluations: dict[Name, EvaluationEntry] = Field(default_factory=dict)

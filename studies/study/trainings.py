@@ -68,8 +68,7 @@ class Trainings:
             recipe=self._once(("last", arm.name, size, start is None), recipe),
             start=start,
             finetuning=arm.finetuning if start is not None else None,
-            devices=self.study.devices,
-            model_parallel=self.study.model_parallel,
+            **self._devices(),
         )
 
     def _pretrainings(self, arm: Arm, seed: int, backend: Backend) -> Iterator[Training | None]:
@@ -94,9 +93,13 @@ class Trainings:
                 objective=before.objective,
                 weights=before.weights,
                 weights_digest=self.study.files.get(before.weights or ""),
-                devices=1 if before.objective == "none" else self.study.devices,
-                model_parallel=1 if before.objective == "none" else self.study.model_parallel,
+                **(self._devices() if before.objective != "none" else {}),
             )
+
+    def _devices(self) -> dict[str, Any]:
+        """What each training that takes steps has of them."""
+        names = ("devices", "model_parallel", "device_processes")
+        return {name: getattr(self.study, name) for name in names}
 
     def _trial(self, arm: Arm, training: Training, extra: Extra | None) -> Trial:
         return Trial(

@@ -64,6 +64,7 @@ class Training(Data):
         finetuning: how, where it starts from something.
         devices: that share each batch.
         model_parallel: how many of them hold one copy of the model.
+        device_processes: that they are divided between, on JAX.
     """
 
     size: Positive
@@ -78,6 +79,7 @@ class Training(Data):
     finetuning: Finetuning | None = None
     devices: Positive = 1
     model_parallel: Positive = 1
+    device_processes: Positive = 1
 
     @cached_property
     def training_id(self) -> str:
@@ -113,7 +115,11 @@ class Training(Data):
             key["start"] = self.start.training_id
         if self.finetuning is not None:
             key["finetuning"] = self.finetuning.deciding()
-        for name in ("devices", "model_parallel"):  # sums are rounded in another order
+        for name in (
+            "devices",
+            "model_parallel",
+            "device_processes",
+        ):  # sums are rounded in another order
             if getattr(self, name) > 1:
                 key[name] = getattr(self, name)
         return key

@@ -1,9 +1,10 @@
-"""The process of a further device: it computes its part of each step, and keeps nothing.
+"""A further process of a training: it computes its part of each step, and keeps nothing.
 
     python -m studies.training.replica RANK FOLDER TRAINING
 
-The first process starts it (`studies.training.devices.torch`). TRAINING, as JSON, says how many devices
-there are, FOLDER where they meet. Each line on standard input is a call of `fit`; its end is this one's.
+The first process starts it (`studies.training.devices.others`). TRAINING, as JSON, says on how many devices
+they train, FOLDER is where they meet. Each line on standard input is a call of `fit`, or a step of it where
+the backend needs to know, or the end; the first process's own end is this one's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from studies.machine.devices import make_deterministic
+from studies.machine.devices import make_deterministic, make_devices
 from studies.machine.processes import leave_out_others, orders
 from studies.study.trial import Training
 
@@ -28,13 +29,16 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     told = orders()
     make_deterministic(training.backend)
-    from studies.training.devices.torch import TorchDevices
+    make_devices(training.backend, training.devices // training.device_processes)
+    from studies.training.devices import Follower, devices_of
 
-    with TorchDevices(training, rank, meeting) as devices:
-        devices.meet()
+    with devices_of(training, Follower(rank, meeting, told)) as devices:
         work = _Work(devices)
         for order in told:
-            work.follow(order)
+            if "over" in order:
+                break
+            if "training" in order:
+                work.follow(order)
 
 
 class _Work:
@@ -45,6 +49,7 @@ class _Work:
         self._training: Training | None = None
 
     def follow(self, order: dict[str, Any]) -> None:
+        from studies.training.devices import Left
         from studies.training.feed import feed
 
         training = Training.model_validate(order.pop("training"))
@@ -52,14 +57,17 @@ class _Work:
             self._begin(training)
         start, end, epoch = order["start"], order["end"], order["epoch"]
         data, _ = feed(self._devices.part(self._batches), start, end)
-        self._model.fit(
-            data,
-            initial_epoch=epoch - 1,
-            epochs=epoch,
-            shuffle=False,
-            verbose=0,
-            callbacks=self._devices.callbacks(**order),
-        )
+        try:
+            self._model.fit(
+                data,
+                initial_epoch=epoch - 1,
+                epochs=epoch,
+                shuffle=False,
+                verbose=0,
+                callbacks=self._devices.callbacks(**order),
+            )
+        except Left:
+            self._training = None  # the model is in the middle of something
 
     def _begin(self, training: Training) -> None:
         from studies.training.chain import batches_of, task_of

@@ -83,7 +83,7 @@ def _alone(results: Path, training: Training) -> Iterator[Threads]:
     with filelock.FileLock(folder / "lock"):
         threads = settle_threads(folder / "threads.json")
         make_deterministic(training.backend)
-        make_devices(training.backend, training.devices)
+        make_devices(training.backend, training.devices // training.device_processes)
         yield threads
 
 

@@ -3,7 +3,7 @@
 The batches are those of one device, in the same order; the loss and the gradient are the means over all
 parts. Drop-out differs, as each part has its own random numbers, which follow from the seed all the same.
 
-    jax          one process; Keras' own distribution, which can split a model's weights, too
+    jax          Keras' own distribution, which can split a model's weights, too; one process, or several
     tensorflow   one process; a mirrored copy of the model a device
     torch        a process a device; they average their gradients
 
@@ -13,6 +13,9 @@ The trial's own process decides, validates, evaluates and writes; others compute
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,14 +86,41 @@ class Devices:
 ONE_DEVICE = Devices()
 
 
-def devices_of(training: Training) -> Devices:
+@dataclass(frozen=True)
+class Follower:
+    """What makes a process one of those that the first one started.
+
+    Attributes:
+        rank: its number, counted from the first's 0.
+        meeting: the folder where they find each other.
+        told: what the first process tells it.
+    """
+
+    rank: int
+    meeting: Path
+    told: Iterator[dict[str, Any]]
+
+
+class Left(Exception):
+    """The first process has left a call of `fit` before its end."""
+
+
+def devices_of(training: Training, follower: Follower | None = None) -> Devices:
     """The devices of a training, on its backend, which is loaded here at the latest.
+
+    Args:
+        training: says how many, in how many processes.
+        follower: what this process is told; None: it is the trial's own.
 
     Raises:
         TrialError: on entering, where there are fewer.
     """
     if training.devices == 1:
         return ONE_DEVICE
+    if training.backend == "jax" and training.device_processes > 1:
+        from studies.training.devices.jax_processes import JaxProcesses
+
+        return JaxProcesses(training, follower)
     if training.backend == "jax":
         from studies.training.devices.jax import JaxDevices
 
@@ -101,7 +131,7 @@ def devices_of(training: Training) -> Devices:
         return MirroredDevices(training.devices)
     from studies.training.devices.torch import TorchDevices
 
-    return TorchDevices(training)
+    return TorchDevices(training, follower)
 
 
 def too_few(wanted: int, found: int) -> str:

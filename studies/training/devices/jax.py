@@ -6,7 +6,7 @@ All is one computation, whose parts XLA puts on the devices: even drop-out is th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -33,17 +33,8 @@ class JaxDevices(Devices):
         found = keras.distribution.list_devices()
         if len(found) < self.count:
             raise TrialError(too_few(self.count, len(found)))
-        chosen, distribution = found[: self.count], keras.distribution
-        if self._split == 1:
-            over: keras.distribution.Distribution = distribution.DataParallel(devices=chosen)
-        else:
-            shape = (self.count // self._split, self._split)
-            mesh = distribution.DeviceMesh(shape, ["batch", "model"], chosen)
-            over = distribution.ModelParallel(
-                layout_map=keras_vit.layout_map(mesh), batch_dim_name="batch"
-            )
         # Not for the making of models alone: `fit` asks for it again, and so would `predict`.
-        keras.distribution.set_distribution(over)
+        keras.distribution.set_distribution(over(found[: self.count], self._split))
         return self
 
     def __exit__(
@@ -62,3 +53,20 @@ class JaxDevices(Devices):
             yield
         finally:
             keras.distribution.set_distribution(over)
+
+
+def over(devices: Sequence[str], split: int) -> keras.distribution.Distribution:
+    """How data and weights lie on devices.
+
+    Args:
+        devices: their names; those of a copy of the model, and of a process, stand together.
+        split: how many of them hold one copy.
+    """
+    if split == 1:
+        # What `fit` reads is a process's own part already.
+        return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
+    shape = (len(devices) // split, split)
+    mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], list(devices))
+    return keras.distribution.ModelParallel(
+        layout_map=keras_vit.layout_map(mesh), batch_dim_name="batch", auto_shard_dataset=False
+    )

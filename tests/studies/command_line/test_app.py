@@ -223,6 +223,7 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--executor", "ray", "--memory", "4"], ["memory 4", "4GB"]),
         (["--devices", "3"], ["recipe.batch_size 4 of 'done'", "the 3 devices", "--devices"]),
         (["--devices", "2", "--set", "model_parallel=2"], ["is for JAX", "--backend jax"]),
+        (["--devices", "2", "--set", "device_processes=2"], ["is for JAX", "--backend jax"]),
         (
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             ["no Ray cluster answers", "ray start"],

@@ -50,6 +50,22 @@ def study(**content):
             {"devices": 10, "model_parallel": 2, "backends": ["jax"]},
             "12 of 'vit' is not divisible by the 5 groups of 2 devices",
         ),
+        (
+            {"devices": 4, "device_processes": 3, "backends": ["jax"]},
+            "device_processes 3 does not divide the 4 devices: each process has as many",
+        ),
+        (
+            {"devices": 4, "model_parallel": 4, "device_processes": 2, "backends": ["jax"]},
+            "device_processes 2 does not divide the 1 groups of 4 devices",
+        ),
+        (
+            {"devices": 2, "device_processes": 2},
+            "for JAX, and the backend tensorflow has all devices in one process: choose",
+        ),
+        (
+            {"devices": 2, "device_processes": 2, "backends": ["jax", "torch"]},
+            "for JAX, and the backend torch has a process a device: choose",
+        ),
     ],
 )
 def test_each_is_refused_in_one_sentence(content, told):
@@ -63,6 +79,7 @@ def test_each_is_refused_in_one_sentence(content, told):
     [
         {"devices": 4, "models": {**VIT, **RESNET}, "backends": ["tensorflow", "jax", "torch"]},
         {"devices": 4, "model_parallel": 4, "backends": ["jax"], "recipe": {"batch_size": 7}},
+        {"devices": 4, "model_parallel": 2, "device_processes": 2, "backends": ["jax"]},
         # Given weights take no step, so that their recipe has no batches.
         {"devices": 4, "pretraining": {"objective": "none", "weights": "augreg-imagenet21k"}},
     ],

@@ -91,6 +91,7 @@ def test_levels_evaluations_and_sizes_of_the_pre_training_may_be_added(tmp_path)
         ({"design": "one_at_a_time"}, r"design \(grid, not one_at_a_time\)"),
         ({"devices": 2}, r"number of devices \(1, not 2\)"),
         ({"model_parallel": 2}, r"model_parallel \(1, not 2\)"),
+        ({"device_processes": 2}, r"device_processes \(1, not 2\)"),
     ],
 )
 def test_what_would_make_other_trials_of_the_same_names_is_refused(tmp_path, changes, told):

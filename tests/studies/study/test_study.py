@@ -79,6 +79,7 @@ def test_a_trial_survives_its_journey_as_json():
         ({"backend": "jax"}, True, True),
         ({"devices": 2}, True, True),
         ({"model_parallel": 2}, True, True),
+        ({"device_processes": 2}, True, True),
         ({"recipe": Recipe(steps=5, batch_size=4)}, True, True),
     ],
 )

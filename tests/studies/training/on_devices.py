@@ -1,10 +1,11 @@
 """Trains on one device and on several, as a process of its own: devices are made as a backend loads.
 
-    python -m tests.studies.training.on_devices equal|resumed|lasts FOLDER
+    python -m tests.studies.training.on_devices equal|resumed|lasts FOLDER PROCESSES SPLIT
 
 `equal` prints the losses by (model, devices, devices of a copy); `resumed` what became of a trial on two
 devices that was left alone, and of one that SIGTERM ended between two validation points and that went on,
-with what each device dropped in the first two steps; `lasts` the record of one that takes hours.
+with what each device dropped in the first two steps; `lasts` the record of one that takes hours. The
+devices are in PROCESSES processes; where these are several, all copies have SPLIT devices.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from studies.training.trial import run_trial
 from tests.studies.descriptions import TINY, image_folder
 
 BACKEND = os.environ["KERAS_BACKEND"]
+PROCESSES, SPLIT = map(int, sys.argv[3:5]) if sys.argv[1] != "replica" else (1, 1)
 MASKS = "MASKS_OF_DEVICES"  # the variable that names a folder
 MODELS = {
     "vit": ModelEntry(name="vit", base="ViT-Ti/4", overrides=TINY),
@@ -57,6 +59,8 @@ RECIPE = {
 CASES = [(1, 1, ("vit", "bit")), (2, 1, ("bit",)), (4, 1, ("vit",))]
 if BACKEND == "jax":
     CASES.append((4, 2, ("vit",)))
+if PROCESSES > 1:  # and share devices in one way
+    CASES = [(4, SPLIT, ("vit",))]
 
 
 def trial(dataset: str, name: str, devices: int = 1, split: int = 1, **recipe) -> Trial:
@@ -76,6 +80,7 @@ def trial(dataset: str, name: str, devices: int = 1, split: int = 1, **recipe) -
         evaluation=Evaluation(shots=(1,), fewshot_seeds=1),
         devices=devices,
         model_parallel=split,
+        device_processes=PROCESSES if devices > 1 else 1,
     )
 
 
@@ -124,7 +129,8 @@ def resumed(folder: Path) -> dict[str, dict]:
         mixup=0.2,
         steps=12,
     )
-    watch_masks()
+    if PROCESSES == 1:
+        watch_masks()
     os.environ[MASKS] = str(folder / "masks of whole")
     whole = run_trial(each, folder / "whole")
     os.environ[MASKS] = str(folder / "masks of parts")
@@ -149,12 +155,13 @@ def resumed(folder: Path) -> dict[str, dict]:
 
     left = checkpoints(parts).newest_state().meta["progress"]["steps"]
     records = {"whole": whole, "parts": run_trial(each, parts)}
-    if BACKEND == "jax":  # of seven images, which two devices cannot share
+    if BACKEND == "jax" and PROCESSES == 1:  # of seven images, which two devices cannot share
         extra = Extra(name="attention", kind="attention")
         further = Trial.model_validate({**each.model_dump(), "extra": extra})
         records["attention"] = run_trial(further, parts)
     ends = [checkpoints(folder / name).final().meta["last_sha256"] for name in ("whole", "parts")]
-    masks = {name: first_masks(folder / f"masks of {name}") for name in ("whole", "parts")}
+    names = ("whole", "parts") if PROCESSES == 1 else ()
+    masks = {name: first_masks(folder / f"masks of {name}") for name in names}
     return {**records, "left": left, "ends": ends, "masks": masks}
 
 
@@ -172,7 +179,7 @@ def watch_masks() -> None:
 
     keras.layers.Dropout.call = watched
     if BACKEND == "torch":  # whose other devices are processes, which need the same
-        from studies.training.devices import torch
+        from studies.training.devices import others
 
         def start(command, **options):
             python, option, _, *arguments = command
@@ -181,7 +188,7 @@ def watch_masks() -> None:
 
         names = ("PIPE", "TimeoutExpired")
         rest = {name: getattr(subprocess, name) for name in names}
-        torch.subprocess = SimpleNamespace(Popen=start, **rest)
+        others.subprocess = SimpleNamespace(Popen=start, **rest)
 
 
 def _note(mask) -> None:
@@ -239,7 +246,10 @@ if __name__ == "__main__":
         watch_masks()
         replica.main()
         sys.exit()
-    four_devices()
+    if PROCESSES == 1:
+        four_devices()
+    elif sys.argv[1] == "equal":  # the trials of the others see to it themselves
+        make_devices(BACKEND, 4 // PROCESSES)
     work = {"equal": equal, "resumed": resumed, "lasts": lasts}[sys.argv[1]]
     told = work(Path(sys.argv[2]))
     print(json.dumps(told, default=np.ndarray.tolist))
