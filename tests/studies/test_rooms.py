@@ -27,7 +27,8 @@ KERAS_AT_THE_HEAD = {
     *("training/evaluate.py", "training/feed.py", "training/inference.py"),
     *("training/interruption.py", "training/loop.py", "training/recipe.py"),
     *("training/schedule.py", "training/seeds.py", "training/start.py", "training/tasks.py"),
-    *("training/devices/jax.py", "training/devices/tensorflow.py", "training/devices/torch.py"),
+    *("training/devices/jax.py", "training/devices/jax_processes.py"),
+    *("training/devices/tensorflow.py", "training/devices/torch.py"),
 }
 # Modules that run as processes of their own and load Keras inside their functions.
 KERAS_INSIDE = {
