@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from studies.bench.cases import Case
 from studies.machine.devices import device, peak_memory
 from studies.machine.processes import die_with_parent, reserve_stdout
+from studies.machine.xla import choose_kernels
 
 
 class Runner(NamedTuple):
@@ -40,6 +41,8 @@ def main() -> None:
     die_with_parent(watch_stdin=False)
     order = json.loads(sys.argv[1])
     case = Case(**{**order["case"], "shape": tuple(order["case"]["shape"])})
+    if case.mode == "fit":  # as a trial's process
+        choose_kernels(case.backend)
     module, function = order["maker"].split(":")
     make = getattr(import_module(f"studies.bench.{module}"), function)
     before = resident()

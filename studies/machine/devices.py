@@ -11,7 +11,7 @@ import os
 import platform
 from pathlib import Path
 
-from studies.machine.threads import add_xla_flag
+from studies.machine.xla import add_xla_flag
 
 # Lines of /proc/cpuinfo that decide for what a compiler writes: of x86, and of ARM.
 _KIND = {

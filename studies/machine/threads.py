@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from studies.machine.files import file_bytes, parsed_json, replace
+from studies.machine.xla import add_xla_flag
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -70,13 +71,6 @@ def settle_threads(path: Path) -> Threads:
     if wanted.threads == 1:
         add_xla_flag("--xla_cpu_multi_thread_eigen=false")
     return Threads(wanted.threads, _limit_cores(wanted.cores))
-
-
-def add_xla_flag(flag: str) -> None:
-    """Add a flag to XLA_FLAGS unless it is set there already; before JAX or TensorFlow is loaded."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if flag.split("=")[0] not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def noted_threads(path: Path) -> Threads | None:
