@@ -10,6 +10,7 @@ from keras_vit.layers.arguments import (
     is_number,
     plain_numbers,
 )
+from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
@@ -80,7 +81,8 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
         config["position_embedding"] = (
             Positions(own.kind, model.grid, interpolation) if None in input_shape else own.kind
         )
-    new = type(model)(**config)
+    with to_be_assigned():
+        new = type(model)(**config)
     new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 import keras_vit
+from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.models.variants import get_variant
 from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
@@ -148,7 +149,8 @@ def save_model(model: keras.Model, path: Path, card: Mapping[str, Any]) -> None:
         path: of the file.
         card: what must be known of its images; beside it, as JSON.
     """
-    bare = type(model).from_config(model.get_config())
+    with to_be_assigned():
+        bare = type(model).from_config(model.get_config())
     values = weight_values(model)
     for variable in bare.weights:
         variable.assign(values[weight_name(bare, variable)])
