@@ -63,7 +63,7 @@ class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
     """A layer that is frozen, as a whole or in parts, when its configuration says so.
 
     Beside `trainable`, the configuration names the frozen weights where not all are alike, and how
-    the Dense layers inside are quantised.
+    the Dense layers inside are quantised. New weights have their values from NumPy.
     """
 
     def get_config(self):
