@@ -90,7 +90,7 @@ def draw(initializer, shape, rng, uniform=None):
 
 
 def cast(values, dtype):
-    """Returns an array of float32 in the dtype of a weight where NumPy can say it, else as it is.
+    """Returns an array of floats in the dtype of a weight where NumPy can say it, else as it is.
 
     Each backend would round alike, but JAX would compile a program for each shape.
     """

@@ -10,7 +10,7 @@ from keras_vit.layers.arguments import (
     is_number,
     plain_numbers,
 )
-from keras_vit.layers.initial_values import to_be_assigned
+from keras_vit.layers.initial_values import cast, to_be_assigned
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
@@ -89,7 +89,7 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
     for variable in new.variables:
         name = weight_name(new, variable)
         if name in values:
-            variable.assign(values.pop(name))
+            variable.assign(cast(values.pop(name), variable.dtype))
     if values:
         raise ValueError(f"These weights have no place in the new model: {', '.join(values)}.")
     return new

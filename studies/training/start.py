@@ -129,7 +129,7 @@ def _choose_what_trains(model: keras.Model, finetuning: Finetuning, seed: int) -
             if variable.name.endswith("_a"):  # He's uniform numbers, as Keras draws them
                 limit = math.sqrt(6 / variable.shape[0])
                 rng = stream(seed, weight_name(model, variable))
-                variable.assign(rng.uniform(-limit, limit, variable.shape))
+                variable.assign(rng.uniform(-limit, limit, variable.shape).astype(np.float32))
 
 
 def weights_of(model: keras.Model) -> Weights:
