@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropping import dropped
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import MlpBlock
 
 
@@ -45,9 +46,7 @@ class GatedMlp(MlpBlock):
         self.epsilon = epsilon
         self.norm = None
         if inner_norm:
-            self.norm = keras.layers.LayerNormalization(
-                epsilon=epsilon, dtype=self.dtype_policy, name="norm"
-            )
+            self.norm = LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vit.layers.arguments import check_choice, check_count
 from keras_vit.layers.attention import MultiHeadAttention
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
@@ -123,7 +124,7 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
         self.probe_initializer = keras.initializers.GlorotUniform()
         policy = self.dtype_policy
         self.attention = MultiHeadAttention(num_heads, dtype=policy, name="attention")
-        self.norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="norm")
+        self.norm = LayerNormalization(epsilon=epsilon, dtype=policy, name="norm")
         self.mlp = MlpBlock(mlp_dim, activation=activation, dtype=policy, name="mlp")
 
     def build(self, input_shape):

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vit.layers.arguments import check_choice, check_number
 from keras_vit.layers.attention import MultiHeadAttention
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.patches import as_pair
 
 COORDINATES = ("centred", "grid", "none")
@@ -105,9 +106,7 @@ class RotaryAttention(MultiHeadAttention):
         self.epsilon = epsilon
         self.norm = None
         if inner_norm:
-            self.norm = keras.layers.LayerNormalization(
-                epsilon=epsilon, dtype=self.dtype_policy, name="norm"
-            )
+            self.norm = LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
 
     def build(self, query_shape):
         super().build(query_shape)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_vit.layers.arguments import plain_numbers
+from keras_vit.layers.initial_values import StartsFromNumpy
 from keras_vit.layers.quantized import (
     dense_layers_inside,
     quantization_inside,
@@ -58,11 +59,11 @@ class _WhatTrains(_Base):
             weight.trainable = weight_name(self, weight) not in names
 
 
-class LayerKeepsWhatTrains(_WhatTrains):
+class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
     """A layer that is frozen, as a whole or in parts, when its configuration says so.
 
     Beside `trainable`, the configuration names the frozen weights where not all are alike, and how
-    the Dense layers inside are quantised.
+    the Dense layers inside are quantised. New weights have their values from NumPy.
     """
 
     def get_config(self):

@@ -5,6 +5,7 @@ import keras
 from keras_vit.layers.arguments import check_biased, check_rate
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.dropping import dropped
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.recompute import recomputed
@@ -122,13 +123,11 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
     def _assemble(self):
         """Makes the parts, once all arguments are kept."""
         policy = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(
+        self.attention_norm = LayerNormalization(
             epsilon=self.epsilon, dtype=policy, name="attention_norm"
         )
         self.attention = self._make_attention()
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=self.epsilon, dtype=policy, name="mlp_norm"
-        )
+        self.mlp_norm = LayerNormalization(epsilon=self.epsilon, dtype=policy, name="mlp_norm")
         self.mlp = self._make_mlp()
         self.attention_scale = self.mlp_scale = None
         if self.layer_scale is not None:

@@ -10,6 +10,7 @@ from keras_vit.layers.arguments import (
     is_number,
     plain_numbers,
 )
+from keras_vit.layers.initial_values import cast, to_be_assigned
 from keras_vit.layers.position_embedding import AddPositionEmbs
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.resample import INTERPOLATIONS, resample_position_embedding
@@ -80,14 +81,15 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
         config["position_embedding"] = (
             Positions(own.kind, model.grid, interpolation) if None in input_shape else own.kind
         )
-    new = type(model)(**config)
+    with to_be_assigned():
+        new = type(model)(**config)
     new.preprocessing = model.preprocessing
     if isinstance(model, VisionTransformer):
         values = _on_new_grid(model, new, values, interpolation)
     for variable in new.variables:
         name = weight_name(new, variable)
         if name in values:
-            variable.assign(values.pop(name))
+            variable.assign(cast(values.pop(name), variable.dtype))
     if values:
         raise ValueError(f"These weights have no place in the new model: {', '.join(values)}.")
     return new

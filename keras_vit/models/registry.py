@@ -1,10 +1,12 @@
 """Models by name."""
 
+import contextlib
 import inspect
 import warnings
 from dataclasses import replace
 
 from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.options import names
 from keras_vit.models.positions import Positions
@@ -95,12 +97,13 @@ def create_model(
         arguments["position_embedding"] = replace(
             positions, grid=positions.grid or grid, interpolation=interpolation
         )
-    model = model_class(
-        input_shape=input_shape,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        **arguments,
-    )
+    with contextlib.nullcontext() if seed is None else to_be_assigned():
+        model = model_class(
+            input_shape=input_shape,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            **arguments,
+        )
     if seed is not None:
         seed_weights(model, seed)
     if checkpoint is not None:

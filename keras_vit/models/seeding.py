@@ -6,11 +6,10 @@ what was built before, so every layer of our models has an explicit one.
 """
 
 import hashlib
-import math
 
-import keras
 import numpy as np
 
+from keras_vit.layers.initial_values import cast, draw
 from keras_vit.models.weight_values import weight_name
 
 
@@ -31,10 +30,10 @@ def seed_weights(model, seed):
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             initializer = getattr(layer, f"{variable.name}_initializer", None)
             rng = _stream(seed, weight_name(model, variable))
-            value = _draw(initializer, tuple(variable.shape), rng)
+            value = draw(initializer, tuple(variable.shape), rng)
             if value is None:
                 raise ValueError(f"The weight {variable.path} has no initializer that NumPy draws.")
-            variable.assign(value)
+            variable.assign(cast(value, variable.dtype))
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for index, state in enumerate(states):
         rng = _stream(seed, f"seed_generator_state/{index}")
@@ -44,56 +43,3 @@ def seed_weights(model, seed):
 def _stream(seed, name):
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, "uint32"))
-
-
-def _draw(initializer, shape, rng):
-    kinds = keras.initializers
-    if isinstance(initializer, kinds.Zeros):
-        return np.zeros(shape, "float32")
-    if isinstance(initializer, kinds.Ones):
-        return np.ones(shape, "float32")
-    if isinstance(initializer, kinds.Constant):
-        return np.full(shape, initializer.value, "float32")
-    if isinstance(initializer, kinds.RandomNormal):
-        return _normal(rng, shape, initializer.stddev) + np.float32(initializer.mean)
-    if isinstance(initializer, kinds.VarianceScaling):
-        return _variance_scaling(initializer, shape, rng)
-    return None
-
-
-def _variance_scaling(initializer, shape, rng):
-    fan_in, fan_out = _fans(shape)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    variance = initializer.scale / max(1.0, fan[initializer.mode])
-    if initializer.distribution == "uniform":
-        limit = math.sqrt(3 * variance)
-        return _uniform(rng, shape, limit)
-    if initializer.distribution == "untruncated_normal":
-        return _normal(rng, shape, math.sqrt(variance))
-    return _truncated_normal(rng, shape, math.sqrt(variance))
-
-
-def _fans(shape):
-    if len(shape) < 2:
-        return (shape[0], shape[0]) if shape else (1, 1)
-    receptive_field = math.prod(shape[:-2])
-    return receptive_field * shape[-2], receptive_field * shape[-1]
-
-
-def _uniform(rng, shape, limit):
-    values = np.empty(shape, "float32")
-    for row in values.reshape(shape[0], -1):  # NumPy draws float64: never all of a kernel at once
-        row[:] = rng.uniform(-limit, limit, len(row))
-    return values
-
-
-def _normal(rng, shape, stddev):
-    return rng.standard_normal(shape, "float32") * np.float32(stddev)
-
-
-def _truncated_normal(rng, shape, stddev):
-    """A normal cut at two standard deviations, widened so that its own is `stddev`."""
-    values = rng.standard_normal(math.prod(shape), "float32")
-    while len(outside := np.flatnonzero(np.abs(values) > 2)):
-        values[outside] = rng.standard_normal(len(outside), "float32")
-    return (values * np.float32(stddev / 0.87962566103423978)).reshape(shape)

@@ -14,6 +14,7 @@ from keras_vit.layers.arguments import (
 )
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.dense import Dense
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.patch_embedding import PatchEmbedding
 from keras_vit.layers.patches import as_pair, patch_grid
 from keras_vit.layers.pooling import AttentionPooling, TokenPooling
@@ -191,7 +192,7 @@ class VisionTransformer(ImageModel):
         x = keras.layers.Dropout(block.dropout_rate, dtype=policy, name="embedding_dropout")(x)
 
         def norm(name):
-            return keras.layers.LayerNormalization(epsilon=block.epsilon, dtype=policy, name=name)
+            return LayerNormalization(epsilon=block.epsilon, dtype=policy, name=name)
 
         if block.pre_norm:
             x = norm("pre_norm")(x)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_vit.layers.accelerator import device_kind
+from keras_vit.layers.initial_values import from_numpy
 
 if TYPE_CHECKING:
     from keras.optimizers import Adam as _Base
@@ -29,6 +30,9 @@ class _OneKernel(_Base):
 
     # Scalars that TensorFlow's updates have in common, by device and dtype.
     _of_this_step: dict | None = None
+
+    def add_variable(self, shape, initializer="zeros", **kwargs):
+        return super().add_variable(shape, from_numpy(initializer), **kwargs)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         self._of_this_step = {}

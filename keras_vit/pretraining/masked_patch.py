@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_vit.layers.initial_values import StartsFromNumpy
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised
@@ -94,7 +95,7 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         )
         self.corrupt.build(embedding.output.shape)
         # In the weights' precision, as a classification head.
-        self.prediction = keras.layers.Dense(
+        self.prediction = _Prediction(
             math.prod(self.colour_shape), dtype=policy.variable_dtype, name="prediction"
         )
         self.prediction.build((None, embedding.hidden_size))
@@ -174,6 +175,10 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         joint = len(self.colour_shape) == 1
         targets = mean_colour_classes if joint else mean_colour_levels
         return targets(images, self.region, self.data_format)
+
+
+class _Prediction(StartsFromNumpy, keras.layers.Dense):
+    """The layer that names the colours: not quantised, nor adapted, as the layers of the ViT are."""
 
 
 def _parts(vit):

@@ -1,5 +1,6 @@
 """From a checkpoint to the model that it belongs to."""
 
+import contextlib
 import math
 import os
 import warnings
@@ -7,6 +8,7 @@ from collections.abc import Iterable
 from inspect import signature
 
 from keras_vit.layers.arguments import check_input_shape
+from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.models.finetuning import FREE_ARGUMENTS
 from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
@@ -113,7 +115,8 @@ def from_checkpoint(
         arguments["position_embedding"] = Positions(kind, grid, interpolation)
     plain = ResNet if is_resnet else VisionTransformer
     kind = plain if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
-    model = kind(data_format="channels_last", **{**arguments, **overrides})
+    with contextlib.nullcontext() if skip else to_be_assigned():
+        model = kind(data_format="channels_last", **{**arguments, **overrides})
     if adapt:
         checkpoint = adapted(checkpoint, model)
     assign_checkpoint(model, checkpoint, head, interpolation, grid)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.initial_values import cast
 from keras_vit.layers.patches import as_pair
 from keras_vit.layers.resample import INTERPOLATIONS
 from keras_vit.models.inside import own_model
@@ -140,7 +141,8 @@ def assign_checkpoint(
     warn_of_zero_head(values, where, stacklevel=3)
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
-        variables[ours].assign(np.ascontiguousarray(value))
+        variable = variables[ours]
+        variable.assign(cast(np.ascontiguousarray(value), variable.dtype))
     axis = -1 if config["data_format"] == "channels_last" else 0
     model.preprocessing = preprocessing_beside(checkpoint, config["input_shape"][axis])
 

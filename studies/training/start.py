@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 import keras_vit
+from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.models.variants import get_variant
 from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
@@ -128,7 +129,7 @@ def _choose_what_trains(model: keras.Model, finetuning: Finetuning, seed: int) -
             if variable.name.endswith("_a"):  # He's uniform numbers, as Keras draws them
                 limit = math.sqrt(6 / variable.shape[0])
                 rng = stream(seed, weight_name(model, variable))
-                variable.assign(rng.uniform(-limit, limit, variable.shape))
+                variable.assign(rng.uniform(-limit, limit, variable.shape).astype(np.float32))
 
 
 def weights_of(model: keras.Model) -> Weights:
@@ -148,7 +149,8 @@ def save_model(model: keras.Model, path: Path, card: Mapping[str, Any]) -> None:
         path: of the file.
         card: what must be known of its images; beside it, as JSON.
     """
-    bare = type(model).from_config(model.get_config())
+    with to_be_assigned():
+        bare = type(model).from_config(model.get_config())
     values = weight_values(model)
     for variable in bare.weights:
         variable.assign(values[weight_name(bare, variable)])

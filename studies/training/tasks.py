@@ -130,9 +130,11 @@ class MaskedPatches:
 def _draw_new_weights(model: MaskedPatchModel, seed: int) -> None:
     """The weights that the ViT has not, as Keras draws them, but the same on every backend."""
     token, kernel = model.corrupt.mask_token, model.prediction.kernel
-    token.assign(stream(seed, "mask_token").normal(0.0, 0.02, token.shape))
+    drawn = stream(seed, "mask_token").normal(0.0, 0.02, token.shape)
+    token.assign(drawn.astype(np.float32))  # JAX would compile the rounding
     limit = math.sqrt(6 / sum(kernel.shape))
-    kernel.assign(stream(seed, "prediction/kernel").uniform(-limit, limit, kernel.shape))
+    drawn = stream(seed, "prediction/kernel").uniform(-limit, limit, kernel.shape)
+    kernel.assign(drawn.astype(np.float32))
 
 
 _VALIDATION = 2**31  # no epoch has this number

@@ -93,4 +93,4 @@ def randomise(model: keras.Model, rng: np.random.Generator, scale: float = 0.3) 
         if weight.path.endswith("seed_generator_state"):
             continue
         shift = 1.0 if weight.path.endswith("gamma") else 0.0
-        weight.assign(shift + rng.normal(scale=scale, size=weight.shape))
+        weight.assign((shift + rng.normal(scale=scale, size=weight.shape)).astype("float32"))

@@ -17,7 +17,7 @@ def randomised(block: keras.layers.Layer, shape: tuple, rng: np.random.Generator
     block.build(shape)
     for weight in block.weights:
         if "seed" not in weight.path:
-            weight.assign(rng.normal(scale=0.5, size=weight.shape))
+            weight.assign(rng.normal(scale=0.5, size=weight.shape).astype("float32"))
     return block
 
 

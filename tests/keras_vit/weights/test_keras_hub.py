@@ -35,7 +35,7 @@ def classifier(
     model = keras_hub.models.ViTImageClassifier(backbone, num_classes=3, pooling=pooling, **options)
     for weight in model.weights:
         shift = 1.0 if weight.path.endswith("gamma") else 0.0
-        weight.assign(shift + rng.normal(scale=0.3, size=weight.shape))
+        weight.assign((shift + rng.normal(scale=0.3, size=weight.shape)).astype("float32"))
     return model
 
 

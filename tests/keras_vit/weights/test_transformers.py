@@ -112,7 +112,7 @@ def test_to_transformers(rng, tmp_path, family):
         theirs_class = ViTForImageClassification
     for weight in model.weights:
         shift = 1.0 if weight.path.endswith("gamma") else 0.0
-        weight.assign(shift + rng.normal(scale=0.2, size=weight.shape))
+        weight.assign((shift + rng.normal(scale=0.2, size=weight.shape)).astype("float32"))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         keras_vit.export_weights(model, tmp_path / "theirs", target="huggingface")

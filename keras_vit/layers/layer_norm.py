@@ -1,0 +1,10 @@
+"""Layer normalisation whose weights start without a program of their own."""
+
+import keras
+
+from keras_vit.layers.initial_values import StartsFromNumpy
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class LayerNormalization(StartsFromNumpy, keras.layers.LayerNormalization):
+    """Keras' LayerNormalization, whose scale and shift come from NumPy (`initial_values`)."""
