@@ -156,8 +156,8 @@ def test_a_failed_creation_leaves_later_ones_alone():
 @pytest.mark.parametrize("name", ["ViT-B/4", "BiT-R50x1"])
 def test_jax_compiles_nothing(backend, seed, name):
     """Nor for the optimizer's moments. Shapes are those of no other test, which would be compiled."""
-    if backend != "jax":
-        pytest.skip("JAX alone compiles a program for each operation and shape.")
+    if backend != "jax":  # which alone compiles a program for each operation and shape
+        return
     import jax
 
     compiled = []
