@@ -95,7 +95,7 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         )
         self.corrupt.build(embedding.output.shape)
         # In the weights' precision, as a classification head.
-        self.prediction = _Prediction(
+        self.prediction = Dense(
             math.prod(self.colour_shape), dtype=policy.variable_dtype, name="prediction"
         )
         self.prediction.build((None, embedding.hidden_size))
@@ -177,8 +177,11 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         return targets(images, self.region, self.data_format)
 
 
-class _Prediction(StartsFromNumpy, keras.layers.Dense):
-    """The layer that names the colours: not quantised, nor adapted, as the layers of the ViT are."""
+class Dense(StartsFromNumpy, keras.layers.Dense):
+    """The layer that names the colours: not quantised, nor adapted, as the layers of the ViT are.
+
+    Files keep its weights under the name of its class.
+    """
 
 
 def _parts(vit):
