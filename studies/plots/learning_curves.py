@@ -18,6 +18,7 @@ from studies.plots.style import (
     TRAINING_IMAGES,
     Style,
     XAxis,
+    band,
     legend_below,
     new_axes,
     nothing_yet,
@@ -140,7 +141,7 @@ def _curve(
     _strip(ax, seeds, look, x="size", y="value")
     x, mean = mine["size"].to_numpy(float), mine["mean"].to_numpy(float)
     low, high = mine["low"].to_numpy(float), mine["high"].to_numpy(float)
-    ax.fill_between(x, low, high, color=look.colour, alpha=shade, linewidth=0)
+    band(ax, x, low, high, look, shade)
     ax.plot(x, mean, linestyle=look.line, **_points(look), label=name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from studies.plots.style import TRAINING_IMAGES, XAxis, new_panels, styles, themed
+from studies.plots.style import TRAINING_IMAGES, XAxis, band, new_panels, styles, themed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +58,7 @@ def metric_curves(
             if not len(mine):
                 continue
             x, mean, low, high = (mine[c].to_numpy(float) for c in ("size", "mean", "low", "high"))
-            if len(mine) > 1:
-                ax.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
-            else:
-                ax.plot([x, x], [low, high], "|-", color=look.colour)
+            band(ax, x, low, high, look, 0.15)
             ax.plot(
                 x, mean, linestyle=look.line, color=look.colour, marker=look.marker, markersize=6,
                 markeredgecolor="white", label=model,

@@ -150,6 +150,16 @@ class XAxis(NamedTuple):
 TRAINING_IMAGES = XAxis()
 
 
+def band(
+    ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, look: Style, shade: float
+) -> None:
+    """The interval around a curve; around a single point a bar, since a band would have no width."""
+    if len(x) > 1:
+        ax.fill_between(x, low, high, color=look.colour, alpha=shade, linewidth=0)
+    else:
+        ax.plot([x, x], [low, high], "|-", color=look.colour, linewidth=1.8)
+
+
 def percent_axis(ax: Axes, axis: str = "y") -> None:
     """Labels shares in [0, 1] in percent; the unit stands in the axis' label."""
     getattr(ax, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g}"))

@@ -65,6 +65,16 @@ def test_a_single_size_has_a_row_a_model(frame):
     assert list(bars[0].get_xdata()) == [mine["low"], mine["high"]]
 
 
+def test_a_curve_of_one_point_has_a_bar_for_its_interval(frame):
+    started = frame[(frame["model"] == "vit-s") | (frame["size"] == 500)]
+    ax = curves(started, ["vit-s", "bit-s"])
+    means, _ = means_and_seeds(started[started["model"] == "bit-s"])
+    row = means.iloc[0]
+    bars = [line.get_ydata().tolist() for line in ax.lines if list(line.get_xdata()) == [500, 500]]
+    assert len(bars) == 1 and row["low"] < row["high"]
+    assert bars[0] == pytest.approx([row["low"], row["high"]])
+
+
 def test_the_baseline_is_where_it_is_when_the_curves_come_near(frame):
     ax = curves(frame, baseline=Line(0.55, "guessing"))
     assert line_of(ax, "guessing").get_ydata()[0] == 0.55
