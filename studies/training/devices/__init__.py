@@ -46,7 +46,10 @@ class Devices:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        return None
+        self.leave(error)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Give the devices up, at the end of the block or after an error in it."""
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Within it models are made and compiled."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 import keras
@@ -37,12 +36,7 @@ class JaxDevices(Devices):
         keras.distribution.set_distribution(over(found[: self.count], self._split))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
         keras.distribution.set_distribution(None)
 
     @contextlib.contextmanager

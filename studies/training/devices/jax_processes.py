@@ -12,7 +12,6 @@ import atexit
 import os
 import socket
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 import jax
@@ -64,13 +63,8 @@ class JaxProcesses(JaxDevices):
         keras.distribution.set_distribution(self.own)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def leave(self, error: BaseException | None) -> None:
+        super().leave(error)
         lost = self.group.left(error)
         if lost:
             raise TrialError(lost) from error

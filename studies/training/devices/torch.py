@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import keras
@@ -55,12 +54,7 @@ class TorchDevices(Devices):
                 raise TrialError(too_few(self.count, found))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
         lost = None
         if self._others is not None:
             if isinstance(error, (RuntimeError, OSError)):
