@@ -22,6 +22,7 @@ DTYPES = {"float32": None, "mixed_bfloat16": torch.bfloat16, "mixed_float16": to
 
 def hugging_face(case: Case, overrides: dict[str, Any]) -> Runner:
     """The ViT or BiT of transformers."""
+    _without_operators_of_torchvision()
     import transformers as hf
 
     sizes = {**get_variant(case.base).config, **case.overrides}
@@ -48,10 +49,7 @@ def hugging_face(case: Case, overrides: dict[str, Any]) -> Runner:
 
 def timm(case: Case, overrides: dict[str, Any]) -> Runner:
     """timm's ViT, also beside a CPU build of PyTorch."""
-    # torchvision describes its CUDA operators to PyTorch as it is imported, and fails where PyTorch
-    # has none; timm takes nothing of them.
-    name = "torchvision._meta_registrations"
-    sys.modules[name] = types.ModuleType(name)
+    _without_operators_of_torchvision()
     from timm.models import VisionTransformer
 
     sizes = {**get_variant(case.base).config, **case.overrides}
@@ -65,6 +63,16 @@ def timm(case: Case, overrides: dict[str, Any]) -> Runner:
         num_classes=case.classes,
     )
     return _runner(model, torch.compile(model) if overrides.get("compile") else model, case)
+
+
+def _without_operators_of_torchvision() -> None:
+    """Lets timm and transformers import torchvision beside a CPU build of PyTorch.
+
+    It describes its CUDA operators to PyTorch as it is imported, and fails where PyTorch has none. No
+    model here takes any of them.
+    """
+    name = "torchvision._meta_registrations"
+    sys.modules[name] = types.ModuleType(name)
 
 
 def _runner(model: Any, logits_of: Any, case: Case) -> Runner:
