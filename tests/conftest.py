@@ -3,7 +3,8 @@
 A pass tests one backend, chosen by KERAS_BACKEND before pytest starts (`make test` makes three
 passes). Set here, before any backend is imported: the number of threads, so that results repeat
 and two pytest-xdist workers do not fight over two cores; and that XLA compiles fast instead of making
-programs fast, since most of them run once (the same flags as JAX' jax_disable_most_optimizations).
+programs fast, since most of them run once (the same flags as JAX' jax_disable_most_optimizations), and is
+not told from which lines of Python each operation came.
 """
 
 import gc
@@ -20,9 +21,11 @@ os.environ.setdefault(
     "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
     "--xla_llvm_disable_expensive_passes=true",
 )
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -32,6 +35,7 @@ import pytest
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 OPT_IN = ("slow", "network")
+ONCE = re.compile(r"^pytestmark = \[?pytest\.mark\.once\b", re.MULTILINE)
 
 
 COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled-by-jax"
@@ -60,6 +64,14 @@ def pytest_report_header() -> str:
     return f"keras backend: {os.environ['KERAS_BACKEND']}"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files whose tests are all deselected, which would be imported for nothing."""
+    without_once = (config.getoption("markexpr") or "").startswith("not once")
+    if without_once and collection_path.suffix == ".py" and collection_path.name != "conftest.py":
+        return True if ONCE.search(collection_path.read_text(encoding="utf-8")) else None
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselects slow and network tests unless the -m expression names their marker."""
     expression = config.getoption("markexpr") or ""
@@ -75,8 +87,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what was imported, half a million objects, out of all that is collected later."""
+    """Leaves what was imported, half a million objects, out of all that is collected later, and less often.
+
+    As in the processes of trials: a traced program is a hundred thousand objects that stay for long.
+    """
     gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
     gc.enable()
 
 

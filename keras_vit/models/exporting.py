@@ -92,7 +92,6 @@ def _torch_to_onnx(model, filepath, input_signature, opset_version=None):
                 input_names=[spec.name or "images"],
                 dynamic_shapes=((open_axes,),),
             )
-            program.optimize()
             program.save(str(filepath))
     except torch.onnx.errors.OnnxExporterError as error:
         one = "; give an input_signature of one size of images, or"

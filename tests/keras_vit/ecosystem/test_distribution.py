@@ -12,6 +12,7 @@ import pytest
 import keras_vit
 from tests.keras_vit.ecosystem.models import make
 
+pytestmark = pytest.mark.timeout(900)  # processes that load a backend and compile for four devices
 ROOT = Path(__file__).parents[3]
 TRAIN = """
 from studies.machine.processes import leave_out_others

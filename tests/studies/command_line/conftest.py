@@ -3,13 +3,16 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studies.command_line import app as cli
 from studies.command_line import commands, json_lines
 from studies.executors import process
+from studies.running import costs
 from tests.studies.descriptions import image_folder, study_file
 from tests.studies.fake_trial import COMMAND
 
@@ -76,9 +79,15 @@ def written_until(last: int, project: Project, monkeypatch) -> int:
     return code
 
 
+def _count_here(requests: Mapping[str, Any], backend: str) -> dict[str, Any]:
+    return {name: costs._build(request) for name, request in requests.items()}
+
+
 @pytest.fixture
 def project(tmp_path, dataset, capsys, monkeypatch) -> Project:
     monkeypatch.setattr(process, "TRIAL_COMMAND", COMMAND)
+    # Else a process that loads TensorFlow for each model and shape; tests of `costs` start one.
+    monkeypatch.setattr(costs, "_ask", _count_here)
     # There is nothing here to report on.
     monkeypatch.setattr(commands, "_write_report", lambda place, folder: None)
     return Project(tmp_path, dataset, capsys)

@@ -56,7 +56,7 @@ RECIPE = {
     "schedule": "linear",
 }
 # Devices, those of a copy, and models: what is compiled takes most of the time.
-CASES = [(1, 1, ("vit", "bit")), (2, 1, ("bit",)), (4, 1, ("vit",))]
+CASES = [(1, 1, ("vit", "bit")), (4, 1, ("vit", "bit"))]
 if BACKEND == "jax":
     CASES.append((4, 2, ("vit",)))
 if PROCESSES > 1:  # and share devices in one way
