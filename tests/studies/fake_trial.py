@@ -22,7 +22,9 @@ COMMAND = (sys.executable, os.path.abspath(__file__))
 
 def main() -> int:
     die_with_parent()
-    store.commit = lambda: "0" * 40  # git would be two processes more, of each of hundreds of trials
+    store.commit = lambda: (
+        "0" * 40
+    )  # git would be two processes more, of each of hundreds of trials
     parser = argparse.ArgumentParser()
     parser.add_argument("spec", type=Path)
     parser.add_argument("--results", type=Path, required=True)
