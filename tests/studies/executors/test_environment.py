@@ -1,5 +1,7 @@
 """What a trial's process finds in its environment."""
 
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -93,3 +95,30 @@ def test_a_folder_of_the_users_own_stays(monkeypatch):
 
 def test_threads_sleep_while_they_wait_for_each_other():
     assert of(threads=2, backend="torch")["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+STEPS = """
+import resource
+import numpy as np
+
+def step():
+    np.ones(2**22).sum()  # 32 MiB
+
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_of_a_step_is_there_for_the_next():
+    """Each array would be 8,192 new pages, or 16 large ones."""
+    command = [sys.executable, "-c", STEPS]
+    done = subprocess.run(command, env=of(), capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100
+
+
+def test_how_memory_is_kept_is_the_users_to_say(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000")
+    assert of()["MALLOC_TRIM_THRESHOLD_"] == "1000"
