@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from studies.analysis.by_size import BALANCED, TOP1
 from studies.analysis.crossing import Crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import LEARNED_NOTHING, MOST_SEEDS, UNDERTRAINED
@@ -19,7 +20,7 @@ from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
 
 POINTS = 100.0  # accuracies are told in percentage points
 _MANY = 6  # arms that a sentence can name
-METRICS = {"test_top1": "test accuracy", "test_balanced": "balanced accuracy"}
+METRICS = {TOP1: "test accuracy", BALANCED: "balanced accuracy"}
 
 
 def headline(answer: Answer) -> tuple[str, ...]:
@@ -149,11 +150,17 @@ def notes(answer: Answer) -> list[str]:
             "that hold both."
         )
     if answer.lost:
-        found.append(
+        text = (
             f"The outcomes of {answer.lost} trial{'' if answer.lost == 1 else 's'} are missing or "
             f"damaged: where they are, intervals "
             f"come from the accuracies, over seeds alone, with the test set not in them."
         )
+        if not answer.commonest and answer.metric == BALANCED:
+            text += (
+                " None are left to show how even the test classes are: balanced accuracy leads, as it "
+                "is not the same as top-1."
+            )
+        found.append(text)
     return found
 
 
