@@ -289,8 +289,9 @@ def _with_balanced(frame: pd.DataFrame, source: Source | None) -> pd.DataFrame:
     for key in frame[["model", "backend", "size"]].drop_duplicates().itertuples(index=False):
         model, backend, size = str(key[0]), str(key[1]), int(key[2])
         for each in source.read(model, backend, size) if source else ():
-            values[model, size, each.seed] = balanced_accuracy(each)
-    keys = zip(frame["model"], frame["size"], frame["seed"], strict=True)
+            values[model, backend, size, each.seed] = balanced_accuracy(each)
+    columns = (frame[name] for name in ("model", "backend", "size", "seed"))
+    keys = zip(*columns, strict=True)
     recorded = frame[BALANCED] if BALANCED in frame else [np.nan] * len(frame)
     found = [values.get(key, own) for key, own in zip(keys, recorded, strict=True)]
     return frame.assign(**{BALANCED: found})

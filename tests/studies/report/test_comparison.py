@@ -142,6 +142,9 @@ def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
         np.mean([[o.correct[o.label == k].mean() for k in (0, 1)] for o in side]) for side in said
     ]
     assert found.whole.mean == pytest.approx(recalls[1] - recalls[0])
+    for cell in found.cells.values():  # each run has its own accuracies in the table
+        first, second = cell.accuracies
+        assert second - first == pytest.approx(cell.difference.mean) and second > first
 
 
 def test_one_seed_and_nothing_shared_cannot_tell(tmp_path):
