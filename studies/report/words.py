@@ -347,15 +347,21 @@ def _what_would_tell(advice: Advice) -> str:
     """What would tell two models apart; the end of a sentence."""
     need = advice.need
     assert need is not None
-    target = f"a difference of {POINTS * need.target:.1f} points"
+    target = f"a difference of {in_points(need.target, digits_of(need.target))} points"
     ways = []
     if need.seeds is not None:
         ways.append(f"{need.seeds} seeds")
     if need.images is not None:
-        ways.append(f"{images(need.images)} test images")
+        ways.append(f"{_at_least(need.images)} test images")
     if ways:
         return f"about {' or '.join(ways)} would show {target}"
     return f"neither a larger test set nor {MOST_SEEDS} seeds would show {target}"
+
+
+def _at_least(number: int) -> str:
+    """A number to two digits, rounded up: fewer, such as those that are there, would not do."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return f"{-(-number // step) * step:,}"
 
 
 def _positive(difference: Estimate) -> tuple[float, float]:
