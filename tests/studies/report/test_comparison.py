@@ -8,7 +8,9 @@ import pytest
 from studies.command_line.app import main
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
+from studies.records.layout import outcomes_path
 from studies.records.outcomes import load_outcomes, save_outcomes
+from studies.records.store import ResultsStore
 from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
 from studies.report.markup import plain
@@ -101,6 +103,8 @@ def test_the_tables_say_what_is_shared_and_what_differs(tmp_path):
     assert "| vit-s | 11,000 | 27,500 | 2.50 | 120.0 | 120.0 |" in text
     assert "| 500 bit-s | 2 | - |" in text.split("## Trials that")[1]
     assert plain(verdict(found)) in text
+    # Two seeds of all six, not the three of the ViT alone.
+    assert found.counted == 12 and "over 12 of the 15 trials of both" in verdict(found)
     assert max(map(len, terminal(found).splitlines())) <= 60
 
 
@@ -120,6 +124,39 @@ def test_accuracies_do_where_no_outcomes_were_kept(tmp_path):
     )
     assert verdict(found).startswith("b is higher by 2.0 points")
     assert all(cell.alike is None for cell in found.cells.values())
+
+
+def test_what_is_not_known_of_both_counts_in_neither(tmp_path):
+    """An accuracy of 0 is one; one that was not measured is none."""
+
+    def change(value):
+        def changed(record):
+            elsewhere(record)
+            if (record["model"], record["size"], record["seed"]) == ("vit-s", 500, 0):
+                record["metrics"]["test_top1"] = value
+
+        return changed
+
+    a = run(tmp_path / "a", outcomes=False)
+    found = compared(a, run(tmp_path / "none", change(None), outcomes=False))
+    cell = found.cells["vit-s", 500]
+    assert cell.difference.mean == cell.accuracies[1] - cell.accuracies[0] == 0.0
+    assert "| 500 vit-s |" in markdown(found, None) and "| 2 of 3 | 0 of 3 |" in markdown(found, None)
+    assert "over 15 of the 18 trials of both" in verdict(found)
+    found = compared(a, run(tmp_path / "zero", change(0.0), outcomes=False))
+    assert found.counted == 18 and "over 18 trials of both" in verdict(found)
+    cell = found.cells["vit-s", 500]
+    assert cell.difference.seeds == 3 and cell.difference.mean < -0.1
+
+
+def test_outcomes_of_one_seed_do_not_stand_for_accuracies_of_three(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
+    better(b, 60)
+    for record in ResultsStore(b / "trials.jsonl").records():
+        if record["seed"]:
+            outcomes_path(b, record["trial_id"]).unlink()
+    found = compared(a, b)
+    assert found.whole.seeds == 3 and found.counted == 18
 
 
 def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
