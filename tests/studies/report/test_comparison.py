@@ -15,11 +15,21 @@ from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
 from studies.report.markup import plain
 from studies.report.runs import read_runs
-from tests.studies.synthetic import make_records, make_study, write_folder
+from studies.study.file import read_resolved
+from tests.studies.synthetic import make_kind, make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
 
 SIZES = (500, 1000, 2000)
+FACTOR = {"steps": {"5": {"recipe": {"steps": 5}}, "7": {"recipe": {"steps": 7}}}}
+MORE = make_kind({}).data.model_dump(mode="json") | {"name": "photos", "fingerprint": "4567"}
+PHOTOS = {"sizes": [1000], "recipe": {"steps": 5}}  # a pre-training
+GIVEN = {"objective": "none", "weights": "/here/vit.npz"}
+
+
+def weights_of(path):
+    """A factor one level of which begins with a file's weights."""
+    return {"start": {"drawn": {}, "given": {"overrides": {"weights": path}}}}
 
 
 def run(folder, change=lambda record: None, outcomes=True, **options):
@@ -141,7 +151,9 @@ def test_what_is_not_known_of_both_counts_in_neither(tmp_path):
     found = compared(a, run(tmp_path / "none", change(None), outcomes=False))
     cell = found.cells["vit-s", 500]
     assert cell.difference.mean == cell.accuracies[1] - cell.accuracies[0] == 0.0
-    assert "| 500 vit-s |" in markdown(found, None) and "| 2 of 3 | 0 of 3 |" in markdown(found, None)
+    assert "| 500 vit-s |" in markdown(found, None) and "| 2 of 3 | 0 of 3 |" in markdown(
+        found, None
+    )
     assert "over 15 of the 18 trials of both" in verdict(found)
     found = compared(a, run(tmp_path / "zero", change(0.0), outcomes=False))
     assert found.counted == 18 and "over 18 trials of both" in verdict(found)
@@ -225,6 +237,99 @@ def test_what_is_no_run_of_the_same_study_is_refused(tmp_path, what, change):
         read_runs([a, b])
     with pytest.raises(UsageError, match="two results folders"):
         read_runs([a, a])
+
+
+def of_kind(folder, content):
+    return write_folder(folder, make_kind(content), [])
+
+
+@pytest.mark.parametrize(
+    "one, two",
+    [
+        ({}, {"resources": {"threads": 1, "gpus": 0.5, "memory": "4GB"}}),
+        ({}, {"image_size": 28}),
+        ({}, {"reading": {"skip_broken": True}}),
+        ({}, {"rounds": True}),
+        ({"factors": FACTOR}, {"factors": FACTOR, "x": "steps"}),
+        (
+            {"factors": FACTOR},
+            {"factors": {"steps": {**FACTOR["steps"], "9": {"recipe": {"steps": 9}}}}},
+        ),
+        ({"other_data": {"there": MORE}}, {}),
+        (
+            {"pretraining": {**PHOTOS, "dataset": "folder:/a"}, "other_data": {"folder:/a": MORE}},
+            {"pretraining": {**PHOTOS, "dataset": "folder:/b"}, "other_data": {"folder:/b": MORE}},
+        ),
+        (
+            {"pretraining": {**PHOTOS, "sizes": [10, 20]}},
+            {"pretraining": {**PHOTOS, "sizes": [20, 30]}},
+        ),
+        (
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "12"}},
+            {
+                "pretraining": {**GIVEN, "weights": "/there/vit.npz"},
+                "files": {"/there/vit.npz": "12", "/other.npz": "34"},
+            },
+        ),
+        (
+            {"factors": weights_of("/a"), "files": {"/a": "12"}},
+            {"factors": weights_of("/b"), "files": {"/b": "12"}},
+        ),
+    ],
+)
+def test_what_decides_no_weights_may_differ(tmp_path, one, two):
+    """It is in no trial's id: on both machines the trials are the same."""
+    folders = [of_kind(tmp_path / name, content) for name, content in (("a", one), ("b", two))]
+    assert [each.name for each in read_runs(folders)] == ["a", "b"]
+    sides = [{t.trial_id for t in read_resolved(f).trials(read_resolved(f).data)} for f in folders]
+    assert sides[0] & sides[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "one", "two"),
+    [
+        (
+            "pre-training of 'vit-s'",
+            {"pretraining": {**PHOTOS, "dataset": "folder:/a"}, "other_data": {"folder:/a": MORE}},
+            {
+                "pretraining": {**PHOTOS, "dataset": "folder:/a"},
+                "other_data": {"folder:/a": {**MORE, "fingerprint": "89"}},
+            },
+        ),
+        (
+            "images of the pre-training of 'vit-s'",
+            {"pretraining": PHOTOS},
+            {"pretraining": {**PHOTOS, "sizes": [2000]}},
+        ),
+        (
+            r"pre-training of 'vit-s' \(weights 12, not 34\)",
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "12"}},
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "34"}},
+        ),
+        (
+            r"model 'vit-s given' \(overrides ",
+            {"factors": weights_of("/a"), "files": {"/a": "12"}},
+            {"factors": weights_of("/a"), "files": {"/a": "34"}},
+        ),
+        ("pre-training of 'vit-s'", {}, {"pretraining": PHOTOS}),
+        (
+            r"fine-tuning of 'vit-s' \(method full, not lora\)",
+            {"pretraining": PHOTOS},
+            {"pretraining": PHOTOS, "finetuning": {"method": "lora"}},
+        ),
+        (
+            r"recipe of 'vit-s 7' \(steps 7, not 8\)",
+            {"factors": FACTOR},
+            {"factors": {"steps": {**FACTOR["steps"], "7": {"recipe": {"steps": 8}}}}},
+        ),
+        ("devices", {}, {"devices": 2}),
+        ("no model in common", {}, {"factors": FACTOR}),
+    ],
+)
+def test_what_decides_weights_is_refused(tmp_path, what, one, two):
+    folders = [of_kind(tmp_path / name, content) for name, content in (("a", one), ("b", two))]
+    with pytest.raises(UsageError, match=f"^a and b .*{what}"):
+        read_runs(folders)
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys):
