@@ -8,6 +8,7 @@ the verdict: paired image by image and seed by seed (`studies.analysis.variance`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,6 +64,12 @@ class Effect:
         if self.barred or self.estimate.seeds < 2:
             return 0
         return int(self.estimate.low > 0.0) - int(self.estimate.high < 0.0)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its interval holds the chance in seeds and in test images: the effect is not beyond it."""
+        found = self.estimate
+        return found.seeds > 1 and found.variance is not None and not math.isnan(found.low)
 
 
 def find_effects(

@@ -38,6 +38,8 @@ from studies.analysis.verdict import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_EQUAL = 1e-6  # accuracies that differ by less are one number, rounded in two ways
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -74,7 +76,7 @@ class Findings:
         pairs: comparisons, the main one first.
         estimates: the means with all that is known about them, by model and size.
         baseline: what a model reaches that learned nothing; NaN if unknown.
-        uneven: whether the test classes are so uneven that balanced accuracy leads.
+        uneven: whether the test classes are, or may be, so uneven that balanced accuracy leads.
         barred: why nothing is said about a model at a size, by model and size.
     """
 
@@ -114,8 +116,7 @@ def find(
         seed_text: randomness is derived from this text (the study's name), so that equal records
             give equal intervals.
         num_classes: for the error of guessing; None if unknown.
-        metric: name of a column, or "test_balanced"; None takes balanced accuracy where outcomes
-            show uneven classes, else top-1.
+        metric: name of a column, or "test_balanced"; None takes the one that `leading` does.
         backend: None takes the one with most results.
         level: confidence of all intervals.
         source: outcomes of single test images; without them intervals are over seeds alone.
@@ -125,7 +126,7 @@ def find(
     backend = main_backend(frame) if backend is None else backend
     mine = frame[frame["backend"] == backend] if len(frame) else frame
     labels = _test_labels(mine, source)
-    uneven = labels is not None and is_uneven(labels)
+    uneven = _uneven(mine, labels)
     if metric is None:
         metric = BALANCED if uneven else TOP1
     if metric == BALANCED:
@@ -192,12 +193,14 @@ def find(
 def leading(frame: pd.DataFrame, source: Source | None) -> tuple[str, pd.DataFrame]:
     """The number that leads, balanced accuracy where classes are uneven, else top-1, and the frame with it.
 
+    Where no outcomes are left to show how even the classes are, balanced accuracy leads if it is
+    another number than top-1: guessing reaches the same of it, whatever the classes' shares.
+
     Args:
-        frame: one row a finished trial of one backend.
+        frame: one row a finished trial.
         source: outcomes of single test images.
     """
-    labels = _test_labels(frame, source)
-    if labels is not None and is_uneven(labels):
+    if _uneven(frame, _test_labels(frame, source)):
         return BALANCED, _with_balanced(frame, source)
     return TOP1, frame
 
@@ -271,15 +274,27 @@ def _test_labels(frame: pd.DataFrame, source: Source | None) -> np.ndarray | Non
     return None
 
 
+def _uneven(frame: pd.DataFrame, labels: np.ndarray | None) -> bool:
+    """Whether test classes are uneven; without their labels, whether they are not seen to be even."""
+    if labels is not None:
+        return is_uneven(labels)
+    if BALANCED not in frame or TOP1 not in frame:
+        return False
+    return bool(((frame[BALANCED] - frame[TOP1]).abs() > _EQUAL).any())
+
+
 def _with_balanced(frame: pd.DataFrame, source: Source | None) -> pd.DataFrame:
-    """The frame with each trial's balanced accuracy, where its outcomes were kept."""
+    """The frame with each trial's balanced accuracy: from its outcomes, or else its record's own."""
     values = {}
     for key in frame[["model", "backend", "size"]].drop_duplicates().itertuples(index=False):
         model, backend, size = str(key[0]), str(key[1]), int(key[2])
         for each in source.read(model, backend, size) if source else ():
-            values[model, size, each.seed] = balanced_accuracy(each)
-    keys = zip(frame["model"], frame["size"], frame["seed"], strict=True)
-    return frame.assign(**{BALANCED: [values.get(key, np.nan) for key in keys]})
+            values[model, backend, size, each.seed] = balanced_accuracy(each)
+    columns = (frame[name] for name in ("model", "backend", "size", "seed"))
+    keys = zip(*columns, strict=True)
+    recorded = frame[BALANCED] if BALANCED in frame else [np.nan] * len(frame)
+    found = [values.get(key, own) for key, own in zip(keys, recorded, strict=True)]
+    return frame.assign(**{BALANCED: found})
 
 
 def mismatch(a: float | None, b: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from studies.analysis.seed_intervals import difference_interval
 
 Cell = tuple[str, int]  # model and number of training images
 Place = tuple[Cell, int]  # and seed
+
+
+class Pooled(NamedTuple):
+    """A difference over several trials.
+
+    Attributes:
+        difference: second run minus first.
+        trials: how many it is over, of each run.
+    """
+
+    difference: Estimate
+    trials: int
 
 
 def complete(places: Sequence[Place]) -> tuple[list[Cell], list[int]]:
@@ -39,7 +52,7 @@ def pooled_difference(
     balanced: bool = False,
     overlap: float = 0.0,
     level: float = 0.9,
-) -> Estimate | None:
+) -> Pooled | None:
     """The difference b - a in mean accuracy over all trials of the largest full grid of both.
 
     Within a seed all trials are tested on the same images, so that an image's value is its mean over
@@ -62,7 +75,9 @@ def pooled_difference(
             return None
         value = np.mean([part.value for part in parts], axis=0)
         scores.append(Scores(seed, value, first.group, first.label))
-    return difference_of(scores, balanced, overlap, level) if scores else None
+    if not scores:
+        return None
+    return Pooled(difference_of(scores, balanced, overlap, level), len(cells) * len(seeds))
 
 
 def pooled_over_seeds(
@@ -70,7 +85,7 @@ def pooled_over_seeds(
     b: Mapping[Place, float],
     level: float = 0.9,
     images: int | None = None,
-) -> Estimate | None:
+) -> Pooled | None:
     """The same from accuracies alone: over seeds, with the test set not in the interval.
 
     Args:
@@ -81,7 +96,8 @@ def pooled_over_seeds(
     if not seeds:
         return None
     means = [{s: float(np.mean([side[c, s] for c in cells])) for s in seeds} for side in (b, a)]
-    return difference_interval(means[0], means[1], level, images)  # type: ignore[arg-type]
+    found = difference_interval(means[0], means[1], level, images)  # type: ignore[arg-type]
+    return Pooled(found, len(cells) * len(seeds))
 
 
 def predicted_alike(a: Outcomes, b: Outcomes) -> float:

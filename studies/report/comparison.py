@@ -41,7 +41,7 @@ class Shared:
 
     Attributes:
         seeds: in both.
-        accuracies: mean over these seeds, of each run.
+        accuracies: mean over these seeds, of each run; of those whose accuracy is known of both.
         difference: second run minus first.
         equal: trials whose trained weights have the same bits; None where no digests are known.
         alike: share of test images with the same predicted class; None without outcomes.
@@ -63,7 +63,9 @@ class Comparison:
         metric, level: which accuracy, and the confidence of all intervals.
         cells: what both have, by model and size.
         alone: seeds that one of them has alone, by model and size: of the first, of the second.
-        whole: second minus first over all shared trials; None where nothing is shared.
+        whole: second minus first over the largest full grid of shared trials; None where nothing is
+            shared.
+        counted: how many trials that grid has.
         estimates: of each run, over the shared seeds, by model and size.
         singles: model, size, run and value of every shared trial.
         speeds: training images a second, median over shared trials, by model: of each run.
@@ -77,6 +79,7 @@ class Comparison:
     cells: Mapping[Cell, Shared]
     alone: Mapping[Cell, tuple[tuple[int, ...], tuple[int, ...]]]
     whole: Estimate | None
+    counted: int
     estimates: Mapping[tuple[str, str, int], Estimate]
     singles: pd.DataFrame
     speeds: Mapping[str, tuple[float, float]]
@@ -141,14 +144,22 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     source = Source(read, pool(data)) if data and all(said) else None
     metric, frame = leading(frame, source) if shared else ("test_top1", frame)
     values = [
-        {place: value for place in shared if (value := _value(frame, run.name, place, metric))}
+        {
+            place: value
+            for place in shared
+            if (value := _value(frame, run.name, place, metric)) is not None
+        }
         for run in (a, b)
     ]
-    largest = max((cell[1] for cell, _ in shared), default=1)
-    share = overlap(largest, source.pool) if source else 0.0
-    whole = (
-        pooled_difference(said[0], said[1], metric == BALANCED, share, level) if source else None
-    )
+    pooled = pooled_over_seeds(values[0], values[1], level, images)
+    if source is not None:
+        share = overlap(max(cell[1] for cell, _ in shared), source.pool)
+        of_images = pooled_difference(said[0], said[1], metric == BALANCED, share, level)
+        # Outcomes that were kept of one seed alone tell less than the accuracies of several.
+        if of_images and (
+            pooled is None or min(pooled.difference.seeds, 2) <= of_images.difference.seeds
+        ):
+            pooled = of_images
     cells = {
         cell: _cell(cell, shared, records, said, values, metric, source, level, images)
         for cell in _ordered(shared)
@@ -166,7 +177,8 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
             )
             for cell in every
         },
-        whole=whole or pooled_over_seeds(values[0], values[1], level, images),
+        whole=pooled.difference if pooled else None,
+        counted=pooled.trials if pooled else 0,
         estimates=mean_estimates(frame, metric, level, source, images) if shared else {},
         singles=frame.assign(value=frame[metric]) if metric in frame else frame[:0],
         speeds=_by_model(records, shared, "images_per_second", median),
@@ -229,16 +241,17 @@ def _cell(
 ) -> Shared:
     places = sorted(place for place in shared if place[0] == cell)
     kept = [place for place in places if place in said[0]]
+    both = [place for place in places if all(place in side for side in values)]
     if source is not None and len(kept) == len(places):
         one, two = ([side[place] for place in places] for side in said)
         found = difference(two, one, metric == BALANCED, overlap(cell[1], source.pool), level)
     else:
-        one_, two_ = ({p[1]: side[p] for p in places if p in side} for side in values)
+        one_, two_ = ({place[1]: side[place] for place in both} for side in values)
         found = difference_interval(two_, one_, level, images)  # type: ignore[arg-type]
     digests = [[known[place].get("weights_sha256") for place in places] for known in records]
     known_ = all(digest is not None for side in digests for digest in side)
     alike = [predicted_alike(said[0][place], said[1][place]) for place in kept]
-    accuracies = [[side[place] for place in places if place in side] for side in values]
+    accuracies = [[side[place] for place in both] for side in values]
     first, second = (mean(side) if side else math.nan for side in accuracies)
     return Shared(
         seeds=tuple(seed for _, seed in places),

@@ -35,6 +35,8 @@ def verdict(found: Comparison) -> str:
     digits = digits_of(whole.mean, whole.low, whole.high)
     by = in_points(abs(whole.mean), digits)
     over = f"over {trials} of both"
+    if found.counted < found.trials:
+        over = f"over {found.counted} of the {trials} of both"
     if found.kind == "unknown":
         why = (
             "with one seed nobody knows how much of that is chance"
@@ -135,13 +137,13 @@ def _accuracies(found: Comparison) -> list[list[str]]:
         if not math.isnan(cell.difference.low):
             ends = (cell.difference.low, cell.difference.high)
             by += " ({} to {})".format(*(in_points(end, digits) for end in ends))
-        number = len(cell.seeds)
+        number, counted = len(cell.seeds), cell.difference.seeds
         rows.append(
             [
                 f"{size:,} {model}",
                 *("-" if math.isnan(v) else f"{POINTS * v:.2f}" for v in cell.accuracies),
                 by,
-                f"{number}",
+                f"{number}" if counted == number else f"{counted} of {number}",
                 "-" if cell.equal is None else f"{cell.equal} of {number}",
                 "-" if cell.alike is None else f"{POINTS * cell.alike:.1f} %",
             ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from studies.analysis.crossing import Crossing
+from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import POINT, Need, Verdict, what_would_tell
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Duel:
         leaders: who is ahead, by size; None where nobody is or it must not be said.
         overtaking: where the present leader came to lead; None where it was never seen behind.
         forecast: where the laws say that the present leader will be overtaken.
-        need: what would tell the two apart; None where they are, or where it is not known.
+        need: what would tell the two apart; None where they are, where they differ by less than a point
+            in any case, or where it is not known.
     """
 
     a: str
@@ -86,18 +88,34 @@ def compare(pair: Pair, laws: Mapping[str, ScalingLaw]) -> Duel:
     leaders = {size: _leader(verdict) for size, verdict in verdicts.items()}
     last = pair.verdict
     leader = _leader(last) if last else None
-    need = None
-    if last is not None and leader is None and not last.barred and last.difference.seeds > 1:
-        need = what_would_tell(last.difference, max(abs(last.difference.mean), POINT))
-    return Duel(
+    duel = Duel(
         a=pair.a,
         b=pair.b,
         verdicts=verdicts,
         leaders=leaders,
         overtaking=_overtaking(pair, leaders),
         forecast=_forecast(pair, leader, laws),
-        need=need,
     )
+    return replace(duel, need=_need(duel))
+
+
+def _need(duel: Duel) -> Need | None:
+    """What would show a point, or, where the study is large enough for that, the difference seen."""
+    verdict = duel.verdict
+    if verdict is None or duel.cause != "not told apart" or duel.as_good:
+        return None
+    seen = abs(verdict.difference.mean)
+    for target in (max(seen, POINT), seen):
+        need = what_would_tell(verdict.difference, target)
+        if need is None or not _is_there(need, verdict.difference):
+            return need
+    return None
+
+
+def _is_there(need: Need, difference: Estimate) -> bool:
+    """Whether the study that made a difference has what is needed already."""
+    have = difference.variance
+    return have is not None and (need.seeds == have.seeds or need.images == have.groups)
 
 
 def _leader(verdict: Verdict) -> str | None:

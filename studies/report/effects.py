@@ -25,7 +25,7 @@ def largest_size(effects: Sequence[Effect]) -> list[Effect]:
 
 def effects_headline(answer: Answer) -> tuple[str, ...]:
     """Which changes of the base are told apart from it, which are not, and what to do next."""
-    effects = largest_size(answer.effects)
+    effects = largest_size([e for e in answer.effects if e.less is None])
     size = f"{effects[0].size:,} training images"
     told = sorted((e for e in effects if e.sign), key=lambda e: e.estimate.mean)
     unclear = [e for e in effects if not e.sign and not e.barred]
@@ -45,13 +45,19 @@ def effects_headline(answer: Answer) -> tuple[str, ...]:
             f"None of {len(effects)} changes to {bases} at {size} is told apart from it in {of}."
         )
     if unclear:
-        ends = [abs(end) for e in unclear for end in (e.estimate.low, e.estimate.high)]
-        known = max((end for end in ends if end == end), default=None)
-        most = f"; none of them by more than {in_points(known)} points" if known else ""
-        second = f"Not told apart are {listed([_label(answer, e) for e in unclear])}{most}."
+        names = listed([_label(answer, e) for e in unclear])
+        second = f"Not told apart are {names}{_at_most(unclear)}."
     else:
         second = "All others cannot be judged." if len(told) < len(effects) else "No other is left."
     return first, second, _next(answer, effects, told, unclear)
+
+
+def _at_most(effects: Sequence[Effect]) -> str:
+    """How large some effects are at most, where that is known of all of them."""
+    if not all(e.bounded for e in effects):
+        return ""
+    most = max(abs(end) for e in effects for end in (e.estimate.low, e.estimate.high))
+    return f"; none of them by more than {in_points(most, digits_of(most))} points"
 
 
 def _next(
@@ -90,14 +96,14 @@ def contrast_sentence(answer: Answer) -> str:
         told = [_amount(e) for e in mine if e.sign == sign]
         if told:
             parts.append(f"it favours {one} over {other} by {listed(told)}")
-    unclear = [e.change.level for e in mine if not e.sign and not e.barred]
+    unclear = [e for e in mine if not e.sign and not e.barred]
     if unclear:
         alike = "not told apart"
-        if not parts:
+        if not parts and all(e.estimate.seeds > 1 for e in unclear):
             alike = "it changes the two alike as far as can be told"
-        if all(e.estimate.seeds < 2 for e in mine):
+        if all(e.estimate.seeds < 2 for e in unclear):
             alike = "from a single seed nothing is told"
-        parts.append(f"{alike}: {listed(unclear)}")
+        parts.append(f"{alike}: {listed([e.change.level for e in unclear])}")
     barred = list(dict.fromkeys(name for e in mine for name in e.barred))
     if barred:
         parts.append(f"nothing is said about {listed(barred)}")

@@ -194,6 +194,7 @@ def _training(results: Results, backend: str) -> dict[Key, Training]:
             size,
             records[0].get("steps") or recipe.steps,
             records[0].get("batch_size") or recipe.batch_size,
+            results.arms[model].arm.from_scratch,
         )
         for (model, size), records in by_key.items()
     }

@@ -222,7 +222,9 @@ def _differences(evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
 def _effects(evidence: Evidence) -> Figure | None:
     """What changes do alone, or, where two models are compared, to one more than to the other."""
     answer = evidence.answer
-    effects = [e for e in answer.effects if e.less is not None] or list(answer.effects)
+    alone = [e for e in answer.effects if e.less is None]
+    contrasts = [e for e in answer.effects if e.less is not None]
+    effects = alone if answer.one_at_a_time else contrasts or alone  # as the headline has it
     if not effects:
         return None
     models = {e.change.model for e in effects}

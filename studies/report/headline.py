@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from studies.report.answer import Answer
 from studies.report.compute import compute_headline
 from studies.report.effects import MANY, contrast_sentence, effects_headline
@@ -18,7 +20,7 @@ def opening(answer: Answer) -> tuple[str, ...]:
     """
     if answer.outlooks and answer.compute is not None:
         return compute_headline(answer, answer.compute)
-    if answer.outlooks and answer.one_at_a_time and answer.effects:
+    if answer.outlooks and answer.one_at_a_time and any(e.less is None for e in answer.effects):
         return effects_headline(answer)
     if answer.outlooks and answer.duels and any(e.less is not None for e in answer.effects):
         first = contrast_sentence(answer)
@@ -29,9 +31,13 @@ def opening(answer: Answer) -> tuple[str, ...]:
 def remarks(answer: Answer) -> list[str]:
     """What must be known of the opening."""
     found = notes(answer)
-    number = len(answer.effects)
+    whole = [
+        e.estimate for e in answer.effects if e.estimate.seeds > 1
+    ]  # of one none is told apart
+    whole = [estimate for estimate in whole if not math.isnan(estimate.low)]
+    number = len(whole)
     if number >= MANY:
-        level = max(e.estimate.level for e in answer.effects)
+        level = max(estimate.level for estimate in whole)
         found.append(
             f"Of {number} intervals at {100 * level:g} %, about {max(1, round(number * (1 - level)))} leave "
             f"out the truth by chance: an effect told apart by little may be one of them."

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from studies.errors import UsageError
 from studies.records.frames import Results, read_results
+from studies.study.study import other_key
 
 if TYPE_CHECKING:
+    from studies.study.chain import Pretraining
     from studies.study.entries import ModelEntry
+    from studies.study.factors import Arm
     from studies.study.study import Study
 
-# What two runs of one study may differ in: words, the extent of the grid, and how data are found.
+# What two runs of one study may differ in, as it decides no trial's weights: words, the extent of the
+# grid, what curves are drawn over, what machines give; and what is compared by content, wherever it lies.
 _FREE = {
-    *("question", "command", "run_time", "expected", "name", "dataset", "keep_models"),
-    *("sizes", "seeds", "backends", "models", "data", "evaluations", "pairs"),
+    *("question", "command", "run_time", "expected", "name", "keep_models", "x", "resources"),
+    *("sizes", "seeds", "backends", "evaluations", "pairs", "rounds"),
+    *("dataset", "image_size", "reading", "data", "other_data", "files"),
+    *("models", "pretraining", "finetuning", "factors", "design"),  # which make the arms
 }
 
 
@@ -64,29 +70,62 @@ def _refuse_different(a: Run, b: Run) -> None:
     pairs = [("data", _data(one), _data(two))]
     fields = [name for name in type(one).model_fields if name not in _FREE]
     pairs += [(name, getattr(one, name), getattr(two, name)) for name in fields]
-    pairs += [
-        (f"model {name!r}", _by_content(entry), _by_content(two.models[name]))
-        for name, entry in one.models.items()
-        if name in two.models
-    ]
+    shared = [name for name in one.arms if name in two.arms]
+    for name in shared:
+        its, other = _arm(one, one.arms[name]), _arm(two, two.arms[name])
+        pairs += [(f"{what} {name!r}", its[what], other.get(what)) for what in its]
     for what, before, after in pairs:
         if before != after:
             raise UsageError(
                 f"{a.name} and {b.name} are not runs of one study, since they differ in {what}"
                 f"{_where(before, after)}: compare two runs of the same data and recipe"
             )
-    if not one.models.keys() & two.models.keys():
+    if not shared:
         raise UsageError(f"{a.name} and {b.name} have no model in common: nothing can be compared")
 
 
 def _data(study: Study) -> Any:
-    """What the images are: by their content where it is known."""
-    return study.data.fingerprint if study.data else study.dataset
+    """What the images are: by their content, which reading has made, where it is known."""
+    if study.data is None:
+        return study.dataset, study.image_size, study.reading
+    return study.data.fingerprint
 
 
-def _by_content(entry: ModelEntry) -> ModelEntry:
+def _arm(study: Study, arm: Arm) -> dict[str, Any]:
+    """What trains an arm, by what it is of."""
+    found: dict[str, Any] = {"model": _by_content(study, arm.entry), "recipe of": arm.recipe}
+    before = arm.pretraining
+    if before is None:
+        return {**found, "pre-training of": None}
+    several = not isinstance(before.sizes, str) and len(before.sizes) > 1
+    return {
+        **found,
+        "pre-training of": _before(study, before),
+        # Of several each has its number of images in its name.
+        "images of the pre-training of": None if several else before.sizes,
+        "fine-tuning of": arm.finetuning,
+    }
+
+
+def _by_content(study: Study, entry: ModelEntry) -> ModelEntry:
     """A model whose files count by what they hold, wherever they lie."""
-    return entry.model_copy(update={"overrides": {**entry.overrides, **entry.files}})
+    overrides = {**entry.overrides, **entry.files}
+    if known := study.files.get(str(overrides.get("weights"))):
+        overrides["weights"] = known
+    return entry.model_copy(update={"overrides": overrides, "files": {}})
+
+
+def _before(study: Study, before: Pretraining) -> Pretraining:
+    """A pre-training but for how many images, its weights and images told by what they are."""
+    data = study.data
+    if before.dataset or before.image_size:
+        key = other_key(before.dataset or study.dataset, before.image_size or study.image_size)
+        data = study.other_data.get(key)
+    weights = study.files.get(before.weights or "", before.weights)
+    update: dict[str, Any] = {"weights": weights, "sizes": "all"}
+    if data is not None:
+        update |= {"dataset": data.fingerprint, "image_size": None}
+    return before.model_copy(update=update)
 
 
 def _where(before: Any, after: Any) -> str:

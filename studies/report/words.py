@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from studies.analysis.by_size import BALANCED, TOP1
 from studies.analysis.crossing import Crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import LEARNED_NOTHING, MOST_SEEDS, UNDERTRAINED
@@ -19,7 +20,7 @@ from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
 
 POINTS = 100.0  # accuracies are told in percentage points
 _MANY = 6  # arms that a sentence can name
-METRICS = {"test_top1": "test accuracy", "test_balanced": "balanced accuracy"}
+METRICS = {TOP1: "test accuracy", BALANCED: "balanced accuracy"}
 
 
 def headline(answer: Answer) -> tuple[str, ...]:
@@ -149,11 +150,17 @@ def notes(answer: Answer) -> list[str]:
             "that hold both."
         )
     if answer.lost:
-        found.append(
+        text = (
             f"The outcomes of {answer.lost} trial{'' if answer.lost == 1 else 's'} are missing or "
             f"damaged: where they are, intervals "
             f"come from the accuracies, over seeds alone, with the test set not in them."
         )
+        if not answer.commonest and answer.metric == BALANCED:
+            text += (
+                " None are left to show how even the test classes are: balanced accuracy leads, as it "
+                "is not the same as top-1."
+            )
+        found.append(text)
     return found
 
 
@@ -340,15 +347,21 @@ def _what_would_tell(advice: Advice) -> str:
     """What would tell two models apart; the end of a sentence."""
     need = advice.need
     assert need is not None
-    target = f"a difference of {POINTS * need.target:.1f} points"
+    target = f"a difference of {in_points(need.target, digits_of(need.target))} points"
     ways = []
     if need.seeds is not None:
         ways.append(f"{need.seeds} seeds")
     if need.images is not None:
-        ways.append(f"{images(need.images)} test images")
+        ways.append(f"{_at_least(need.images)} test images")
     if ways:
         return f"about {' or '.join(ways)} would show {target}"
     return f"neither a larger test set nor {MOST_SEEDS} seeds would show {target}"
+
+
+def _at_least(number: int) -> str:
+    """A number to two digits, rounded up: fewer, such as those that are there, would not do."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return f"{-(-number // step) * step:,}"
 
 
 def _positive(difference: Estimate) -> tuple[float, float]:

@@ -10,8 +10,12 @@ from studies.running.runner import Plan
 
 def advice(plan: Plan) -> str:
     """One sentence where the steps go through the images too few times for a verdict, else nothing."""
-    # Of models that are trained from scratch: fine-tuning needs far fewer steps.
-    scratch = [each for each in plan.trials if each.start is None and each.extra is None]
+    # Of models that are trained from scratch: those that begin with trained weights need far fewer steps.
+    scratch = [
+        each
+        for each in plan.trials
+        if each.start is None and each.model.overrides.get("weights") is None and each.extra is None
+    ]
     if not scratch:
         return ""
     trial = max(scratch, key=lambda trial: trial.size)

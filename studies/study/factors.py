@@ -64,6 +64,11 @@ class Arm:
     def name(self) -> str:
         return self.entry.name
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether its weights are drawn before they are trained on the study's images."""
+        return self.pretraining is None and self.entry.overrides.get("weights") is None
+
 
 def combinations(factors: Factors, design: Design) -> Iterator[tuple[dict[str, str], list[str]]]:
     """Levels by factor, and those of them that an arm's name tells.

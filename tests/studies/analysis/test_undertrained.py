@@ -210,6 +210,15 @@ def test_too_few_epochs():
     assert not judge_training([], 10_000, 1000, int(10 * EPOCHS)).undertrained
 
 
+def test_from_trained_weights_few_epochs_are_enough_unless_it_still_gains():
+    found = judge_training([], 10_000, 1000, 32, from_scratch=False)
+    assert not found.undertrained and found.reason == "" and found.epochs == 3.2
+    curves = [history([0.1, 0.5, 0.55, 0.60]), history([0.1, 0.5, 0.54, 0.57])]
+    found = judge_training(curves, 10_000, 1000, 32, from_scratch=False)
+    assert found.undertrained and found.reason.startswith("still gained 4.0 points")
+    assert "only" not in found.reason
+
+
 @pytest.mark.parametrize(
     "entries",
     [

@@ -117,6 +117,18 @@ def test_the_advice_follows_from_what_is_told():
             (model,) = advice.models
             told = re.search(rf"{model}( \([\d,]+\))? (\d+\.\d) points", twice_the_images(answer))
             assert "less than a point" in text and float(told.group(2)) < 1.0
+        if advice.need:
+            have = main.verdict.difference
+            ways = text.partition(" would show a difference of ")[0]
+            seeds, tests = (
+                re.search(rf"([\d,]+) {what}", ways) for what in ("seeds", "test images")
+            )
+            if "neither" not in text:
+                assert seeds or tests
+                assert not seeds or int(seeds[1]) > have.seeds
+                assert not tests or int(tests[1].replace(",", "")) > have.images
+            assert not re.search(r"a difference of 0\.0+ points", text)
+            assert not main.as_good  # a point is ruled out
         if advice.kind == "images":
             assert ("in the data set" in text) == advice.there
             gains = [answer.outlooks[model].gain for model in advice.models]

@@ -8,16 +8,28 @@ import pytest
 from studies.command_line.app import main
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
+from studies.records.layout import outcomes_path
 from studies.records.outcomes import load_outcomes, save_outcomes
+from studies.records.store import ResultsStore
 from studies.report.comparison import compare_runs
 from studies.report.comparison_text import markdown, terminal, verdict
 from studies.report.markup import plain
 from studies.report.runs import read_runs
-from tests.studies.synthetic import make_records, make_study, write_folder
+from studies.study.file import read_resolved
+from tests.studies.synthetic import make_kind, make_records, make_study, write_folder
 
 pytestmark = pytest.mark.once
 
 SIZES = (500, 1000, 2000)
+FACTOR = {"steps": {"5": {"recipe": {"steps": 5}}, "7": {"recipe": {"steps": 7}}}}
+MORE = make_kind({}).data.model_dump(mode="json") | {"name": "photos", "fingerprint": "4567"}
+PHOTOS = {"sizes": [1000], "recipe": {"steps": 5}}  # a pre-training
+GIVEN = {"objective": "none", "weights": "/here/vit.npz"}
+
+
+def weights_of(path):
+    """A factor one level of which begins with a file's weights."""
+    return {"start": {"drawn": {}, "given": {"overrides": {"weights": path}}}}
 
 
 def run(folder, change=lambda record: None, outcomes=True, **options):
@@ -101,6 +113,8 @@ def test_the_tables_say_what_is_shared_and_what_differs(tmp_path):
     assert "| vit-s | 11,000 | 27,500 | 2.50 | 120.0 | 120.0 |" in text
     assert "| 500 bit-s | 2 | - |" in text.split("## Trials that")[1]
     assert plain(verdict(found)) in text
+    # Two seeds of all six, not the three of the ViT alone.
+    assert found.counted == 12 and "over 12 of the 15 trials of both" in verdict(found)
     assert max(map(len, terminal(found).splitlines())) <= 60
 
 
@@ -120,6 +134,41 @@ def test_accuracies_do_where_no_outcomes_were_kept(tmp_path):
     )
     assert verdict(found).startswith("b is higher by 2.0 points")
     assert all(cell.alike is None for cell in found.cells.values())
+
+
+def test_what_is_not_known_of_both_counts_in_neither(tmp_path):
+    """An accuracy of 0 is one; one that was not measured is none."""
+
+    def change(value):
+        def changed(record):
+            elsewhere(record)
+            if (record["model"], record["size"], record["seed"]) == ("vit-s", 500, 0):
+                record["metrics"]["test_top1"] = value
+
+        return changed
+
+    a = run(tmp_path / "a", outcomes=False)
+    found = compared(a, run(tmp_path / "none", change(None), outcomes=False))
+    cell = found.cells["vit-s", 500]
+    assert cell.difference.mean == cell.accuracies[1] - cell.accuracies[0] == 0.0
+    assert "| 500 vit-s |" in markdown(found, None) and "| 2 of 3 | 0 of 3 |" in markdown(
+        found, None
+    )
+    assert "over 15 of the 18 trials of both" in verdict(found)
+    found = compared(a, run(tmp_path / "zero", change(0.0), outcomes=False))
+    assert found.counted == 18 and "over 18 trials of both" in verdict(found)
+    cell = found.cells["vit-s", 500]
+    assert cell.difference.seeds == 3 and cell.difference.mean < -0.1
+
+
+def test_outcomes_of_one_seed_do_not_stand_for_accuracies_of_three(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
+    better(b, 60)
+    for record in ResultsStore(b / "trials.jsonl").records():
+        if record["seed"]:
+            outcomes_path(b, record["trial_id"]).unlink()
+    found = compared(a, b)
+    assert found.whole.seeds == 3 and found.counted == 18
 
 
 def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
@@ -142,6 +191,9 @@ def test_uneven_classes_are_compared_by_balanced_accuracy(tmp_path):
         np.mean([[o.correct[o.label == k].mean() for k in (0, 1)] for o in side]) for side in said
     ]
     assert found.whole.mean == pytest.approx(recalls[1] - recalls[0])
+    for cell in found.cells.values():  # each run has its own accuracies in the table
+        first, second = cell.accuracies
+        assert second - first == pytest.approx(cell.difference.mean) and second > first
 
 
 def test_one_seed_and_nothing_shared_cannot_tell(tmp_path):
@@ -185,6 +237,99 @@ def test_what_is_no_run_of_the_same_study_is_refused(tmp_path, what, change):
         read_runs([a, b])
     with pytest.raises(UsageError, match="two results folders"):
         read_runs([a, a])
+
+
+def of_kind(folder, content):
+    return write_folder(folder, make_kind(content), [])
+
+
+@pytest.mark.parametrize(
+    "one, two",
+    [
+        ({}, {"resources": {"threads": 1, "gpus": 0.5, "memory": "4GB"}}),
+        ({}, {"image_size": 28}),
+        ({}, {"reading": {"skip_broken": True}}),
+        ({}, {"rounds": True}),
+        ({"factors": FACTOR}, {"factors": FACTOR, "x": "steps"}),
+        (
+            {"factors": FACTOR},
+            {"factors": {"steps": {**FACTOR["steps"], "9": {"recipe": {"steps": 9}}}}},
+        ),
+        ({"other_data": {"there": MORE}}, {}),
+        (
+            {"pretraining": {**PHOTOS, "dataset": "folder:/a"}, "other_data": {"folder:/a": MORE}},
+            {"pretraining": {**PHOTOS, "dataset": "folder:/b"}, "other_data": {"folder:/b": MORE}},
+        ),
+        (
+            {"pretraining": {**PHOTOS, "sizes": [10, 20]}},
+            {"pretraining": {**PHOTOS, "sizes": [20, 30]}},
+        ),
+        (
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "12"}},
+            {
+                "pretraining": {**GIVEN, "weights": "/there/vit.npz"},
+                "files": {"/there/vit.npz": "12", "/other.npz": "34"},
+            },
+        ),
+        (
+            {"factors": weights_of("/a"), "files": {"/a": "12"}},
+            {"factors": weights_of("/b"), "files": {"/b": "12"}},
+        ),
+    ],
+)
+def test_what_decides_no_weights_may_differ(tmp_path, one, two):
+    """It is in no trial's id: on both machines the trials are the same."""
+    folders = [of_kind(tmp_path / name, content) for name, content in (("a", one), ("b", two))]
+    assert [each.name for each in read_runs(folders)] == ["a", "b"]
+    sides = [{t.trial_id for t in read_resolved(f).trials(read_resolved(f).data)} for f in folders]
+    assert sides[0] & sides[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "one", "two"),
+    [
+        (
+            "pre-training of 'vit-s'",
+            {"pretraining": {**PHOTOS, "dataset": "folder:/a"}, "other_data": {"folder:/a": MORE}},
+            {
+                "pretraining": {**PHOTOS, "dataset": "folder:/a"},
+                "other_data": {"folder:/a": {**MORE, "fingerprint": "89"}},
+            },
+        ),
+        (
+            "images of the pre-training of 'vit-s'",
+            {"pretraining": PHOTOS},
+            {"pretraining": {**PHOTOS, "sizes": [2000]}},
+        ),
+        (
+            r"pre-training of 'vit-s' \(weights 12, not 34\)",
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "12"}},
+            {"pretraining": GIVEN, "files": {"/here/vit.npz": "34"}},
+        ),
+        (
+            r"model 'vit-s given' \(overrides ",
+            {"factors": weights_of("/a"), "files": {"/a": "12"}},
+            {"factors": weights_of("/a"), "files": {"/a": "34"}},
+        ),
+        ("pre-training of 'vit-s'", {}, {"pretraining": PHOTOS}),
+        (
+            r"fine-tuning of 'vit-s' \(method full, not lora\)",
+            {"pretraining": PHOTOS},
+            {"pretraining": PHOTOS, "finetuning": {"method": "lora"}},
+        ),
+        (
+            r"recipe of 'vit-s 7' \(steps 7, not 8\)",
+            {"factors": FACTOR},
+            {"factors": {"steps": {**FACTOR["steps"], "7": {"recipe": {"steps": 8}}}}},
+        ),
+        ("devices", {}, {"devices": 2}),
+        ("no model in common", {}, {"factors": FACTOR}),
+    ],
+)
+def test_what_decides_weights_is_refused(tmp_path, what, one, two):
+    folders = [of_kind(tmp_path / name, content) for name, content in (("a", one), ("b", two))]
+    with pytest.raises(UsageError, match=f"^a and b .*{what}"):
+        read_runs(folders)
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys):

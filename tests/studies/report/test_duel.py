@@ -5,8 +5,10 @@ import math
 import pandas as pd
 import pytest
 
-from studies.analysis import Crossing
+from studies.analysis import Crossing, Estimate
 from studies.analysis.findings import Pair
+from studies.analysis.variance import Variance
+from studies.analysis.verdict import decide
 from studies.report.duel import compare
 from tests.studies.report.simulated import rises
 
@@ -67,3 +69,35 @@ def test_a_forecast_is_of_the_present_leader_and_beyond_the_data():
         assert duel(sizes, means, 0.05, other).forecast is None
     assert duel(sizes, [-0.2, 0.0], 0.05, FORECAST).forecast is None  # nobody is ahead
     assert duel(sizes, means, 0.05, FORECAST, known=("a",)).forecast is None  # b has no law
+
+
+def undecided(mean, error):
+    """Two models on 10,000 test images and three seeds, between which nothing but the images differs."""
+    parts = Variance(
+        mean, mean, 3, 10_000, between=0.0, images=error**2, within=3 * error**2,
+        images_freedom=9999.0, correlation=0.0,
+    )  # fmt: skip
+    half = parts.half_width(0.9)
+    estimate = Estimate(mean, mean - half, mean + half, error, 3, 0.9, True, 10_000, parts)
+    return compare(Pair("a", "b", pd.DataFrame(), None, {500: decide("a", "b", 500, estimate)}), {})
+
+
+def test_what_would_tell_is_more_than_what_is_there():
+    """Four of five studies show 1.645 + 0.842 = 2.486 standard errors.
+
+    Of 0.3526 points these are 0.877: this study shows a point already. To show the 0.5 that it sees takes
+    (0.877 / 0.5)^2 = 3.075 times the test images, or as many times the seeds, which are 9.2.
+    """
+    found = undecided(0.005, 0.003526)
+    assert found.cause == "not told apart" and not found.as_good
+    assert found.need.target == 0.005 and found.need.seeds == 10
+    assert 30_740 <= found.need.images <= 30_760 * 1.05
+    # Of 0.5 points they are 1.24: a point takes 1.55 times what is there.
+    found = undecided(-0.005, 0.005)
+    assert found.need.target == 0.01 and found.need.seeds == 5
+    assert 15_400 <= found.need.images <= 15_500 * 1.05
+
+
+def test_where_a_point_is_ruled_out_nothing_is_asked_for():
+    found = undecided(0.001, 0.003526)  # at most 0.1 + 0.58 points
+    assert found.as_good and found.need is None

@@ -115,3 +115,22 @@ def test_over_images_of_the_pre_training_and_further_evaluations(tmp_path):
     assert len(table) == 2 * 2 * 2 and set(table["x"]) == {1000, 10000}
     assert "a pre-training (supervised) on shapes at 28 pixels, 1,000, 10,000 images" in text
     assert "Images seen and compute are those of the best one alone." in text
+
+
+def test_a_fine_tuning_of_few_epochs_is_judged_and_a_training_from_scratch_is_not(tmp_path):
+    """100 steps of 128 images go 2.6 times through 5,000 images."""
+    starts = {
+        "scratch": {"pretraining": False},
+        "before": {},
+        "given": {"pretraining": False, "overrides": {"weights": "vit.npz"}},
+    }
+    content = {
+        "recipe": {"steps": 100},
+        "pretraining": {**BEFORE, "sizes": [10000]},
+        "factors": {"start": starts},
+    }
+    text, _ = reported(tmp_path, content, lambda trial: 0.4 if trial.start is None else 0.2)
+    few = re.findall(r"\| 5,000 \| ([\w -]+) \(undertrained\) \|", text)
+    assert few == ["vit-s scratch", "bit-s scratch"]
+    for start in ("before", "given"):
+        assert f"| 5,000 | vit-s {start} |" in text

@@ -288,6 +288,48 @@ def test_without_outcomes_the_accuracies_are_taken_and_it_is_said(tmp_path):
     results = read_results(folder)
     text = markdown(results, gather(results), {})
     assert "The outcomes of 24 trials are missing" in text and "## Class by class" not in text
+    assert "None are left" not in text  # top-1 and balanced accuracy are one number
+
+
+def uneven(folder):
+    """Nine of ten images are of one class; and the records of the vit-s."""
+    study = make_study(["vit-s", "bit-s"], SHORT, classes=["ok", "defect"], test=600)
+    records = make_records(study)
+    write_folder(folder, study, records, shares=[0.9, 0.1])
+    return [record for record in records if record["model"] == "vit-s"]
+
+
+def test_of_uneven_classes_too_the_accuracies_are_taken_where_outcomes_are_lost(tmp_path):
+    records = uneven(tmp_path)
+    mine = [record for record in records if record["size"] == 5000]
+    outcomes_path(tmp_path, mine[0]["trial_id"]).write_bytes(b"torn")
+    evidence = gather(read_results(tmp_path))
+    found = evidence.findings
+    assert found.metric == "test_balanced"
+    recorded = np.mean([record["metrics"]["test_balanced"] for record in mine])
+    assert found.estimates["vit-s", 5000].mean == pytest.approx(recorded)
+    assert "over seeds alone" in found.estimates["vit-s", 5000].note
+    assert found.pairs[0].verdict.size == 5000
+    for record in records:
+        outcomes_path(tmp_path, record["trial_id"]).unlink()
+    found = gather(read_results(tmp_path)).findings
+    assert {size for model, size in found.estimates if model == "vit-s"} == set(SHORT)
+    assert "no finished trial" not in found.without_law.values()
+
+
+def test_without_any_outcomes_balanced_accuracy_leads_unless_it_is_the_same(tmp_path):
+    """A model that always says "ok" has 90 % right, far above what guessing reaches: it learned nothing."""
+    for record in uneven(tmp_path):
+        record["metrics"].update(test_top1=0.9, test_balanced=0.5)
+        ResultsStore(tmp_path / "trials.jsonl").append(record)
+    (tmp_path / "outcomes").rename(tmp_path / "gone")
+    results = read_results(tmp_path)
+    evidence = gather(results)
+    found = evidence.findings
+    assert found.metric == "test_balanced" and found.baseline == 0.5
+    assert found.barred["vit-s", 5000] == ("learned nothing",)
+    text = markdown(results, evidence, {})
+    assert "None are left to show how even the test classes are: balanced accuracy leads" in text
 
 
 def test_of_two_models_at_most_outcomes_are_held_and_of_all_one_bit_an_image(full):

@@ -32,3 +32,10 @@ def test_steps_of_a_fine_tuning_are_not_judged_by_those_from_scratch():
     (before,) = plan(4, 1_000_000).trials
     chained = before.model_copy(update={"start": before.chain[0], "finetuning": Finetuning()})
     assert epochs.advice(SimpleNamespace(trials=[chained])) == ""
+
+
+def test_nor_are_those_of_a_model_that_is_built_with_weights():
+    (before,) = plan(4, 1_000_000).trials
+    model = before.model.model_copy(update={"overrides": {"weights": "vit.npz"}})
+    given = before.model_copy(update={"model": model})
+    assert epochs.advice(SimpleNamespace(trials=[given])) == ""
