@@ -64,8 +64,10 @@ class Question:
     @property
     def name(self) -> str:
         """Of the results folder."""
-        stem = PurePath(self.dataset.partition(":")[2] or self.dataset).stem
-        return "advise-" + (re.sub(r"[^\w.+-]", "-", stem) or "data")
+        kind, _, rest = self.dataset.partition(":")
+        path = PurePath(rest or self.dataset)
+        name = path.stem if kind == "csv" else path.name  # a folder's dots are its own
+        return "advise-" + (re.sub(r"[^\w.+-]", "-", name) or "data")
 
 
 class Session:

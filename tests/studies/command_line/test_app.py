@@ -456,6 +456,29 @@ def test_results_are_found_by_name_of_study_or_folder(project, capsys):
     assert project("status", "--name", "elsewhere")[0] == 0
 
 
+def test_a_folder_is_found_by_its_path_and_none_is_taken_for_another(project, capsys, monkeypatch):
+    for name in ("lr0", "lr0.1"):
+        assert project("run", "--sizes", "3", "--name", name)[0] == 0
+    monkeypatch.chdir(project.path)
+
+    def status(study, results="results"):
+        code = cli.main(["status", study, "--results", results])
+        out, err = capsys.readouterr()
+        return code, out.partition(":")[0], err
+
+    for study in ("lr0.1", "results/lr0.1", "results/lr0.1/", str(project.results / "lr0.1")):
+        assert status(study)[:2] == (0, "lr0.1")
+    assert status("results/lr0")[:2] == status("lr0.toml")[:2] == (0, "lr0")
+    (project.results / "lr0.1").rename(project.path / "lr0.1")
+    code, _, err = status("results/lr0.1")
+    assert code == 2 and "unknown study 'results/lr0.1'" in err
+    # Of the same name, elsewhere.
+    (project.path / "lr0.1").rename(project.path / "lr0")
+    code, _, err = status("./lr0", str(project.results))
+    assert code == 2 and "lr0 is not the lr0 in " in err and "--results ." in err
+    assert status("./lr0", ".")[:2] == (0, "lr0.1")
+
+
 def test_results_are_found_by_the_name_in_the_studys_file(project):
     project.write("done", name="'mine_too'")
     project("run", "--sizes", "3")
