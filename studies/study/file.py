@@ -23,6 +23,7 @@ from studies.study.scrambled import spell_out
 from studies.study.study import Study
 from studies.study.suggestion import suggestion
 from studies.study.toml_files import content_of, read
+from studies.study.values import check_values
 
 _OPTIONS = (
     *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
@@ -64,10 +65,12 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         key, value = _parse_setting(setting)
         if key[0] in ("data", "files", "other_data"):
             raise UsageError(f"--set {setting}: {key[0]} tells what was found, and is not set")
-        if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
+        entries = raw["models"]
+        named = key[1] if key[0] == "models" and len(key) > 1 else None
+        if named is not None and isinstance(entries, dict) and named not in entries:
             raise UsageError(
-                f"--set {setting}: {key[1]!r} is not among the models of this run "
-                f"({', '.join(raw['models'])})"
+                f"--set {setting}: {named!r} is not among the models of this run "
+                f"({', '.join(entries)})"
             )
         for place in _places(raw, key):
             _assign(raw, place, value, f"--set {setting}")
@@ -124,6 +127,10 @@ def validate(raw: Mapping[str, Any], source: str, results: bool = False) -> Stud
         source: where it is from, for people.
         results: whether it is that of results, whose names stay as they are.
     """
+    try:
+        check_values(raw)
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from None
     content = dict(raw)
     schema = content.pop("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
@@ -210,7 +217,7 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
         raise UsageError(f"--set {setting}: expected key=value, such as recipe.steps=400")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is text: recipe.schedule=linear
     return path, value
 
@@ -219,7 +226,7 @@ def _places(raw: Mapping[str, Any], key: list[str]) -> list[list[str]]:
     """Where a setting goes: that of a model's base or overrides to its forms for larger images too."""
     if key[0] != "models" or len(key) < 3 or key[2] not in Architecture.model_fields:
         return [key]
-    entry = raw["models"][key[1]]
+    entry = raw["models"][key[1]] if isinstance(raw["models"], dict) else None
     forms = entry.get("at") if isinstance(entry, dict) else None
     sides = list(forms) if isinstance(forms, dict) else []
     return [key, *([*key[:2], "at", side, *key[2:]] for side in sides)]

@@ -203,6 +203,10 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--sizes", "2"], ["2", "one image a class"]),
         (["--sizes", "3,x"], ["whole numbers", "auto", "'3,x'"]),
         (["--seeds", "few"], ["whole number", "auto", "'few'"]),
+        (["--seeds", "²"], ["whole number", "auto", "'²'"]),
+        (["--seeds=--5"], ["whole number", "auto", "'--5'"]),
+        (["--seeds", "9" * 5000], ["whole number", "auto"]),
+        (["--set", "models.done.overrides.x=1979-05-27"], ["the date 1979-05-27", "in quotes"]),
         (["--seeds", "-1"], ["seeds must be at least 1"]),
         (["--models", "done", "--models", "x"], ["--models is given 2 times", "--models A,B"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
@@ -228,6 +232,7 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             ["no Ray cluster answers", "ray start"],
         ),
+        (["--executor", "ray", "--address", "a:²"], ["is no Ray cluster's", "HOST:PORT"]),
         (["--executor", "slurm", "--address", "a:1"], ["--address is for Ray"]),
     ],
 )
