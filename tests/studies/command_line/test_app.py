@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import importlib.util
 import json
 import os
 import pty
@@ -75,6 +76,27 @@ def test_a_second_run_has_nothing_to_do_and_more_of_everything_extends(project):
     assert project("status")[1].startswith("mine: 6 of 6 trials done")
     project.write("done", "noisy")
     assert "2 of 4 trials to run" in project("run")[1]
+
+
+def test_a_folder_of_a_built_in_study_goes_on_with_its_own_models_and_backends(
+    tmp_path, capsys, monkeypatch, project
+):
+    def run(*options):
+        code = cli.main(["run", "quick", "--results", str(tmp_path / "runs"), *options])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out
+
+    options = ("--models", "vit-xs", "--backend", "torch", "--sizes", "60", "--seeds", "1")
+    assert "1 of 1 trials to run" in run(*options)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(  # nothing is asked of the backend that the study proposes
+        "importlib.util.find_spec", lambda name: None if name == "tensorflow" else found(name)
+    )
+    assert "1 of 2 trials to run, 1 finished already" in run("--seeds", "2")
+    written = read_resolved(tmp_path / "runs" / "quick")
+    assert list(written.models) == ["vit-xs"] and written.backends == ("torch",)
+    assert "2 of 4 trials to run" in run("--models", "vit-xs,bit-xs")
 
 
 def test_what_nobody_chose_follows_the_data_and_stays(project, tmp_path):
