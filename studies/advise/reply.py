@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studies.advise.rounds import End
 from studies.analysis.estimate import Estimate
-from studies.analysis.stopping import MOST_SEEDS, Stop
+from studies.analysis.stopping import MOST_SEEDS, settled
 from studies.analysis.target import Collection, collection
 from studies.errors import UsageError
 from studies.records.frames import Results, pool
+from studies.report.duel import Duel, compare
 from studies.report.evaluations import evaluation_means
 from studies.report.evidence import Evidence
 from studies.report.words import (
@@ -56,7 +57,6 @@ class Reply:
     Attributes:
         results, evidence: of the results folder.
         end: why no more trials were run.
-        stop: why more seeds would not change the verdict.
         more: the budget with which the next run would go on.
         target: what was asked for, if it was.
     """
@@ -64,9 +64,23 @@ class Reply:
     results: Results
     evidence: Evidence
     end: End
-    stop: Stop | None
     more: str
     target: Target | None = None
+
+    @property
+    def surer(self) -> Duel | None:
+        """The main pair up to the largest size with two seeds, where that of the answer has one.
+
+        So it is after a run that ended in the middle of a round. None where the answer is about two seeds
+        or more, or no size has them.
+        """
+        pairs = self.evidence.findings.pairs
+        verdicts = pairs[0].verdicts if pairs else {}
+        last = max((size for size, each in verdicts.items() if each.difference.seeds > 1), default=0)
+        if not last or last == max(verdicts):
+            return None
+        below = {size: each for size, each in verdicts.items() if size <= last}
+        return compare(replace(pairs[0], verdicts=below), {})
 
     @property
     def collections(self) -> dict[str, Collection]:
@@ -109,7 +123,7 @@ def words(reply: Reply) -> list[str]:
     advice = told.pop() if len(told) > 1 else ""
     if answer.duels and answer.duels[0].verdict:
         told.append(crossing_sentence(answer.duels[0]))
-    told += _sure(reply)
+    told += _surer(reply)
     told += [standing(duel, answer) for duel in answer.duels[1:]]
     told += _probes(reply)
     told += _for_target(reply)
@@ -131,12 +145,8 @@ def as_json(reply: Reply) -> dict[str, Any]:
         "metric": answer.metric,
         "size": duel.verdict.size if duel and duel.verdict else None,
         "seeds": difference.seeds if difference else 0,
-        "difference": {
-            "value": _points(difference.mean if difference else math.nan),
-            "low": _points(difference.low if difference else math.nan),
-            "high": _points(difference.high if difference else math.nan),
-            "level": answer.level,
-        },
+        "difference": _difference(difference, answer.level),
+        "surer": _of_duel(reply.surer, answer.level),
         "others": [
             {
                 "models": [other.a, other.b],
@@ -174,20 +184,51 @@ def as_json(reply: Reply) -> dict[str, Any]:
     return found
 
 
-def _sure(reply: Reply) -> list[str]:
-    """How sure the verdict is, and why it was not made surer."""
-    answer = reply.evidence.answer
-    verdict = answer.duels[0].verdict if answer.duels else None
+def _of_duel(duel: Duel | None, level: float) -> dict[str, Any] | None:
+    """What is known of the main pair at its largest size, for programs."""
+    if duel is None or duel.verdict is None:
+        return None
+    difference = duel.verdict.difference
+    return {
+        "verdict": {duel.a: "A", duel.b: "B"}.get(duel.leader or "", "undecided"),
+        "size": duel.verdict.size,
+        "seeds": difference.seeds,
+        "difference": _difference(difference, level),
+    }
+
+
+def _difference(difference: Estimate | None, level: float) -> dict[str, float | None]:
+    """A difference and its interval, for programs."""
+    return {
+        "value": _points(difference.mean if difference else math.nan),
+        "low": _points(difference.low if difference else math.nan),
+        "high": _points(difference.high if difference else math.nan),
+        "level": level,
+    }
+
+
+def _surer(reply: Reply) -> list[str]:
+    """How sure the verdict is; of one seed's, who is ahead where there are two, and how sure that is."""
+    answer, surer = reply.evidence.answer, reply.surer
+    if surer is None:
+        return _sure(answer.duels[0]) if answer.duels else []
+    return [standing(surer, answer), *_sure(surer)]
+
+
+def _sure(duel: Duel) -> list[str]:
+    """How sure a verdict is, and why it was not made surer."""
+    verdict = duel.verdict
     if verdict is None or verdict.barred:
         return []
     difference = verdict.difference
-    if difference.variance is None:
+    if difference.variance is None or difference.seeds < 2:
         return []
     text = (
         f"The verdict rests on {difference.seeds} seeds and {difference.images:,} test images, and its "
         f"interval holds the chance in both."
     )
-    return [f"{text} {_STOPPED[reply.stop]}" if reply.stop else text]
+    stop = settled(difference)
+    return [f"{text} {_STOPPED[stop]}" if stop else text]
 
 
 def _probes(reply: Reply) -> list[str]:

@@ -180,10 +180,6 @@ class Session:
         """The budget with which the next run would do what comes next."""
         return in_units(SPARE * end.needs + self.budget.kept + 30.0)
 
-    def stop(self) -> Stop | None:
-        """Why more seeds would not change the verdict on the main pair at the largest size."""
-        return self._state().stop
-
     def _state(self) -> State:
         store = ResultsStore(self.folder / "trials.jsonl")
         records = {record["trial_id"] for record in store.records(())}

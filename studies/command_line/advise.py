@@ -146,7 +146,7 @@ def _answered(session: Session, place: Place, target: Any, lines: TextIO | None)
     end = session.run(display, lambda text: print(f"\n{text}", flush=True))
     newest_report(place, session.folder)
     results = read_results(session.folder)
-    return Reply(results, gather(results), end, session.stop(), session.more(end), target)
+    return Reply(results, gather(results), end, session.more(end), target)
 
 
 def _plan(session: Session) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from studies.advise.budget import OutOfTime
 from studies.advise.reply import Reply, Target, as_json, target_of, words
 from studies.errors import UsageError
 from studies.records.frames import read_results
@@ -16,14 +17,23 @@ pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def reply(session):
+def reply(session, answered):
     """Answers after some seconds; two of them, so that other fields can be tried."""
 
     def make(seconds, target=None, **options):
-        made = session(seconds, **options)
+        return answered(session(seconds, **options), target)
+
+    return make
+
+
+@pytest.fixture
+def answered():
+    """Runs a session, and answers."""
+
+    def make(made, target=None):
         end = made.go()
         results = read_results(made.folder)
-        return Reply(results, gather(results), end, made.stop(), made.more(end), target)
+        return Reply(results, gather(results), end, made.more(end), target)
 
     return make
 
@@ -70,6 +80,50 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert reached["collect"] == 0 and reached["cost"] is None and reached["rounds"] == []
     there = "\n".join(words(replace(told, target=Target(0.5))))
     assert "bit-s reaches it with the 1,258 that are there" in there and "Collect" not in there
+
+
+def cut_short(made):
+    """Have a session run out of time when the trials of its first seed have ended."""
+    run = made.machine.run
+
+    def part(trials, *given):
+        run([trial for trial in trials if trial.seed == 0], *given)
+        raise OutOfTime
+
+    made.machine.run = part
+    return made
+
+
+def test_one_seed_is_said_to_be_sure_of_nothing(session, answered):
+    told = answered(cut_short(session(36_000)))
+    told = answered(cut_short(session(36_000)))  # what the first showed the speed by
+    text = "\n".join(words(told))
+    assert "cannot be told apart at 1,258 training images" in text
+    assert "with one seed nobody knows how much of that is chance" in text
+    assert "rests on" not in text and "More seeds would" not in text
+    found = as_json(told)
+    assert (found["verdict"], found["size"], found["seeds"]) == ("undecided", 1258, 1)
+    assert found["surer"] is None
+
+
+def test_what_two_seeds_have_shown_is_told_where_a_larger_size_has_one(session, answered):
+    for _ in range(2):  # too short for two seeds of all images
+        told = answered(session(200))
+    before = as_json(told)
+    assert (before["verdict"], before["size"]) == ("B", 630) and before["seeds"] > 2
+    assert before["surer"] is None
+    told = answered(cut_short(session(36_000)))
+    text = "\n".join(words(told))
+    one, more = "cannot be told apart at 1,258", "bit-s is ahead of vit-s at 630 training images"
+    sure = f"The verdict rests on {before['seeds']} seeds and "
+    stop = "More seeds would not change who is ahead."
+    assert text.index(one) < text.index(more) < text.index(sure) < text.index(stop)
+    assert text.count("rests on") == 1
+    found = as_json(told)
+    assert (found["verdict"], found["size"], found["seeds"]) == ("undecided", 1258, 1)
+    assert found["surer"] == {
+        key: before[key] for key in ("verdict", "size", "seeds", "difference")
+    }
 
 
 def test_too_little_time_says_what_is_open_and_what_more_would_bring(reply):

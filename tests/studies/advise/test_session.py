@@ -85,7 +85,7 @@ def test_two_seeds_of_all_images_come_before_the_curve_and_that_before_more_seed
 def test_seeds_stop_where_the_verdict_is_settled(session):
     made = session(36_000)
     end = made.go()
-    assert end.reason == "settled" and made.stop() == "ahead"
+    assert end.reason == "settled"
     assert made.budget.elapsed < 3600
     assert seeds(made)[1258] < MOST_SEEDS
 

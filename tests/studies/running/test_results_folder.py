@@ -206,7 +206,7 @@ def test_pairs_of_models_that_a_folder_has_not_are_refused():
 
 
 def test_a_file_of_ones_own_names_what_is_in_it(tmp_path):
-    path = str(study_file_of(tmp_path / "mine.toml", "none", ("one", "two")))
+    path = str(study_file_of(tmp_path / "mine.toml", "none", ("one", "two"), image_size=28))
     new, _ = goes_on(path, ({"models": ["one"], "backends": ["jax"], "sizes": [3]},), {})
     assert (list(new.models), new.backends, new.sizes) == (["one", "two"], ("tensorflow",), (3, 6))
     text = Path(path).read_text()
