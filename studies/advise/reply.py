@@ -84,14 +84,19 @@ class Reply:
 
     @property
     def collections(self) -> dict[str, Collection]:
-        """What to collect for the target, by model with a law."""
+        """What to collect for the target, by model with a law; its rounds begin at the images that are there."""
         answer, target = self.evidence.answer, self.target
         if target is None:
             return {}
         return {
-            model: collection(law, 1.0 - target.accuracy, answer.outlooks[model].size, SURE)
+            model: collection(law, 1.0 - target.accuracy, self.there(model), SURE)
             for model, law in answer.laws.items()
         }
+
+    def there(self, model: str) -> int:
+        """How many images are there to train a model on; it may have been trained on fewer in the time."""
+        data, size = self.results.study.data, self.evidence.answer.outlooks[model].size
+        return max(size, data.counts.get("train", 0)) if data else size
 
     @property
     def per_training_image(self) -> float:
@@ -263,9 +268,10 @@ def _for_target(reply: Reply) -> list[str]:
         return [f"How many images {aim} takes cannot be said: no model has a law to forecast by."]
     told = []
     for model, need in found.items():
-        size = outlooks[model].size
+        size, there = outlooks[model].size, reply.there(model)
         if need.size <= size:
-            told.append(f"{model} reaches it with the {size:,} that are there")
+            which = f"the {size:,}" if size == there else f"{size:,} of the {there:,}"
+            told.append(f"{model} reaches it with {which} that are there")
             continue
         known = not math.isinf(need.size)
         number = f"about {images(need.size)}" if known else "more than can be told yet"
@@ -277,12 +283,21 @@ def _for_target(reply: Reply) -> list[str]:
 
 
 def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
-    size = reply.evidence.answer.outlooks[model].size
-    if need.size <= size or math.isinf(min(need.size, need.middle)):
-        far = "More images alone may not be the way to it: try other models, or published weights."
-        return [] if need.size <= size else [far]
-    first = need.rounds[0] if need.rounds else 2 * size
-    counts = "not told" if not need.rounds else f"{len(need.rounds)}"
+    """What to do for the target: train on the images that are there, then collect, in rounds."""
+    size, there = reply.evidence.answer.outlooks[model].size, reply.there(model)
+    if need.size <= size:
+        return []
+    if math.isinf(min(need.size, need.middle)):
+        return ["More images alone may not be the way to it: try other models, or published weights."]
+    told = []
+    if size < there:
+        told.append(
+            f"{model} was trained on {size:,} of the {there:,} images that are there: give more --budget, "
+            f"to train it on more of them, before any are collected."
+        )
+    if need.size <= there:
+        return told
+    first = need.rounds[0] if need.rounds else 2 * there
     more = _to_collect(reply, model, first)
     text = (
         f"Collect in rounds, and decide again after each: first {images(more)} images more, up to "
@@ -292,10 +307,10 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
         text += " (the others validate and test)"
     if reply.target and reply.target.cost is not None:
         text += f", for about {_money(_cost(reply, model, first))}"
-        if need.rounds:
-            text += f"; all {counts} rounds would cost {_money(_cost(reply, model, need.size))} at most, "
-            text += f"with a probability of {SURE:g}"
-    return [f"{text}."]
+        if len(need.rounds) > 1:
+            text += f"; all {len(need.rounds)} rounds would cost "
+            text += f"{_money(_cost(reply, model, need.size))} at most, with a probability of {SURE:g}"
+    return [*told, f"{text}."]
 
 
 def _scope(reply: Reply) -> str:
@@ -349,9 +364,7 @@ def _more_time(reply: Reply) -> str:
 
 def _to_collect(reply: Reply, model: str, size: float) -> float:
     """Images to collect until a model can be trained on so many."""
-    data = reply.results.study.data
-    there = data.counts["train"] if data else reply.evidence.answer.outlooks[model].size
-    return max(0.0, size - there) * reply.per_training_image
+    return max(0.0, size - reply.there(model)) * reply.per_training_image
 
 
 def _cost(reply: Reply, model: str, size: float) -> float | None:

@@ -11,7 +11,7 @@ from studies.advise.reply import Reply, Target, as_json, target_of, words
 from studies.errors import UsageError
 from studies.records.frames import read_results
 from studies.report.evidence import gather
-from studies.report.words import headline, next_step
+from studies.report.words import headline, images, next_step
 
 pytestmark = pytest.mark.once
 
@@ -80,6 +80,56 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert reached["collect"] == 0 and reached["cost"] is None and reached["rounds"] == []
     there = "\n".join(words(replace(told, target=Target(0.5))))
     assert "bit-s reaches it with the 1,258 that are there" in there and "Collect" not in there
+
+
+@pytest.fixture
+def half_used(reply):
+    """An answer after which so many images are there to train on, in place of the 1,258 that were."""
+    told = reply(36_000)
+
+    def make(there, error):
+        data = told.results.study.data
+        counts = {**data.counts, "train": there}
+        study = told.results.study.model_copy(
+            update={"data": data.model_copy(update={"counts": counts})}
+        )
+        results = replace(told.results, study=study)
+        return replace(told, results=results, target=Target(1.0 - error, 0.5))
+
+    return make
+
+
+def test_images_that_are_there_are_trained_on_before_any_are_collected(half_used):
+    told = half_used(4000, 0.1)
+    need = told.collections["bit-s"]
+    assert 1258 < need.size < 4000, "or the test tests nothing"
+    text = "\n".join(words(told))
+    assert "bit-s was trained on 1,258 of the 4,000 images that are there: give more --budget" in text
+    assert "Collect" not in text and "images more" not in text
+    asked = as_json(told)["target"]["models"]["bit-s"]
+    assert asked["training_images"] == math.ceil(need.size)
+    assert (asked["collect"], asked["cost"], asked["rounds"]) == (0, 0.0, [])
+
+
+def test_rounds_of_collecting_begin_at_the_images_that_are_there(half_used):
+    there = 1400
+    told = half_used(there, 0.1)
+    need = told.collections["bit-s"]
+    assert there < need.rounds[0] <= 2 * there and need.rounds[-1] == math.ceil(need.size)
+    text = "\n".join(words(told))
+    first = told.per_training_image * (need.rounds[0] - there)
+    assert text.index("1,258 of the 1,400 images that are there") < text.index("Collect in rounds")
+    assert f"first {images(first)} images more, up to {images(need.rounds[0])} to train" in text
+    assert "all 1 rounds" not in text
+    asked = as_json(told)["target"]["models"]["bit-s"]
+    assert asked["rounds"] == list(need.rounds) and min(asked["rounds"]) > there
+    assert asked["collect"] == pytest.approx(told.per_training_image * (need.size - there), abs=1)
+
+
+def test_a_target_that_some_of_the_images_reach_needs_no_others(half_used):
+    text = "\n".join(words(half_used(4000, 0.5)))
+    assert "bit-s reaches it with 1,258 of the 4,000 that are there" in text
+    assert "Collect" not in text and "--budget" not in text
 
 
 def cut_short(made):
