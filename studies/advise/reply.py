@@ -76,7 +76,9 @@ class Reply:
         """
         pairs = self.evidence.findings.pairs
         verdicts = pairs[0].verdicts if pairs else {}
-        last = max((size for size, each in verdicts.items() if each.difference.seeds > 1), default=0)
+        last = max(
+            (size for size, each in verdicts.items() if each.difference.seeds > 1), default=0
+        )
         if not last or last == max(verdicts):
             return None
         below = {size: each for size, each in verdicts.items() if size <= last}
@@ -288,7 +290,9 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
     if need.size <= size:
         return []
     if math.isinf(min(need.size, need.middle)):
-        return ["More images alone may not be the way to it: try other models, or published weights."]
+        return [
+            "More images alone may not be the way to it: try other models, or published weights."
+        ]
     told = []
     if size < there:
         told.append(
@@ -309,7 +313,9 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
         text += f", for about {_money(_cost(reply, model, first))}"
         if len(need.rounds) > 1:
             text += f"; all {len(need.rounds)} rounds would cost "
-            text += f"{_money(_cost(reply, model, need.size))} at most, with a probability of {SURE:g}"
+            text += (
+                f"{_money(_cost(reply, model, need.size))} at most, with a probability of {SURE:g}"
+            )
     return [*told, f"{text}."]
 
 

@@ -250,10 +250,11 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
     names = [options.name] if options.name else [options.study, _results_name(options.study)]
     for name in names:
         place.fetch(name, whole=whole)
-        if (place.path / name / "study.toml").exists():
-            if not options.name and options.study != name:
-                _refuse_another(Path(options.study).expanduser(), place.path / name, options)
-            return place.path / name
+        folder = place.path / name
+        if (folder / "study.toml").exists():
+            if not options.name and options.study != folder.name:  # a path, not a name
+                _refuse_another(Path(options.study).expanduser(), folder, options)
+            return folder
     known = [name for name in place.names() if _is_study(place, name)]
     if not options.name and options.study not in known:
         toml_files.read(options.study)  # says so where there is no such study

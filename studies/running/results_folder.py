@@ -87,7 +87,9 @@ def _with_models(old: Study, new: Study, folder: Path) -> Study:
     update = {field: v for field, v in others.items() if field not in new.model_fields_set}
     kept = new.model_copy(update={**update, "models": models})
     for name in (name for pair in kept.pairs for name in pair):
-        if name not in kept.arms and name not in old.arms:  # or nobody could read the folder's study
+        if (
+            name not in kept.arms and name not in old.arms
+        ):  # or nobody could read the folder's study
             raise UsageError(
                 f"pairs: {name!r} is not among the results in {folder}, which go on with their own models: "
                 f"add its model with --models"

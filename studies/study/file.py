@@ -234,8 +234,10 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
         raise UsageError(f"--set {setting}: expected key=value, such as recipe.steps=400")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()  # a bare word is text: recipe.schedule=linear
+    except ValueError:  # of Python, which reads no more than some thousand digits
+        raise UsageError(f"--set {key.strip()}: must be a number of at most 64 bits") from None
     return path, value
 
 

@@ -110,8 +110,8 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(ask, capsys):
         (["digits", "--budget", "30m", "--target", "good"], "an accuracy such as 95%"),
         (["digits", "--budget", "30m", "--cost-per-image", "1"], "prices a --target"),
         (
-            ["digits", "--budget", "30m", "--target", "95%", "--cost-per-image", "nan"],
-            "takes a finite number, not nan",
+            ["digits", "--budget", "30m", "--target", "95%", "--cost-per-image", "inf"],
+            "takes a finite number, not inf",
         ),
         (["folder:nowhere", "--budget", "30m"], "nowhere"),
     ],

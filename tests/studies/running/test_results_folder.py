@@ -202,7 +202,9 @@ def test_pairs_of_models_that_a_folder_has_not_are_refused():
     pairs = ['pairs=[["vit-s scratch", "bit-s scratch"]]']
     with pytest.raises(UsageError, match=r"'vit-s scratch' is not among .* with --models"):
         goes_on("transfer", (TRANSFER,), {}, pairs)
-    assert len(goes_on("transfer", (TRANSFER,), {"models": ["vit-s"]}, pairs)[1].pairs) == 1
+    assert (
+        len(goes_on("transfer", (TRANSFER,), {"models": ["vit-s", "bit-s"]}, pairs)[1].pairs) == 1
+    )
 
 
 def test_a_file_of_ones_own_names_what_is_in_it(tmp_path):
@@ -210,7 +212,9 @@ def test_a_file_of_ones_own_names_what_is_in_it(tmp_path):
     new, _ = goes_on(path, ({"models": ["one"], "backends": ["jax"], "sizes": [3]},), {})
     assert (list(new.models), new.backends, new.sizes) == (["one", "two"], ("tensorflow",), (3, 6))
     text = Path(path).read_text()
-    Path(path).write_text(text.replace('backends = ["tensorflow"]\n', "").replace("seeds = 1\n", ""))
+    Path(path).write_text(
+        text.replace('backends = ["tensorflow"]\n', "").replace("\nseeds = 1\n", "\n")
+    )
     new, merged = goes_on(path, ({"models": ["one"], "backends": ["jax"], "seeds": 2},), {})
     assert (new.backends, new.seeds) == (merged.backends, merged.seeds) == (("jax",), 2)
 

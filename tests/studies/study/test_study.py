@@ -371,15 +371,21 @@ def test_what_a_setting_says_has_an_end(path):
     assert "too many brackets" in sentence(
         path, settings=["models.one.overrides.x=" + "[" * 60 + "]" * 60]
     )
-    assert "too many brackets" in sentence(path, settings=["models.one.overrides" + ".x" * 900 + "=1"])
-    assert "seeds must be a whole number" in sentence(path, settings=["seeds=" + "9" * 5000])
+    assert "too many brackets" in sentence(
+        path, settings=["models.one.overrides" + ".x" * 900 + "=1"]
+    )
+    assert "seeds: must be a number of at most 64 bits" in sentence(
+        path, settings=["seeds=" + "9" * 5000]
+    )
     assert "models is a value" in sentence(path, settings=["models=4", "models.one.base=ViT-S/8"])
 
 
 def test_a_date_in_results_is_told_in_one_sentence(path, tmp_path):
     text = study_file.to_toml(study_file.resolve(str(path), {}))
     assert "hidden_size = 8" in text
-    (tmp_path / "study.toml").write_text(text.replace("hidden_size = 8", "hidden_size = 1979-05-27"))
+    (tmp_path / "study.toml").write_text(
+        text.replace("hidden_size = 8", "hidden_size = 1979-05-27")
+    )
     with pytest.raises(UsageError, match=r"models\.one\.overrides\.hidden_size is the date"):
         study_file.read_resolved(tmp_path)
 
