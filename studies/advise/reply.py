@@ -86,7 +86,7 @@ class Reply:
 
     @property
     def collections(self) -> dict[str, Collection]:
-        """What to collect for the target, by model with a law; its rounds begin at the images that are there."""
+        """What to collect for the target, by model with a law, in rounds from the images that are there."""
         answer, target = self.evidence.answer, self.target
         if target is None:
             return {}

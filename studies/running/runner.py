@@ -111,9 +111,8 @@ def make_plan(study: Study, place: Place) -> Plan:
         study = continued(old, study, folder)
     check_backends(study.backends)
     check_arms(study)
-    if old is not None:
-        if old.data is not None:  # before any data is prepared, which may take long
-            merge(old, with_digests(study.resolved(old.data, old.other_data)), folder)
+    if old is not None and old.data is not None:  # before any data is prepared, which may take long
+        merge(old, with_digests(study.resolved(old.data, old.other_data)), folder)
     if study.image_size is None:
         size = default_image_size(study.dataset, study.reading)
         study = study.model_copy(update={"image_size": size})
