@@ -14,6 +14,7 @@ from studies.errors import UsageError
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 OVER = 1.10  # times the budget at which trials are interrupted; 1.15 with the answer that follows
 ANSWER_SECONDS = 15.0  # that are kept for analysing and writing, but
+_MOST = 1e9  # seconds; clocks of the system end somewhere beyond
 ANSWER_SHARE = 0.1  # no more than this part of the budget
 
 Clock = Callable[[], float]
@@ -83,7 +84,7 @@ def seconds_of(text: str) -> float:
     parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text)
     found = [float(part or 0) for part in parts.groups()] if parts else [0.0]
     total = sum(number * unit for number, unit in zip(found, (3600.0, 60.0, 1.0)))
-    if total <= 0:
+    if not 0 < total < _MOST:
         raise UsageError(f"--budget takes a time such as 30m, 1h30m or 90s, not {text!r}")
     return total
 

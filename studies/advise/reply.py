@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studies.advise.rounds import End
 from studies.analysis.estimate import Estimate
-from studies.analysis.stopping import MOST_SEEDS, Stop
+from studies.analysis.stopping import MOST_SEEDS, settled
 from studies.analysis.target import Collection, collection
 from studies.errors import UsageError
 from studies.records.frames import Results, pool
+from studies.report.duel import Duel, compare
 from studies.report.evaluations import evaluation_means
 from studies.report.evidence import Evidence
 from studies.report.words import (
@@ -56,7 +57,6 @@ class Reply:
     Attributes:
         results, evidence: of the results folder.
         end: why no more trials were run.
-        stop: why more seeds would not change the verdict.
         more: the budget with which the next run would go on.
         target: what was asked for, if it was.
     """
@@ -64,20 +64,41 @@ class Reply:
     results: Results
     evidence: Evidence
     end: End
-    stop: Stop | None
     more: str
     target: Target | None = None
 
     @property
+    def surer(self) -> Duel | None:
+        """The main pair up to the largest size with two seeds, where that of the answer has one.
+
+        So it is after a run that ended in the middle of a round. None where the answer is about two seeds
+        or more, or no size has them.
+        """
+        pairs = self.evidence.findings.pairs
+        verdicts = pairs[0].verdicts if pairs else {}
+        last = max(
+            (size for size, each in verdicts.items() if each.difference.seeds > 1), default=0
+        )
+        if not last or last == max(verdicts):
+            return None
+        below = {size: each for size, each in verdicts.items() if size <= last}
+        return compare(replace(pairs[0], verdicts=below), {})
+
+    @property
     def collections(self) -> dict[str, Collection]:
-        """What to collect for the target, by model with a law."""
+        """What to collect for the target, by model with a law, in rounds from the images that are there."""
         answer, target = self.evidence.answer, self.target
         if target is None:
             return {}
         return {
-            model: collection(law, 1.0 - target.accuracy, answer.outlooks[model].size, SURE)
+            model: collection(law, 1.0 - target.accuracy, self.there(model), SURE)
             for model, law in answer.laws.items()
         }
+
+    def there(self, model: str) -> int:
+        """How many images are there to train a model on; it may have been trained on fewer in the time."""
+        data, size = self.results.study.data, self.evidence.answer.outlooks[model].size
+        return max(size, data.counts.get("train", 0)) if data else size
 
     @property
     def per_training_image(self) -> float:
@@ -109,7 +130,7 @@ def words(reply: Reply) -> list[str]:
     advice = told.pop() if len(told) > 1 else ""
     if answer.duels and answer.duels[0].verdict:
         told.append(crossing_sentence(answer.duels[0]))
-    told += _sure(reply)
+    told += _surer(reply)
     told += [standing(duel, answer) for duel in answer.duels[1:]]
     told += _probes(reply)
     told += _for_target(reply)
@@ -131,12 +152,8 @@ def as_json(reply: Reply) -> dict[str, Any]:
         "metric": answer.metric,
         "size": duel.verdict.size if duel and duel.verdict else None,
         "seeds": difference.seeds if difference else 0,
-        "difference": {
-            "value": _points(difference.mean if difference else math.nan),
-            "low": _points(difference.low if difference else math.nan),
-            "high": _points(difference.high if difference else math.nan),
-            "level": answer.level,
-        },
+        "difference": _difference(difference, answer.level),
+        "surer": _of_duel(reply.surer, answer.level),
         "others": [
             {
                 "models": [other.a, other.b],
@@ -174,20 +191,51 @@ def as_json(reply: Reply) -> dict[str, Any]:
     return found
 
 
-def _sure(reply: Reply) -> list[str]:
-    """How sure the verdict is, and why it was not made surer."""
-    answer = reply.evidence.answer
-    verdict = answer.duels[0].verdict if answer.duels else None
+def _of_duel(duel: Duel | None, level: float) -> dict[str, Any] | None:
+    """What is known of the main pair at its largest size, for programs."""
+    if duel is None or duel.verdict is None:
+        return None
+    difference = duel.verdict.difference
+    return {
+        "verdict": {duel.a: "A", duel.b: "B"}.get(duel.leader or "", "undecided"),
+        "size": duel.verdict.size,
+        "seeds": difference.seeds,
+        "difference": _difference(difference, level),
+    }
+
+
+def _difference(difference: Estimate | None, level: float) -> dict[str, float | None]:
+    """A difference and its interval, for programs."""
+    return {
+        "value": _points(difference.mean if difference else math.nan),
+        "low": _points(difference.low if difference else math.nan),
+        "high": _points(difference.high if difference else math.nan),
+        "level": level,
+    }
+
+
+def _surer(reply: Reply) -> list[str]:
+    """How sure the verdict is; of one seed's, who is ahead where there are two, and how sure that is."""
+    answer, surer = reply.evidence.answer, reply.surer
+    if surer is None:
+        return _sure(answer.duels[0]) if answer.duels else []
+    return [standing(surer, answer), *_sure(surer)]
+
+
+def _sure(duel: Duel) -> list[str]:
+    """How sure a verdict is, and why it was not made surer."""
+    verdict = duel.verdict
     if verdict is None or verdict.barred:
         return []
     difference = verdict.difference
-    if difference.variance is None:
+    if difference.variance is None or difference.seeds < 2:
         return []
     text = (
         f"The verdict rests on {difference.seeds} seeds and {difference.images:,} test images, and its "
         f"interval holds the chance in both."
     )
-    return [f"{text} {_STOPPED[reply.stop]}" if reply.stop else text]
+    stop = settled(difference)
+    return [f"{text} {_STOPPED[stop]}" if stop else text]
 
 
 def _probes(reply: Reply) -> list[str]:
@@ -222,9 +270,10 @@ def _for_target(reply: Reply) -> list[str]:
         return [f"How many images {aim} takes cannot be said: no model has a law to forecast by."]
     told = []
     for model, need in found.items():
-        size = outlooks[model].size
+        size, there = outlooks[model].size, reply.there(model)
         if need.size <= size:
-            told.append(f"{model} reaches it with the {size:,} that are there")
+            which = f"the {size:,}" if size == there else f"{size:,} of the {there:,}"
+            told.append(f"{model} reaches it with {which} that are there")
             continue
         known = not math.isinf(need.size)
         number = f"about {images(need.size)}" if known else "more than can be told yet"
@@ -236,12 +285,23 @@ def _for_target(reply: Reply) -> list[str]:
 
 
 def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
-    size = reply.evidence.answer.outlooks[model].size
-    if need.size <= size or math.isinf(min(need.size, need.middle)):
-        far = "More images alone may not be the way to it: try other models, or published weights."
-        return [] if need.size <= size else [far]
-    first = need.rounds[0] if need.rounds else 2 * size
-    counts = "not told" if not need.rounds else f"{len(need.rounds)}"
+    """What to do for the target: train on the images that are there, then collect, in rounds."""
+    size, there = reply.evidence.answer.outlooks[model].size, reply.there(model)
+    if need.size <= size:
+        return []
+    if math.isinf(min(need.size, need.middle)):
+        return [
+            "More images alone may not be the way to it: try other models, or published weights."
+        ]
+    told = []
+    if size < there:
+        told.append(
+            f"{model} was trained on {size:,} of the {there:,} images that are there: give more --budget, "
+            f"to train it on more of them, before any are collected."
+        )
+    if need.size <= there:
+        return told
+    first = need.rounds[0] if need.rounds else 2 * there
     more = _to_collect(reply, model, first)
     text = (
         f"Collect in rounds, and decide again after each: first {images(more)} images more, up to "
@@ -251,10 +311,12 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
         text += " (the others validate and test)"
     if reply.target and reply.target.cost is not None:
         text += f", for about {_money(_cost(reply, model, first))}"
-        if need.rounds:
-            text += f"; all {counts} rounds would cost {_money(_cost(reply, model, need.size))} at most, "
-            text += f"with a probability of {SURE:g}"
-    return [f"{text}."]
+        if len(need.rounds) > 1:
+            text += f"; all {len(need.rounds)} rounds would cost "
+            text += (
+                f"{_money(_cost(reply, model, need.size))} at most, with a probability of {SURE:g}"
+            )
+    return [*told, f"{text}."]
 
 
 def _scope(reply: Reply) -> str:
@@ -308,9 +370,7 @@ def _more_time(reply: Reply) -> str:
 
 def _to_collect(reply: Reply, model: str, size: float) -> float:
     """Images to collect until a model can be trained on so many."""
-    data = reply.results.study.data
-    there = data.counts["train"] if data else reply.evidence.answer.outlooks[model].size
-    return max(0.0, size - there) * reply.per_training_image
+    return max(0.0, size - reply.there(model)) * reply.per_training_image
 
 
 def _cost(reply: Reply, model: str, size: float) -> float | None:

@@ -64,8 +64,10 @@ class Question:
     @property
     def name(self) -> str:
         """Of the results folder."""
-        stem = PurePath(self.dataset.partition(":")[2] or self.dataset).stem
-        return "advise-" + (re.sub(r"[^\w.+-]", "-", stem) or "data")
+        kind, _, rest = self.dataset.partition(":")
+        path = PurePath(rest or self.dataset)
+        name = path.stem if kind == "csv" else path.name  # a folder's dots are its own
+        return "advise-" + (re.sub(r"[^\w.+-]", "-", name) or "data")
 
 
 class Session:
@@ -177,10 +179,6 @@ class Session:
     def more(self, end: End) -> str:
         """The budget with which the next run would do what comes next."""
         return in_units(SPARE * end.needs + self.budget.kept + 30.0)
-
-    def stop(self) -> Stop | None:
-        """Why more seeds would not change the verdict on the main pair at the largest size."""
-        return self._state().stop
 
     def _state(self) -> State:
         store = ResultsStore(self.folder / "trials.jsonl")

@@ -9,6 +9,8 @@ Nothing here loads a backend; `studies.bench.worker` does.
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -79,7 +81,7 @@ def run(options: Options) -> int:
 
 
 def _cases(options: Options) -> list[Case]:
-    if options.rounds < 1 or options.seconds <= 0:
+    if options.rounds < 1 or not 0 < options.seconds < math.inf:
         raise UsageError("--rounds must be at least 1 and --seconds above 0")
     dtypes = _several(options.dtype)
     for dtype in dtypes:
@@ -113,7 +115,7 @@ def _several(text: str) -> list[str]:
 
 
 def _positive(word: str) -> int:
-    if not word.isdigit() or not int(word):
+    if not re.fullmatch("0*[1-9][0-9]{0,9}", word):
         raise UsageError(f"--batch-size has {word!r}; give whole numbers of images, such as 8,64")
     return int(word)
 

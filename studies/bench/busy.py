@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import subprocess
 import sys
 import tempfile
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn alone")
     parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder")
     options = parser.parse_args(arguments)
-    if min(options.rounds, options.others) < 1 or options.seconds <= 0:
+    if min(options.rounds, options.others) < 1 or not 0 < options.seconds < math.inf:
         parser.error("--rounds and --others must be at least 1, and --seconds above 0")
     rows = []
     for case in of_studies(options.backend, ["float32"], None, []):

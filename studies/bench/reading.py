@@ -9,6 +9,7 @@ reading ten times as fast as training costs a step a tenth of its time; what bui
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
     parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.seconds <= 0:
+    if options.rounds < 1 or not 0 < options.seconds < math.inf:
         parser.error("--rounds must be at least 1 and --seconds above 0")
     rows = []
     for name in options.inputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ def advise(options: AdviseOptions, executor: LocalExecutor | None = None) -> int
     budget = Budget(seconds_of(options.budget))
     if options.cost_per_image is not None and options.target is None:
         raise UsageError("--cost-per-image prices a --target: give one, such as --target 95%")
+    if not math.isfinite(options.cost_per_image or 0.0):
+        raise UsageError(f"--cost-per-image takes a finite number, not {options.cost_per_image:g}")
     target = None
     if options.target is not None:
         target = Target(target_of(options.target), options.cost_per_image)
@@ -143,7 +146,7 @@ def _answered(session: Session, place: Place, target: Any, lines: TextIO | None)
     end = session.run(display, lambda text: print(f"\n{text}", flush=True))
     newest_report(place, session.folder)
     results = read_results(session.folder)
-    return Reply(results, gather(results), end, session.stop(), session.more(end), target)
+    return Reply(results, gather(results), end, session.more(end), target)
 
 
 def _plan(session: Session) -> list[str]:

@@ -250,8 +250,11 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
     names = [options.name] if options.name else [options.study, _results_name(options.study)]
     for name in names:
         place.fetch(name, whole=whole)
-        if (place.path / name / "study.toml").exists():
-            return place.path / name
+        folder = place.path / name
+        if (folder / "study.toml").exists():
+            if not options.name and options.study != folder.name:  # a path, not a name
+                _refuse_another(Path(options.study).expanduser(), folder, options)
+            return folder
     known = [name for name in place.names() if _is_study(place, name)]
     if not options.name and options.study not in known:
         toml_files.read(options.study)  # says so where there is no such study
@@ -262,6 +265,15 @@ def _folder(options: StudyOptions, place: Place, whole: bool = True) -> Path:
     )
 
 
+def _refuse_another(given: Path, found: Path, options: StudyOptions) -> None:
+    """Raise UsageError where a path was given of one results folder, and another of its name was found."""
+    if (given / "study.toml").is_file() and not given.samefile(found):
+        raise UsageError(
+            f"{options.study} is not the {found.name} in {options.results}: say where it lies with --results "
+            f"{given.parent}"
+        )
+
+
 def _is_study(place: Place, name: str) -> bool:
     try:
         return place.storage(name).read("study.toml") is not None
@@ -270,13 +282,16 @@ def _is_study(place: Place, name: str) -> bool:
 
 
 def _results_name(study: str) -> str:
-    """What the results of a study are called: by its file, or by the file's stem once it is gone."""
+    """What the results of a study are called: by its file, or by the file's stem once it is gone.
+
+    Of a folder the last part, with whatever follows a dot in it: `runs/lr0.1`.
+    """
     from studies.study import toml_files
 
     path = Path(study).expanduser()
     if study in toml_files.built_in() or (path.suffix == ".toml" and path.is_file()):
         return str(toml_files.read(study)["name"])
-    return path.stem
+    return path.stem if path.suffix == ".toml" else path.name
 
 
 def _estimator(options: StudyOptions, checked: Plan) -> Estimator:

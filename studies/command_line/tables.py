@@ -9,7 +9,6 @@ from pathlib import Path
 from studies.command_line.findings import in_bytes
 from studies.command_line.progress import outcome, step
 from studies.errors import UsageError
-from studies.machine.storage import Storage
 from studies.records.place import Here, Place
 from studies.records.store import ResultsStore
 from studies.running import now
@@ -112,6 +111,9 @@ def _disk(plan: Plan) -> str:
 def status_text(folder: Path, place: Place | None = None) -> str:
     """What of a results folder's study is done, what is running and what failed, as text.
 
+    Of a study that goes in rounds, as `advise` does, those trials are planned that were run, and those
+    of the round that is at work.
+
     Args:
         folder: of the results.
         place: where it lies, by default the folder itself.
@@ -122,15 +124,18 @@ def status_text(folder: Path, place: Place | None = None) -> str:
     records = {r["trial_id"]: r for r in store.records(["status", "reason", "log"])}
     if study.data is None:
         raise UsageError(f"{folder / 'study.toml'} lacks its data; run the study again")
+    now_running = now.read(folder, place.storage(folder.name))
     planned = done = retried = 0
     failures = []
     for trial in study.each_trial(study.data):
-        planned += 1
         record = records.get(trial.trial_id)
+        planned += record is not None or not study.rounds
         retried += trial.trial_id in store.retried
         done += record is not None and record.get("status") == "done"
         if record is not None and record.get("status") != "done":
             failures.append((trial, record))
+    if study.rounds:
+        planned += _to_come(now_running)
     lines = [f"{study.name}: {done} of {planned} trials done"]
     if failures:
         lines[0] += f", {len(failures)} failed"
@@ -139,13 +144,19 @@ def status_text(folder: Path, place: Place | None = None) -> str:
     for trial, record in failures:
         log = f"; log: {place.address(folder)}/{record['log']}" if record.get("log") else ""
         lines.append(printable(f"  {trial.label}: {outcome(record)}{log}"))
-    lines += _running(folder, place.storage(folder.name))
+    lines += _running(now_running)
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)
 
 
-def _running(folder: Path, storage: Storage) -> list[str]:
-    found = now.read(folder, storage)
+def _to_come(found: now.Found | None) -> int:
+    """Trials of a run at work that have not ended; 0 where none is."""
+    if found is None or found[1] is None or not found[1].alive:
+        return 0
+    return max(0, int(found[0]["total"] - found[0]["ended"]))
+
+
+def _running(found: now.Found | None) -> list[str]:
     if found is None:
         return []
     state, run = found

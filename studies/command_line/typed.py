@@ -21,9 +21,10 @@ def sizes_of(text: str) -> list[int] | str:
 
 
 def seeds_of(text: str) -> int | str:
-    if text != "auto" and not text.lstrip("-").isdigit():
-        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}")
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:  # asked itself: what `isdigit` says of "²" is not what `int` says
+        raise UsageError(f"--seeds takes a whole number, or auto, not {text!r}") from None
 
 
 def words(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -178,7 +179,7 @@ def _reach(address: str) -> None:
     if address == "auto":
         return
     host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit() or "/" in address:
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or "/" in address:
         raise UsageError(f"--address {address} is no Ray cluster's: give HOST:PORT, or auto")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,7 +97,7 @@ def _emptiest(available: Sequence[str], count: int, folder: Path) -> dict[str, B
     places: dict[str, set[int]] = {}
     for file in os.listdir(folder):
         stem, _, number = file.rpartition("@")
-        if number.isdigit():
+        if re.fullmatch("[0-9]{1,9}", number):
             places.setdefault(stem, set()).add(int(number))
     taken, free = {}, {}
     for name in available:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 from pathlib import Path
 
 from studies.machine.xla import add_xla_flag
@@ -27,7 +28,7 @@ def make_devices(backend: str, count: int) -> None:
     if backend == "tensorflow" and count > 1:
         # Each waits in a thread for its part of the batch: with fewer nobody would be left to bring it.
         given = os.environ.get("TF_NUM_INTEROP_THREADS", "")
-        threads = max(2 * count, int(given) if given.isdigit() else 0)
+        threads = max(2 * count, int(given) if re.fullmatch("[0-9]{1,9}", given) else 0)
         os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
 
 

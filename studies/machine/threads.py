@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,7 +64,8 @@ def settle_threads(path: Path) -> Threads:
     if wanted is None:
         available = len(cores())
         given = os.environ.get("OMP_NUM_THREADS", "")
-        wanted = Threads(int(given) if given.isdigit() and int(given) else available, available)
+        asked = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+        wanted = Threads(asked or available, available)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, json.dumps(wanted._asdict()).encode() + b"\n", durable=True)
     for variable in THREAD_VARIABLES:

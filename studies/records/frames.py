@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -168,7 +169,8 @@ class Results:
         """Numbers of labelled images a class with few-shot results, ascending."""
         columns = [c for c in self.frame.columns if c.startswith("fewshot_")]
         numbers = [c.removeprefix("fewshot_") for c in columns if self.frame[c].notna().any()]
-        return sorted(int(number) for number in numbers if number.isdigit())
+        known = [number for number in numbers if re.fullmatch("[1-9][0-9]{0,8}", number)]
+        return sorted(int(number) for number in known)
 
     def on_several_backends(self) -> list[tuple[str, int, int]]:
         """Trials (model, size, seed) finished on more than one backend; most backends first."""

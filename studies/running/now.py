@@ -19,6 +19,8 @@ from studies.running.runner import RUNNING, Plan
 from studies.running.time_left import TimeLeft
 from studies.study.trial import Trial
 
+Found = tuple[Mapping[str, Any], Running | None]  # what a run was doing, and who runs it
+
 _MOST = 1e15  # of seconds, trials and steps
 
 
@@ -78,7 +80,7 @@ class Now:
             replace(self._path, self._written.encode())
 
 
-def read(folder: Path, storage: Storage) -> tuple[Mapping[str, Any], Running | None] | None:
+def read(folder: Path, storage: Storage) -> Found | None:
     """What the latest run of a results folder was doing, and who runs it.
 
     Args:

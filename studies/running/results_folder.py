@@ -35,6 +35,11 @@ _ADVICE = "choose another folder with --results or another name with --name"
 def continued(old: Study, new: Study, folder: Path) -> Study:
     """A study that goes on in a results folder: what it leaves open is what the folder has.
 
+    Args:
+        old: the folder's.
+        new: from `studies.study.file.resolve`, which tells what was named.
+        folder: of the results.
+
     Raises:
         UsageError: it is of another data set or image size than the folder's.
     """
@@ -56,10 +61,40 @@ def continued(old: Study, new: Study, folder: Path) -> Study:
         asked = _times((new.image_size, new.image_size, channels))
         _refuse("image size", _times(old.data.image_shape), asked, folder)
     update: dict[str, Any] = {"image_size": old.image_size}
-    for field in ("sizes", "seeds"):
-        if getattr(new, field) == "auto":
+    for field in ("sizes", "seeds", "backends"):
+        if field not in new.model_fields_set or getattr(new, field) == "auto":
             update[field] = getattr(old, field)
-    return new.model_copy(update=update)
+    if old.pretraining and new.pretraining and "pretraining" not in new.model_fields_set:
+        sizes = {"sizes": old.pretraining.sizes}
+        update["pretraining"] = new.pretraining.model_copy(update=sizes)
+    return _with_models(old, new, folder).model_copy(update=update)
+
+
+def _with_models(old: Study, new: Study, folder: Path) -> Study:
+    """The new study with the folder's models, where none are named; what is set of one holds for it.
+
+    Raises:
+        UsageError: pairs are named of models that are not among them.
+    """
+    if "models" in new.model_fields_set:
+        return new
+    models = {name: new.models.get(name, entry) for name, entry in old.models.items()}
+    models |= {name: entry for name, entry in new.models.items() if entry.model_fields_set}
+    if models.keys() == new.models.keys():
+        return new
+    # What is asked of the study's own models, and which of them are compared, is not said of these.
+    others = {"question": "", "expected": "", "pairs": old.pairs}
+    update = {field: v for field, v in others.items() if field not in new.model_fields_set}
+    kept = new.model_copy(update={**update, "models": models})
+    for name in (name for pair in kept.pairs for name in pair):
+        if (
+            name not in kept.arms and name not in old.arms
+        ):  # or nobody could read the folder's study
+            raise UsageError(
+                f"pairs: {name!r} is not among the results in {folder}, which go on with their own models: "
+                f"add its model with --models"
+            )
+    return kept
 
 
 def merge(old: Study, new: Study, folder: Path) -> Study:

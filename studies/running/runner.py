@@ -104,15 +104,15 @@ def make_plan(study: Study, place: Place) -> Plan:
     """
     from studies.data import default_image_size
 
-    check_backends(study.backends)
     place.fetch(study.name, whole=False)
     folder = place.path / study.name
     old = read_resolved(folder) if (folder / "study.toml").exists() else None
-    check_arms(study)
     if old is not None:
         study = continued(old, study, folder)
-        if old.data is not None:  # before any data is prepared, which may take long
-            merge(old, with_digests(study.resolved(old.data, old.other_data)), folder)
+    check_backends(study.backends)
+    check_arms(study)
+    if old is not None and old.data is not None:  # before any data is prepared, which may take long
+        merge(old, with_digests(study.resolved(old.data, old.other_data)), folder)
     if study.image_size is None:
         size = default_image_size(study.dataset, study.reading)
         study = study.model_copy(update={"image_size": size})

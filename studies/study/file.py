@@ -22,7 +22,8 @@ from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
 from studies.study.study import Study
 from studies.study.suggestion import suggestion
-from studies.study.toml_files import content_of, read
+from studies.study.toml_files import built_in, content_of, read
+from studies.study.values import check_values
 
 _OPTIONS = (
     *("command", "name", "dataset", "image_size", "sizes", "seeds", "backends", "devices"),
@@ -48,6 +49,11 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         settings: `key=value` with dotted keys and TOML values, applied last. What is set of a model
             holds for images of every size, but for `models.NAME.at.SIDE`.
 
+    Returns:
+        The study. Its `model_fields_set`, and that of each model, has what was named: by an option or a
+        setting, or in a file of one's own, as a results folder keeps the rest. What a built-in study says
+        is a proposal to whoever begins with it, and names nothing.
+
     Raises:
         UsageError: anything is wrong; the sentence names the field and the allowed values.
     """
@@ -64,18 +70,19 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         key, value = _parse_setting(setting)
         if key[0] in ("data", "files", "other_data"):
             raise UsageError(f"--set {setting}: {key[0]} tells what was found, and is not set")
-        if key[0] == "models" and len(key) > 1 and key[1] not in raw["models"]:
+        entries = raw["models"]
+        named = key[1] if key[0] == "models" and len(key) > 1 else None
+        if named is not None and isinstance(entries, dict) and named not in entries:
             raise UsageError(
-                f"--set {setting}: {key[1]!r} is not among the models of this run "
-                f"({', '.join(raw['models'])})"
+                f"--set {setting}: {named!r} is not among the models of this run "
+                f"({', '.join(entries)})"
             )
         for place in _places(raw, key):
             _assign(raw, place, value, f"--set {setting}")
     _drop_unasked(raw, file)
     spell_out(raw)
-    sized = options.get("sizes") is not None or ["sizes"] in [
-        _parse_setting(s)[0] for s in settings
-    ]
+    keys = [_parse_setting(setting)[0] for setting in settings]
+    sized = options.get("sizes") is not None or ["sizes"] in keys
     if raw.get("dataset") != file.get("dataset") and not sized:
         raw.pop("sizes", None)  # the file's are for its own data
     # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
@@ -84,6 +91,8 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
     _refuse_unasked_code(file, options.get("imports") or (), study)
+    if study in built_in():
+        _keep_named(result, options, keys)
     for entry in result.models.values():
         check_base(entry)
     for factor, levels in result.factors.items():
@@ -91,6 +100,17 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
             if level.base is not None:
                 check_base(ModelEntry(name=name, base=level.base), f"factors.{factor}.{name}.base")
     return result
+
+
+def _keep_named(study: Study, options: Mapping[str, Any], keys: Sequence[Sequence[str]]) -> None:
+    """Leave in the sets of fields what options and settings name; a setting of one model names that alone."""
+    named = {field for field in (*_OPTIONS, "models") if options.get(field) is not None}
+    named |= {key[0] for key in keys if key[0] != "models" or len(key) == 1}
+    study.model_fields_set.intersection_update(named)
+    models = {key[1] for key in keys if key[0] == "models" and len(key) > 1}
+    for name, entry in study.models.items():
+        if "models" not in named and name not in models:
+            entry.model_fields_set.clear()
 
 
 def _refuse_unasked_code(file: Mapping[str, Any], imports: Sequence[str], study: str) -> None:
@@ -124,6 +144,10 @@ def validate(raw: Mapping[str, Any], source: str, results: bool = False) -> Stud
         source: where it is from, for people.
         results: whether it is that of results, whose names stay as they are.
     """
+    try:
+        check_values(raw)
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from None
     content = dict(raw)
     schema = content.pop("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
@@ -212,6 +236,8 @@ def _parse_setting(setting: str) -> tuple[list[str], Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()  # a bare word is text: recipe.schedule=linear
+    except ValueError:  # of Python, which reads no more than some thousand digits
+        raise UsageError(f"--set {key.strip()}: must be a number of at most 64 bits") from None
     return path, value
 
 
@@ -219,7 +245,7 @@ def _places(raw: Mapping[str, Any], key: list[str]) -> list[list[str]]:
     """Where a setting goes: that of a model's base or overrides to its forms for larger images too."""
     if key[0] != "models" or len(key) < 3 or key[2] not in Architecture.model_fields:
         return [key]
-    entry = raw["models"][key[1]]
+    entry = raw["models"][key[1]] if isinstance(raw["models"], dict) else None
     forms = entry.get("at") if isinstance(entry, dict) else None
     sides = list(forms) if isinstance(forms, dict) else []
     return [key, *([*key[:2], "at", side, *key[2:]] for side in sides)]

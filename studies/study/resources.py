@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from studies.study.strict import Positive, Strict
 
+_MOST = 10**18  # bytes
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -54,4 +55,7 @@ def _bytes(text: str) -> int:
         raise ValueError(
             f"resources.memory {text} is no amount of memory: give one such as 4GB or 512MiB"
         )
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    amount = float(match[1]) * _UNITS[match[2].upper()]
+    if amount > _MOST:
+        raise ValueError(f"resources.memory {text} is more than any machine has")
+    return int(amount)

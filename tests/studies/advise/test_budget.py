@@ -19,7 +19,9 @@ def test_a_time_is_read_as_it_is_typed(text, seconds):
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "30", "m", "0m", "-5m", "5 apples", "30m1h"])
+@pytest.mark.parametrize(
+    "text", ["", "30", "m", "0m", "-5m", "5 apples", "30m1h", "9" * 400 + "h", "²h"]
+)
 def test_what_is_no_time_is_answered_by_one_sentence(text):
     with pytest.raises(UsageError, match="30m, 1h30m or 90s"):
         seconds_of(text)

@@ -6,24 +6,34 @@ from dataclasses import replace
 
 import pytest
 
+from studies.advise.budget import OutOfTime
 from studies.advise.reply import Reply, Target, as_json, target_of, words
 from studies.errors import UsageError
 from studies.records.frames import read_results
 from studies.report.evidence import gather
-from studies.report.words import headline, next_step
+from studies.report.words import headline, images, next_step
 
 pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def reply(session):
+def reply(session, answered):
     """Answers after some seconds; two of them, so that other fields can be tried."""
 
     def make(seconds, target=None, **options):
-        made = session(seconds, **options)
+        return answered(session(seconds, **options), target)
+
+    return make
+
+
+@pytest.fixture
+def answered():
+    """Runs a session, and answers."""
+
+    def make(made, target=None):
         end = made.go()
         results = read_results(made.folder)
-        return Reply(results, gather(results), end, made.stop(), made.more(end), target)
+        return Reply(results, gather(results), end, made.more(end), target)
 
     return make
 
@@ -70,6 +80,109 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert reached["collect"] == 0 and reached["cost"] is None and reached["rounds"] == []
     there = "\n".join(words(replace(told, target=Target(0.5))))
     assert "bit-s reaches it with the 1,258 that are there" in there and "Collect" not in there
+
+
+@pytest.fixture
+def half_used(reply):
+    """An answer after which so many images are there to train on, in place of the 1,258 that were."""
+    told = reply(36_000)
+
+    # What twice the images reach in nineteen draws of twenty.
+    law = told.evidence.answer.laws["bit-s"]
+    twice = float(law.mean_interval([2 * 1258], 0.9)[1][0])
+
+    def make(there, error=twice):
+        data = told.results.study.data
+        counts = {**data.counts, "train": there}
+        study = told.results.study.model_copy(
+            update={"data": data.model_copy(update={"counts": counts})}
+        )
+        results = replace(told.results, study=study)
+        return replace(told, results=results, target=Target(1.0 - error, 0.5))
+
+    return make
+
+
+def test_images_that_are_there_are_trained_on_before_any_are_collected(half_used):
+    told = half_used(4000)
+    need = told.collections["bit-s"]
+    assert 1258 < need.size < 4000, "or the test tests nothing"
+    text = "\n".join(words(told))
+    assert (
+        "bit-s was trained on 1,258 of the 4,000 images that are there: give more --budget" in text
+    )
+    assert "Collect" not in text and "images more" not in text
+    asked = as_json(told)["target"]["models"]["bit-s"]
+    assert asked["training_images"] == math.ceil(need.size)
+    assert (asked["collect"], asked["cost"], asked["rounds"]) == (0, 0.0, [])
+
+
+def test_rounds_of_collecting_begin_at_the_images_that_are_there(half_used):
+    there = 1400
+    told = half_used(there)
+    need = told.collections["bit-s"]
+    assert there < need.rounds[0] <= 2 * there and need.rounds[-1] == math.ceil(need.size)
+    text = "\n".join(words(told))
+    first = told.per_training_image * (need.rounds[0] - there)
+    assert text.index("1,258 of the 1,400 images that are there") < text.index("Collect in rounds")
+    assert f"first {images(first)} images more, up to {images(need.rounds[0])} to train" in text
+    assert "all 1 rounds" not in text
+    asked = as_json(told)["target"]["models"]["bit-s"]
+    assert asked["rounds"] == list(need.rounds) and min(asked["rounds"]) > there
+    assert asked["collect"] == pytest.approx(told.per_training_image * (need.size - there), abs=1)
+
+
+def test_a_target_that_some_of_the_images_reach_needs_no_others(half_used):
+    text = "\n".join(words(half_used(4000, 0.5)))
+    assert "bit-s reaches it with 1,258 of the 4,000 that are there" in text
+    assert "Collect" not in text and "--budget" not in text
+
+
+def cut_short(made):
+    """Have a session run out of time when the trials of its first seed have ended."""
+    run = made.machine.run
+
+    def part(trials, *given):
+        run([trial for trial in trials if trial.seed == 0], *given)
+        raise OutOfTime
+
+    made.machine.run = part
+    return made
+
+
+def test_one_seed_is_said_to_be_sure_of_nothing(session, answered):
+    told = answered(cut_short(session(36_000)))
+    told = answered(cut_short(session(36_000)))  # what the first showed the speed by
+    text = "\n".join(words(told))
+    assert "cannot be told apart at 1,258 training images" in text
+    assert "with one seed nobody knows how much of that is chance" in text
+    assert "rests on" not in text and "More seeds would" not in text
+    found = as_json(told)
+    assert (found["verdict"], found["size"], found["seeds"]) == ("undecided", 1258, 1)
+    assert found["surer"] is None
+
+
+def test_what_two_seeds_have_shown_is_told_where_a_larger_size_has_one(session, answered):
+    def very_far_apart(model, size):
+        return (1.0 if model == "bit-s" else 5.0) * size**-0.4
+
+    for _ in range(4):  # too short for two seeds of all images
+        told = answered(session(200, error=very_far_apart))
+    before = as_json(told)
+    assert (before["verdict"], before["size"]) == ("B", 630) and before["seeds"] > 2
+    assert before["surer"] is None
+    told = answered(cut_short(session(36_000, error=very_far_apart)))
+    text = "\n".join(words(told))
+    one, more = "cannot be told apart at 1,258", "bit-s is ahead of vit-s at 630 training images"
+    sure = f"The verdict rests on {before['seeds']} seeds and "
+    stop = "More seeds would not change who is ahead."
+    assert text.index(one) < text.index(more) < text.index(sure) < text.index(stop)
+    assert text.count("rests on") == 1
+    found = as_json(told)
+    assert (found["verdict"], found["size"], found["seeds"]) == ("undecided", 1258, 1)
+    assert found["surer"] == {
+        key: before[key] for key in ("verdict", "size", "seeds", "difference")
+    }
 
 
 def test_too_little_time_says_what_is_open_and_what_more_would_bring(reply):

@@ -7,6 +7,7 @@ import pytest
 from studies.advise import session as advising
 from studies.command_line import app as cli
 from studies.command_line.advise import AdviseOptions, advise
+from studies.command_line.tables import status_text
 from studies.machine.cloud import Bucket
 from studies.running import costs
 from studies.running.costs import Cost
@@ -66,6 +67,26 @@ def test_a_log_for_programs_ends_with_the_answer(ask, capsys):
     assert events.count("trial_started") == events.count("trial_done") > 1
 
 
+def test_status_counts_what_was_run_and_the_round_at_work(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
+    folder, counts = tmp_path / "advise-digits", []
+
+    class Watched(Machine):
+        def run(self, trials, *given):
+            counts.append((len(self.ran), len(trials), status_text(folder)))
+            super().run(trials, *given)
+
+    machine = Watched(RealClock(), far_apart)
+    assert ask(machine) == 0
+    assert len(counts) > 2
+    for before, now, text in counts:
+        assert text.startswith(f"advise-digits: {before} of {before + now} trials done\nrunning (")
+        assert f"), 0 of {now} trials of this run ended, " in text
+    # Those of the grid that could not change the verdict any more are not to come.
+    ended = len(machine.ran)
+    assert status_text(folder) == f"advise-digits: {ended} of {ended} trials done"
+
+
 def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
     monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
     assert ask(Machine(RealClock(), far_apart, fails=("vit-s",))) == 1
@@ -88,6 +109,10 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(ask, capsys):
         (["digits", "--budget", "soon"], "takes a time such as 30m"),
         (["digits", "--budget", "30m", "--target", "good"], "an accuracy such as 95%"),
         (["digits", "--budget", "30m", "--cost-per-image", "1"], "prices a --target"),
+        (
+            ["digits", "--budget", "30m", "--target", "95%", "--cost-per-image", "inf"],
+            "takes a finite number, not inf",
+        ),
         (["folder:nowhere", "--budget", "30m"], "nowhere"),
     ],
 )

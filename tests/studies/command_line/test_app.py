@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import importlib.util
 import json
 import os
 import pty
@@ -75,6 +76,27 @@ def test_a_second_run_has_nothing_to_do_and_more_of_everything_extends(project):
     assert project("status")[1].startswith("mine: 6 of 6 trials done")
     project.write("done", "noisy")
     assert "2 of 4 trials to run" in project("run")[1]
+
+
+def test_a_folder_of_a_built_in_study_goes_on_with_its_own_models_and_backends(
+    tmp_path, capsys, monkeypatch, project
+):
+    def run(*options):
+        code = cli.main(["run", "quick", "--results", str(tmp_path / "runs"), *options])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out
+
+    options = ("--models", "vit-xs", "--backend", "torch", "--sizes", "60", "--seeds", "1")
+    assert "1 of 1 trials to run" in run(*options)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(  # nothing is asked of the backend that the study proposes
+        "importlib.util.find_spec", lambda name: None if name == "tensorflow" else found(name)
+    )
+    assert "1 of 2 trials to run, 1 finished already" in run("--seeds", "2")
+    written = read_resolved(tmp_path / "runs" / "quick")
+    assert list(written.models) == ["vit-xs"] and written.backends == ("torch",)
+    assert "2 of 4 trials to run" in run("--models", "vit-xs,bit-xs")
 
 
 def test_what_nobody_chose_follows_the_data_and_stays(project, tmp_path):
@@ -203,6 +225,10 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
         (["--sizes", "2"], ["2", "one image a class"]),
         (["--sizes", "3,x"], ["whole numbers", "auto", "'3,x'"]),
         (["--seeds", "few"], ["whole number", "auto", "'few'"]),
+        (["--seeds", "²"], ["whole number", "auto", "'²'"]),
+        (["--seeds=--5"], ["whole number", "auto", "'--5'"]),
+        (["--seeds", "9" * 5000], ["whole number", "auto"]),
+        (["--set", "models.done.overrides.x=1979-05-27"], ["the date 1979-05-27", "in quotes"]),
         (["--seeds", "-1"], ["seeds must be at least 1"]),
         (["--models", "done", "--models", "x"], ["--models is given 2 times", "--models A,B"]),
         (["--dataset", "folder:/no/such/place"], ["/no/such/place"]),
@@ -228,6 +254,7 @@ def test_another_data_set_in_a_folder_is_refused(project, tmp_path):
             ["--executor", "ray", "--address", "127.0.0.1:9"],
             ["no Ray cluster answers", "ray start"],
         ),
+        (["--executor", "ray", "--address", "a:²"], ["is no Ray cluster's", "HOST:PORT"]),
         (["--executor", "slurm", "--address", "a:1"], ["--address is for Ray"]),
     ],
 )
@@ -454,6 +481,29 @@ def test_results_are_found_by_name_of_study_or_folder(project, capsys):
     code, _, err = project("status")
     assert code == 2 and "elsewhere" in err
     assert project("status", "--name", "elsewhere")[0] == 0
+
+
+def test_a_folder_is_found_by_its_path_and_none_is_taken_for_another(project, capsys, monkeypatch):
+    for name in ("lr0", "lr0.1"):
+        assert project("run", "--sizes", "3", "--name", name)[0] == 0
+    monkeypatch.chdir(project.path)
+
+    def status(study, results="results"):
+        code = cli.main(["status", study, "--results", results])
+        out, err = capsys.readouterr()
+        return code, out.partition(":")[0], err
+
+    for study in ("lr0.1", "results/lr0.1", "results/lr0.1/", str(project.results / "lr0.1")):
+        assert status(study)[:2] == (0, "lr0.1")
+    assert status("results/lr0")[:2] == status("lr0.toml")[:2] == (0, "lr0")
+    (project.results / "lr0.1").rename(project.path / "lr0.1")
+    code, _, err = status("results/lr0.1")
+    assert code == 2 and "unknown study 'results/lr0.1'" in err
+    # Of the same name, elsewhere.
+    (project.path / "lr0.1").rename(project.path / "lr0")
+    code, _, err = status("./lr0", str(project.results))
+    assert code == 2 and "lr0 is not the lr0 in " in err and "--results ." in err
+    assert status("./lr0", ".")[:2] == (0, "lr0.1")
 
 
 def test_results_are_found_by_the_name_in_the_studys_file(project):

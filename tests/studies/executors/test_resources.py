@@ -61,6 +61,7 @@ def test_resources_are_in_no_id_and_devices_are_above_one():
         ({"resources": {"threads": 0}}, r"resources\.threads must be at least 1, not 0"),
         ({"resources": {"gpus": 1.5}}, r"resources\.gpus 1\.5 must be 0, a part of 1, or a whole"),
         ({"resources": {"memory": "4"}}, r"resources\.memory 4 is no amount of memory: .*4GB"),
+        ({"resources": {"memory": "9" * 400 + "GB"}}, "is more than any machine has"),
         ({"resources": {"cpus": 2}}, r"unknown field resources\.cpus.*threads, gpus, memory"),
         ({"devices": 0}, "devices must be at least 1, not 0"),
     ],

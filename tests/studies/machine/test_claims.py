@@ -57,6 +57,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("name", ["2@²", "2@x", "@", "2@" + "9" * 100])
+def test_what_is_no_place_is_passed_over(tmp_path, name):
+    (tmp_path / name).touch()
+    assert sorted(claim_cores(4, tmp_path).cores) == [2, 3, 6, 7]
+
+
+@pytest.mark.usefixtures("four")
 def test_a_folder_of_somebody_else_is_no_trouble(tmp_path):
     (tmp_path / "file").touch()
     claim = claim_cores(2, tmp_path / "file")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from studies.machine import threads as environment
+from studies.machine.devices import make_devices
 from studies.machine.threads import Threads, settle_threads
 from studies.machine.versions import commit, versions
 
@@ -42,9 +43,17 @@ def test_later_processes_get_the_first_ones_threads(tmp_path):
     assert settle(path, "7") == first
 
 
-def test_without_a_wish_the_threads_are_the_cores(tmp_path):
+@pytest.mark.parametrize("wish", ["", "²", "0", "-1", "4,2"])
+def test_without_a_wish_the_threads_are_the_cores(tmp_path, wish):
     cores = str(len(os.sched_getaffinity(0)))
-    assert settle(tmp_path / "threads.json", "")[:2] == [cores, cores]
+    assert settle(tmp_path / "threads.json", wish)[:2] == [cores, cores]
+
+
+@pytest.mark.parametrize(("given", "threads"), [("", "4"), ("²", "4"), ("3", "4"), ("9", "9")])
+def test_tensorflow_has_a_thread_more_for_each_device(monkeypatch, given, threads):
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", given)
+    make_devices("tensorflow", 2)
+    assert os.environ["TF_NUM_INTEROP_THREADS"] == threads
 
 
 def test_a_trial_of_fewer_cores_stays_on_as_few(tmp_path):

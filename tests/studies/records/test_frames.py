@@ -36,6 +36,16 @@ def test_outcomes_are_those_of_the_trials(study, tmp_path):
     assert results.source.read("bit-s", "jax", 500) == []
 
 
+def test_metrics_that_no_few_shot_evaluation_has_are_none(study, tmp_path):
+    records = make_records(study)
+    known = {f"fewshot_{n}" for n in read_results(write_folder(tmp_path, study, records)).shots}
+    for record in records:
+        record["metrics"] |= {f"fewshot_{n}": 0.5 for n in ("²", "٣", "05", "0", "x", "9" * 5000)}
+    results = read_results(write_folder(tmp_path / "odd", study, records))
+    assert known and {f"fewshot_{n}" for n in results.shots} == known
+    assert known <= set(summary_frame(results))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,5 +1,8 @@
 """What is written to a results folder is whole or not there at all."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from studies.errors import UsageError
@@ -7,6 +10,8 @@ from studies.machine.files import file_digest
 from studies.running.results_folder import continued, make_folder, merge, write_study
 from studies.running.runner import with_digests
 from studies.study import file as study_file
+from studies.study.described import ResolvedData
+from tests.studies.descriptions import study_file as study_file_of
 
 pytestmark = pytest.mark.once
 
@@ -133,6 +138,85 @@ def test_a_module_of_earlier_results_is_not_loaded_unless_it_is_asked_for(tmp_pa
         continued(old, study_file.resolve("quick", {}), tmp_path)
     again = continued(old, study_file.resolve("quick", {"imports": ["builders"]}), tmp_path)
     assert again.reading.imports == ("builders",)
+
+
+DATA = ResolvedData(
+    name="none",
+    fingerprint="ab",
+    image_shape=(28, 28, 1),
+    num_classes=10,
+    counts={"train": 1258, "validation": 269, "test": 270},
+)
+TRANSFER = {"models": ["bit-s", "ViT-Ti/7"], "backends": ["jax"], "sizes": [500], "seeds": 1}
+OF_THEM = ["pretraining.sizes=[1000]", 'pairs=[["ViT-Ti/7 scratch", "bit-s scratch"]]']
+
+
+def goes_on(study, began, options, settings=(), folder="there"):
+    """The study that a command goes on with where another one began, and the folder's after it."""
+    old = study_file.resolve(study, *began).resolved(DATA, {"shapes at 28": DATA})
+    new = continued(old, study_file.resolve(study, options, settings), Path(folder))
+    merged = merge(old, new.resolved(DATA, {"shapes at 28": DATA}), Path(folder))
+    study_file.validate(tomllib.loads(study_file.to_toml(merged)), "study.toml", results=True)
+    return new, merged
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "changed"),
+    [
+        ({}, [], {}),
+        ({"seeds": 3}, [], {"seeds": 3}),
+        ({"sizes": [1000]}, [], {"sizes": (1000,)}),
+        ({"backends": ["torch"]}, [], {"backends": ("torch",)}),
+        ({"models": ["vit-s"]}, [], {"models": ["vit-s"]}),
+        ({}, ['backends=["torch"]'], {"backends": ("torch",)}),
+        ({}, ["seeds=3", "sizes=[500, 5000]"], {"seeds": 3, "sizes": (500, 5000)}),
+        ({}, ["pretraining.sizes=[10000]"], {"before": (10000,)}),
+        # What is set of a model names that one, and does not leave out the others.
+        ({}, ["models.bit-s.overrides.groups=4"], {}),
+        ({}, ["models.vit-s.weight_decay=0.2"], {"models": ["bit-s", "ViT-Ti/7", "vit-s"]}),
+    ],
+)
+def test_what_a_built_in_study_proposes_adds_nothing_to_a_folder(options, settings, changed):
+    new, merged = goes_on("transfer", (TRANSFER, OF_THEM), options, settings)
+    found = {"models": list(new.models), "backends": new.backends, "sizes": new.sizes}
+    found |= {"seeds": new.seeds, "before": new.pretraining.sizes}
+    kept = {"models": TRANSFER["models"], "backends": ("jax",), "sizes": (500,)}
+    assert found == {**kept, "seeds": 1, "before": (1000,), **changed}
+    if "models" not in changed:
+        assert new.pairs == merged.pairs == (("ViT-Ti/7 scratch", "bit-s scratch"),)
+        assert merged.question == ""  # which is of other models than the folder's
+
+
+def test_all_that_the_command_line_names_at_first_is_the_folders():
+    new, merged = goes_on("quick", ({"backends": ["jax"]},), {"seeds": 5})
+    assert list(new.models) == ["vit-xs", "bit-xs"] and merged.question.startswith("A first look")
+    assert (new.backends, new.seeds, new.sizes) == (("jax",), 5, (60, 150, 400, 1200))
+
+
+def test_what_is_set_of_a_folders_own_model_must_be_as_it_was():
+    with pytest.raises(UsageError, match=r"of another model 'bit-s' \(overrides"):
+        goes_on("transfer", (TRANSFER,), {}, ["models.bit-s.overrides.groups=2"])
+
+
+def test_pairs_of_models_that_a_folder_has_not_are_refused():
+    pairs = ['pairs=[["vit-s scratch", "bit-s scratch"]]']
+    with pytest.raises(UsageError, match=r"'vit-s scratch' is not among .* with --models"):
+        goes_on("transfer", (TRANSFER,), {}, pairs)
+    assert (
+        len(goes_on("transfer", (TRANSFER,), {"models": ["vit-s", "bit-s"]}, pairs)[1].pairs) == 1
+    )
+
+
+def test_a_file_of_ones_own_names_what_is_in_it(tmp_path):
+    path = str(study_file_of(tmp_path / "mine.toml", "none", ("one", "two"), image_size=28))
+    new, _ = goes_on(path, ({"models": ["one"], "backends": ["jax"], "sizes": [3]},), {})
+    assert (list(new.models), new.backends, new.sizes) == (["one", "two"], ("tensorflow",), (3, 6))
+    text = Path(path).read_text()
+    Path(path).write_text(
+        text.replace('backends = ["tensorflow"]\n', "").replace("\nseeds = 1\n", "\n")
+    )
+    new, merged = goes_on(path, ({"models": ["one"], "backends": ["jax"], "seeds": 2},), {})
+    assert (new.backends, new.seeds) == (merged.backends, merged.seeds) == (("jax",), 2)
 
 
 def test_nothing_is_written_through_a_link(tmp_path):

@@ -325,11 +325,69 @@ def test_built_in_studies_are_valid_and_open_with_what_they_are_about(name):
         ("models=4", ["models", "not 4"]),
         ("evaluation.shots=[0]", ["evaluation.shots: each must be ", "at least 1"]),
         ("name=../x", ["name '../x'", "letters, digits"]),
+        ("name=1979-05-27", ["name is the date 1979-05-27", "in quotes"]),
     ],
 )
 def test_a_wrong_setting_names_itself_and_what_is_allowed(path, setting, words):
     text = sentence(path, settings=[setting])
     assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "models.one.overrides",
+        "models.one.at.64.overrides",
+        "evaluations.linear_probe.options",
+        "pretraining.recipe",
+        "finetuning.recipe",
+        "factors.a.b.recipe",
+        "factors.a.b.overrides",
+        "factors.a.b.pretraining",
+        "factors.a.b.finetuning",
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("1979-05-27", "is the date 1979-05-27, and a study has none"),
+        ("1979-05-27T07:32:00Z", "is the date 1979-05-27 07:32:00+00:00"),
+        ("07:32:00", "is the time 07:32:00"),
+        ("[1, {y = 1979-05-27}]", "is the date 1979-05-27"),
+        ("nan", "must be a finite number, not nan"),
+        ("-inf", "must be a finite number, not -inf"),
+        ("0x" + "f" * 5000, "must be a number of at most 64 bits"),
+        ("'\udcff'", "must be text, not '\\udcff'"),
+    ],
+)
+def test_a_table_for_anything_takes_what_json_has(path, table, value, words):
+    """Or the trial could not be named by its content, or would be another one where it is trained."""
+    base = ["models.one.at.64.base=ViT-S/8"] if ".at." in table else []
+    text = sentence(path, settings=[*base, f"{table}.x={value}"])
+    assert f"{path}: {table}.x" in text and words in text
+
+
+def test_what_a_setting_says_has_an_end(path):
+    assert "too many brackets" in sentence(
+        path, settings=["models.one.overrides.x=" + "[" * 60 + "]" * 60]
+    )
+    assert "too many brackets" in sentence(
+        path, settings=["models.one.overrides" + ".x" * 900 + "=1"]
+    )
+    assert "seeds: must be a number of at most 64 bits" in sentence(
+        path, settings=["seeds=" + "9" * 5000]
+    )
+    assert "models is a value" in sentence(path, settings=["models=4", "models.one.base=ViT-S/8"])
+
+
+def test_a_date_in_results_is_told_in_one_sentence(path, tmp_path):
+    text = study_file.to_toml(study_file.resolve(str(path), {}))
+    assert "hidden_size = 8" in text
+    (tmp_path / "study.toml").write_text(
+        text.replace("hidden_size = 8", "hidden_size = 1979-05-27")
+    )
+    with pytest.raises(UsageError, match=r"models\.one\.overrides\.hidden_size is the date"):
+        study_file.read_resolved(tmp_path)
 
 
 @pytest.mark.parametrize(
