@@ -7,7 +7,7 @@ import warnings
 
 import keras
 
-from keras_vit.layers.arguments import is_number
+from keras_vit.layers.arguments import is_number, one_or_several
 
 WRAPPERS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
 
@@ -28,8 +28,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         rates: `{pattern: factor}`: a weight's factor belongs to the first regular expression that
             is found in its path, such as `block_0/attention/query/kernel`; 1 if none is.
         no_decay: the weights without weight decay. True for all but kernels: biases, the scales of
-            norms and of layers, tokens, position embeddings; False for none; or regular expressions
-            that are looked for in their paths.
+            norms and of layers, tokens, position embeddings; False for none; or a regular expression
+            that is looked for in their paths, or a list of them.
 
     Raises:
         ValueError: for an optimizer that is built or wraps another, a factor that is no number or
@@ -55,7 +55,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             name=name,
         )
         self.rates = rates
-        self.no_decay = no_decay if isinstance(no_decay, bool) else list(no_decay)
+        self.no_decay = no_decay if isinstance(no_decay, bool) else list(one_or_several(no_decay))
         self._optimizer = _serialized(optimizer)
         self._by_factor = {}  # all of them now: TensorFlow makes no variables while it traces
         for number, factor in enumerate(dict.fromkeys((1.0, *rates.values()))):
@@ -94,6 +94,12 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
                 part.learning_rate = self._rate_times(factor)
             part.apply(own_grads, members)
         self._iterations.assign_add(1)
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Raises ValueError: `no_decay` says it, which files keep."""
+        raise ValueError(
+            "A GroupedOptimizer takes the weights without weight decay when it is made, as no_decay."
+        )
 
     def finalize_variable_values(self, var_list):
         for _, part, members, _ in self._groups(var_list):

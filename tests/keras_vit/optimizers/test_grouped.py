@@ -131,6 +131,7 @@ def test_which_weights_decay():
     assert decayed(True) == set(DECAYING)
     assert decayed(False) == set(SHAPES)
     assert decayed(["^low/", "token$"]) == {"top/kernel"}
+    assert decayed("^low/|token$") == {"top/kernel"}  # one pattern, not its letters
     assert decayed([""]) == set()
 
 
@@ -194,6 +195,8 @@ def test_state_and_exclusions_that_would_be_lost_are_refused():
     excluding.exclude_from_weight_decay(var_names=["bias"])
     with pytest.raises(ValueError, match="give them as no_decay"):
         GroupedOptimizer(excluding)
+    with pytest.raises(ValueError, match="when it is made, as no_decay"):
+        GroupedOptimizer("adamw").exclude_from_weight_decay(var_names=["bias"])
 
 
 def test_a_vit_moves_as_under_the_parameter_groups_of_pytorch():
