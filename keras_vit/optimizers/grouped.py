@@ -86,9 +86,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
         grads, variables = self._filter_empty_gradients(grads, trainable_variables)
-        if self.loss_scale_factor is not None:
-            grads = [grad / self.loss_scale_factor for grad in grads]
-        grads = self._clip_gradients(grads)
+        grads = self._unscaled_and_clipped(grads, variables)
         for factor, part, members, own_grads in self._groups(variables, grads):
             if not callable(self._learning_rate):
                 part.learning_rate = self._rate_times(factor)
@@ -150,6 +148,17 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             averages |= zip(map(id, members), own, strict=True)
         return [averages[id(variable)] for variable in self._trainable_variables]
 
+    def _unscaled_and_clipped(self, grads, variables):
+        """Gradients for the groups, which put those that are new values in place as they are."""
+        numbers = [index for index, v in enumerate(variables) if not _takes_new_values(v)]
+        moving = [grads[index] for index in numbers]
+        if self.loss_scale_factor is not None:
+            moving = [grad / self.loss_scale_factor for grad in moving]
+        if moving:  # a norm of none cannot be taken
+            moving = self._clip_gradients(moving)
+        new = dict(zip(numbers, moving, strict=True))
+        return [new.get(index, grad) for index, grad in enumerate(grads)]
+
     def _rate_times(self, factor):
         return self.learning_rate * factor
 
@@ -178,9 +187,16 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             )
 
     def _decays(self, variable):
+        if _takes_new_values(variable):
+            return False
         if self.no_decay is True:
             return "kernel" in variable.name  # those of low-rank updates, too
         return not any(re.search(pattern, variable.path) for pattern in self.no_decay or ())
+
+
+def _takes_new_values(variable):
+    """Whether its "gradient" is its next value, as of the scales of float8."""
+    return getattr(variable, "overwrite_with_gradient", False)
 
 
 def _check(optimizer):

@@ -117,6 +117,40 @@ def test_scaled_losses_are_unscaled():
     agree(train({"": grouped}, scale=8), separate(KINDS["adam"]))
 
 
+OVERWRITING = {
+    "clipped": {"global_clipnorm": 1.0, "loss_scale_factor": 8.0},
+    "accumulated": {"gradient_accumulation_steps": 2, "loss_scale_factor": 8.0},
+}
+
+
+@pytest.mark.parametrize("kind", OVERWRITING)
+def test_gradients_that_are_new_values_are_put_in_place(kind):
+    """As Keras does with the scales of float8, beside a bias that is clipped and unscaled."""
+
+    def trained(optimizer, *names):
+        with keras.name_scope("low"):
+            scale = keras.Variable(1.0, name="kernel_scale")
+        scale.overwrite_with_gradient = True
+        made = {"low/bias": variables()["low/bias"], "low/kernel_scale": scale}
+        for value in (7.0, 5.0, 9.0, 3.0):
+            gradients = [keras.ops.full(made[name].shape, value) for name in names]
+            optimizer.apply(gradients, [made[name] for name in names])
+        return {name: numpy(made[name]) for name in names}
+
+    options = OVERWRITING[kind]
+    both = ("low/bias", "low/kernel_scale")
+    expected = trained(OPTIMIZERS.SGD(0.0125, **options), *both)
+    decaying = {} if "gradient_accumulation_steps" in options else {"weight_decay": 0.1}
+    grouped = GroupedOptimizer(OPTIMIZERS.SGD(0.05, **options, **decaying), {"^low/": 0.25})
+    found = trained(grouped, *both)
+    agree(found, expected)
+    # Of two steps that are accumulated, Keras takes the larger value.
+    value = 9 if "gradient_accumulation_steps" in options else 3
+    assert found["low/kernel_scale"] == value
+    alone = trained(GroupedOptimizer(OPTIMIZERS.SGD(0.05, **options)), "low/kernel_scale")
+    assert alone["low/kernel_scale"] == value
+
+
 def test_which_weights_decay():
     def decayed(no_decay):
         optimizer = GroupedOptimizer(OPTIMIZERS.SGD(1.0, weight_decay=0.5), {}, no_decay)
