@@ -104,6 +104,12 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             part.finalize_variable_values(members)
 
     @property
+    def iterations(self):
+        """Updates so far, as Keras counts them: steps that only accumulate gradients are none."""
+        steps = self._optimizer["config"]["gradient_accumulation_steps"]
+        return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
+
+    @property
     def variables(self):
         parts = (part.variables for part in self._by_factor.values())
         return [*self._variables, *itertools.chain.from_iterable(parts)]

@@ -111,6 +111,17 @@ def test_a_global_norm_is_that_of_all_gradients():
     agree(train({"": grouped}), expected)
 
 
+def test_accumulated_steps_count_as_keras_counts_them():
+    """Five steps are two updates, of which schedules know nothing: they follow the steps."""
+    rate = OPTIMIZERS.schedules.ExponentialDecay(0.05, 1, 0.5)
+    optimizers = [OPTIMIZERS.SGD(rate, gradient_accumulation_steps=2)]
+    optimizers.append(GroupedOptimizer(OPTIMIZERS.SGD(rate, gradient_accumulation_steps=2)))
+    for optimizer in optimizers:
+        train({"": optimizer}, steps=5)
+        assert int(optimizer.iterations) == 2
+        np.testing.assert_allclose(numpy(optimizer.learning_rate), 0.05 / 2**5)
+
+
 def test_scaled_losses_are_unscaled():
     grouped = GroupedOptimizer(OPTIMIZERS.Adam(0.05, loss_scale_factor=8.0), {"^low/": 0.25})
     assert grouped.scale_loss(1.0) == 8
