@@ -19,7 +19,7 @@ def layerwise_learning_rates(optimizer, model, decay=0.75, no_decay=True):
     The head, and what follows the last block, train at the full rate; the last block at `decay`
     times it, the block before at `decay ** 2`, and all that comes before the first block (patches,
     class token, positions, a hybrid's stem) at `decay ** (L + 1)` with L blocks. The blocks of a
-    ResNet are its residual units.
+    ResNet are its residual units. Layers that are frozen have their rate for the day they train.
 
     Args:
         optimizer: a new Keras optimizer, or its name; see `keras_vit.GroupedOptimizer`.
@@ -56,10 +56,10 @@ def layerwise_learning_rates(optimizer, model, decay=0.75, no_decay=True):
     last, depth, rates = layers.index(blocks[-1]), 0, {}
     for layer in layers[: last + 1]:
         depth += layer in blocks
-        if any(weight.trainable for weight in layer.weights):
+        if layer.weights:  # frozen ones, too, which may be to train later
             name = weight_name(model, layer)
             rates[f"(^|/){re.escape(name)}/"] = float(decay) ** (len(blocks) + 1 - depth)
-    return GroupedOptimizer(optimizer, rates, no_decay, name="layerwise")
+    return GroupedOptimizer(optimizer, rates, no_decay, warn_unused=False, name="layerwise")
 
 
 def _in_order(layer):

@@ -30,6 +30,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         no_decay: the weights without weight decay. True for all but kernels: biases, the scales of
             norms and of layers, tokens, position embeddings; False for none; or a regular expression
             that is looked for in their paths, or a list of them.
+        warn_unused: whether a warning names the patterns of `rates` that no weight has which trains.
+            False is for rates of weights that are frozen at first.
 
     Raises:
         ValueError: for an optimizer that is built or wraps another, a factor that is no number or
@@ -42,7 +44,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         >>> optimizer.learning_rate = 1e-4  # of the weights with factor 1, as callbacks set it
     """
 
-    def __init__(self, optimizer, rates=None, no_decay=True, name="grouped"):
+    def __init__(self, optimizer, rates=None, no_decay=True, warn_unused=True, name="grouped"):
         optimizer = keras.optimizers.get(optimizer)
         _check(optimizer)
         rates = {pattern: _factor(pattern, rate) for pattern, rate in (rates or {}).items()}
@@ -56,6 +58,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         )
         self.rates = rates
         self.no_decay = no_decay if isinstance(no_decay, bool) else list(one_or_several(no_decay))
+        self.warn_unused = warn_unused
         self._optimizer = _serialized(optimizer)
         self._by_factor = {}  # all of them now: TensorFlow makes no variables while it traces
         for number, factor in enumerate(dict.fromkeys((1.0, *rates.values()))):
@@ -135,6 +138,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             "optimizer": optimizer,
             "rates": dict(self.rates),
             "no_decay": self.no_decay if isinstance(self.no_decay, bool) else list(self.no_decay),
+            "warn_unused": self.warn_unused,
             "name": self.name,
         }
 
@@ -183,7 +187,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         return next(found, 1.0)
 
     def _warn_of_patterns_without_weights(self, variables):
-        patterns = [*self.rates, *(() if isinstance(self.no_decay, bool) else self.no_decay)]
+        patterns = [*self.rates] if self.warn_unused else []
+        patterns += [] if isinstance(self.no_decay, bool) else self.no_decay
         unused = [p for p in patterns if not any(re.search(p, v.path) for v in variables)]
         if unused:
             warnings.warn(

@@ -89,6 +89,21 @@ def test_depths_of_every_architecture():
     assert set(factors(abstract(vit), decay=1).values()) == {1}
 
 
+def test_what_is_frozen_has_its_rate_when_it_trains(recwarn):
+    """Rates made while the head and the norms alone train, for a model that trains as a whole."""
+    model = make("vit")
+    expected = factors(model, decay=0.5)
+    keras_vit.train_only_head_and_norms(model)
+    optimizer = layerwise_learning_rates("sgd", model, decay=0.5)
+    copy = GroupedOptimizer.from_config(optimizer.get_config())
+    copy.build(model.trainable_variables)
+    assert not [warning for warning in recwarn if "No weight" in str(warning.message)]
+    model.trainable = True
+    optimizer.build(model.trainable_variables)
+    names = [weight.path.split("/")[0] for weight in model.trainable_variables]
+    assert set(zip(names, optimizer._factors, strict=True)) == set(expected.items())
+
+
 def test_depths_in_a_model_that_contains_ours():
     ours = vit()
     top = keras.layers.Dense(2, name="own")(ours.get_layer("pooling").output)
