@@ -32,7 +32,7 @@ def model_inside(model, function, families=FAMILIES, apart=False):
     found = [each for each in ours if isinstance(each, families)]
     if len(found) == 1:
         return found[0]
-    layers = [layer for layer in _layers_of(model) if isinstance(layer, SINGLE_LAYERS)]
+    layers = [layer for layer in layers_of(model) if isinstance(layer, SINGLE_LAYERS)]
     if apart and not ours and any(layer in layers for layer in getattr(model, "layers", [])):
         return model
     if found:
@@ -107,14 +107,21 @@ def given(model, inner, function):
     return inputs, images
 
 
+def calls_in(model):
+    """Returns the calls of layers that a model is made of, as Keras' nodes, inputs first.
+
+    Args:
+        model: functional, or `Sequential` and built; of another there are none.
+    """
+    if isinstance(model, keras.Sequential):
+        model = model._functional  # of the same layers
+    by_depth = getattr(model, "_nodes_by_depth", {})
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
 def _given(model, inner):
     """As `given`; None where it cannot be told."""
-    if isinstance(model, keras.Sequential):
-        if not model.built or not getattr(model, "inputs", None):
-            return None
-        model = model._functional  # of the same layers
-    nodes = [node for nodes in getattr(model, "_nodes_by_depth", {}).values() for node in nodes]
-    calls = [node for node in nodes if _contains(node.operation, inner)]
+    calls = [node for node in calls_in(model) if contains(node.operation, inner)]
     if len(calls) != 1 or len(calls[0].input_tensors) != 1:
         return None
     images, layer = calls[0].input_tensors[0], calls[0].operation
@@ -148,22 +155,24 @@ def _place(layer, inner, name="model"):
         return name
     own = {**vars(layer), **vars(layer).get("_modules", {})}  # the latter on PyTorch
     for attribute, value in own.items():
-        if not attribute.startswith("_") and _contains(value, inner):
+        if not attribute.startswith("_") and contains(value, inner):
             return _place(value, inner, f"{name}.{attribute}")
     for part in getattr(layer, "layers", []):
-        if _contains(part, inner):
+        if contains(part, inner):
             return _place(part, inner, f"{name}.get_layer({part.name!r})")
     return None
 
 
-def _contains(layer, inner):
-    return any(each is inner for each in _layers_of(layer))
+def contains(layer, inner):
+    """Returns whether a layer is another or has it inside."""
+    return any(each is inner for each in layers_of(layer))
 
 
 def _models_of_ours(model):
-    found = {id(each): each for each in _layers_of(model) if isinstance(each, FAMILIES)}
+    found = {id(each): each for each in layers_of(model) if isinstance(each, FAMILIES)}
     return list(found.values())
 
 
-def _layers_of(model):
+def layers_of(model):
+    """Returns all layers inside a model or layer, and itself; of anything else none."""
     return model._flatten_layers() if isinstance(model, keras.layers.Layer) else []

@@ -100,7 +100,8 @@ def test_what_is_frozen_has_its_rate_when_it_trains(recwarn):
     assert not [warning for warning in recwarn if "No weight" in str(warning.message)]
     model.trainable = True
     optimizer.build(model.trainable_variables)
-    names = [weight.path.split("/")[0] for weight in model.trainable_variables]
+    names = [w.path.removeprefix(f"{model.name}/") for w in model.trainable_variables]
+    names = [name.split("/")[0] for name in names]
     assert set(zip(names, optimizer._factors, strict=True)) == set(expected.items())
 
 
@@ -122,6 +123,73 @@ def test_depths_in_a_model_that_contains_ours():
     by_path = {w.path: optimizer._factor_of(w.path) for w in masked.trainable_weights}
     assert by_path[ours.get_layer("block_0").mlp.hidden.kernel.path] == 0.25
     assert by_path[masked.prediction.kernel.path] == 1
+
+
+class HeadFirst(keras.Model):
+    """An own head that is made before the ViT which it stands on."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.own = keras.layers.Dense(2, name="own")
+        self.inner = inner
+
+    def call(self, inputs):
+        return self.own(self.inner(inputs))
+
+
+class Encoder(keras.Model):
+    """Calls blocks by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = keras_vit.TransformerBlock(2, 8)
+
+    def call(self, inputs):
+        return self.block(inputs)
+
+
+def test_depth_is_where_the_data_flow_and_not_where_a_layer_is_listed():
+    ours, images, table = vit(), keras.Input((8, 12, 3)), keras.Input((4,))
+    layers = {name: keras.layers.Dense(4, name=name) for name in ("table", "more", "own")}
+    numbers = layers["more"](layers["table"](table))
+    beside = keras.layers.Concatenate()([numbers, ours(images)])
+    beside = keras.Model([table, images], layers["own"](beside))
+    head_first = HeadFirst(ours)
+    head_first(np.zeros((1, 8, 12, 3), "float32"))
+    first = keras.layers.Conv2D(3, 1, name="first")
+    before = keras.Sequential([keras.Input((8, 12, 3)), first], name="before")
+    backbone = keras.Model(ours.input, ours.get_layer("pooling").output)
+    own = keras.layers.Dense(2, name="own")
+    nested = HeadFirst(keras.Model(images, own(backbone(before(images)))))
+    nested(np.zeros((1, 8, 12, 3), "float32"))
+    adapter = keras.layers.Dense(8, name="adapter")
+    tokens = ours.get_layer("block_0")(ours.get_layer("embedding_dropout").output)
+    tokens = ours.get_layer("block_1")(adapter(tokens))
+    adapted = keras.Model(ours.input, own(ours.get_layer("pooling")(tokens)))
+    for model, expected in (
+        (beside, {**dict.fromkeys(layers.values(), 1), ours.get_layer("head"): 1}),
+        (head_first, {head_first.own: 1}),
+        (nested, {nested.own: 1, own: 1, first: 0.125}),
+        (adapted, {adapter: 0.25, own: 1}),
+    ):
+        optimizer = layerwise_learning_rates("sgd", model, decay=0.5)
+        inner = {"patch_embedding": 0.125, "block_0": 0.25, "block_1": 0.5}
+        inner = {ours.get_layer(name): factor for name, factor in inner.items()}
+        for layer, factor in {**inner, **expected}.items():
+            found = {optimizer._factor_of(weight.path) for weight in layer.weights}
+            assert found == {factor}, (model.name, layer.name)
+
+
+def test_where_depth_cannot_be_told_it_is_said():
+    ours, images = vit(), keras.Input((8, 12, 3))
+    pair = keras.Model(images, keras.layers.Add()([ours(images), vit(name="other")(images)]))
+    with pytest.raises(ValueError, match=r"several inside .*GroupedOptimizer with rates by path"):
+        layerwise_learning_rates("sgd", pair)
+    with pytest.raises(ValueError, match=r"blocks of 'encoder.*' cannot be seen"):
+        layerwise_learning_rates("sgd", Encoder())
+    named = keras.layers.Conv2D(3, 1, name="head")
+    with pytest.raises(ValueError, match=r"'head/.*' could be a weight of several layers"):
+        layerwise_learning_rates("sgd", keras.Model(images, ours(named(images))))
 
 
 def test_models_without_blocks_and_other_decays_are_refused():
