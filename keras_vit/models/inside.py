@@ -20,7 +20,7 @@ def model_inside(model, function, families=FAMILIES, apart=False):
         model: anything; of a model or layer all that is inside is looked through.
         function: that asks, for the message.
         families: the classes that it takes.
-        apart: also take a functional model of the single layers of one, such as
+        apart: also take a functional or `Sequential` model of the single layers of one, such as
             `keras.Model(vit.input, head(vit.output))`, which has no ViT inside.
 
     Raises:
@@ -33,7 +33,7 @@ def model_inside(model, function, families=FAMILIES, apart=False):
     if len(found) == 1:
         return found[0]
     layers = [layer for layer in layers_of(model) if isinstance(layer, SINGLE_LAYERS)]
-    if apart and not ours and any(layer in layers for layer in getattr(model, "layers", [])):
+    if apart and not ours and any(node.operation in layers for node in calls_in(model)):
         return model
     if found:
         names = ", ".join(repr(each.name) for each in found)
@@ -119,13 +119,36 @@ def calls_in(model):
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
+def call_of(model, layer, function):
+    """Returns the one call of a layer in a functional or `Sequential` model, as Keras' node.
+
+    A layer that others share has been called elsewhere, too: its `input` and `output` are those of its
+    first call, which may be another model's.
+
+    Args:
+        model: that the layer is part of.
+        layer: of it.
+        function: that asks, for the message.
+
+    Raises:
+        ValueError: if the model calls it several times.
+    """
+    found = [node for node in calls_in(model) if node.operation is layer]
+    if len(found) != 1:
+        raise ValueError(
+            f"{function} cannot tell which output of {layer.name!r} is meant: {model.name!r} calls it "
+            f"{len(found)} times."
+        )
+    return found[0]
+
+
 def _given(model, inner):
     """As `given`; None where it cannot be told."""
     calls = [node for node in calls_in(model) if contains(node.operation, inner)]
     if len(calls) != 1 or len(calls[0].input_tensors) != 1:
         return None
     images, layer = calls[0].input_tensors[0], calls[0].operation
-    inputs = [tensor for tensor in model.inputs if _depends(images, tensor)]
+    inputs = [tensor for tensor in model.inputs if depends(images, tensor)]
     if layer is inner:
         return inputs, images
     further = _given(layer, inner)
@@ -134,7 +157,7 @@ def _given(model, inner):
     return inputs, keras.Model(*further)(images)
 
 
-def _depends(tensor, source):
+def depends(tensor, source):
     """Whether a symbolic tensor is computed from another (or is it)."""
     todo, seen = [tensor], set()
     while todo:
