@@ -11,7 +11,8 @@ def attention_scores(model, images, batch_size=32):
 
     Args:
         model: a `VisionTransformer`, or a functional or `Sequential` model with one, or its
-            layers, inside; it is neither changed nor compiled.
+            layers, inside; it is neither changed nor compiled. Where others stand between its
+            layers, the weights are those with them.
         images: `(B, H, W, C)` (or `(B, C, H, W)`), as the model takes them.
         batch_size: how many images the model sees at once.
 
@@ -20,7 +21,8 @@ def attention_scores(model, images, batch_size=32):
         before the patches (the class token) come first.
 
     Raises:
-        ValueError: for another kind of model or images of another shape.
+        ValueError: for another kind of model, blocks that do not follow each other, or images of
+            another shape.
 
     Example:
         >>> scores = keras_vit.inspection.attention_scores(model, images)
@@ -62,9 +64,10 @@ def attention_rollout(scores):
 def attention_map(model, images, batch_size=32):
     """Returns where in the image the output's information comes from.
 
-    The row of the rollout that the classifier reads: the class token's; the mean of all rows for
-    a mean of all tokens; for attention pooling the rows weighted by the probe's attention. The
-    patches' part of it is interpolated bilinearly to the image size.
+    The rows of the rollout that the classifier reads, as much as it reads of them: the class token's;
+    the mean of the patches' rows (`"gap"`), or of that and the class token's (`"token_gap"`); the mean
+    of class and distillation token's (`"distilled"`); the patches' rows weighted by the probe's
+    attention (`"map"`). The patches' part of it is interpolated bilinearly to the image size.
 
     Args:
         model: as in `attention_scores`; hybrids included, square or not.
@@ -76,7 +79,8 @@ def attention_map(model, images, batch_size=32):
         the images as the ViT is given them.
 
     Raises:
-        ValueError: for another kind of model or images of another shape.
+        ValueError: for another kind of model, blocks that do not follow each other, tokens that are
+            not the patches', or images of another shape.
 
     Example:
         >>> heat = keras_vit.inspection.attention_map(model, images)  # (8, 224, 224)
@@ -94,6 +98,12 @@ def attention_map(model, images, batch_size=32):
     scores = outputs["scores"].transpose(1, 0, 2, 3, 4)
     attended = np.einsum("bn,bnm->bm", watched.read(outputs), attention_rollout(scores))  # (B, N)
     *grid, height, width = map(int, outputs["sides"][0])
+    if attended.shape[1] != watched.prefix + grid[0] * grid[1]:
+        raise ValueError(
+            f"The blocks of {model.name!r} have {attended.shape[1]} tokens, which are not those of "
+            f"{grid[0]} x {grid[1]} patches and {watched.prefix} before them; take those that are of "
+            "attention_rollout(attention_scores(model, images))."
+        )
     patches = attended[:, watched.prefix :].reshape(-1, *grid, 1)
     heat = ops.image.resize(
         patches, (height, width), interpolation="bilinear", data_format="channels_last"

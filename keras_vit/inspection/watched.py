@@ -1,5 +1,7 @@
 """The model that says what the blocks of another attend to, compiled once a model."""
 
+import functools
+import itertools
 import weakref
 
 import keras
@@ -8,7 +10,15 @@ from keras import ops
 
 from keras_vit.layers.pooling import AttentionPooling
 from keras_vit.layers.transformer_block import PreNormBlock
-from keras_vit.models.inside import call, given, model_inside, tokens_before_patches
+from keras_vit.models.inside import (
+    call,
+    call_of,
+    calls_in,
+    depends,
+    given,
+    model_inside,
+    tokens_before_patches,
+)
 from keras_vit.models.vit import VisionTransformer
 
 # They hold the layers of a model and not the model, so that they go when it goes.
@@ -55,35 +65,40 @@ class Watched(keras.Model):
             )
         self.image_shape = tuple(inputs[0].shape[1:])
         self.before = None if model is vit else keras.Model(inputs[0], images)
-        self.blocks = [layer for layer in vit.layers if isinstance(layer, PreNormBlock)]
         layers = {layer.name: layer for layer in vit.layers}
-        patches = layers["patch_embedding"]
-        first_tokens = keras.tree.flatten(self.blocks[0].input)[0]  # a grid may come after them
-        self.embed = keras.Model(vit.inputs[0], [first_tokens, patches.output])
-        self.grid = None if patches.as_grid else patches.patches.grid_of(patches.input.shape)
+        blocks = _blocks_in_a_row(vit)
+        if not blocks or "patch_embedding" not in layers:
+            missing = "'patch_embedding'" if blocks else "blocks"
+            raise ValueError(f"{vit.name!r} does not have the {missing} of a ViT.")
+        embedding = layers["patch_embedding"]
+        embedded = call_of(vit, embedding, function)
+        patches = embedded.output_tensors[0]
+        self.grid = None
+        if not embedding.as_grid:
+            self.grid = embedding.patches.grid_of(embedded.input_tensors[0].shape)
         self.prefix = tokens_before_patches(vit)
-        first = patches.data_format == "channels_first" or "channels_last" in layers
+        first = embedding.data_format == "channels_first" or "channels_last" in layers
         self.axes = slice(2, 4) if first else slice(1, 3)
-        self.pooling, self.norm = layers.get("pooling"), None
+        self.pooling = layers.get("pooling")
         self.kind = (
             "distilled"
             if "distillation_pooling" in layers
             else getattr(self.pooling, "kind", "map")
         )
+        end = blocks[-1].output_tensors[0]
         if isinstance(self.pooling, AttentionPooling):
-            ends = self.blocks[-1].output, self.pooling.input
-            self.norm = None if ends[0] is ends[1] else keras.Model(*ends)
+            end = call_of(vit, self.pooling, function).input_tensors[0]
+        self.graph = keras.Model(vit.inputs[0], [end, patches])  # which the model is not part of
         self.built = True
 
     def call(self, images):
         if self.before is not None:
             images = self.before(images)
-        x, patches = self.embed(images)
-        scores = []
-        for block in self.blocks:
-            needed = {"patches": patches} if block.needs_patches else {}
-            x, weights = block(x, return_attention_scores=True, **needed)
-            scores.append(ops.cast(weights, "float32"))
+        scores: list = []
+        end, patches = self.graph._run_through_graph(
+            [ops.convert_to_tensor(images, self.graph.inputs[0].dtype)],
+            functools.partial(_watching, scores),
+        )
         grid = ops.shape(patches)[1:3] if self.grid is None else self.grid
         sides = ops.stack([*grid, *ops.shape(images)[self.axes]])
         batch = ops.shape(images)[0]
@@ -92,7 +107,7 @@ class Watched(keras.Model):
             "sides": ops.tile(ops.cast(sides, "int32")[None], (batch, 1)),  # (B, 4)
         }
         if isinstance(self.pooling, AttentionPooling):
-            _, weights = self.pooling.attend(x if self.norm is None else self.norm(x))
+            _, weights = self.pooling.attend(end)
             outputs["probe"] = ops.cast(weights, "float32")  # (B, heads, 1, patches)
         return outputs
 
@@ -109,3 +124,34 @@ class Watched(keras.Model):
             "distilled": (first + np.eye(number)[1]) / 2,
         }[self.kind]
         return np.tile(read[None], (batch, 1)).astype("float32")
+
+
+def _blocks_in_a_row(vit):
+    """The calls of the blocks, each of which has the tokens of the one before, changed or not.
+
+    Raises:
+        ValueError: where they stand otherwise.
+    """
+    calls = [node for node in calls_in(vit) if isinstance(node.operation, PreNormBlock)]
+    for first, second in itertools.pairwise(calls):
+        before, after = first.output_tensors[0], second.input_tensors[0]
+        numbers = {before.shape[1], after.shape[1]} - {None}  # of tokens, where they are known
+        if not depends(after, before) or len(numbers) > 1:
+            raise ValueError(
+                f"{vit.name!r} gives to {second.operation.name!r} not the tokens of "
+                f"{first.operation.name!r}; attention is followed through blocks in a row alone."
+            )
+    return calls
+
+
+def _watching(scores, operation):
+    """What is called instead of an operation: a block whose attention weights go to a list."""
+    if not isinstance(operation, PreNormBlock):
+        return operation
+
+    def block(*args, **kwargs):
+        x, weights = operation(*args, **{**kwargs, "return_attention_scores": True})
+        scores.append(ops.cast(weights, "float32"))
+        return (x, weights) if kwargs.get("return_attention_scores") else x
+
+    return block

@@ -33,6 +33,11 @@ def is_positive(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
+def one_or_several(value):
+    """Returns names or patterns as a tuple; a string is one of them, not its letters."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def check_choice(name, value, choices):
     """Raises ValueError unless `value` is one of `choices`."""
     if value not in choices:
@@ -75,7 +80,7 @@ def check_biased(name, value):
     """
     if isinstance(value, bool):
         return value
-    parts = (value,) if isinstance(value, str) else tuple(value) if value else ()
+    parts = one_or_several(value or ())
     if not parts or not set(parts) <= set(ATTENTION_PARTS):
         raise ValueError(
             f"{name} is {value!r}; use True, False or some of {', '.join(ATTENTION_PARTS)}."

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import keras
 
-from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.arguments import check_choice, one_or_several
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.patches import as_pair
@@ -25,8 +25,8 @@ class RotaryBlock(PreNormBlock):
             turned.
         rotary: a `RotaryOptions` or a dictionary of its fields.
         gated: whether the MLP is a `GatedMlp`.
-        inner_norms: where LayerNorms stand before the output: some of `"attention"` and `"mlp"`,
-            the latter if it is gated.
+        inner_norms: where LayerNorms stand before the output: `"attention"`, `"mlp"` (if it is
+            gated) or a tuple of them.
         activation: of the MLP, or of its gate.
         **arguments: all others of `TransformerBlock` but `relative_position_grid`.
 
@@ -109,6 +109,7 @@ def check_inner_norms(names, gated):
     Raises:
         ValueError: for another place, or a norm in an MLP that is not gated.
     """
+    names = one_or_several(names)
     for name in names:
         check_choice("inner_norms", name, BRANCHES)
     if "mlp" in names and not gated:

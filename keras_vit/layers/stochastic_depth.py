@@ -14,6 +14,7 @@ class StochasticDepth(keras.layers.Layer):
 
     Args:
         rate: probability of dropping, in [0, 1).
+        seed: of what is dropped; int, or None to draw it (`keras.utils.set_random_seed` decides).
 
     Input and output shape:
         `(B, ...)`.

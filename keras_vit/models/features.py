@@ -9,7 +9,7 @@ from keras_vit.layers.residual_unit import PreActivationUnit
 from keras_vit.layers.token_grid import TokenGrid
 from keras_vit.layers.transformer_block import PreNormBlock
 from keras_vit.models.exporting import export
-from keras_vit.models.inside import given, model_inside, tokens_before_patches
+from keras_vit.models.inside import call_of, given, model_inside, tokens_before_patches
 
 
 def features(model, layers=None, as_grid=True):
@@ -21,7 +21,7 @@ def features(model, layers=None, as_grid=True):
     Args:
         model: a `VisionTransformer` or `ResNet`, fine-tuned or with LoRA as it may be; or a
             functional or `Sequential` model of your own with one of them, or its layers, inside.
-            What stands before it there is kept.
+            What stands before it there is kept, and what stands between the layers.
         layers: which blocks or stages, counted from 0, from the end where negative; or names of
             layers, such as `"encoder_norm"` (tokens after the final norm), `"stem_stage1_unit3"`
             (a unit of a hybrid's stem) or `"pooling"`. A list of them gives a list of outputs, one
@@ -39,7 +39,8 @@ def features(model, layers=None, as_grid=True):
         other.
 
     Raises:
-        ValueError: for a model with none or several of these inside, or a layer that there is not;
+        ValueError: for a model with none or several of these inside, or a layer that there is not
+            or that it calls several times; for a grid, where further tokens stand among them;
             also for a subclassed model, whose way to the one inside cannot be seen: the message
             says the call.
 
@@ -108,14 +109,21 @@ def _names(inner, chosen):
 def _output(inner, name, as_grid):
     """The symbolic output of a layer, tokens and maps in the wanted form."""
     layer = inner.get_layer(name)
-    output, policy = layer.output, layer.dtype_policy
+    output, policy = call_of(inner, layer, "features").output_tensors[0], layer.dtype_policy
     if len(output.shape) == 4 and not as_grid:
         shape = (-1, output.shape[-1])
         return keras.layers.Reshape(shape, dtype=policy, name=f"{name}_tokens")(output)
     if len(output.shape) != 3 or not as_grid:
         return output
     prefix, embedding = tokens_before_patches(inner, name), inner.get_layer("patch_embedding")
-    grid = embedding.patches.grid_of(embedding.input.shape)
-    known = not embedding.as_grid  # else its sides are open, and it tells them itself
-    to_grid = TokenGrid(grid if known else None, prefix, dtype=policy, name=f"{name}_grid")
-    return to_grid(output) if known else to_grid(output, embedding.output)
+    embedded = call_of(inner, embedding, "features")
+    to_policy = {"dtype": policy, "name": f"{name}_grid"}
+    if embedding.as_grid:  # its sides are open, and it tells them itself
+        return TokenGrid(None, prefix, **to_policy)(output, embedded.output_tensors[0])
+    rows, columns = embedding.patches.grid_of(embedded.input_tensors[0].shape)
+    if output.shape[1] not in (None, prefix + rows * columns):
+        raise ValueError(
+            f"The {output.shape[1]} tokens of {name!r} are not those of {rows} x {columns} patches and "
+            f"{prefix} before them; give as_grid=False."
+        )
+    return TokenGrid((rows, columns), prefix, **to_policy)(output)

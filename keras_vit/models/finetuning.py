@@ -31,7 +31,10 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
 
     The head and the representation layer before it give way to one zero-initialised head. Position
     embeddings (and the table of relative positions) are interpolated to the new grid of patches.
-    All other weights are copied.
+    All other weights are copied, and what is not overridden stays as the model has it: rates of dropout
+    and stochastic depth, and the activation of the output. After a model with
+    `classifier_activation="softmax"` the new one gives probabilities, too: give
+    `classifier_activation=None` for logits, or train it with a loss that has `from_logits=False`.
 
     Args:
         model: a `VisionTransformer` (hybrids too) or `ResNet`, with or without a head; of one

@@ -5,6 +5,8 @@ import keras
 from keras_vit.layers.arguments import is_positive
 from keras_vit.layers.dense import Dense
 
+HEADS = ("head", "distillation_head")  # the names of a model's one classifier, or of its two
+
 
 def classification_head(features, classes, activation, policy, name="head"):
     """Puts a zero-initialised Dense layer (and an activation) on features `(B, D)`.
@@ -54,10 +56,9 @@ def distilled_head(pair, classes, activation, policy):
     Reference:
         Touvron et al., "Training data-efficient image transformers", arXiv 2012.12877.
     """
-    heads = ("head", "distillation_head")
     logits = [
         classification_head(features, classes, None, policy, name)
-        for features, name in zip(pair, heads, strict=True)
+        for features, name in zip(pair, HEADS, strict=True)
     ]
     dtype = policy if classes is None else policy.variable_dtype
     x = keras.layers.Average(dtype=dtype, name="head_average")(logits)

@@ -20,7 +20,7 @@ def model_inside(model, function, families=FAMILIES, apart=False):
         model: anything; of a model or layer all that is inside is looked through.
         function: that asks, for the message.
         families: the classes that it takes.
-        apart: also take a functional model of the single layers of one, such as
+        apart: also take a functional or `Sequential` model of the single layers of one, such as
             `keras.Model(vit.input, head(vit.output))`, which has no ViT inside.
 
     Raises:
@@ -32,8 +32,8 @@ def model_inside(model, function, families=FAMILIES, apart=False):
     found = [each for each in ours if isinstance(each, families)]
     if len(found) == 1:
         return found[0]
-    layers = [layer for layer in _layers_of(model) if isinstance(layer, SINGLE_LAYERS)]
-    if apart and not ours and any(layer in layers for layer in getattr(model, "layers", [])):
+    layers = [layer for layer in layers_of(model) if isinstance(layer, SINGLE_LAYERS)]
+    if apart and not ours and any(node.operation in layers for node in calls_in(model)):
         return model
     if found:
         names = ", ".join(repr(each.name) for each in found)
@@ -107,18 +107,48 @@ def given(model, inner, function):
     return inputs, images
 
 
+def calls_in(model):
+    """Returns the calls of layers that a model is made of, as Keras' nodes, inputs first.
+
+    Args:
+        model: functional, or `Sequential` and built; of another there are none.
+    """
+    if isinstance(model, keras.Sequential):
+        model = model._functional  # of the same layers
+    by_depth = getattr(model, "_nodes_by_depth", {})
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def call_of(model, layer, function):
+    """Returns the one call of a layer in a functional or `Sequential` model, as Keras' node.
+
+    A layer that others share has been called elsewhere, too: its `input` and `output` are those of its
+    first call, which may be another model's.
+
+    Args:
+        model: that the layer is part of.
+        layer: of it.
+        function: that asks, for the message.
+
+    Raises:
+        ValueError: if the model calls it several times.
+    """
+    found = [node for node in calls_in(model) if node.operation is layer]
+    if len(found) != 1:
+        raise ValueError(
+            f"{function} cannot tell which output of {layer.name!r} is meant: {model.name!r} calls it "
+            f"{len(found)} times."
+        )
+    return found[0]
+
+
 def _given(model, inner):
     """As `given`; None where it cannot be told."""
-    if isinstance(model, keras.Sequential):
-        if not model.built or not getattr(model, "inputs", None):
-            return None
-        model = model._functional  # of the same layers
-    nodes = [node for nodes in getattr(model, "_nodes_by_depth", {}).values() for node in nodes]
-    calls = [node for node in nodes if _contains(node.operation, inner)]
+    calls = [node for node in calls_in(model) if contains(node.operation, inner)]
     if len(calls) != 1 or len(calls[0].input_tensors) != 1:
         return None
     images, layer = calls[0].input_tensors[0], calls[0].operation
-    inputs = [tensor for tensor in model.inputs if _depends(images, tensor)]
+    inputs = [tensor for tensor in model.inputs if depends(images, tensor)]
     if layer is inner:
         return inputs, images
     further = _given(layer, inner)
@@ -127,7 +157,7 @@ def _given(model, inner):
     return inputs, keras.Model(*further)(images)
 
 
-def _depends(tensor, source):
+def depends(tensor, source):
     """Whether a symbolic tensor is computed from another (or is it)."""
     todo, seen = [tensor], set()
     while todo:
@@ -148,22 +178,24 @@ def _place(layer, inner, name="model"):
         return name
     own = {**vars(layer), **vars(layer).get("_modules", {})}  # the latter on PyTorch
     for attribute, value in own.items():
-        if not attribute.startswith("_") and _contains(value, inner):
+        if not attribute.startswith("_") and contains(value, inner):
             return _place(value, inner, f"{name}.{attribute}")
     for part in getattr(layer, "layers", []):
-        if _contains(part, inner):
+        if contains(part, inner):
             return _place(part, inner, f"{name}.get_layer({part.name!r})")
     return None
 
 
-def _contains(layer, inner):
-    return any(each is inner for each in _layers_of(layer))
+def contains(layer, inner):
+    """Returns whether a layer is another or has it inside."""
+    return any(each is inner for each in layers_of(layer))
 
 
 def _models_of_ours(model):
-    found = {id(each): each for each in _layers_of(model) if isinstance(each, FAMILIES)}
+    found = {id(each): each for each in layers_of(model) if isinstance(each, FAMILIES)}
     return list(found.values())
 
 
-def _layers_of(model):
+def layers_of(model):
+    """Returns all layers inside a model or layer, and itself; of anything else none."""
     return model._flatten_layers() if isinstance(model, keras.layers.Layer) else []

@@ -76,7 +76,8 @@ class BlockOptions:
             `("query", "value")`.
         dropout_rate: after the position embedding and each Dense layer but query, key, value.
         attention_dropout_rate: on the attention weights.
-        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
+        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first, and is 0
+            where there is one block alone.
 
     Raises:
         ValueError: for a value that does not fit.

@@ -4,6 +4,7 @@ import keras
 
 from keras_vit.layers.arguments import check_positive
 from keras_vit.layers.transformer_block import PreNormBlock
+from keras_vit.models.head import HEADS
 from keras_vit.models.inside import model_inside
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
@@ -12,9 +13,9 @@ NORMS = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
 
 def enable_lora(model, rank, alpha=None, train_norms=False):
-    """Freezes a ViT but for its head and low-rank updates of its blocks' Dense layers.
+    """Freezes a ViT but for its head (a distilled one's two) and low-rank updates of its blocks.
 
-    Query, key, value, output and both layers of the MLP get Keras' own LoRA (`Dense.enable_lora`)
+    Query, key, value, output and the Dense layers of the MLP get Keras' own LoRA (`Dense.enable_lora`)
     in place: `kernel + a @ b * alpha / rank`, with `b` starting at zero. Saving the model merges
     the updates into the kernels, so that the file loads as a plain model, all of which trains;
     `load_weights` and `BackupAndRestore` give a model with updates of the same rank its own back.
@@ -61,9 +62,10 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
 
 
 def train_only_head_and_norms(model):
-    """Freezes all weights of a ViT or ResNet but those of the head and of its norms.
+    """Freezes all weights of a ViT or ResNet but those of its head and of its norms.
 
-    A `.keras` file keeps what is frozen, and `model.trainable = True` unfreezes all.
+    Both heads of a distilled model train. A `.keras` file keeps what is frozen, and
+    `model.trainable = True` unfreezes all.
 
     Args:
         model: a `VisionTransformer` or `ResNet`, or a model with one inside, whose other layers
@@ -100,7 +102,7 @@ def _to_train(model, function, families):
 def _freeze(model, keep_norms):
     model.trainable = True  # whatever was frozen before
     for layer in model.layers:
-        layer.trainable = layer.name == "head"
+        layer.trainable = layer.name in HEADS
     if keep_norms:
         for layer in model._flatten_layers():
             if isinstance(layer, NORMS):

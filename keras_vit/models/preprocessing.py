@@ -21,7 +21,7 @@ class Preprocessing:
             its short side so that `size` is that part of it, and takes the centre.
 
     Raises:
-        ValueError: for an unknown interpolation.
+        ValueError: for an unknown interpolation, or text where numbers belong.
 
     Example:
         >>> keras_vit.preprocessing_of(model).mean
@@ -37,7 +37,11 @@ class Preprocessing:
     def __post_init__(self):
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         for name in ("mean", "deviation"):  # JSON has lists
+            if isinstance(getattr(self, name), str):  # whose digits would be taken for channels
+                raise ValueError(f"{name} is {getattr(self, name)!r}; give a number a channel.")
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         if self.size is not None:
+            if isinstance(self.size, str):
+                raise ValueError(f"size is {self.size!r}; give (height, width) in pixels.")
             object.__setattr__(self, "size", tuple(int(side) for side in self.size))
         object.__setattr__(self, "crop", plain_numbers(self.crop))

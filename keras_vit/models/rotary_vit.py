@@ -20,8 +20,8 @@ class RotaryBlockOptions(BlockOptions):
         rotary: a `RotaryOptions` or a dictionary of its fields: by which angles queries and keys
             are turned; `coordinates="none"` turns nothing.
         gated: whether the MLPs are gated; `activation` is then the gates' (`"silu"`: SwiGLU).
-        inner_norms: where LayerNorms stand before a branch's output: some of `"attention"` and
-            `"mlp"`.
+        inner_norms: where LayerNorms stand before a branch's output: `"attention"`, `"mlp"` or a
+            tuple of them.
         activation: of the MLPs, or of their gates.
         epsilon: of the LayerNorms.
         layer_scale: what the factors of the residual branches' channels start at; None for none.
@@ -31,7 +31,8 @@ class RotaryBlockOptions(BlockOptions):
         qkv_bias: whether query, key and value have one, or the names of those that have.
         dropout_rate: after each Dense layer but query, key, value.
         attention_dropout_rate: on the attention weights.
-        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first.
+        stochastic_depth_rate: of the last block; it rises linearly from 0 at the first, and is 0
+            where there is one block alone.
 
     Raises:
         ValueError: for a value that does not fit.

@@ -7,7 +7,7 @@ import warnings
 
 import keras
 
-from keras_vit.layers.arguments import is_number
+from keras_vit.layers.arguments import is_number, one_or_several
 
 WRAPPERS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
 
@@ -28,8 +28,10 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         rates: `{pattern: factor}`: a weight's factor belongs to the first regular expression that
             is found in its path, such as `block_0/attention/query/kernel`; 1 if none is.
         no_decay: the weights without weight decay. True for all but kernels: biases, the scales of
-            norms and of layers, tokens, position embeddings; False for none; or regular expressions
-            that are looked for in their paths.
+            norms and of layers, tokens, position embeddings; False for none; or a regular expression
+            that is looked for in their paths, or a list of them.
+        warn_unused: whether a warning names the patterns of `rates` that no weight has which trains.
+            False is for rates of weights that are frozen at first.
 
     Raises:
         ValueError: for an optimizer that is built or wraps another, a factor that is no number or
@@ -42,7 +44,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         >>> optimizer.learning_rate = 1e-4  # of the weights with factor 1, as callbacks set it
     """
 
-    def __init__(self, optimizer, rates=None, no_decay=True, name="grouped"):
+    def __init__(self, optimizer, rates=None, no_decay=True, warn_unused=True, name="grouped"):
         optimizer = keras.optimizers.get(optimizer)
         _check(optimizer)
         rates = {pattern: _factor(pattern, rate) for pattern, rate in (rates or {}).items()}
@@ -55,7 +57,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             name=name,
         )
         self.rates = rates
-        self.no_decay = no_decay if isinstance(no_decay, bool) else list(no_decay)
+        self.no_decay = no_decay if isinstance(no_decay, bool) else list(one_or_several(no_decay))
+        self.warn_unused = warn_unused
         self._optimizer = _serialized(optimizer)
         self._by_factor = {}  # all of them now: TensorFlow makes no variables while it traces
         for number, factor in enumerate(dict.fromkeys((1.0, *rates.values()))):
@@ -86,18 +89,28 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
         grads, variables = self._filter_empty_gradients(grads, trainable_variables)
-        if self.loss_scale_factor is not None:
-            grads = [grad / self.loss_scale_factor for grad in grads]
-        grads = self._clip_gradients(grads)
+        grads = self._unscaled_and_clipped(grads, variables)
         for factor, part, members, own_grads in self._groups(variables, grads):
             if not callable(self._learning_rate):
                 part.learning_rate = self._rate_times(factor)
             part.apply(own_grads, members)
         self._iterations.assign_add(1)
 
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Raises ValueError: `no_decay` says it, which files keep."""
+        raise ValueError(
+            "A GroupedOptimizer takes the weights without weight decay when it is made, as no_decay."
+        )
+
     def finalize_variable_values(self, var_list):
         for _, part, members, _ in self._groups(var_list):
             part.finalize_variable_values(members)
+
+    @property
+    def iterations(self):
+        """Updates so far, as Keras counts them: steps that only accumulate gradients are none."""
+        steps = self._optimizer["config"]["gradient_accumulation_steps"]
+        return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
 
     @property
     def variables(self):
@@ -125,6 +138,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             "optimizer": optimizer,
             "rates": dict(self.rates),
             "no_decay": self.no_decay if isinstance(self.no_decay, bool) else list(self.no_decay),
+            "warn_unused": self.warn_unused,
             "name": self.name,
         }
 
@@ -144,6 +158,17 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             averages |= zip(map(id, members), own, strict=True)
         return [averages[id(variable)] for variable in self._trainable_variables]
 
+    def _unscaled_and_clipped(self, grads, variables):
+        """Gradients for the groups, which put those that are new values in place as they are."""
+        numbers = [index for index, v in enumerate(variables) if not _takes_new_values(v)]
+        moving = [grads[index] for index in numbers]
+        if self.loss_scale_factor is not None:
+            moving = [grad / self.loss_scale_factor for grad in moving]
+        if moving:  # a norm of none cannot be taken
+            moving = self._clip_gradients(moving)
+        new = dict(zip(numbers, moving, strict=True))
+        return [new.get(index, grad) for index, grad in enumerate(grads)]
+
     def _rate_times(self, factor):
         return self.learning_rate * factor
 
@@ -162,7 +187,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         return next(found, 1.0)
 
     def _warn_of_patterns_without_weights(self, variables):
-        patterns = [*self.rates, *(() if isinstance(self.no_decay, bool) else self.no_decay)]
+        patterns = [*self.rates] if self.warn_unused else []
+        patterns += [] if isinstance(self.no_decay, bool) else self.no_decay
         unused = [p for p in patterns if not any(re.search(p, v.path) for v in variables)]
         if unused:
             warnings.warn(
@@ -172,9 +198,16 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             )
 
     def _decays(self, variable):
+        if _takes_new_values(variable):
+            return False
         if self.no_decay is True:
             return "kernel" in variable.name  # those of low-rank updates, too
         return not any(re.search(pattern, variable.path) for pattern in self.no_decay or ())
+
+
+def _takes_new_values(variable):
+    """Whether its "gradient" is its next value, as of the scales of float8."""
+    return getattr(variable, "overwrite_with_gradient", False)
 
 
 def _check(optimizer):

@@ -183,6 +183,49 @@ def test_a_vit_inside_is_found(kind):
         np.testing.assert_array_equal(found, inspection.position_similarity(vit))
 
 
+def around_blocks(vit: keras.Model, first, between) -> keras.Model:
+    """The blocks of a ViT, called again in a model with other layers before and between them."""
+    tokens = vit.get_layer("block_0")(first(vit.get_layer("embedding_dropout").output))
+    tokens = vit.get_layer("block_1")(between(tokens))
+    pooled = vit.get_layer("pooling")(vit.get_layer("encoder_norm")(tokens))
+    return keras.Model(vit.input, pooled, name="around")
+
+
+def test_what_stands_between_the_blocks_counts():
+    """By hand: the second block of what a layer makes of the first one's tokens."""
+    vit = model_of()
+    images = images_of(vit)
+    model = around_blocks(vit, lambda x: x, keras.layers.ReLU())
+    tokens = numpy(forward(keras.Model(vit.input, vit.get_layer("block_0").output), images))
+    block = vit.get_layer("block_1")
+    second = numpy(block(np.maximum(tokens, 0), return_attention_scores=True)[1])
+    first = inspection.attention_scores(vit, images)[0]
+    scores = inspection.attention_scores(model, images)
+    np.testing.assert_allclose(scores, [first, second], atol=1e-5)
+    patches = inspection.attention_rollout(np.stack([first, second]))[:, 0, 1:]
+    heat = inspection.attention_map(model, images)
+    corners = patches.reshape(3, 2, 3)[:, :, ::2]  # where a pixel has its patch's value alone
+    expected = corners / corners[:, :1, :1]
+    found = heat[:, [0, -1]][:, :, [0, -1]]
+    np.testing.assert_allclose(found / found[:, :1, :1], expected, rtol=1e-4)
+
+
+def test_attention_that_cannot_be_followed_is_said():
+    vit = model_of()
+    images, add = images_of(vit), keras.layers.Add()
+    block = vit.get_layer("block_0")
+    parallel = around_blocks(vit, lambda x: x, lambda x: add([x, block(block.input)]))
+    with pytest.raises(ValueError, match="'around' gives to 'block_0' not the tokens of 'block_0'"):
+        inspection.attention_scores(parallel, images)
+    longer = around_blocks(vit, lambda x: keras.layers.Concatenate(axis=1)([x, x]), lambda x: x)
+    assert inspection.attention_scores(longer, images).shape == (2, 3, 2, 14, 14)
+    with pytest.raises(ValueError, match="have 14 tokens, which are not those of 2 x 3 patches"):
+        inspection.attention_map(longer, images)
+    tokens = keras.Input((7, 8))
+    with pytest.raises(ValueError, match="does not have the 'patch_embedding' of a ViT"):
+        inspection.attention_scores(keras.Model(tokens, block(tokens)), images)
+
+
 def test_a_model_is_compiled_once(backend, monkeypatch):
     """Layers run in Python when they are traced; on PyTorch, which compiles nothing, each time."""
     calls, call = [], keras_vit.TransformerBlock.call

@@ -72,5 +72,7 @@ def test_what_does_not_fit_is_refused():
         keras_vit.RotaryOptions("polar")
     with pytest.raises(ValueError, match="'mlp', which is for gated MLPs"):
         keras_vit.RotaryBlock(num_heads=2, mlp_dim=8, grid=GRID, inner_norms=("mlp",))
+    one = keras_vit.RotaryBlock(num_heads=2, mlp_dim=8, grid=GRID, inner_norms="attention")
+    assert one.inner_norms == ("attention",) and one.attention.norm is not None
     with pytest.raises(ValueError, match="inner_norms is 'output'; use one of 'attention', 'mlp'"):
         keras_vit.RotaryBlock(num_heads=2, mlp_dim=8, grid=GRID, inner_norms=("output",))

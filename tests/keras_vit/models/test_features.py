@@ -162,6 +162,27 @@ def test_the_layers_of_a_model_without_the_model(model, images, tmp_path):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_layers_that_are_called_again_are_those_of_the_model(model, images):
+    """With a layer of one's own between the blocks, which the ViT does not have."""
+    x = model.get_layer("block_0").output
+    x = model.get_layer("block_1")(keras.layers.ReLU()(x))
+    outer = keras.Model(model.input, model.get_layer("block_2")(x))
+    first, second, last = outputs(keras_vit.features(outer, as_grid=False), images)
+    block = model.get_layer("block_1")
+    np.testing.assert_allclose(second, numpy(block(np.maximum(first, 0))), atol=1e-5)
+    np.testing.assert_allclose(last, outputs(outer, images), atol=1e-6)
+    twice = keras.Model(model.input, block(block(keras.layers.ReLU()(x))))
+    with pytest.raises(
+        ValueError, match=r"which output of 'block_1' is meant: .* calls it 3 times"
+    ):
+        keras_vit.features(twice, "block_1")
+    longer = keras.Model(model.input, block(keras.layers.Concatenate(axis=1, name="both")([x, x])))
+    tokens = outputs(keras_vit.features(longer, "both", as_grid=False), images)
+    assert tokens.shape == (2, 14, 8)
+    with pytest.raises(ValueError, match=r"The 14 tokens .* 2 x 3 patches and 1 before them; give"):
+        keras_vit.features(longer, "both")
+
+
 def test_features_are_of_the_precision_of_their_layer():
     model = keras_vit.VisionTransformer(**VIT, dtype="mixed_bfloat16")
     for as_grid in (True, False):

@@ -30,6 +30,16 @@ def test_trainable_unfreezes_everything(choice):
     assert len(masked.trainable_weights) == total + updates
 
 
+@pytest.mark.parametrize("choice", CHOICES)
+def test_both_heads_of_a_distilled_model_train(choice):
+    """Their logits are averaged: one that stayed at zero would halve the other's."""
+    model = make("vit", classifier="distilled", distilled=True)
+    CHOICES[choice](model)
+    trained = {weight.path.removeprefix(f"{model.name}/") for weight in model.trainable_weights}
+    heads = {"head/kernel", "head/bias", "distillation_head/kernel", "distillation_head/bias"}
+    assert {path for path in trained if "head/" in path} == heads
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_frozen_backbone_stays_where_it_is(kind, tmp_path):
     """Under an own head, saved, loaded and trained: what moves is what moved before."""

@@ -106,6 +106,14 @@ def test_without_a_checkpoint_it_is_minus_one_to_one():
         keras_vit.preprocessing_of(keras.Sequential())
 
 
+def test_text_is_not_taken_apart():
+    """Its digits are neither channels nor sides."""
+    with pytest.raises(ValueError, match="mean is '555'; give a number a channel"):
+        keras_vit.Preprocessing(mean="555")
+    with pytest.raises(ValueError, match=r"size is '48'; give \(height, width\)"):
+        keras_vit.Preprocessing(size="48")
+
+
 def test_of_the_model_inside(rng):
     """A head of one's own around it changes nothing in what its weights expect."""
     model = vit()

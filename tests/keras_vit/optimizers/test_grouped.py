@@ -1,15 +1,14 @@
-"""Rates by weight: as separate optimizers would move the weights, and kept in files."""
+"""Rates by weight: as separate optimizers would move the weights."""
 
 import keras
 import numpy as np
 import pytest
-import torch
 
 import keras_vit
 from keras_vit import GroupedOptimizer, layerwise_learning_rates
 from tests.contracts import numpy, randomise
 from tests.keras_vit.abstract import abstract
-from tests.keras_vit.ecosystem.models import images, make
+from tests.keras_vit.ecosystem.models import make
 
 OPTIMIZERS = keras.optimizers
 SHAPES = {
@@ -112,10 +111,55 @@ def test_a_global_norm_is_that_of_all_gradients():
     agree(train({"": grouped}), expected)
 
 
+def test_accumulated_steps_count_as_keras_counts_them():
+    """Five steps are two updates, of which schedules know nothing: they follow the steps."""
+    rate = OPTIMIZERS.schedules.ExponentialDecay(0.05, 1, 0.5)
+    optimizers = [OPTIMIZERS.SGD(rate, gradient_accumulation_steps=2)]
+    optimizers.append(GroupedOptimizer(OPTIMIZERS.SGD(rate, gradient_accumulation_steps=2)))
+    for optimizer in optimizers:
+        train({"": optimizer}, steps=5)
+        assert int(optimizer.iterations) == 2
+        np.testing.assert_allclose(numpy(optimizer.learning_rate), 0.05 / 2**5)
+
+
 def test_scaled_losses_are_unscaled():
     grouped = GroupedOptimizer(OPTIMIZERS.Adam(0.05, loss_scale_factor=8.0), {"^low/": 0.25})
     assert grouped.scale_loss(1.0) == 8
     agree(train({"": grouped}, scale=8), separate(KINDS["adam"]))
+
+
+OVERWRITING = {
+    "clipped": {"global_clipnorm": 1.0, "loss_scale_factor": 8.0},
+    "accumulated": {"gradient_accumulation_steps": 2, "loss_scale_factor": 8.0},
+}
+
+
+@pytest.mark.parametrize("kind", OVERWRITING)
+def test_gradients_that_are_new_values_are_put_in_place(kind):
+    """As Keras does with the scales of float8, beside a bias that is clipped and unscaled."""
+
+    def trained(optimizer, *names):
+        with keras.name_scope("low"):
+            scale = keras.Variable(1.0, name="kernel_scale")
+        scale.overwrite_with_gradient = True
+        made = {"low/bias": variables()["low/bias"], "low/kernel_scale": scale}
+        for value in (7.0, 5.0, 9.0, 3.0):
+            gradients = [keras.ops.full(made[name].shape, value) for name in names]
+            optimizer.apply(gradients, [made[name] for name in names])
+        return {name: numpy(made[name]) for name in names}
+
+    options = OVERWRITING[kind]
+    both = ("low/bias", "low/kernel_scale")
+    expected = trained(OPTIMIZERS.SGD(0.0125, **options), *both)
+    decaying = {} if "gradient_accumulation_steps" in options else {"weight_decay": 0.1}
+    grouped = GroupedOptimizer(OPTIMIZERS.SGD(0.05, **options, **decaying), {"^low/": 0.25})
+    found = trained(grouped, *both)
+    agree(found, expected)
+    # Of two steps that are accumulated, Keras takes the larger value.
+    value = 9 if "gradient_accumulation_steps" in options else 3
+    assert found["low/kernel_scale"] == value
+    alone = trained(GroupedOptimizer(OPTIMIZERS.SGD(0.05, **options)), "low/kernel_scale")
+    assert alone["low/kernel_scale"] == value
 
 
 def test_which_weights_decay():
@@ -131,6 +175,7 @@ def test_which_weights_decay():
     assert decayed(True) == set(DECAYING)
     assert decayed(False) == set(SHAPES)
     assert decayed(["^low/", "token$"]) == {"top/kernel"}
+    assert decayed("^low/|token$") == {"top/kernel"}  # one pattern, not its letters
     assert decayed([""]) == set()
 
 
@@ -194,168 +239,14 @@ def test_state_and_exclusions_that_would_be_lost_are_refused():
     excluding.exclude_from_weight_decay(var_names=["bias"])
     with pytest.raises(ValueError, match="give them as no_decay"):
         GroupedOptimizer(excluding)
-
-
-def test_a_vit_moves_as_under_the_parameter_groups_of_pytorch():
-    """The groups of MAE's fine-tuning: by its names' layer numbers, decay for more than vectors."""
-    model, rng = make("vit"), np.random.default_rng(0)
-    tokens_and_positions = ("class_token/class_token", "position_embedding/position_embedding")
-
-    def group(name, value):
-        number = 0 if not name.startswith("block_") else int(name[len("block_")]) + 1
-        number = 3 if name.startswith(("encoder_norm", "head")) else number
-        decays = value.ndim > 1 and name not in tokens_and_positions
-        return {"lr": 0.01 * 0.65 ** (3 - number), "weight_decay": 0.05 if decays else 0.0}
-
-    names = [weight.path.removeprefix(f"{model.name}/") for weight in model.weights]
-    theirs = [torch.nn.Parameter(torch.tensor(numpy(weight))) for weight in model.weights]
-    groups = [{"params": [p], **group(n, p)} for n, p in zip(names, theirs, strict=True)]
-    reference = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
-    adamw = OPTIMIZERS.AdamW(0.01, weight_decay=0.05, beta_2=0.95, epsilon=1e-8)
-    optimizer = layerwise_learning_rates(adamw, model, decay=0.65)
-    for _ in range(3):
-        gradients = [rng.normal(size=w.shape).astype("float32") for w in model.weights]
-        optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], model.weights)
-        for parameter, gradient in zip(theirs, gradients, strict=True):
-            parameter.grad = torch.tensor(gradient)
-        reference.step()
-    for name, weight, parameter in zip(names, model.weights, theirs, strict=True):
-        expected = parameter.detach().numpy()
-        np.testing.assert_allclose(numpy(weight), expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    with pytest.raises(ValueError, match="when it is made, as no_decay"):
+        GroupedOptimizer("adamw").exclude_from_weight_decay(var_names=["bias"])
 
 
 def test_patterns_that_no_weight_has_are_said():
     optimizer = GroupedOptimizer("sgd", {"^low/": 0.5, "/low/": 2}, no_decay=["bias", "gamma"])
     with pytest.warns(UserWarning, match=r"a path with '/low/', 'gamma'; .* 'top/class_token'"):
         optimizer.build(list(variables().values()))
-
-
-def factors(model: keras.Model, **arguments) -> dict[str, float]:
-    """The factor of each layer of a model, by the first two parts of its weights' paths."""
-    optimizer = layerwise_learning_rates("sgd", model, **arguments)
-    found: dict[str, set[float]] = {}
-    for weight in model.trainable_weights:
-        found.setdefault(weight.path.removeprefix(f"{model.name}/").split("/")[0], set()).add(
-            optimizer._factor_of(weight.path)
-        )
-    assert all(len(values) == 1 for values in found.values())
-    return {name: values.pop() for name, values in found.items()}
-
-
-def test_depths_of_every_architecture():
-    expected = {"patch_embedding": 0.125, "class_token": 0.125, "position_embedding": 0.125}
-    expected |= {"block_0": 0.25, "block_1": 0.5, "encoder_norm": 1, "head": 1}
-    assert factors(abstract(vit), decay=0.5) == expected
-    rotary = abstract(
-        lambda: keras_vit.RotaryVisionTransformer((8, 12, 3), "none", **SIZES, classes=3)
-    )
-    del expected["position_embedding"]
-    assert factors(rotary, decay=0.5) == expected
-    expected = {
-        "root_conv": 0.125,
-        "stage1_unit1": 0.25,
-        "stage2_unit1": 0.5,
-        "final_norm": 1,
-        "head": 1,
-    }
-    assert factors(abstract(resnet), decay=0.5) == expected
-    arguments = {"classes": 3, "classifier": "map", "stem_block_counts": (1,)}
-    hybrid = abstract(lambda: keras_vit.VisionTransformer((32, 32, 3), 2, 1, 8, 16, 2, **arguments))
-    stem = ("stem_conv", "stem_norm", "stem_stage1_unit1", "patch_embedding", "position_embedding")
-    expected = dict.fromkeys(stem, 0.25) | {"block_0": 0.5}
-    expected |= dict.fromkeys(("encoder_norm", "pooling", "head"), 1)
-    assert factors(hybrid, decay=0.5) == expected
-    assert set(factors(abstract(vit), decay=1).values()) == {1}
-
-
-def test_depths_in_a_model_that_contains_ours():
-    ours = vit()
-    top = keras.layers.Dense(2, name="own")(ours.get_layer("pooling").output)
-    own = keras.Model(ours.input, top)
-    found = factors(own, decay=np.float32(0.5))
-    assert found["block_1"] == 0.5 and found["own"] == 1 and found["class_token"] == 0.125
-    inputs = keras.Input((8, 12, 3))
-    x = keras.layers.Conv2D(3, 1, name="first")(inputs)
-    nested = keras.Model(inputs, keras.layers.Dense(2, name="own")(ours(x)))
-    optimizer = layerwise_learning_rates("sgd", nested, decay=0.5)
-    by_path = {w.path: optimizer._factor_of(w.path) for w in nested.trainable_weights}
-    assert by_path[ours.get_layer("block_0").mlp.hidden.kernel.path] == 0.25
-    assert by_path["first/kernel"] == 0.125 and by_path["own/kernel"] == 1
-    masked = keras_vit.pretraining.MaskedPatchModel(ours)
-    optimizer = layerwise_learning_rates("sgd", masked, decay=0.5)
-    by_path = {w.path: optimizer._factor_of(w.path) for w in masked.trainable_weights}
-    assert by_path[ours.get_layer("block_0").mlp.hidden.kernel.path] == 0.25
-    assert by_path[masked.prediction.kernel.path] == 1
-
-
-def test_models_without_blocks_and_other_decays_are_refused():
-    with pytest.raises(ValueError, match="no Transformer blocks"):
-        layerwise_learning_rates(
-            "sgd", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        )
-    for decay in (0, 1.1, "0.5"):
-        with pytest.raises(ValueError, match="give a number above 0 and at most 1"):
-            layerwise_learning_rates("sgd", make("vit"), decay=decay)
-
-
-def step(optimizer, change, **arguments) -> dict[str, np.ndarray]:
-    """How far each weight of a ViT moves in one step of `fit`."""
-    keras.utils.set_random_seed(0)  # the factors of low-rank updates are drawn
-    model = make("vit", **arguments)
-    change(model)
-    before = [numpy(weight) for weight in model.trainable_weights]
-    model.compile(optimizer(model), "mse")
-    model.fit(images(4), np.ones((4, 3)), batch_size=4, verbose=0)
-    after = [numpy(weight) for weight in model.trainable_weights]
-    names = [weight.path.removeprefix(f"{model.name}/") for weight in model.trainable_weights]
-    return {name: a - b for name, a, b in zip(names, after, before, strict=True)}
-
-
-def adapt(model):
-    """Low-rank updates in the blocks, of which the frozen first has none of its own."""
-    keras_vit.enable_lora(model, rank=2, train_norms=True)
-    model.get_layer("block_0").trainable = False
-
-
-@pytest.mark.parametrize(
-    ("policy", "change"), [("float32", adapt), ("mixed_float16", lambda model: None)]
-)
-def test_fit_moves_each_layer_by_its_share(policy, change):
-    plain = step(lambda model: OPTIMIZERS.SGD(0.5), change, dtype=policy)
-    found = step(
-        lambda model: layerwise_learning_rates(OPTIMIZERS.SGD(0.5), model, 0.5),
-        change,
-        dtype=policy,
-    )
-    shares = {"block_0": 0.25, "block_1": 0.5, "encoder_norm": 1, "head": 1}
-    for name, move in plain.items():
-        share = shares.get(name.split("/")[0], 0.125)
-        # Half precision is rounded where the program that XLA makes of it says.
-        rtol = 1e-5 if policy == "float32" else 5e-3
-        np.testing.assert_allclose(found[name], share * move, rtol, atol=1e-6, err_msg=name)
-
-
-def test_a_file_trains_on_with_its_groups(tmp_path):
-    """As a run that was not interrupted, at the rate that was set before."""
-    model = make("vit")
-    adamw = OPTIMIZERS.AdamW(0.05, weight_decay=0.1)
-    model.compile(layerwise_learning_rates(adamw, model, 0.5), "mse")
-    data = {"x": images(4), "y": np.ones((4, 3)), "batch_size": 4, "verbose": 0}
-    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.02)
-    model.fit(**data, epochs=2, callbacks=[schedule])
-    np.testing.assert_allclose(numpy(model.optimizer.learning_rate), 0.02)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert isinstance(loaded.optimizer, GroupedOptimizer)
-    assert loaded.optimizer.rates == model.optimizer.rates and int(loaded.optimizer.iterations) == 2
-    assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
-    for mine, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(numpy(theirs), numpy(mine), err_msg=mine.path)
-    for each in (model, loaded):
-        each.fit(**data, epochs=2)
-    for mine, theirs in zip(model.weights, loaded.weights, strict=True):
-        if not mine.path.endswith("key/bias"):  # its gradient is zero but for rounding
-            np.testing.assert_allclose(numpy(theirs), numpy(mine), atol=1e-5, err_msg=mine.path)
 
 
 def test_averaged_weights_are_swapped_in():
