@@ -4,7 +4,6 @@ One of the few places that import a backend: functions of tf.data run in TensorF
 models run in.
 """
 
-import math
 from dataclasses import replace
 
 import keras
@@ -98,15 +97,23 @@ def _resized(images, settings, first):
         return images
     if settings.crop is None:
         return _resize(images, settings.size, settings.interpolation, first)
-    # Both projects round down; a crop that was a quotient of two sides comes back to the side.
-    short = math.floor(min(settings.size) / settings.crop + 1e-6)
-    whole = tuple(short * side // min(height, width) for side in (height, width))
+    whole = _covering((height, width), settings.box)
     images = _resize(images, whole, settings.interpolation, first)
     index = [slice(None)] * len(images.shape)
     for axis, side, kept in zip(axes, whole, settings.size, strict=True):
         start = (side - kept) // 2
         index[axis] = slice(start, start + kept)
     return images[tuple(index)]
+
+
+def _covering(sides, box):
+    """Returns the sides of the smallest image of these proportions that covers a box."""
+    (height, width), (rows, columns) = sides, box
+
+    def scaled(product, divisor):  # as the projects round: down for a square, else to the nearest
+        return product // divisor if rows == columns else (2 * product + divisor) // (2 * divisor)
+
+    return max(rows, scaled(columns * height, width)), max(columns, scaled(rows * width, height))
 
 
 def _resize(images, size, interpolation, first):

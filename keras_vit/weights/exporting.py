@@ -15,9 +15,9 @@ from keras_vit.models.preprocess import preprocessing_of
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
+from keras_vit.weights import image_settings
 from keras_vit.weights.description import CONFIG, WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
-from keras_vit.weights.image_settings import PREPROCESSOR, preprocessor, with_preprocessing
 from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors, read_json
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
@@ -68,7 +68,9 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     if configuration is not None:
         _check_free(file)
     warn_of_zero_head(values, model.name, stacklevel=2)
+    settings = preprocessing_of(model)
     found = [*known.differences(config), *_other_sizes(model, known)]
+    found += image_settings.differences(settings, target)
     if configuration is None and file.suffix == ".safetensors":
         found.append(
             f"{target} has no architecture of these sizes, so that no config.json is written"
@@ -82,11 +84,11 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
-        settings = preprocessing_of(model)
-        configuration = with_preprocessing(configuration, settings)
+        configuration = image_settings.with_preprocessing(configuration, settings)
         _write_json(file.with_name(CONFIG), {**configuration, WEIGHTS_FILE: file.name})
         if target == "huggingface" and file.name == "model.safetensors" and settings.size:
-            _write_json(file.with_name(PREPROCESSOR), preprocessor(settings))
+            beside = file.with_name(image_settings.PREPROCESSOR)
+            _write_json(beside, image_settings.preprocessor(settings))
 
 
 def _write_json(path, content):

@@ -4,7 +4,6 @@ References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in
 OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def with_preprocessing(configuration: dict, settings: Preprocessing) -> dict:
         "mean": list(settings.mean),
         "std": list(settings.deviation),
         "interpolation": settings.interpolation.replace("lanczos3", "lanczos"),
-        "crop_pct": settings.crop or 1.0,
+        "crop_pct": max(_parts(settings.crop or 1.0)),
         "crop_mode": "squash" if settings.crop is None else "center",
     }
     return {**configuration, "pretrained_cfg": {**configuration["pretrained_cfg"], **told}}
@@ -78,10 +77,21 @@ def preprocessor(settings: Preprocessing) -> dict:
     return {
         "image_processor_type": "CLIPImageProcessor",
         **told,
-        "size": {"shortest_edge": math.floor(min(height, width) / settings.crop + 1e-6)},
+        "size": {"shortest_edge": max(settings.box or ())},
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},
     }
+
+
+def differences(settings: Preprocessing, target: str) -> list[str]:
+    """Returns where another project prepares images otherwise than `settings` says."""
+    other = {
+        "timm": len(set(_parts(settings.crop))) > 1,
+        "huggingface": len(set(settings.box or ())) > 1,
+    }
+    if not other.get(target):
+        return []
+    return ["images that are no squares are resized otherwise before their centre is taken"]
 
 
 def _found(checkpoint):
@@ -120,8 +130,10 @@ def _transformers(told):
     size, crop = told.get("size"), None
     short = size.get("shortest_edge") if isinstance(size, dict) else None
     if told.get("do_center_crop"):
-        kept = _sides(told.get("crop_size"))
-        crop = min(kept) / (short or min(_sides(size)))
+        whole = _sides(short or size)
+        crop = tuple(
+            kept / side for kept, side in zip(_sides(told.get("crop_size")), whole, strict=True)
+        )
     elif short is not None:
         crop = 1.0
     return Preprocessing(
@@ -131,6 +143,10 @@ def _transformers(told):
         interpolation=_named(told.get("resample", 2)),
         crop=crop,
     )
+
+
+def _parts(crop):
+    return crop if isinstance(crop, tuple) else (crop, crop)
 
 
 def _sides(value):

@@ -173,6 +173,36 @@ def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
     np.testing.assert_allclose(one, result[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("crop", "sides", "whole", "rows", "columns"),
+    [
+        (1.0, (12, 12), (16, 16), (4, 12), (0, 16)),
+        (0.5, (30, 24), (40, 32), (16, 24), (8, 24)),  # covers 16 x 32: 32 / 24 times
+        (0.7, (24, 30), (18, 22), (5, 13), (3, 19)),  # 11 x 22: 22 / 30 times 24 is 17.6
+        ((0.5, 1.0), (24, 24), (16, 16), (4, 12), (0, 16)),  # 16 x 16: the short side, as CLIP's
+        (2.0, (12, 12), (16, 16), (4, 12), (0, 16)),  # nothing is padded
+    ],
+)
+def test_a_crop_fills_a_size_that_is_no_square(rng, crop, sides, whole, rows, columns):
+    """As timm resizes for such a size, by hand: until both sides are `size / crop` at least."""
+    model = vit(input_shape=(8, 16, 3))
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), crop=crop)
+    images = rng.integers(0, 256, size=(2, *sides, 3)).astype("uint8")
+    expected = pil(images, whole, "bilinear")[:, slice(*rows), slice(*columns)]
+    result = keras_vit.preprocess_input(images, model)
+    assert result.shape == (2, 8, 16, 3)
+    np.testing.assert_allclose(result * 255, expected, atol=0.05)
+
+
+@pytest.mark.once
+def test_a_crop_is_a_part_or_two():
+    assert keras_vit.Preprocessing(crop=[0.5, 0.5]) == keras_vit.Preprocessing(crop=0.5)
+    assert keras_vit.Preprocessing(crop=(1, 0.5)).crop == (1, 0.5)
+    for wrong in (0, -1, "half", (0.5,), (0.5, None), float("nan")):
+        with pytest.raises(ValueError, match="crop is .* the part of the image that is kept"):
+            keras_vit.Preprocessing(crop=wrong)
+
+
 def test_tf_data_resizes_as_well(rng):
     import tensorflow as tf
 

@@ -246,6 +246,25 @@ def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
     np.testing.assert_allclose(back, expected, atol=1e-6)
 
 
+def test_what_they_crop_otherwise_is_told(rng, tmp_path):
+    """timm covers twice a size that is no square, transformers a square: alike for squares alone."""
+    model = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (8, 16, 3)})
+    model.preprocessing = keras_vit.Preprocessing(interpolation="bicubic", crop=0.5)
+    message = "images that are no squares are resized otherwise"
+    with pytest.warns(UserWarning, match=message):
+        keras_vit.export_weights(model, tmp_path / "ours", target="huggingface")
+    images = rng.integers(60, 196, size=(2, 30, 30, 3)).astype("uint8")
+    theirs = hf.CLIPImageProcessor.from_pretrained(tmp_path / "ours")
+    expected = theirs(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    result = keras_vit.preprocess_input(images, model)
+    np.testing.assert_allclose(result, expected, atol=1.2 / 255 / 0.5)
+    model.preprocessing = keras_vit.Preprocessing(crop=(0.5, 0.75))
+    with pytest.warns(UserWarning, match=message):
+        keras_vit.export_weights(model, tmp_path / "timm", target="timm")
+    config = json.loads((tmp_path / "timm" / "config.json").read_text())
+    assert config["pretrained_cfg"]["crop_pct"] == 0.75
+
+
 def test_shards_and_heads(rng, tmp_path):
     theirs = hf.ViTForImageClassification(hf.ViTConfig(**oracles.SIZES, num_labels=5))
     oracles.saved(theirs, tmp_path, max_shard_size="4KB")
