@@ -9,6 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from keras_vit.layers.resize_images import ResizeImages, resize_images
 from keras_vit.models.inside import model_inside
 from keras_vit.models.preprocessing import Preprocessing
 
@@ -47,7 +48,7 @@ def preprocess_input(images, model=None):
     Args:
         images: an array or tensor of any shape; also a `keras.Input`, and what tf.data hands to
             its functions on any backend. With a model, images `(B, H, W, C)` or `(H, W, C)` in
-            the model's data format.
+            the model's data format; of the latter two H and W may be unknown until they run.
         model: a model (or one with it inside) whose images are prepared as `preprocessing_of`
             tells: resized where they have another size, unless the model takes images of any, then
             normalised.
@@ -80,7 +81,7 @@ def preprocess_input(images, model=None):
             f"images as {'(B, C, H, W)' if first else '(B, H, W, C)'} with these."
         )
     if None not in model.input_shape[1:]:
-        images = _resized(images, settings, first)
+        images = _resized(images, settings, model.arguments["data_format"])
     shape = (-1, 1, 1) if first else (-1,)
     mean, deviation = (
         np.reshape(np.asarray(values, "float32") * 255, shape)
@@ -89,48 +90,12 @@ def preprocess_input(images, model=None):
     return (images - cast(mean, images.dtype)) / cast(deviation, images.dtype)
 
 
-def _resized(images, settings, first):
+def _resized(images, settings, data_format):
     """Resizes (and crops) images that do not have the size yet."""
-    axes = (-2, -1) if first else (-3, -2)
-    height, width = (images.shape[axis] for axis in axes)
-    if (height, width) == settings.size or settings.size is None:
-        return images
-    if settings.crop is None:
-        return _resize(images, settings.size, settings.interpolation, first)
-    whole = _covering((height, width), settings.box)
-    images = _resize(images, whole, settings.interpolation, first)
-    index = [slice(None)] * len(images.shape)
-    for axis, side, kept in zip(axes, whole, settings.size, strict=True):
-        start = (side - kept) // 2
-        index[axis] = slice(start, start + kept)
-    return images[tuple(index)]
-
-
-def _covering(sides, box):
-    """Returns the sides of the smallest image of these proportions that covers a box."""
-    (height, width), (rows, columns) = sides, box
-
-    def scaled(product, divisor):  # as the projects round: down for a square, else to the nearest
-        return product // divisor if rows == columns else (2 * product + divisor) // (2 * divisor)
-
-    return max(rows, scaled(columns * height, width)), max(columns, scaled(rows * width, height))
-
-
-def _resize(images, size, interpolation, first):
-    if (
-        type(images).__module__.startswith("tensorflow.")
-        and keras.backend.backend() != "tensorflow"
-    ):
-        import tensorflow as tf
-
-        return tf.image.resize(images, size, interpolation, antialias=True)
-    resized = keras.ops.image.resize(
-        images,
-        size,
-        interpolation=interpolation,
-        antialias=True,
-        data_format="channels_first" if first else "channels_last",
-    )
+    how = (settings.size, settings.box, settings.interpolation, data_format)
+    if isinstance(images, keras.KerasTensor) and None in images.shape[-3:]:
+        return ResizeImages(*how, dtype=images.dtype)(images)
+    resized = resize_images(images, *how)
     return keras.ops.convert_to_numpy(resized) if isinstance(images, np.ndarray) else resized
 
 

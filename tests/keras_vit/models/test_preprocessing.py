@@ -213,3 +213,46 @@ def test_tf_data_resizes_as_well(rng):
     (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model))
     expected = keras_vit.preprocess_input(images, model)
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_tf_data_resizes_images_of_unknown_sides(rng, data_format, crop):
+    """As decoded files are: nothing knows their sides before they are there."""
+    import tensorflow as tf
+
+    first = data_format == "channels_first"
+    model = vit(input_shape=(3, 12, 8) if first else (12, 8, 3), data_format=data_format)
+    model.preprocessing = replace(IMAGENET, crop=crop)
+
+    def decode(png):
+        image = tf.io.decode_png(png, channels=3)
+        image = tf.transpose(image, (2, 0, 1)) if first else image
+        return keras_vit.preprocess_input(image, model)
+
+    photos = [rng.integers(0, 256, (*s, 3)).astype("uint8") for s in ((30, 24), (17, 40), (12, 8))]
+    files = [tf.io.encode_png(photo).numpy() for photo in photos]
+    data = tf.data.Dataset.from_tensor_slices(files).map(decode).batch(3)
+    assert data.element_spec.shape == (None, *model.input_shape[1:])
+    (result,) = data
+    for image, found in zip(photos, result.numpy(), strict=True):
+        image = np.moveaxis(image, -1, 0) if first else image
+        expected = keras_vit.preprocess_input(image, model)
+        np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_a_functional_model_resizes_images_of_any_sides(rng, tmp_path, crop):
+    model = vit()
+    model.preprocessing = replace(IMAGENET, crop=crop)
+    pixels = keras.Input((None, None, 3), dtype="uint8")
+    resizing = keras.Model(pixels, keras_vit.preprocess_input(pixels, model))
+    assert resizing.output_shape == (None, 12, 8, 3)
+    resizing.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for sides in ((30, 24), (17, 40), (12, 8)):
+        images = rng.integers(0, 256, (2, *sides, 3)).astype("uint8")
+        expected = keras_vit.preprocess_input(images, model)
+        found = keras.ops.convert_to_numpy(resizing(images))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-4)
