@@ -10,17 +10,20 @@ from keras import ops
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
 
+OVERSHOOTING = ("bicubic", "lanczos3")  # kernels with negative parts, which make halos at edges
+BLACK, WHITE = 0, 255
+
 
 def resize_images(images, size, box=None, interpolation="bilinear", data_format="channels_last"):
     """Resizes images that do not have the size yet.
 
     Args:
         images: array or tensor `(B, H, W, C)` or `(H, W, C)` (`C` first with channels first),
-            floating point; TensorFlow's on any backend. H and W may be unknown where they are
-            TensorFlow's.
+            pixel values 0..255, floating point; TensorFlow's on any backend. H and W may be
+            unknown where they are TensorFlow's.
         size: `(height, width)` in pixels.
-        box: `(height, width)` that the image is made to cover just so, in its own proportions, before
-            its centre of `size` is taken; None resizes it whole, whatever its proportions.
+        box: `(height, width)` that the image is made to cover just so, in its own proportions,
+            before its centre of `size` is taken; None resizes it whole, whatever its proportions.
         interpolation: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos3"`, with antialias.
         data_format: of the images.
 
@@ -32,9 +35,9 @@ def resize_images(images, size, box=None, interpolation="bilinear", data_format=
     if sides == tuple(size):
         return images
     if box is None:
-        return _resample(images, size, interpolation, data_format)
+        return _resized(images, size, axes, interpolation, data_format)
     whole = _covering(sides, box) if None not in sides else _whole_in_graph(images, axes, size, box)
-    images = _resample(images, whole, interpolation, data_format)
+    images = _resized(images, whole, axes, interpolation, data_format)
     index, shape = [slice(None)] * len(images.shape), list(images.shape)
     for axis, side, kept in zip(axes, whole, size, strict=True):
         start = (side - kept) // 2
@@ -108,10 +111,41 @@ def _whole_in_graph(images, axes, size, box):
     """As `_covering`, as scalar tensors; the size where the images have it already."""
     import tensorflow as tf
 
-    sides = [tf.shape(images)[axis] for axis in axes]
+    sides = [_side(images, axis) for axis in axes]
     fits = tf.reduce_all(tf.equal(tf.stack(sides), size))
     covering = _covering(sides, box, tf.maximum)
     return [tf.where(fits, kept, side) for kept, side in zip(size, covering, strict=True)]
+
+
+def _resized(images, size, axes, interpolation, data_format):
+    if interpolation not in OVERSHOOTING:
+        return _resample(images, size, interpolation, data_format)
+    # As Pillow, with which the projects resize: columns, then rows, each cut off at black and white.
+    height, width = (images.shape[axis] for axis in axes)
+    for known, wanted, sides in (
+        (width, size[1], (_side(images, axes[0]), size[1])),
+        (height, size[0], size),
+    ):
+        if not (isinstance(wanted, int) and known == wanted):
+            images = _cut_off(_resample(images, sides, interpolation, data_format))
+    return images
+
+
+def _side(images, axis):
+    """An int, or a scalar tensor where only the graph knows it."""
+    if images.shape[axis] is not None:
+        return images.shape[axis]
+    import tensorflow as tf
+
+    return tf.shape(images)[axis]
+
+
+def _cut_off(images):
+    if not type(images).__module__.startswith("tensorflow."):
+        return ops.clip(images, BLACK, WHITE)
+    import tensorflow as tf
+
+    return tf.clip_by_value(images, BLACK, WHITE)
 
 
 def _resample(images, size, interpolation, data_format):

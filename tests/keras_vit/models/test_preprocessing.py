@@ -143,15 +143,45 @@ def test_images_of_any_size_keep_theirs(rng):
 
 
 def pil(images: np.ndarray, size, interpolation: str) -> np.ndarray:
-    """What Pillow makes of float images, channel by channel."""
+    """What Pillow makes of float images, channel by channel; cut off as it does with whole numbers."""
     from PIL import Image
 
     kind = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[interpolation]
-    planes = [
-        [np.asarray(Image.fromarray(image[..., c], "F").resize(size[::-1], kind)) for c in range(3)]
-        for image in images.astype("float32")
-    ]
-    return np.moveaxis(np.array(planes), 1, -1)
+    planes = np.moveaxis(images.astype("float32"), -1, 1)
+    for sides in ((images.shape[1], size[1]), size):  # columns first
+        planes = np.array(
+            [
+                [np.asarray(Image.fromarray(plane, "F").resize(sides[::-1], kind)) for plane in image]
+                for image in planes
+            ]
+        ).clip(0, 255)
+    return np.moveaxis(planes, 1, -1)
+
+
+def sharp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Squares of three pixels without a shade between their colours."""
+    squares = rng.integers(0, 2, size=(-(-height // 3), -(-width // 3), 3))
+    return (255 * squares.repeat(3, axis=0).repeat(3, axis=1)[:height, :width]).astype("uint8")
+
+
+@pytest.mark.parametrize("sides", [(30, 24), (6, 4), (12, 30)])
+@pytest.mark.parametrize("kind", ["array", "tf.data"])
+def test_edges_have_no_halos(rng, sides, kind):
+    """Within what Pillow rounds twice, whichever sides become smaller or larger."""
+    import tensorflow as tf
+    from PIL import Image
+
+    model = vit()
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), interpolation="bicubic")
+    image = sharp(rng, *sides)
+    expected = np.asarray(Image.fromarray(image).resize((8, 12), Image.BICUBIC))
+    if kind == "array":
+        result = keras_vit.preprocess_input(image, model)
+    else:
+        data = tf.data.Dataset.from_tensors(image)
+        (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model)).as_numpy_iterator()
+    assert result.min() >= 0 and result.max() <= 1
+    np.testing.assert_allclose(result * 255, expected, atol=1.2)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -230,7 +260,7 @@ def test_tf_data_resizes_images_of_unknown_sides(rng, data_format, crop):
         image = tf.transpose(image, (2, 0, 1)) if first else image
         return keras_vit.preprocess_input(image, model)
 
-    photos = [rng.integers(0, 256, (*s, 3)).astype("uint8") for s in ((30, 24), (17, 40), (12, 8))]
+    photos = [sharp(rng, *sides) for sides in ((30, 24), (17, 40), (12, 8))]
     files = [tf.io.encode_png(photo).numpy() for photo in photos]
     data = tf.data.Dataset.from_tensor_slices(files).map(decode).batch(3)
     assert data.element_spec.shape == (None, *model.input_shape[1:])
@@ -251,7 +281,7 @@ def test_a_functional_model_resizes_images_of_any_sides(rng, tmp_path, crop):
     resizing.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for sides in ((30, 24), (17, 40), (12, 8)):
-        images = rng.integers(0, 256, (2, *sides, 3)).astype("uint8")
+        images = np.array([sharp(rng, *sides)])
         expected = keras_vit.preprocess_input(images, model)
         found = keras.ops.convert_to_numpy(resizing(images))
         np.testing.assert_allclose(found, expected, atol=1e-4)
