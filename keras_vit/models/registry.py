@@ -8,7 +8,7 @@ from dataclasses import replace
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.layers.resample import INTERPOLATIONS
-from keras_vit.models.options import names
+from keras_vit.models.options import chosen, names
 from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
@@ -45,7 +45,7 @@ def create_model(
             `"augreg-imagenet21k"` (downloaded to Keras' cache; `keras_vit.weights.published` lists
             them), or the path of a checkpoint that `load_weights` reads. The weights decide
             activation, epsilon, classifier, representation layer and kind of position embedding
-            where `overrides` do not. If `classes` is not the number of classes that they were
+            where `overrides` do not, one by one or in a group. If `classes` is not the number of classes that they were
             trained with, the head is new (zeros) and a representation layer is left out, as in
             the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
@@ -86,7 +86,8 @@ def create_model(
         implied = checkpoint.implied_arguments()
         if classes is not None and classes != checkpoint.classes:
             implied["representation_size"] = None
-        implied = {key: value for key, value in implied.items() if key in allowed}
+        own = chosen(model_class.GROUPS, overrides)  # single values would replace the groups'
+        implied = {k: value for k, value in implied.items() if k in allowed and k not in own}
     arguments = {"name": name or kind.default_name, **kind.config, **implied, **overrides}
     # All published ones were trained on square images.
     square = str(weights) in PUBLISHED_WEIGHTS
