@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 from keras_vit.layers.arguments import check_choice
@@ -53,7 +54,8 @@ def create_model(
         interpolation: of the weights' position embeddings where `input_shape` gives another grid,
             and in the graph where it is open: `"bilinear"` (the authors'), `"bicubic"` (Hugging
             Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is
-            that of `position_embedding`, which is bilinear unless it is a `Positions` with another.
+            that of `position_embedding` where it is a `Positions` with another than bilinear, else
+            the one of the project that the weights are from. The model remembers it.
         name: of the model; None names it after the variant. Two models in one functional model need
             two names.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
@@ -93,11 +95,12 @@ def create_model(
     square = str(weights) in PUBLISHED_WEIGHTS
     grid = None if checkpoint is None else checkpoint.position_grid(square)
     positions = Positions.of(arguments.get("position_embedding", "learned"))
-    interpolation = interpolation or positions.interpolation
-    if kind.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
-        arguments["position_embedding"] = replace(
-            positions, grid=positions.grid or grid, interpolation=interpolation
-        )
+    if interpolation is None:
+        usual = "bilinear" if checkpoint is None else checkpoint.interpolation
+        interpolation = positions.interpolation if _is_said(overrides) else usual
+    if kind.family == "vit" and isinstance(input_shape, list | tuple):
+        positions = replace(positions, interpolation=interpolation)
+        arguments["position_embedding"] = positions.for_images(input_shape, grid)
     with contextlib.nullcontext() if seed is None else to_be_assigned():
         model = model_class(
             input_shape=input_shape,
@@ -119,6 +122,14 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _is_said(overrides):
+    """Whether they say how positions are interpolated, and not the kind of positions alone."""
+    given = overrides.get("position_embedding")
+    if isinstance(given, Mapping):
+        return "interpolation" in given
+    return Positions.of(given or "learned").interpolation != Positions().interpolation
 
 
 def _arguments_of(model_class):

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.inside import own_model
+from keras_vit.models.positions import TABLES
 from keras_vit.models.preprocess import preprocessing_of
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
@@ -80,7 +81,8 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
             f"{target} would compute something else with {file.name}: {'; '.join(found)}.",
             stacklevel=2,
         )
-    metadata = {"format": "pt", **metadata_of(config, family, grid)}  # transformers wants "pt"
+    metadata = metadata_of(config, family, grid, _interpolation(model))
+    metadata = {"format": "pt", **metadata}  # transformers wants "pt"
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
@@ -123,12 +125,18 @@ def _check_free(path):
         )
 
 
+def _interpolation(model):
+    """Of the position embeddings to another grid; None for a model that has none to interpolate."""
+    positions = getattr(model, "positions", None)
+    return positions.interpolation if positions and positions.kind in TABLES else None
+
+
 def _other_sizes(model, known):
     """Where the project interpolates positions otherwise than a model for images of any size."""
     if None not in model.input_shape[1:] or not isinstance(model, VisionTransformer):
         return []
     positions = model.positions
-    if not positions.kind.startswith("learned") or positions.interpolation == known.interpolation:
+    if _interpolation(model) in (None, known.interpolation):
         return []
     return [
         f"images of other sizes get positions interpolated by {known.interpolation!r}, not "

@@ -51,7 +51,7 @@ def from_checkpoint(
         input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's (224 for a
             BiT that does not say it), and None for H and W for images of any size. Position
             embeddings of another grid are interpolated as the checkpoint's project does it for
-            these weights.
+            these weights, also by `for_finetuning` later.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -109,10 +109,10 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
-    interpolation = checkpoint.format.interpolation
-    if None in arguments["input_shape"] and not is_resnet:
-        kind = arguments.get("position_embedding", "learned")
-        arguments["position_embedding"] = Positions(kind, grid, interpolation)
+    interpolation = checkpoint.interpolation
+    if not is_resnet:
+        positions = Positions(arguments["position_embedding"], interpolation=interpolation)
+        arguments["position_embedding"] = positions.for_images(arguments["input_shape"], grid)
     plain = ResNet if is_resnet else VisionTransformer
     kind = plain if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
     with contextlib.nullcontext() if skip else to_be_assigned():

@@ -42,13 +42,13 @@ def load_weights(
     path: str | os.PathLike,
     source: str | None = None,
     head: str = "load",
-    interpolation: str = "bilinear",
+    interpolation: str | None = None,
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
     adapt: bool = False,
     skip: str | Iterable[str] | None = None,
 ) -> None:
-    """Loads a checkpoint of the authors, timm, Hugging Face or keras-hub into a model.
+    """Loads a checkpoint of the authors, timm, Hugging Face, OpenCLIP or keras-hub into a model.
 
     Every weight of the model must be in the file and the other way round, in the right shape; else
     one error lists what is not, and the model stays as it was. Position embeddings of another grid
@@ -59,12 +59,14 @@ def load_weights(
         model: a `VisionTransformer` or `ResNet`.
         path: an .npz, .safetensors or .weights.h5 file, or the folder of a transformers model or a
             keras-hub preset. Pickles (.bin, .pth) are refused.
-        source: "google" (vit_jax, big_vision, BiT), "timm", "huggingface" or "keras_hub"; None
-            recognises it by the names in the file.
+        source: "google" (vit_jax, big_vision, BiT), "timm", "huggingface", "openclip" or
+            "keras_hub"; None recognises it by the names in the file.
         head: "load", or "replace": the model keeps its own head, and the representation layer is
             loaded only where both have it in the same shape.
         interpolation: of position embeddings of another grid: "bilinear" (the authors'), "bicubic"
             (Hugging Face's) or "bicubic_antialias" (timm's); see `resample_position_embedding`.
+            None is the model's own, which is bilinear unless it was made from a checkpoint whose
+            project has another, or with a `Positions` that has.
         grid: `(rows, columns)` of the file's position embeddings. Needed only where they fill no
             square grid, or a square one and the model's too.
         allow_activation_mismatch: load although the model computes another activation than the
@@ -95,6 +97,9 @@ def load_weights(
     checkpoint = read_checkpoint(path, source, adapt, skip)
     if adapt:
         checkpoint = adapted(checkpoint, model)
+    if interpolation is None and isinstance(model, VisionTransformer):
+        interpolation = model.positions.interpolation
+    interpolation = interpolation or "bilinear"
     assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
 

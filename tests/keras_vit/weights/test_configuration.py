@@ -68,6 +68,7 @@ def test_metadata_of_a_vit(tmp_path):
         "activation": "gelu_tanh",
         "epsilon": "1e-06",
         "grid": "2x6",
+        "position_interpolation": "bilinear",
     }
 
 

@@ -218,6 +218,10 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
         model = keras_vit.from_checkpoint(tmp_path, input_shape=(20, 16, 3))
     expected = oracles.outputs(theirs, images, "pooler_output")
     oracles.assert_close(files.outputs(model, images), expected)
+    with pytest.warns(UserWarning):
+        small = keras_vit.from_checkpoint(tmp_path)
+    tuned = keras_vit.for_finetuning(small, None, (20, 16, 3))
+    oracles.assert_close(files.outputs(tuned, images), expected)
 
 
 @pytest.mark.parametrize("kind", ["squashed", "cropped"])
