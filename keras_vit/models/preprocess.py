@@ -22,8 +22,9 @@ def preprocessing_of(model):
             inside; what stands before it there is not looked at.
 
     Returns:
-        A `Preprocessing` whose size is the model's, or where that is open the checkpoint's. Where
-        nothing else is known, it maps pixel values to [-1, 1], as the paper's models expect.
+        A `Preprocessing` whose size is the model's; where that is open, the one of the checkpoint's
+        images, or None where nothing says it. Where nothing else is known, it maps pixel values to
+        [-1, 1], as the paper's models expect.
 
     Raises:
         ValueError: for a model with none or several of these inside.

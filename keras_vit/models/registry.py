@@ -16,7 +16,7 @@ from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.checkpoint import read_checkpoint
-from keras_vit.weights.loading import assign_checkpoint
+from keras_vit.weights.loading import assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
 
 FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
@@ -46,9 +46,9 @@ def create_model(
             `"augreg-imagenet21k"` (downloaded to Keras' cache; `keras_vit.weights.published` lists
             them), or the path of a checkpoint that `load_weights` reads. The weights decide
             activation, epsilon, classifier, representation layer and kind of position embedding
-            where `overrides` do not, one by one or in a group. If `classes` is not the number of classes that they were
-            trained with, the head is new (zeros) and a representation layer is left out, as in
-            the paper's fine-tuning; `classes=None` keeps that layer.
+            where `overrides` do not, one by one or in a group. If `classes` is not the number of
+            classes that they were trained with, the head is new (zeros) and a representation layer
+            is left out, as in the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
         interpolation: of the weights' position embeddings where `input_shape` gives another grid,
@@ -114,6 +114,7 @@ def create_model(
         same_head = classes is not None and classes == checkpoint.classes
         head = "load" if same_head else "replace"
         assign_checkpoint(model, checkpoint, head, interpolation, grid if square else None)
+        warn_of_unknown_images(model, weights, stacklevel=2)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(

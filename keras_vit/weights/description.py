@@ -24,9 +24,11 @@ DECIDING = {
     "resnet": ("groups", "epsilon", "stem", "bottleneck"),
 }
 CONFIG, OPENCLIP_CONFIG = "config.json", "open_clip_config.json"
-CONFIGURATIONS = (CONFIG, "task.json", OPENCLIP_CONFIG)  # the second of keras-hub
+PREPROCESSOR = "preprocessor_config.json"  # transformers' of how images are prepared
+CONFIGURATIONS = (CONFIG, PREPROCESSOR, "task.json", OPENCLIP_CONFIG)  # the third of keras-hub
 INTERPOLATION = "position_interpolation"  # of position embeddings to another grid
-WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
+PREPROCESSING = "preprocessing"  # how images are prepared, as JSON
+WEIGHTS_FILE = "weights_file"  # which of the files beside it a file of ours describes
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Description:
         head_obstacles: the same, where it concerns nothing but the head.
         place: where it is said, for messages.
         interpolation: of the position embeddings to another grid.
+        preprocessing: how images are prepared, as the metadata of our files have it.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Description:
     head_obstacles: tuple[str, ...] = ()
     place: str = "its metadata"
     interpolation: str | None = None
+    preprocessing: Any = None
 
 
 def metadata_of(
@@ -55,6 +59,7 @@ def metadata_of(
     family: str,
     grid: tuple[int, int] | None,
     interpolation: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Returns what a file's metadata says of a model: strings by name.
 
@@ -63,6 +68,7 @@ def metadata_of(
         family: `"vit"` or `"resnet"`.
         grid: `(rows, columns)` of the position embeddings.
         interpolation: of the position embeddings to another grid; None where it has none.
+        preprocessing: how its images are prepared.
     """
     said = {name: _plain(arguments[name]) for name in DECIDING[family] if name in arguments}
     if isinstance(said.get("activation"), dict):
@@ -74,6 +80,8 @@ def metadata_of(
         metadata["grid"] = "{}x{}".format(*grid)
     if interpolation is not None:
         metadata[INTERPOLATION] = interpolation
+    if preprocessing is not None:
+        metadata[PREPROCESSING] = json.dumps(preprocessing)
     return metadata
 
 
@@ -87,7 +95,12 @@ def described_by_metadata(metadata: Mapping[str, str], family: str) -> Descripti
     arguments = {name: _value(text) for name, text in said.items()}
     if family == "vit":  # older files say nothing of it
         arguments.setdefault("rotary", asdict(UNTURNED))
-    return Description(arguments, grid, interpolation=metadata.get(INTERPOLATION))
+    return Description(
+        arguments,
+        grid,
+        interpolation=metadata.get(INTERPOLATION),
+        preprocessing=_value(metadata[PREPROCESSING]) if PREPROCESSING in metadata else None,
+    )
 
 
 def configurations_beside(file: Path) -> dict[str, dict]:

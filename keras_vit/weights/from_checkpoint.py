@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import warnings
 from collections.abc import Iterable
 from inspect import signature
 
@@ -18,8 +17,7 @@ from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.adapting import tell
 from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
-from keras_vit.weights.image_settings import preprocessing_beside
-from keras_vit.weights.loading import adapted, assign_checkpoint
+from keras_vit.weights.loading import adapted, assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import published, weights_path
 from keras_vit.weights.resnet_arguments import resnet_arguments
 from keras_vit.weights.rules import PLAIN, POSITION, ROTARY, blocks_of
@@ -121,12 +119,7 @@ def from_checkpoint(
         checkpoint = adapted(checkpoint, model)
     assign_checkpoint(model, checkpoint, head, interpolation, grid)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
-    if preprocessing_beside(checkpoint, model.input_shape[-1]) is None:
-        warnings.warn(
-            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
-            "to [-1, 1].",
-            stacklevel=2,
-        )
+    warn_of_unknown_images(model, path, stacklevel=2)
     return model
 
 

@@ -1,6 +1,7 @@
 """Loading published weights into a model."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -53,7 +54,8 @@ def load_weights(
     Every weight of the model must be in the file and the other way round, in the right shape; else
     one error lists what is not, and the model stays as it was. Position embeddings of another grid
     are interpolated. A head of nothing but zeros, which classifies nothing, is loaded with a
-    warning.
+    warning. How images were prepared (`preprocessing_of`) is taken from the file or what lies beside
+    it; where nothing says it, what was known of the model stays, or a warning says so.
 
     Args:
         model: a `VisionTransformer` or `ResNet`.
@@ -101,6 +103,7 @@ def load_weights(
         interpolation = model.positions.interpolation
     interpolation = interpolation or "bilinear"
     assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
+    warn_of_unknown_images(model, path, stacklevel=2)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
 
 
@@ -144,12 +147,30 @@ def assign_checkpoint(
         fold_slots(values, entries)
     check_finite({_origin(checkpoint, places[ours].name): values[ours] for ours in values}, where)
     warn_of_zero_head(values, where, stacklevel=3)
+    axis = -1 if config["data_format"] == "channels_last" else 0
+    images = preprocessing_beside(checkpoint, config["input_shape"][axis])
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variable = variables[ours]
         variable.assign(cast(np.ascontiguousarray(value), variable.dtype))
-    axis = -1 if config["data_format"] == "channels_last" else 0
-    model.preprocessing = preprocessing_beside(checkpoint, config["input_shape"][axis])
+    if images is not None:  # else what was known of the model goes on
+        model.preprocessing = images
+
+
+def warn_of_unknown_images(model, path: str | os.PathLike, stacklevel: int) -> None:
+    """Warns where nothing says how the images of a model's weights were prepared.
+
+    Args:
+        model: which has been given weights.
+        path: they are from.
+        stacklevel: counted from the caller of this function.
+    """
+    if model.preprocessing is None:
+        warnings.warn(
+            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
+            "to [-1, 1].",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def adapted(checkpoint: Checkpoint, model) -> Checkpoint:

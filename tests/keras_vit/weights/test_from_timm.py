@@ -105,7 +105,7 @@ def test_positions_are_interpolated_as_timms_whatever_the_way(rng, tmp_path):
     for way, new, table in (
         ("fine-tuning", keras_vit.for_finetuning(model, classes, shape), theirs),
         ("a .keras file", keras_vit.for_finetuning(loaded, classes, shape), theirs),
-        ("a file of ours", keras_vit.from_checkpoint(tmp_path / "ours.npz", input_shape=shape), theirs),
+        ("our file", keras_vit.from_checkpoint(tmp_path / "ours.npz", input_shape=shape), theirs),
         ("weights into a model", again, theirs),
         (
             "by name",
