@@ -120,7 +120,8 @@ def _whole_in_graph(images, axes, size, box):
 def _resized(images, size, axes, interpolation, data_format):
     if interpolation not in OVERSHOOTING:
         return _resample(images, size, interpolation, data_format)
-    # As Pillow, with which the projects resize: columns, then rows, each cut off at black and white.
+    # As Pillow, with which the projects resize: columns, then rows, each cut off at black and white
+    # (Pillow 13 begins with rows where that is cheaper; the two differ at corners).
     height, width = (images.shape[axis] for axis in axes)
     for known, wanted, sides in (
         (width, size[1], (_side(images, axes[0]), size[1])),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.image_model import ImageModel
 from keras_vit.models.options import chosen, names
 from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
@@ -19,7 +20,7 @@ from keras_vit.weights.checkpoint import read_checkpoint
 from keras_vit.weights.loading import assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
 
-FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
+FAMILIES: dict[str, type[ImageModel]] = {"vit": VisionTransformer, "resnet": ResNet}
 DEFAULT_CLASSES = 1000
 
 

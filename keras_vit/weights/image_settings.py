@@ -91,7 +91,9 @@ def differences(settings: Preprocessing, target: str) -> list[str]:
     }
     found = []
     if other_crop.get(target):
-        found.append("images that are no squares are resized otherwise before their centre is taken")
+        found.append(
+            "images that are no squares are resized otherwise before their centre is taken"
+        )
     if target == "google" and any(
         abs(value - 0.5) > 1e-6 for value in (*settings.mean, *settings.deviation)
     ):
@@ -140,13 +142,12 @@ def _transformers(told):
     deviation = told.get("image_std") if normalised else None
     channels = len(mean or deviation or (0,) * 3)
     scale = 255 * told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 255
-    size, crop = told.get("size"), None
+    size = told.get("size")
+    crop: float | tuple[float, float] | None = None
     short = size.get("shortest_edge") if isinstance(size, dict) else None
     if told.get("do_center_crop"):
-        whole = _sides(short or size)
-        crop = tuple(
-            kept / side for kept, side in zip(_sides(told.get("crop_size")), whole, strict=True)
-        )
+        (rows, columns), (height, width) = _sides(told.get("crop_size")), _sides(short or size)
+        crop = (rows / height, columns / width)
     elif short is not None:
         crop = 1.0
     made = told.get("crop_size") if told.get("do_center_crop") else short or size

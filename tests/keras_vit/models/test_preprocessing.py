@@ -151,7 +151,10 @@ def pil(images: np.ndarray, size, interpolation: str) -> np.ndarray:
     for sides in ((images.shape[1], size[1]), size):  # columns first
         planes = np.array(
             [
-                [np.asarray(Image.fromarray(plane, "F").resize(sides[::-1], kind)) for plane in image]
+                [
+                    np.asarray(Image.fromarray(plane, "F").resize(sides[::-1], kind))
+                    for plane in image
+                ]
                 for image in planes
             ]
         ).clip(0, 255)
@@ -187,7 +190,7 @@ def test_edges_have_no_halos(rng, sides, kind):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop", [None, 0.5])
 def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
-    """The whole image, or its centre: the short side (24) is resized to 8 / 0.5 = 16."""
+    """The whole image, or its centre: it is made to cover (12, 8) / 0.5 = (24, 16)."""
     model = vit()
     model.preprocessing = keras_vit.Preprocessing(
         mean=(0, 0, 0), deviation=(1, 1, 1), interpolation=interpolation, crop=crop
@@ -196,7 +199,7 @@ def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
     if crop is None:
         expected = pil(images, (12, 8), interpolation)
     else:
-        expected = pil(images, (20, 16), interpolation)[:, 4:16, 4:12]
+        expected = pil(images, (24, 19), interpolation)[:, 6:18, 5:13]  # 0.8 * 24 is 19.2
     result = keras_vit.preprocess_input(images, model)
     np.testing.assert_allclose(result * 255, expected, atol=0.05)
     one = keras_vit.preprocess_input(images[0], model)
@@ -229,7 +232,7 @@ def test_a_crop_is_a_part_or_two():
     assert keras_vit.Preprocessing(crop=[0.5, 0.5]) == keras_vit.Preprocessing(crop=0.5)
     assert keras_vit.Preprocessing(crop=(1, 0.5)).crop == (1, 0.5)
     for wrong in (0, -1, "half", (0.5,), (0.5, None), float("nan")):
-        with pytest.raises(ValueError, match="crop is .* the part of the image that is kept"):
+        with pytest.raises(ValueError, match=r"crop is .* the part of the image that is kept"):
             keras_vit.Preprocessing(crop=wrong)
 
 

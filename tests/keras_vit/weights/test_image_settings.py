@@ -66,7 +66,9 @@ def test_a_file_of_ours_says_it_alone(rng, tmp_path, target):
 
 def test_that_the_authors_code_prepares_images_otherwise_is_told(rng, tmp_path):
     model = vit(rng, activation="gelu_tanh")
-    with pytest.warns(UserWarning, match=r"maps images to \[-1, 1\], and this model's have the mean"):
+    with pytest.warns(
+        UserWarning, match=r"maps images to \[-1, 1\], and this model's have the mean"
+    ):
         keras_vit.export_weights(model, tmp_path / "vit.npz")
     model.preprocessing = None
     with warnings.catch_warnings():
@@ -124,11 +126,14 @@ def test_transformers_is_told_beside_a_file_of_any_name(rng, tmp_path):
     model = vit(rng)
     keras_vit.export_weights(model, tmp_path / "tuned.safetensors", target="huggingface")
     keras_vit.export_weights(model, tmp_path / "tuned.safetensors", target="huggingface")
-    assert hf.CLIPImageProcessor.from_pretrained(tmp_path).image_mean == list(IMAGENET.mean)
+    theirs = hf.CLIPImageProcessor.from_pretrained(tmp_path)
+    assert tuple(theirs.image_mean) == IMAGENET.mean
     # of a file without a word of its own beside it nothing is said
     bare(tmp_path / "tuned.safetensors", tmp_path / "theirs.safetensors")
     with pytest.warns(UserWarning, match=UNKNOWN):
-        keras_vit.load_weights(keras_vit.VisionTransformer(**EXACT), tmp_path / "theirs.safetensors")
+        keras_vit.load_weights(
+            keras_vit.VisionTransformer(**EXACT), tmp_path / "theirs.safetensors"
+        )
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"preprocessor_config\.json describes another model than"):
         keras_vit.export_weights(model, tmp_path / "other.safetensors", target="huggingface")
