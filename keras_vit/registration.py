@@ -10,7 +10,8 @@ import sys
 
 MODULES = (
     *("layers.patches", "layers.class_token", "layers.position_embedding", "layers.pooling"),
-    *("layers.token_grid", "models.vit", "models.rotary_vit", "models.resnet"),
+    *("layers.token_grid", "layers.resize_images"),
+    *("models.vit", "models.rotary_vit", "models.resnet"),
     *("models.features", "optimizers.grouped", "optimizers.fused_adam"),
     *("pretraining.masked_patch",),
 )

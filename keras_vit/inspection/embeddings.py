@@ -31,7 +31,7 @@ def position_similarity(model):
     model = model_inside(model, "position_similarity", (VisionTransformer,))
     layer = model.get_layer("position_embedding")
     if layer.kind == "none":
-        kind = model.arguments["position_embedding"]
+        kind = model.positions.kind
         raise ValueError(
             f"The model has position_embedding={kind!r} and adds no embeddings to its patches; "
             "'learned', 'learned_2d' and 'sincos2d' do."

@@ -46,7 +46,8 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
             graph.
         interpolation: `"bilinear"` (the authors'), `"bicubic"` (Hugging Face's) or
             `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is the model's
-            own, which is bilinear unless it takes images of any size.
+            own: that of the project that its weights are from, else bilinear. The new model
+            remembers it.
         **overrides: `classifier_activation`, `dropout_rate`, `attention_dropout_rate`,
             `stochastic_depth_rate`, `rematerialize`, `dtype` or `name` of the new model.
 
@@ -81,9 +82,8 @@ def for_finetuning(model, classes, input_shape=None, interpolation=None, **overr
     if isinstance(model, VisionTransformer):
         own = model.positions
         interpolation = interpolation or own.interpolation
-        config["position_embedding"] = (
-            Positions(own.kind, model.grid, interpolation) if None in input_shape else own.kind
-        )
+        positions = Positions(own.kind, interpolation=interpolation)
+        config["position_embedding"] = positions.for_images(input_shape, model.grid)
     with to_be_assigned():
         new = type(model)(**config)
     new.preprocessing = model.preprocessing

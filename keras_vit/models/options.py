@@ -142,6 +142,26 @@ def collect(groups: Mapping[str, type], given: Mapping, options: Mapping) -> dic
     return result
 
 
+def chosen(groups: Mapping[str, type], given: Mapping) -> set[str]:
+    """Returns the single options that somebody chose by giving a group of them.
+
+    Args:
+        groups: {argument: class of the group}.
+        given: arguments, groups among them: of a mapping all fields were chosen, of an instance those
+            that are not its defaults.
+    """
+    found: set[str] = set()
+    for name, kind in groups.items():
+        group = given.get(name)
+        if isinstance(group, Mapping):
+            found.update(group)
+        elif isinstance(group, kind):
+            usual = type(group)()
+            own = names(type(group))
+            found.update(field for field in own if getattr(group, field) != getattr(usual, field))
+    return found
+
+
 def names(kind: type) -> list[str]:
     """Returns the names of a group's fields."""
     return [field.name for field in fields(kind)]

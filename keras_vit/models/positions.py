@@ -1,6 +1,7 @@
 """What a ViT's position embeddings are, for images of one size or of any."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keras_vit.layers.arguments import check_choice
@@ -9,6 +10,7 @@ from keras_vit.layers.position_embedding import KINDS
 from keras_vit.layers.resample import INTERPOLATIONS
 
 POSITION_EMBEDDINGS = (*KINDS, "relative")
+TABLES = ("learned", "learned_2d", "relative")  # have something to interpolate
 USUAL_SIDE = 224  # pixels: what the grid is for where the image size is open
 
 
@@ -17,7 +19,8 @@ class Positions:
     """The position embeddings of a `VisionTransformer`, where their kind alone does not say it all.
 
     A model for images of any size keeps learned tables of one grid and interpolates them to each
-    image's own. `create_model` and `for_finetuning` choose the grid by the weights.
+    image's own; one for images of one size remembers how for `for_finetuning` and `load_weights`.
+    `create_model`, `from_checkpoint` and `for_finetuning` choose both by the weights.
 
     Args:
         kind: `"learned"`, `"learned_2d"`, `"sincos2d"`, `"none"`, or `"relative"` (fixed sizes
@@ -51,6 +54,19 @@ class Positions:
         if isinstance(value, cls):
             return value
         return cls(**value) if isinstance(value, dict) else cls(value)
+
+    def for_images(
+        self, input_shape: Sequence[int | None], grid: tuple[int, int] | None = None
+    ) -> "Positions":
+        """Returns them for a model of such images: with a grid, where these leave it open.
+
+        Args:
+            input_shape: of the model.
+            grid: of the tables, where none is said.
+        """
+        if None in input_shape:
+            return replace(self, grid=self.grid or grid)
+        return self if self.kind in TABLES else Positions(self.kind, self.grid)
 
     def plain(self) -> str | dict:
         """Returns a form for configurations: the kind, where it says it all."""

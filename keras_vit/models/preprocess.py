@@ -4,12 +4,12 @@ One of the few places that import a backend: functions of tf.data run in TensorF
 models run in.
 """
 
-import math
 from dataclasses import replace
 
 import keras
 import numpy as np
 
+from keras_vit.layers.resize_images import ResizeImages, resize_images
 from keras_vit.models.inside import model_inside
 from keras_vit.models.preprocessing import Preprocessing
 
@@ -22,8 +22,9 @@ def preprocessing_of(model):
             inside; what stands before it there is not looked at.
 
     Returns:
-        A `Preprocessing` whose size is the model's, or where that is open the checkpoint's. Where
-        nothing else is known, it maps pixel values to [-1, 1], as the paper's models expect.
+        A `Preprocessing` whose size is the model's; where that is open, the one of the checkpoint's
+        images, or None where nothing says it. Where nothing else is known, it maps pixel values to
+        [-1, 1], as the paper's models expect.
 
     Raises:
         ValueError: for a model with none or several of these inside.
@@ -48,7 +49,7 @@ def preprocess_input(images, model=None):
     Args:
         images: an array or tensor of any shape; also a `keras.Input`, and what tf.data hands to
             its functions on any backend. With a model, images `(B, H, W, C)` or `(H, W, C)` in
-            the model's data format.
+            the model's data format; of the latter two H and W may be unknown until they run.
         model: a model (or one with it inside) whose images are prepared as `preprocessing_of`
             tells: resized where they have another size, unless the model takes images of any, then
             normalised.
@@ -81,7 +82,7 @@ def preprocess_input(images, model=None):
             f"images as {'(B, C, H, W)' if first else '(B, H, W, C)'} with these."
         )
     if None not in model.input_shape[1:]:
-        images = _resized(images, settings, first)
+        images = _resized(images, settings, model.arguments["data_format"])
     shape = (-1, 1, 1) if first else (-1,)
     mean, deviation = (
         np.reshape(np.asarray(values, "float32") * 255, shape)
@@ -90,40 +91,12 @@ def preprocess_input(images, model=None):
     return (images - cast(mean, images.dtype)) / cast(deviation, images.dtype)
 
 
-def _resized(images, settings, first):
+def _resized(images, settings, data_format):
     """Resizes (and crops) images that do not have the size yet."""
-    axes = (-2, -1) if first else (-3, -2)
-    height, width = (images.shape[axis] for axis in axes)
-    if (height, width) == settings.size or settings.size is None:
-        return images
-    if settings.crop is None:
-        return _resize(images, settings.size, settings.interpolation, first)
-    # Both projects round down; a crop that was a quotient of two sides comes back to the side.
-    short = math.floor(min(settings.size) / settings.crop + 1e-6)
-    whole = tuple(short * side // min(height, width) for side in (height, width))
-    images = _resize(images, whole, settings.interpolation, first)
-    index = [slice(None)] * len(images.shape)
-    for axis, side, kept in zip(axes, whole, settings.size, strict=True):
-        start = (side - kept) // 2
-        index[axis] = slice(start, start + kept)
-    return images[tuple(index)]
-
-
-def _resize(images, size, interpolation, first):
-    if (
-        type(images).__module__.startswith("tensorflow.")
-        and keras.backend.backend() != "tensorflow"
-    ):
-        import tensorflow as tf
-
-        return tf.image.resize(images, size, interpolation, antialias=True)
-    resized = keras.ops.image.resize(
-        images,
-        size,
-        interpolation=interpolation,
-        antialias=True,
-        data_format="channels_first" if first else "channels_last",
-    )
+    how = (settings.size, settings.box, settings.interpolation, data_format)
+    if isinstance(images, keras.KerasTensor) and None in images.shape[-3:]:
+        return ResizeImages(*how, dtype=images.dtype)(images)
+    resized = resize_images(images, *how)
     return keras.ops.convert_to_numpy(resized) if isinstance(images, np.ndarray) else resized
 
 

@@ -3,22 +3,24 @@
 import contextlib
 import inspect
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.initial_values import to_be_assigned
 from keras_vit.layers.resample import INTERPOLATIONS
-from keras_vit.models.options import names
+from keras_vit.models.image_model import ImageModel
+from keras_vit.models.options import chosen, names
 from keras_vit.models.positions import Positions
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.checkpoint import read_checkpoint
-from keras_vit.weights.loading import assign_checkpoint
+from keras_vit.weights.loading import assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
 
-FAMILIES = {"vit": VisionTransformer, "resnet": ResNet}
+FAMILIES: dict[str, type[ImageModel]] = {"vit": VisionTransformer, "resnet": ResNet}
 DEFAULT_CLASSES = 1000
 
 
@@ -45,15 +47,16 @@ def create_model(
             `"augreg-imagenet21k"` (downloaded to Keras' cache; `keras_vit.weights.published` lists
             them), or the path of a checkpoint that `load_weights` reads. The weights decide
             activation, epsilon, classifier, representation layer and kind of position embedding
-            where `overrides` do not. If `classes` is not the number of classes that they were
-            trained with, the head is new (zeros) and a representation layer is left out, as in
-            the paper's fine-tuning; `classes=None` keeps that layer.
+            where `overrides` do not, one by one or in a group. If `classes` is not the number of
+            classes that they were trained with, the head is new (zeros) and a representation layer
+            is left out, as in the paper's fine-tuning; `classes=None` keeps that layer.
         seed: int; the same seed gives the same initial weights on every backend. None draws new
             ones.
         interpolation: of the weights' position embeddings where `input_shape` gives another grid,
             and in the graph where it is open: `"bilinear"` (the authors'), `"bicubic"` (Hugging
             Face's) or `"bicubic_antialias"` (timm's); see `resample_position_embedding`. None is
-            that of `position_embedding`, which is bilinear unless it is a `Positions` with another.
+            that of `position_embedding` where it is a `Positions` with another than bilinear, else
+            the one of the project that the weights are from. The model remembers it.
         name: of the model; None names it after the variant. Two models in one functional model need
             two names.
         **overrides: arguments of `VisionTransformer` or `ResNet` that differ from the variant's,
@@ -86,17 +89,19 @@ def create_model(
         implied = checkpoint.implied_arguments()
         if classes is not None and classes != checkpoint.classes:
             implied["representation_size"] = None
-        implied = {key: value for key, value in implied.items() if key in allowed}
+        own = chosen(model_class.GROUPS, overrides)  # single values would replace the groups'
+        implied = {k: value for k, value in implied.items() if k in allowed and k not in own}
     arguments = {"name": name or kind.default_name, **kind.config, **implied, **overrides}
     # All published ones were trained on square images.
     square = str(weights) in PUBLISHED_WEIGHTS
     grid = None if checkpoint is None else checkpoint.position_grid(square)
     positions = Positions.of(arguments.get("position_embedding", "learned"))
-    interpolation = interpolation or positions.interpolation
-    if kind.family == "vit" and isinstance(input_shape, list | tuple) and None in input_shape:
-        arguments["position_embedding"] = replace(
-            positions, grid=positions.grid or grid, interpolation=interpolation
-        )
+    if interpolation is None:
+        usual = "bilinear" if checkpoint is None else checkpoint.interpolation
+        interpolation = positions.interpolation if _is_said(overrides) else usual
+    if kind.family == "vit" and isinstance(input_shape, list | tuple):
+        positions = replace(positions, interpolation=interpolation)
+        arguments["position_embedding"] = positions.for_images(input_shape, grid)
     with contextlib.nullcontext() if seed is None else to_be_assigned():
         model = model_class(
             input_shape=input_shape,
@@ -110,6 +115,7 @@ def create_model(
         same_head = classes is not None and classes == checkpoint.classes
         head = "load" if same_head else "replace"
         assign_checkpoint(model, checkpoint, head, interpolation, grid if square else None)
+        warn_of_unknown_images(model, weights, stacklevel=2)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.
             warnings.warn(
@@ -118,6 +124,14 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _is_said(overrides):
+    """Whether they say how positions are interpolated, and not the kind of positions alone."""
+    given = overrides.get("position_embedding")
+    if isinstance(given, Mapping):
+        return "interpolation" in given
+    return Positions.of(given or "learned").interpolation != Positions().interpolation
 
 
 def _arguments_of(model_class):

@@ -73,6 +73,11 @@ class Checkpoint:
             return grid
         return grid if positions.shape[-2] - grid[0] * grid[1] in self.slots else None
 
+    @property
+    def interpolation(self) -> str:
+        """Of the position embeddings to another grid: as the file says, or as its project does."""
+        return self.description.interpolation or self.format.interpolation
+
     def position_grid(self, square: bool = False) -> tuple[int, int] | None:
         """Returns the grid of the position embeddings: what is said, or else a square one.
 

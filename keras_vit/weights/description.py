@@ -24,8 +24,11 @@ DECIDING = {
     "resnet": ("groups", "epsilon", "stem", "bottleneck"),
 }
 CONFIG, OPENCLIP_CONFIG = "config.json", "open_clip_config.json"
-CONFIGURATIONS = (CONFIG, "task.json", OPENCLIP_CONFIG)  # the second of keras-hub
-WEIGHTS_FILE = "weights_file"  # which of the files beside it a config.json of ours describes
+PREPROCESSOR = "preprocessor_config.json"  # transformers' of how images are prepared
+CONFIGURATIONS = (CONFIG, PREPROCESSOR, "task.json", OPENCLIP_CONFIG)  # the third of keras-hub
+INTERPOLATION = "position_interpolation"  # of position embeddings to another grid
+PREPROCESSING = "preprocessing"  # how images are prepared, as JSON
+WEIGHTS_FILE = "weights_file"  # which of the files beside it a file of ours describes
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Description:
         obstacles: what it says that no model here computes.
         head_obstacles: the same, where it concerns nothing but the head.
         place: where it is said, for messages.
+        interpolation: of the position embeddings to another grid.
+        preprocessing: how images are prepared, as the metadata of our files have it.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -45,12 +50,26 @@ class Description:
     obstacles: tuple[str, ...] = ()
     head_obstacles: tuple[str, ...] = ()
     place: str = "its metadata"
+    interpolation: str | None = None
+    preprocessing: Any = None
 
 
 def metadata_of(
-    arguments: Mapping[str, Any], family: str, grid: tuple[int, int] | None
+    arguments: Mapping[str, Any],
+    family: str,
+    grid: tuple[int, int] | None,
+    interpolation: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Returns what a file's metadata says of a model: strings by name."""
+    """Returns what a file's metadata says of a model: strings by name.
+
+    Args:
+        arguments: of its constructor.
+        family: `"vit"` or `"resnet"`.
+        grid: `(rows, columns)` of the position embeddings.
+        interpolation: of the position embeddings to another grid; None where it has none.
+        preprocessing: how its images are prepared.
+    """
     said = {name: _plain(arguments[name]) for name in DECIDING[family] if name in arguments}
     if isinstance(said.get("activation"), dict):
         del said["activation"]  # a function of the user's own
@@ -59,6 +78,10 @@ def metadata_of(
     }
     if grid is not None:
         metadata["grid"] = "{}x{}".format(*grid)
+    if interpolation is not None:
+        metadata[INTERPOLATION] = interpolation
+    if preprocessing is not None:
+        metadata[PREPROCESSING] = json.dumps(preprocessing)
     return metadata
 
 
@@ -72,7 +95,12 @@ def described_by_metadata(metadata: Mapping[str, str], family: str) -> Descripti
     arguments = {name: _value(text) for name, text in said.items()}
     if family == "vit":  # older files say nothing of it
         arguments.setdefault("rotary", asdict(UNTURNED))
-    return Description(arguments, grid)
+    return Description(
+        arguments,
+        grid,
+        interpolation=metadata.get(INTERPOLATION),
+        preprocessing=_value(metadata[PREPROCESSING]) if PREPROCESSING in metadata else None,
+    )
 
 
 def configurations_beside(file: Path) -> dict[str, dict]:

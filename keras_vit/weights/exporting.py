@@ -5,30 +5,34 @@ import os
 import tempfile
 import warnings
 import zipfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from keras_vit.layers.arguments import check_choice
 from keras_vit.models.inside import own_model
+from keras_vit.models.positions import TABLES
 from keras_vit.models.preprocess import preprocessing_of
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
-from keras_vit.weights.description import CONFIG, WEIGHTS_FILE, metadata_of
+from keras_vit.weights import image_settings
+from keras_vit.weights.description import CONFIG, PREPROCESSOR, WEIGHTS_FILE, metadata_of
 from keras_vit.weights.formats import TARGETS, format_for
-from keras_vit.weights.image_settings import PREPROCESSOR, preprocessor, with_preprocessing
 from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors, read_json
 from keras_vit.weights.soundness import check_finite, warn_of_zero_head
+from keras_vit.weights.timm_configuration import size_and_channels
 
 
 def export_weights(model, path: str | os.PathLike, target: str = "google") -> None:
     """Writes a model's weights under the names of another project.
 
     `load_weights` reads them back bit for bit. The file's metadata says what names and shapes do
-    not (heads, pooling, activation, epsilon and the like), and for timm and Hugging Face a
-    `config.json` beside it says so in their words. A warning tells where the other project would
+    not (heads, pooling, activation, epsilon, how images are prepared and the like), and for timm
+    and Hugging Face a `config.json` beside it says so in their words, for Hugging Face a
+    `preprocessor_config.json` too. A warning tells where the other project would
     compute something else all the same, and where the head is all zeros: a `.keras` file is the
     place for a model that is yet to be trained.
 
@@ -44,7 +48,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     Raises:
         ValueError: for an unknown target, a path with another ending, a model that the other
             project cannot express, that is quantised or has values that are not finite, or if the
-            `config.json` beside the file is another model's.
+            `config.json` or `preprocessor_config.json` beside the file is another model's.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -66,9 +70,13 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     grid = getattr(model, "grid", None)
     configuration = known.configuration(config, grid)
     if configuration is not None:
-        _check_free(file)
+        _check_free(file, CONFIG)
+        if target == "huggingface":
+            _check_free(file, PREPROCESSOR)
     warn_of_zero_head(values, model.name, stacklevel=2)
+    settings = _settings(model)
     found = [*known.differences(config), *_other_sizes(model, known)]
+    found += image_settings.differences(settings, target)
     if configuration is None and file.suffix == ".safetensors":
         found.append(
             f"{target} has no architecture of these sizes, so that no config.json is written"
@@ -78,15 +86,16 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
             f"{target} would compute something else with {file.name}: {'; '.join(found)}.",
             stacklevel=2,
         )
-    metadata = {"format": "pt", **metadata_of(config, family, grid)}  # transformers wants "pt"
+    metadata = metadata_of(config, family, grid, _interpolation(model), asdict(settings))
+    metadata = {"format": "pt", **metadata}  # transformers wants "pt"
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
-        settings = preprocessing_of(model)
-        configuration = with_preprocessing(configuration, settings)
+        configuration = image_settings.with_preprocessing(configuration, settings)
         _write_json(file.with_name(CONFIG), {**configuration, WEIGHTS_FILE: file.name})
-        if target == "huggingface" and file.name == "model.safetensors" and settings.size:
-            _write_json(file.with_name(PREPROCESSOR), preprocessor(settings))
+        if target == "huggingface":
+            told = image_settings.preprocessor(settings)
+            _write_json(file.with_name(PREPROCESSOR), {**told, WEIGHTS_FILE: file.name})
 
 
 def _write_json(path, content):
@@ -106,9 +115,9 @@ def _file_to_write(path, target):
     return path
 
 
-def _check_free(path):
-    """Raises ValueError if the config.json beside a file describes another one."""
-    beside = path.with_name("config.json")
+def _check_free(path, name):
+    """Raises ValueError if the file of a name beside a file describes another one."""
+    beside = path.with_name(name)
     if path.name == "model.safetensors" or not beside.is_file():
         return
     try:
@@ -121,12 +130,27 @@ def _check_free(path):
         )
 
 
+def _settings(model):
+    """How images are prepared; for a ViT of any size to that which fills its positions' grid."""
+    settings = preprocessing_of(model)
+    if None not in model.input_shape[1:] or not isinstance(model, VisionTransformer):
+        return settings
+    size, _ = size_and_channels(model.arguments, model.grid)
+    return replace(settings, size=size)
+
+
+def _interpolation(model):
+    """Of the position embeddings to another grid; None for a model that has none to interpolate."""
+    positions = getattr(model, "positions", None)
+    return positions.interpolation if positions and positions.kind in TABLES else None
+
+
 def _other_sizes(model, known):
     """Where the project interpolates positions otherwise than a model for images of any size."""
     if None not in model.input_shape[1:] or not isinstance(model, VisionTransformer):
         return []
     positions = model.positions
-    if not positions.kind.startswith("learned") or positions.interpolation == known.interpolation:
+    if _interpolation(model) in (None, known.interpolation):
         return []
     return [
         f"images of other sizes get positions interpolated by {known.interpolation!r}, not "

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import warnings
 from collections.abc import Iterable
 from inspect import signature
 
@@ -18,8 +17,7 @@ from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights.adapting import tell
 from keras_vit.weights.agreement import check_obstacles
 from keras_vit.weights.checkpoint import Checkpoint, read_checkpoint
-from keras_vit.weights.image_settings import preprocessing_beside
-from keras_vit.weights.loading import adapted, assign_checkpoint
+from keras_vit.weights.loading import adapted, assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import published, weights_path
 from keras_vit.weights.resnet_arguments import resnet_arguments
 from keras_vit.weights.rules import PLAIN, POSITION, ROTARY, blocks_of
@@ -51,7 +49,7 @@ def from_checkpoint(
         input_shape: `(H, W, C)`, the images' size in pixels; None for the checkpoint's (224 for a
             BiT that does not say it), and None for H and W for images of any size. Position
             embeddings of another grid are interpolated as the checkpoint's project does it for
-            these weights.
+            these weights, also by `for_finetuning` later.
         like: what the model is like where nothing says the number of heads: a name of
             `create_model` (`"ViT-S/14"`) or timm's of an architecture
             (`"vit_small_patch14_dinov2"`).
@@ -109,10 +107,10 @@ def from_checkpoint(
             arguments["representation_size"] = None
     if "classifier" in overrides:
         arguments["class_token"] = None  # as the other classifier needs it
-    interpolation = checkpoint.format.interpolation
-    if None in arguments["input_shape"] and not is_resnet:
-        kind = arguments.get("position_embedding", "learned")
-        arguments["position_embedding"] = Positions(kind, grid, interpolation)
+    interpolation = checkpoint.interpolation
+    if not is_resnet:
+        positions = Positions(arguments["position_embedding"], interpolation=interpolation)
+        arguments["position_embedding"] = positions.for_images(arguments["input_shape"], grid)
     plain = ResNet if is_resnet else VisionTransformer
     kind = plain if blocks_of(arguments) == PLAIN else RotaryVisionTransformer
     with contextlib.nullcontext() if skip else to_be_assigned():
@@ -121,12 +119,7 @@ def from_checkpoint(
         checkpoint = adapted(checkpoint, model)
     assign_checkpoint(model, checkpoint, head, interpolation, grid)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
-    if preprocessing_beside(checkpoint, model.input_shape[-1]) is None:
-        warnings.warn(
-            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
-            "to [-1, 1].",
-            stacklevel=2,
-        )
+    warn_of_unknown_images(model, path, stacklevel=2)
     return model
 
 

@@ -1,18 +1,14 @@
-"""How a checkpoint's images are prepared, in the words of the files beside it, in both directions.
+"""How a checkpoint's images are prepared, in its metadata and the files beside it, both directions.
 
 References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in `config.json`;
 OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
-import math
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 
 from keras_vit.models.preprocessing import INTERPOLATIONS, Preprocessing
-from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG
-from keras_vit.weights.readers import read_json
+from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG, PREPROCESSOR
 
-PREPROCESSOR = "preprocessor_config.json"
 # PIL's numbers of filters, which transformers uses, and others' words where they differ from ours
 _NUMBERS = {0: "nearest", 1: "lanczos3", 2: "bilinear", 3: "bicubic"}
 _WORDS = {"lanczos": "lanczos3", "random": "bicubic"}
@@ -27,16 +23,18 @@ def preprocessing_beside(checkpoint, channels: int) -> Preprocessing | None:
             channel, else repeated.
 
     Returns:
-        None where nothing says it. The authors' and keras-hub's weights are for [-1, 1].
+        What its metadata say, or a file beside it; None where nothing does. The authors' and
+        keras-hub's weights are for [-1, 1].
 
     Raises:
-        ValueError: if a file that should say it is damaged.
+        ValueError: if what should say it is damaged.
     """
     try:
         found = _found(checkpoint)
     except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(
-            f"What is said beside {checkpoint.path} of how images are prepared is damaged: {error}."
+            f"What {checkpoint.path} or a file beside it says of how images are prepared is damaged: "
+            f"{error}."
         ) from error
     if found is None or len(found.mean) == channels:
         return found
@@ -52,7 +50,7 @@ def with_preprocessing(configuration: dict, settings: Preprocessing) -> dict:
         "mean": list(settings.mean),
         "std": list(settings.deviation),
         "interpolation": settings.interpolation.replace("lanczos3", "lanczos"),
-        "crop_pct": settings.crop or 1.0,
+        "crop_pct": max(_parts(settings.crop or 1.0)),
         "crop_mode": "squash" if settings.crop is None else "center",
     }
     return {**configuration, "pretrained_cfg": {**configuration["pretrained_cfg"], **told}}
@@ -60,11 +58,9 @@ def with_preprocessing(configuration: dict, settings: Preprocessing) -> dict:
 
 def preprocessor(settings: Preprocessing) -> dict:
     """Returns the content of transformers' file of how images are prepared."""
-    assert settings.size is not None
-    height, width = settings.size
     number = {name: number for number, name in _NUMBERS.items()}[settings.interpolation]
     told = {
-        "do_resize": True,
+        "do_resize": settings.size is not None,
         "resample": number,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
@@ -72,20 +68,46 @@ def preprocessor(settings: Preprocessing) -> dict:
         "image_mean": list(settings.mean),
         "image_std": list(settings.deviation),
     }
+    if settings.size is None:
+        return {"image_processor_type": "ViTImageProcessor", **told}
+    height, width = settings.size
     if settings.crop is None:
         size = {"height": height, "width": width}
         return {"image_processor_type": "ViTImageProcessor", **told, "size": size}
     return {
         "image_processor_type": "CLIPImageProcessor",
         **told,
-        "size": {"shortest_edge": math.floor(min(height, width) / settings.crop + 1e-6)},
+        "size": {"shortest_edge": max(settings.box or ())},
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},
     }
 
 
+def differences(settings: Preprocessing, target: str) -> list[str]:
+    """Returns where another project prepares images otherwise than `settings` says."""
+    other_crop = {
+        "timm": len(set(_parts(settings.crop))) > 1,
+        "huggingface": len(set(settings.box or ())) > 1,
+    }
+    found = []
+    if other_crop.get(target):
+        found.append(
+            "images that are no squares are resized otherwise before their centre is taken"
+        )
+    if target == "google" and any(
+        abs(value - 0.5) > 1e-6 for value in (*settings.mean, *settings.deviation)
+    ):
+        found.append(
+            f"it maps images to [-1, 1], and this model's have the mean {settings.mean} and the "
+            f"deviation {settings.deviation}"
+        )
+    return found
+
+
 def _found(checkpoint):
     source, beside = checkpoint.format.source, checkpoint.configurations
+    if checkpoint.description.preprocessing is not None:
+        return _ours(checkpoint.description.preprocessing)
     if source in ("google", "keras_hub"):
         return Preprocessing()
     for told in (
@@ -94,16 +116,19 @@ def _found(checkpoint):
     ):
         if isinstance(told, dict):
             return _timm(told)
-    path = Path(checkpoint.path)
-    path = (path if path.is_dir() else path.parent) / PREPROCESSOR
-    if not path.is_file():
-        return None
-    return _transformers(read_json(path))
+    return _transformers(beside[PREPROCESSOR]) if beside[PREPROCESSOR] else None
+
+
+def _ours(told):
+    known = {field.name: told[field.name] for field in fields(Preprocessing) if field.name in told}
+    return Preprocessing(**{"mean": told["mean"], "deviation": told["deviation"], **known})
 
 
 def _timm(told):
     squash = told.get("crop_mode") == "squash" or told.get("resize_mode") == "squash"
+    size = told.get("input_size") or told.get("size")  # the second OpenCLIP's
     return Preprocessing(
+        size=None if size is None else _sides(size),
         mean=told.get("mean", Preprocessing.mean),
         deviation=told.get("std", Preprocessing.deviation),
         interpolation=_named(told.get("interpolation") or "bilinear"),
@@ -117,14 +142,18 @@ def _transformers(told):
     deviation = told.get("image_std") if normalised else None
     channels = len(mean or deviation or (0,) * 3)
     scale = 255 * told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 255
-    size, crop = told.get("size"), None
+    size = told.get("size")
+    crop: float | tuple[float, float] | None = None
     short = size.get("shortest_edge") if isinstance(size, dict) else None
     if told.get("do_center_crop"):
-        kept = _sides(told.get("crop_size"))
-        crop = min(kept) / (short or min(_sides(size)))
+        (rows, columns), (height, width) = _sides(told.get("crop_size")), _sides(short or size)
+        crop = (rows / height, columns / width)
     elif short is not None:
         crop = 1.0
+    made = told.get("crop_size") if told.get("do_center_crop") else short or size
+    named = isinstance(made, dict) and "height" in made  # there are longest edges, too
     return Preprocessing(
+        size=_sides(made) if named or isinstance(made, int) else None,
         # theirs are of values that are rescaled first
         mean=tuple(value / scale for value in mean or (0.0,) * channels),
         deviation=tuple(value / scale for value in deviation or (1.0,) * channels),
@@ -133,8 +162,16 @@ def _transformers(told):
     )
 
 
+def _parts(crop):
+    return crop if isinstance(crop, tuple) else (crop, crop)
+
+
 def _sides(value):
-    return (value, value) if isinstance(value, int) else (value["height"], value["width"])
+    """Height and width, of one number, of two by their names, or of a shape's last two."""
+    if isinstance(value, int):
+        return value, value
+    rows, columns = (value["height"], value["width"]) if isinstance(value, dict) else value[-2:]
+    return rows, columns
 
 
 def _named(name):

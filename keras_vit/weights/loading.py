@@ -1,6 +1,7 @@
 """Loading published weights into a model."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -42,29 +43,32 @@ def load_weights(
     path: str | os.PathLike,
     source: str | None = None,
     head: str = "load",
-    interpolation: str = "bilinear",
+    interpolation: str | None = None,
     grid: tuple[int, int] | None = None,
     allow_activation_mismatch: bool = False,
     adapt: bool = False,
     skip: str | Iterable[str] | None = None,
 ) -> None:
-    """Loads a checkpoint of the authors, timm, Hugging Face or keras-hub into a model.
+    """Loads a checkpoint of the authors, timm, Hugging Face, OpenCLIP or keras-hub into a model.
 
     Every weight of the model must be in the file and the other way round, in the right shape; else
     one error lists what is not, and the model stays as it was. Position embeddings of another grid
     are interpolated. A head of nothing but zeros, which classifies nothing, is loaded with a
-    warning.
+    warning. How images were prepared (`preprocessing_of`) is taken from the file or what lies beside
+    it; where nothing says it, what was known of the model stays, or a warning says so.
 
     Args:
         model: a `VisionTransformer` or `ResNet`.
         path: an .npz, .safetensors or .weights.h5 file, or the folder of a transformers model or a
             keras-hub preset. Pickles (.bin, .pth) are refused.
-        source: "google" (vit_jax, big_vision, BiT), "timm", "huggingface" or "keras_hub"; None
-            recognises it by the names in the file.
+        source: "google" (vit_jax, big_vision, BiT), "timm", "huggingface", "openclip" or
+            "keras_hub"; None recognises it by the names in the file.
         head: "load", or "replace": the model keeps its own head, and the representation layer is
             loaded only where both have it in the same shape.
         interpolation: of position embeddings of another grid: "bilinear" (the authors'), "bicubic"
             (Hugging Face's) or "bicubic_antialias" (timm's); see `resample_position_embedding`.
+            None is the model's own, which is bilinear unless it was made from a checkpoint whose
+            project has another, or with a `Positions` that has.
         grid: `(rows, columns)` of the file's position embeddings. Needed only where they fill no
             square grid, or a square one and the model's too.
         allow_activation_mismatch: load although the model computes another activation than the
@@ -95,7 +99,11 @@ def load_weights(
     checkpoint = read_checkpoint(path, source, adapt, skip)
     if adapt:
         checkpoint = adapted(checkpoint, model)
+    if interpolation is None and isinstance(model, VisionTransformer):
+        interpolation = model.positions.interpolation
+    interpolation = interpolation or "bilinear"
     assign_checkpoint(model, checkpoint, head, interpolation, grid, allow_activation_mismatch)
+    warn_of_unknown_images(model, path, stacklevel=2)
     tell(checkpoint.path, checkpoint.notes, stacklevel=2)
 
 
@@ -139,12 +147,30 @@ def assign_checkpoint(
         fold_slots(values, entries)
     check_finite({_origin(checkpoint, places[ours].name): values[ours] for ours in values}, where)
     warn_of_zero_head(values, where, stacklevel=3)
+    axis = -1 if config["data_format"] == "channels_last" else 0
+    images = preprocessing_beside(checkpoint, config["input_shape"][axis])
     # Nothing is assigned before everything fits.
     for ours, value in values.items():
         variable = variables[ours]
         variable.assign(cast(np.ascontiguousarray(value), variable.dtype))
-    axis = -1 if config["data_format"] == "channels_last" else 0
-    model.preprocessing = preprocessing_beside(checkpoint, config["input_shape"][axis])
+    if images is not None:  # else what was known of the model goes on
+        model.preprocessing = images
+
+
+def warn_of_unknown_images(model, path: str | os.PathLike, stacklevel: int) -> None:
+    """Warns where nothing says how the images of a model's weights were prepared.
+
+    Args:
+        model: which has been given weights.
+        path: they are from.
+        stacklevel: counted from the caller of this function.
+    """
+    if model.preprocessing is None:
+        warnings.warn(
+            f"Nothing beside {path} says how its images were prepared: preprocess_input maps them "
+            "to [-1, 1].",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def adapted(checkpoint: Checkpoint, model) -> Checkpoint:

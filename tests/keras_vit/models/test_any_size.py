@@ -185,6 +185,9 @@ def test_a_file_keeps_the_grid_and_the_interpolation(rng, tmp_path):
     expected = numpy(forward(any_size, images))
     np.testing.assert_array_equal(numpy(forward(loaded, images)), expected)
     assert model.get_config()["position_embedding"] == "learned"  # as in older files
+    fixed = of_size(any_size, (3, 20, 24))
+    assert fixed.positions == keras_vit.Positions("learned", None, "bicubic")
+    assert of_size(model, (3, 20, 24)).get_config()["position_embedding"] == "learned"
 
 
 def test_positions_train_through_their_interpolation(rng):

@@ -7,8 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import keras_vit
+from tests.keras_vit.weights import files
 from tests.keras_vit.weights.files import outputs
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -52,6 +54,32 @@ def test_single_options_and_groups_say_the_same():
     assert json.loads(json.dumps(configs[0]["block"]))["layer_scale"] == 0.1
     made = keras_vit.create_model("ViT-Ti/4", (8, 8, 3), num_layers=1, registers=2, qkv_bias=False)
     assert made.get_config()["tokens"]["registers"] == 2
+
+
+@pytest.mark.parametrize("form", ["single", "mapping", "group"])
+def test_what_a_file_implies_replaces_nothing_that_is_given(rng, tmp_path, form):
+    """In whatever form: what the file lacks is refused, what it leaves open is kept."""
+    path = tmp_path / "vit.safetensors"
+    arrays = files.timm_vit(files.vit_jax(rng))  # of the exact GELU, without registers
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(path))
+    groups = {"tokens": keras_vit.TokenOptions, "block": keras_vit.BlockOptions}
+
+    def create(group, **options):
+        given = options
+        if form != "single":
+            given = {group: options if form == "mapping" else groups[group](**options)}
+        sizes = {k: v for k, v in files.VIT.items() if k not in ("input_shape", "classes")}
+        shape, classes = files.VIT["input_shape"], files.VIT["classes"]
+        return keras_vit.create_model("ViT-S/4", shape, classes, weights=path, **sizes, **given)
+
+    with pytest.raises(ValueError, match=r"missing in the file: (\w+\.)*reg_token"):
+        create("tokens", registers=4)
+    with pytest.raises(ValueError, match=r"missing in the file: blocks\.0\.ls1\.gamma"):
+        create("block", layer_scale=1e-5)
+    with pytest.raises(ValueError, match="does not fit the model's activation 'relu'"):
+        create("block", activation="relu")
+    block = create("block", epsilon=1e-5, dropout_rate=0.1).get_config()["block"]
+    assert (block["epsilon"], block["dropout_rate"], block["activation"]) == (1e-5, 0.1, "gelu")
 
 
 @pytest.mark.once

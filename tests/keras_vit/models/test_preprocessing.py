@@ -151,21 +151,54 @@ def test_images_of_any_size_keep_theirs(rng):
 
 
 def pil(images: np.ndarray, size, interpolation: str) -> np.ndarray:
-    """What Pillow makes of float images, channel by channel."""
+    """What Pillow makes of float images, channel by channel; cut off as it does with whole numbers."""
     from PIL import Image
 
     kind = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[interpolation]
-    planes = [
-        [np.asarray(Image.fromarray(image[..., c], "F").resize(size[::-1], kind)) for c in range(3)]
-        for image in images.astype("float32")
-    ]
-    return np.moveaxis(np.array(planes), 1, -1)
+    planes = np.moveaxis(images.astype("float32"), -1, 1)
+    for sides in ((images.shape[1], size[1]), size):  # columns first
+        planes = np.array(
+            [
+                [
+                    np.asarray(Image.fromarray(plane, "F").resize(sides[::-1], kind))
+                    for plane in image
+                ]
+                for image in planes
+            ]
+        ).clip(0, 255)
+    return np.moveaxis(planes, 1, -1)
+
+
+def sharp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Squares of three pixels without a shade between their colours."""
+    squares = rng.integers(0, 2, size=(-(-height // 3), -(-width // 3), 3))
+    return (255 * squares.repeat(3, axis=0).repeat(3, axis=1)[:height, :width]).astype("uint8")
+
+
+@pytest.mark.parametrize("sides", [(30, 24), (6, 4), (12, 30)])
+@pytest.mark.parametrize("kind", ["array", "tf.data"])
+def test_edges_have_no_halos(rng, sides, kind):
+    """Within what Pillow rounds twice, whichever sides become smaller or larger."""
+    import tensorflow as tf
+    from PIL import Image
+
+    model = vit()
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), interpolation="bicubic")
+    image = sharp(rng, *sides)
+    expected = np.asarray(Image.fromarray(image).resize((8, 12), Image.BICUBIC))
+    if kind == "array":
+        result = keras_vit.preprocess_input(image, model)
+    else:
+        data = tf.data.Dataset.from_tensors(image)
+        (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model)).as_numpy_iterator()
+    assert result.min() >= 0 and result.max() <= 1
+    np.testing.assert_allclose(result * 255, expected, atol=1.2)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop", [None, 0.5])
 def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
-    """The whole image, or its centre: the short side (24) is resized to 8 / 0.5 = 16."""
+    """The whole image, or its centre: it is made to cover (12, 8) / 0.5 = (24, 16)."""
     model = vit()
     model.preprocessing = keras_vit.Preprocessing(
         mean=(0, 0, 0), deviation=(1, 1, 1), interpolation=interpolation, crop=crop
@@ -174,11 +207,41 @@ def test_other_sizes_are_resized_as_pillow_does(rng, interpolation, crop):
     if crop is None:
         expected = pil(images, (12, 8), interpolation)
     else:
-        expected = pil(images, (20, 16), interpolation)[:, 4:16, 4:12]
+        expected = pil(images, (24, 19), interpolation)[:, 6:18, 5:13]  # 0.8 * 24 is 19.2
     result = keras_vit.preprocess_input(images, model)
     np.testing.assert_allclose(result * 255, expected, atol=0.05)
     one = keras_vit.preprocess_input(images[0], model)
     np.testing.assert_allclose(one, result[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("crop", "sides", "whole", "rows", "columns"),
+    [
+        (1.0, (12, 12), (16, 16), (4, 12), (0, 16)),
+        (0.5, (30, 24), (40, 32), (16, 24), (8, 24)),  # covers 16 x 32: 32 / 24 times
+        (0.7, (24, 30), (18, 22), (5, 13), (3, 19)),  # 11 x 22: 22 / 30 times 24 is 17.6
+        ((0.5, 1.0), (24, 24), (16, 16), (4, 12), (0, 16)),  # 16 x 16: the short side, as CLIP's
+        (2.0, (12, 12), (16, 16), (4, 12), (0, 16)),  # nothing is padded
+    ],
+)
+def test_a_crop_fills_a_size_that_is_no_square(rng, crop, sides, whole, rows, columns):
+    """As timm resizes for such a size, by hand: until both sides are `size / crop` at least."""
+    model = vit(input_shape=(8, 16, 3))
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), crop=crop)
+    images = rng.integers(0, 256, size=(2, *sides, 3)).astype("uint8")
+    expected = pil(images, whole, "bilinear")[:, slice(*rows), slice(*columns)]
+    result = keras_vit.preprocess_input(images, model)
+    assert result.shape == (2, 8, 16, 3)
+    np.testing.assert_allclose(result * 255, expected, atol=0.05)
+
+
+@pytest.mark.once
+def test_a_crop_is_a_part_or_two():
+    assert keras_vit.Preprocessing(crop=[0.5, 0.5]) == keras_vit.Preprocessing(crop=0.5)
+    assert keras_vit.Preprocessing(crop=(1, 0.5)).crop == (1, 0.5)
+    for wrong in (0, -1, "half", (0.5,), (0.5, None), float("nan")):
+        with pytest.raises(ValueError, match=r"crop is .* the part of the image that is kept"):
+            keras_vit.Preprocessing(crop=wrong)
 
 
 def test_tf_data_resizes_as_well(rng):
@@ -191,3 +254,46 @@ def test_tf_data_resizes_as_well(rng):
     (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model))
     expected = keras_vit.preprocess_input(images, model)
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_tf_data_resizes_images_of_unknown_sides(rng, data_format, crop):
+    """As decoded files are: nothing knows their sides before they are there."""
+    import tensorflow as tf
+
+    first = data_format == "channels_first"
+    model = vit(input_shape=(3, 12, 8) if first else (12, 8, 3), data_format=data_format)
+    model.preprocessing = replace(IMAGENET, crop=crop)
+
+    def decode(png):
+        image = tf.io.decode_png(png, channels=3)
+        image = tf.transpose(image, (2, 0, 1)) if first else image
+        return keras_vit.preprocess_input(image, model)
+
+    photos = [sharp(rng, *sides) for sides in ((30, 24), (17, 40), (12, 8))]
+    files = [tf.io.encode_png(photo).numpy() for photo in photos]
+    data = tf.data.Dataset.from_tensor_slices(files).map(decode).batch(3)
+    assert data.element_spec.shape == (None, *model.input_shape[1:])
+    (result,) = data
+    for image, found in zip(photos, result.numpy(), strict=True):
+        image = np.moveaxis(image, -1, 0) if first else image
+        expected = keras_vit.preprocess_input(image, model)
+        np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_a_functional_model_resizes_images_of_any_sides(rng, tmp_path, crop):
+    model = vit()
+    model.preprocessing = replace(IMAGENET, crop=crop)
+    pixels = keras.Input((None, None, 3), dtype="uint8")
+    resizing = keras.Model(pixels, keras_vit.preprocess_input(pixels, model))
+    assert resizing.output_shape == (None, 12, 8, 3)
+    resizing.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for sides in ((30, 24), (17, 40), (12, 8)):
+        images = np.array([sharp(rng, *sides)])
+        expected = keras_vit.preprocess_input(images, model)
+        found = keras.ops.convert_to_numpy(resizing(images))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-4)

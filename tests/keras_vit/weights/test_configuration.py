@@ -68,6 +68,9 @@ def test_metadata_of_a_vit(tmp_path):
         "activation": "gelu_tanh",
         "epsilon": "1e-06",
         "grid": "2x6",
+        "position_interpolation": "bilinear",
+        "preprocessing": '{"mean": [0.5, 0.5, 0.5], "deviation": [0.5, 0.5, 0.5], "size": [8, 12], '
+        '"interpolation": "bilinear", "crop": null}',
     }
 
 
@@ -231,7 +234,8 @@ def test_a_configuration_describes_one_file(rng, tmp_path):
     other = keras_vit.VisionTransformer(**{**files.VIT, "num_heads": 4}, activation="gelu")
     with pytest.raises(ValueError, match=r"config\.json describes another model than other\."):
         keras_vit.export_weights(other, tmp_path / "other.safetensors", target="timm")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "one.safetensors"]
+    names = ["config.json", "one.safetensors", "preprocessor_config.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
     # A file without a word of its own, beside it
     heads = files.timm_vit(files.vit_jax(rng, heads=4))
     plain = {name: np.ascontiguousarray(array) for name, array in heads.items()}

@@ -218,11 +218,15 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
         model = keras_vit.from_checkpoint(tmp_path, input_shape=(20, 16, 3))
     expected = oracles.outputs(theirs, images, "pooler_output")
     oracles.assert_close(files.outputs(model, images), expected)
+    with pytest.warns(UserWarning):
+        small = keras_vit.from_checkpoint(tmp_path)
+    tuned = keras_vit.for_finetuning(small, None, (20, 16, 3))
+    oracles.assert_close(files.outputs(tuned, images), expected)
 
 
 @pytest.mark.parametrize("kind", ["squashed", "cropped"])
 def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
-    """Within the rounding to whole pixel values that Pillow does twice; it clips as well, but not here."""
+    """Within the rounding to whole pixel values that Pillow does twice; squares have sharp edges."""
     theirs = {
         "squashed": hf.ViTImageProcessor(
             size={"height": 12, "width": 8}, resample=3, image_std=[0.2, 0.3, 0.4]
@@ -235,7 +239,7 @@ def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
     model = hf.ViTForImageClassification(hf.ViTConfig(**oracles.SIZES))
     oracles.saved(model, tmp_path / "theirs")
     ours = keras_vit.from_checkpoint(tmp_path / "theirs")
-    images = rng.integers(60, 196, size=(2, 30, 24, 3)).astype("uint8")
+    images = rng.choice([0, 255], size=(2, 10, 8, 3)).repeat(3, 1).repeat(3, 2).astype("uint8")
     expected = theirs(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
     step = 1.2 / 255 / min(theirs.image_std)
     result = keras_vit.preprocess_input(images, ours)
@@ -244,6 +248,25 @@ def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
     again = type(theirs).from_pretrained(tmp_path / "ours")
     back = again(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
     np.testing.assert_allclose(back, expected, atol=1e-6)
+
+
+def test_what_they_crop_otherwise_is_told(rng, tmp_path):
+    """timm covers twice a size that is no square, transformers a square: alike for squares alone."""
+    model = keras_vit.VisionTransformer(**{**files.VIT, "input_shape": (8, 16, 3)})
+    model.preprocessing = keras_vit.Preprocessing(interpolation="bicubic", crop=0.5)
+    message = "images that are no squares are resized otherwise"
+    with pytest.warns(UserWarning, match=message):
+        keras_vit.export_weights(model, tmp_path / "ours", target="huggingface")
+    images = rng.integers(60, 196, size=(2, 30, 30, 3)).astype("uint8")
+    theirs = hf.CLIPImageProcessor.from_pretrained(tmp_path / "ours")
+    expected = theirs(list(images), return_tensors="np")["pixel_values"].transpose(0, 2, 3, 1)
+    result = keras_vit.preprocess_input(images, model)
+    np.testing.assert_allclose(result, expected, atol=1.2 / 255 / 0.5)
+    model.preprocessing = keras_vit.Preprocessing(crop=(0.5, 0.75))
+    with pytest.warns(UserWarning, match=message):
+        keras_vit.export_weights(model, tmp_path / "timm", target="timm")
+    config = json.loads((tmp_path / "timm" / "config.json").read_text())
+    assert config["pretrained_cfg"]["crop_pct"] == 0.75
 
 
 def test_shards_and_heads(rng, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -71,6 +72,54 @@ def test_timm_both_ways(rng, tmp_path, name):
     assert wanted in ({}, {"patch_size": 4}), wanted  # they take a pair as well
     again = keras_vit.from_checkpoint(tmp_path / "ours")
     np.testing.assert_array_equal(files.outputs(again, images), files.outputs(model, images))
+
+
+def test_positions_are_interpolated_as_timms_whatever_the_way(rng, tmp_path):
+    """A model of one size remembers how, in files too; what is asked for comes first."""
+    arrays = timm.draw(rng, depth=1)
+    folder = write(
+        tmp_path / "theirs", arrays, config_of("vit_tiny_patch16_224", num_heads=timm.HEADS)
+    )
+    shape, classes = (16, 20, 3), timm.CLASSES
+    sizes = dict(num_layers=1, hidden_size=timm.WIDTH, mlp_dim=timm.HIDDEN, num_heads=timm.HEADS)
+    model = keras_vit.from_checkpoint(folder)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    keras_vit.export_weights(model, tmp_path / "ours.npz")
+    named = keras_vit.create_model("ViT-Ti/4", (8, 8, 3), classes, weights=folder, **sizes)
+    other = keras_vit.create_model(
+        "ViT-Ti/4", (12, 8, 3), classes, weights=folder, interpolation="bicubic", **sizes
+    )
+    again = keras_vit.for_finetuning(model, classes, shape)
+    keras_vit.load_weights(again, folder)
+
+    def expected(interpolation, old=(3, 2), table=arrays["pos_embed"]):
+        return keras_vit.resample_position_embedding(
+            table, old, (4, 5), interpolation=interpolation
+        )
+
+    def found(model):
+        return model.get_layer("position_embedding").get_weights()[0]
+
+    theirs, small = expected("bicubic_antialias"), found(named)
+    for way, new, table in (
+        ("fine-tuning", keras_vit.for_finetuning(model, classes, shape), theirs),
+        ("a .keras file", keras_vit.for_finetuning(loaded, classes, shape), theirs),
+        ("our file", keras_vit.from_checkpoint(tmp_path / "ours.npz", input_shape=shape), theirs),
+        ("weights into a model", again, theirs),
+        (
+            "by name",
+            keras_vit.create_model("ViT-Ti/4", shape, classes, weights=folder, **sizes),
+            theirs,
+        ),
+        (
+            "by name, then fine-tuning",
+            keras_vit.for_finetuning(named, classes, shape),
+            expected("bicubic_antialias", (2, 2), small),
+        ),
+        ("asked for", keras_vit.for_finetuning(other, classes, shape), expected("bicubic")),
+    ):
+        np.testing.assert_array_equal(found(new), table, err_msg=way)
 
 
 @pytest.mark.once

@@ -152,7 +152,7 @@ def test_a_file_alone_says_too_little_and_like_says_it(rng, tmp_path):
         classes=None,
         classifier="gap",
         class_token=True,
-        position_embedding="learned",
+        position_embedding=keras_vit.Positions(interpolation="bicubic_antialias"),
         final_norm="after",
         qkv_bias=("query", "value"),
         gated=True,
