@@ -31,15 +31,15 @@ def opening(answer: Answer) -> tuple[str, ...]:
 def remarks(answer: Answer) -> list[str]:
     """What must be known of the opening."""
     found = notes(answer)
-    whole = [
+    several = (
         e.estimate for e in answer.effects if e.estimate.seeds > 1
-    ]  # of one none is told apart
-    whole = [estimate for estimate in whole if not math.isnan(estimate.low)]
-    number = len(whole)
-    if number >= MANY:
+    )  # of one none is told apart
+    whole = [estimate for estimate in several if not math.isnan(estimate.low)]
+    if len(whole) >= MANY:
         level = max(estimate.level for estimate in whole)
+        wrong = max(1, round(len(whole) * (1 - level)))
         found.append(
-            f"Of {number} intervals at {100 * level:g} %, about {max(1, round(number * (1 - level)))} leave "
+            f"Of {len(whole)} intervals at {100 * level:g} %, about {wrong} leave{'s' if wrong == 1 else ''} "
             f"out the truth by chance: an effect told apart by little may be one of them."
         )
     return found

@@ -86,5 +86,5 @@ def test_of_the_intervals_those_count_that_may_tell_something_apart():
     less = [effect("none", -0.01, 0.02, seeds=1), effect("none", math.nan, math.nan)]
     known = {"outlooks": {}, "lost": 0, "done": 9, "planned": 9, "one_draw": False}
     (remark,) = remarks(SimpleNamespace(effects=(*whole, *less), **known))
-    assert remark.startswith("Of 5 intervals at 90 %, about 1 leave out the truth")
+    assert remark.startswith("Of 5 intervals at 90 %, about 1 leaves out the truth")
     assert remarks(SimpleNamespace(effects=(*whole[1:], *less), **known)) == []
