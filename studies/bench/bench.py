@@ -32,8 +32,8 @@ DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 class Options:
     """What to measure and for how long; words with commas between several."""
 
-    fit: bool = False  # the built-in studies' models instead of `model` and `mode`
-    model: str = "ViT-S/16"
+    fit: bool = False  # the built-in studies' models instead of published ones, and no `mode`
+    model: str | None = None  # ViT-S/16; with `fit` all
     mode: str = "train"
     image_size: int | None = None  # pixels; those of the model or, with `fit`, of its study
     batch_size: str | None = None  # images a step; likewise
@@ -90,9 +90,18 @@ def _cases(options: Options) -> list[Case]:
     sizes = [_positive(word) for word in _several(options.batch_size or "")]
     backends = _backends(options.backend)
     if options.fit:
-        return of_studies(backends, dtypes, options.image_size, sizes)
-    models, modes = _several(options.model), _several(options.mode)
+        cases = of_studies(backends, dtypes, options.image_size, sizes)
+        return cases if options.model is None else _named(cases, _several(options.model))
+    models, modes = _several(options.model or "ViT-S/16"), _several(options.mode)
     return chosen(models, modes, backends, dtypes, options.image_size, sizes)
+
+
+def _named(cases: list[Case], names: list[str]) -> list[Case]:
+    there = list(dict.fromkeys(case.model for case in cases))
+    for name in names:
+        if name not in there:
+            raise UsageError(f"--fit has no model {name!r}; choose from {', '.join(there)}")
+    return [case for case in cases if case.model in names]
 
 
 def _backends(text: str | None) -> list[str]:

@@ -301,8 +301,8 @@ def bench(
         bool, option("Measure fit and data reading of the built-in models.", "--fit")
     ] = False,
     model: Annotated[
-        str, option("Published names, or small: six blocks of width 192.", metavar="M,M")
-    ] = "ViT-S/16",
+        str | None, option("Names (ViT-S/16), or small; with --fit STUDY/MODEL.", metavar="M,M")
+    ] = None,
     mode: Annotated[str, option("train, inference, or both.", metavar="W,W")] = "train",
     image_size: Annotated[
         int | None, option("Pixels (224, small 32; with --fit its study's).", min=1)

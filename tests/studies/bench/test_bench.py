@@ -154,10 +154,24 @@ def test_the_built_in_models_are_those_of_the_studies():
 
 
 @pytest.mark.once
+def test_some_of_the_studies_models_are_named(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(bench, "measure", lambda case, *_: asked.append(case.model) or [])
+    monkeypatch.setattr(bench.table, "write", lambda *_: [])
+    options = bench.Options(fit=True, model="quick/vit-xs,data-scale/bit-s", backend="torch")
+    assert bench.run(options) == 0
+    assert sorted(asked) == ["data-scale/bit-s", "quick/vit-xs"]
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"model": "ViT-Z/16"}, "ViT-Z/16"),
+        (
+            {"fit": True, "model": "ViT-S/16"},
+            "--fit has no model 'ViT-S/16'; choose from ablations",
+        ),
         ({"mode": "trainning"}, "unknown mode 'trainning'; choose from train, inference"),
         ({"dtype": "float64"}, "unknown dtype 'float64'; choose from float32"),
         ({"batch_size": "8,0"}, "--batch-size has '0'"),
