@@ -26,7 +26,9 @@ def session(tmp_path, monkeypatch):
     """Makes a session of a budget in seconds; its machine is its `machine`."""
     monkeypatch.setattr(costs, "measure", lambda entries, *_: {e.name: COST for e in entries})
     monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # whose speed is assumed, whatever this pass is of
+    monkeypatch.setenv(
+        "KERAS_BACKEND", "tensorflow"
+    )  # whose speed is assumed, whatever this pass is of
     # The clock is made up: an alarm of the machine's own would end what takes long on a busy one.
     monkeypatch.setattr(Budget, "enforced", lambda self: contextlib.nullcontext())
     monkeypatch.setattr(store, "commit", lambda: "0" * 40)  # two processes a trial
