@@ -11,8 +11,15 @@ KINDS = ("vit", "resnet")
 
 def make(kind: str, **arguments) -> keras.Model:
     """A ViT or a BiT for images of 8 x 12 pixels, with weights that matter."""
+    model = build(kind, **arguments)
+    randomise(model)
+    return model
+
+
+def build(kind: str, **arguments) -> keras.Model:
+    """The same with the weights that it starts with."""
     if kind == "vit":
-        model = keras_vit.VisionTransformer(
+        return keras_vit.VisionTransformer(
             input_shape=arguments.pop("input_shape", (8, 12, 3)),
             patch_size=4,
             num_layers=2,
@@ -22,17 +29,14 @@ def make(kind: str, **arguments) -> keras.Model:
             classes=3,
             **arguments,
         )
-    else:
-        model = keras_vit.ResNet(
-            input_shape=arguments.pop("input_shape", (8, 12, 3)),
-            block_counts=(1, 1),
-            width_factor=0.125,
-            groups=4,
-            classes=3,
-            **arguments,
-        )
-    randomise(model)
-    return model
+    return keras_vit.ResNet(
+        input_shape=arguments.pop("input_shape", (8, 12, 3)),
+        block_counts=(1, 1),
+        width_factor=0.125,
+        groups=4,
+        classes=3,
+        **arguments,
+    )
 
 
 def images(number: int = 3) -> np.ndarray:

@@ -9,18 +9,9 @@ import keras_vit
 from keras_vit import GroupedOptimizer, layerwise_learning_rates
 from tests.contracts import numpy
 from tests.keras_vit.abstract import abstract
-from tests.keras_vit.ecosystem.models import images, make
+from tests.keras_vit.ecosystem.models import build, images, make
 
 OPTIMIZERS = keras.optimizers
-SIZES = {"patch_size": 4, "num_layers": 2, "hidden_size": 8, "mlp_dim": 16, "num_heads": 2}
-
-
-def vit(**arguments) -> keras.Model:
-    return keras_vit.VisionTransformer((8, 12, 3), **SIZES, classes=3, **arguments)
-
-
-def resnet() -> keras.Model:
-    return keras_vit.ResNet((8, 12, 3), (1, 1), 0.125, groups=4, classes=3)
 
 
 def test_a_vit_moves_as_under_the_parameter_groups_of_pytorch():
@@ -66,9 +57,10 @@ def factors(model: keras.Model, **arguments) -> dict[str, float]:
 def test_depths_of_every_architecture():
     expected = {"patch_embedding": 0.125, "class_token": 0.125, "position_embedding": 0.125}
     expected |= {"block_0": 0.25, "block_1": 0.5, "encoder_norm": 1, "head": 1}
-    assert factors(abstract(vit), decay=0.5) == expected
+    assert factors(abstract(lambda: build("vit")), decay=0.5) == expected
+    sizes = {"patch_size": 4, "num_layers": 2, "hidden_size": 8, "mlp_dim": 16, "num_heads": 2}
     rotary = abstract(
-        lambda: keras_vit.RotaryVisionTransformer((8, 12, 3), "none", **SIZES, classes=3)
+        lambda: keras_vit.RotaryVisionTransformer((8, 12, 3), "none", **sizes, classes=3)
     )
     del expected["position_embedding"]
     assert factors(rotary, decay=0.5) == expected
@@ -79,14 +71,14 @@ def test_depths_of_every_architecture():
         "final_norm": 1,
         "head": 1,
     }
-    assert factors(abstract(resnet), decay=0.5) == expected
+    assert factors(abstract(lambda: build("resnet")), decay=0.5) == expected
     arguments = {"classes": 3, "classifier": "map", "stem_block_counts": (1,)}
     hybrid = abstract(lambda: keras_vit.VisionTransformer((32, 32, 3), 2, 1, 8, 16, 2, **arguments))
     stem = ("stem_conv", "stem_norm", "stem_stage1_unit1", "patch_embedding", "position_embedding")
     expected = dict.fromkeys(stem, 0.25) | {"block_0": 0.5}
     expected |= dict.fromkeys(("encoder_norm", "pooling", "head"), 1)
     assert factors(hybrid, decay=0.5) == expected
-    assert set(factors(abstract(vit), decay=1).values()) == {1}
+    assert set(factors(abstract(lambda: build("vit")), decay=1).values()) == {1}
 
 
 def test_what_is_frozen_has_its_rate_when_it_trains(recwarn):
@@ -106,7 +98,7 @@ def test_what_is_frozen_has_its_rate_when_it_trains(recwarn):
 
 
 def test_depths_in_a_model_that_contains_ours():
-    ours = vit()
+    ours = build("vit")
     top = keras.layers.Dense(2, name="own")(ours.get_layer("pooling").output)
     own = keras.Model(ours.input, top)
     found = factors(own, decay=np.float32(0.5))
@@ -149,7 +141,7 @@ class Encoder(keras.Model):
 
 
 def test_depth_is_where_the_data_flow_and_not_where_a_layer_is_listed():
-    ours, images, table = vit(), keras.Input((8, 12, 3)), keras.Input((4,))
+    ours, images, table = build("vit"), keras.Input((8, 12, 3)), keras.Input((4,))
     layers = {name: keras.layers.Dense(4, name=name) for name in ("table", "more", "own")}
     numbers = layers["more"](layers["table"](table))
     beside = keras.layers.Concatenate()([numbers, ours(images)])
@@ -181,8 +173,10 @@ def test_depth_is_where_the_data_flow_and_not_where_a_layer_is_listed():
 
 
 def test_where_depth_cannot_be_told_it_is_said():
-    ours, images = vit(), keras.Input((8, 12, 3))
-    pair = keras.Model(images, keras.layers.Add()([ours(images), vit(name="other")(images)]))
+    ours, images = build("vit"), keras.Input((8, 12, 3))
+    pair = keras.Model(
+        images, keras.layers.Add()([ours(images), build("vit", name="other")(images)])
+    )
     with pytest.raises(ValueError, match=r"several inside .*GroupedOptimizer with rates by path"):
         layerwise_learning_rates("sgd", pair)
     with pytest.raises(ValueError, match=r"blocks of 'encoder.*' cannot be seen"):

@@ -8,7 +8,7 @@ import keras_vit
 from keras_vit import GroupedOptimizer, layerwise_learning_rates
 from tests.contracts import numpy, randomise
 from tests.keras_vit.abstract import abstract
-from tests.keras_vit.ecosystem.models import make
+from tests.keras_vit.ecosystem.models import build, make
 
 OPTIMIZERS = keras.optimizers
 SHAPES = {
@@ -179,17 +179,6 @@ def test_which_weights_decay():
     assert decayed([""]) == set()
 
 
-SIZES = {"patch_size": 4, "num_layers": 2, "hidden_size": 8, "mlp_dim": 16, "num_heads": 2}
-
-
-def vit(**arguments) -> keras.Model:
-    return keras_vit.VisionTransformer((8, 12, 3), **SIZES, classes=3, **arguments)
-
-
-def resnet() -> keras.Model:
-    return keras_vit.ResNet((8, 12, 3), (1, 1), 0.125, groups=4, classes=3)
-
-
 def test_every_weight_of_a_vit_decays_or_not_as_the_recipes_have_it():
     """Kernels do; biases, scales, tokens, positions and the pooling's probe do not."""
 
@@ -198,17 +187,19 @@ def test_every_weight_of_a_vit_decays_or_not_as_the_recipes_have_it():
         return {w.name for w in model.trainable_weights if optimizer._decays(w)}
 
     def adapted():
-        model = vit()
+        model = build("vit")
         keras_vit.enable_lora(model, rank=2)
         return model
 
     tokens = keras_vit.TokenOptions(class_token=True, registers=2)
     block = keras_vit.BlockOptions(layer_scale=0.1)
-    assert decaying(lambda: vit(tokens=tokens, position_embedding="learned_2d")) == {"kernel"}
-    assert decaying(lambda: vit(classifier="map", block=block)) == {"kernel"}
-    assert decaying(lambda: vit(position_embedding="relative")) == {"kernel"}
-    assert decaying(resnet) == {"kernel"}
-    assert decaying(lambda: keras_vit.pretraining.MaskedPatchModel(vit())) == {"kernel"}
+    assert decaying(lambda: build("vit", tokens=tokens, position_embedding="learned_2d")) == {
+        "kernel"
+    }
+    assert decaying(lambda: build("vit", classifier="map", block=block)) == {"kernel"}
+    assert decaying(lambda: build("vit", position_embedding="relative")) == {"kernel"}
+    assert decaying(lambda: build("resnet")) == {"kernel"}
+    assert decaying(lambda: keras_vit.pretraining.MaskedPatchModel(build("vit"))) == {"kernel"}
     assert decaying(adapted) == {"kernel", "lora_kernel_a", "lora_kernel_b"}
 
 
