@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from studies.bench.cases import Case
 from studies.machine.devices import device, peak_memory
+from studies.machine.kernels import choose_kernels
 from studies.machine.processes import die_with_parent, reserve_stdout
-from studies.machine.xla import choose_kernels
 
 
 class Runner(NamedTuple):
@@ -42,7 +42,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     case = Case(**{**order["case"], "shape": tuple(order["case"]["shape"])})
     if case.mode == "fit":  # as a trial's process
-        choose_kernels(case.backend)
+        choose_kernels(case.backend, case.base)
     module, function = order["maker"].split(":")
     make = getattr(import_module(f"studies.bench.{module}"), function)
     before = resident()

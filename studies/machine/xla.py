@@ -7,8 +7,6 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-# Which parts of a program XLA hands to YNNPACK on processors; by default all that it knows.
-_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 _LIBRARY = "libjax_common.so"
 
 
@@ -19,19 +17,11 @@ def add_xla_flag(flag: str) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
-def choose_kernels(backend: str) -> None:
-    """Leave convolutions and products on processors to XLA's own kernels on JAX, where they can be chosen.
+def knows(flag: str) -> bool:
+    """Whether the installed XLA of JAX has a flag of this name; JAX itself is not loaded for it.
 
-    With them the studies' ResNet, whose kernels' gradients are convolutions of few channels, takes a
-    fifth less time a step, and the ViT a tenth. Other versions of XLA may not know the flag, and would
-    abort: the installed library is asked.
+    One that does not know a flag which is set ends the process.
     """
-    if backend == "jax" and _knows(_YNNPACK.removeprefix("--")):
-        add_xla_flag(f"{_YNNPACK}=")
-
-
-def _knows(flag: str) -> bool:
-    """Whether the installed XLA has a flag of this name; JAX itself is not loaded for it."""
     spec = find_spec("jaxlib")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         library = Path(folder, _LIBRARY)

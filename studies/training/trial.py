@@ -28,9 +28,9 @@ import filelock
 
 from studies.errors import TrialError, UsageError
 from studies.machine.devices import device, make_deterministic, make_devices, peak_memory
+from studies.machine.kernels import choose_kernels
 from studies.machine.processes import die_with_parent, leave_out_others, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
-from studies.machine.xla import choose_kernels
 from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
 from studies.records.layout import outcomes_path
 from studies.records.store import new_record
@@ -83,7 +83,7 @@ def _alone(results: Path, training: Training) -> Iterator[Threads]:
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / "lock"):
         threads = settle_threads(folder / "threads.json")
-        choose_kernels(training.backend)
+        choose_kernels(training.backend, training.model.base)
         make_deterministic(training.backend)
         make_devices(training.backend, training.devices // training.device_processes)
         yield threads

@@ -1,0 +1,33 @@
+"""Which kernels a trial's process computes with on a processor; to be chosen before a backend is loaded."""
+
+from __future__ import annotations
+
+import os
+
+from keras_vit.models.variants import get_variant
+from studies.machine.xla import add_xla_flag, knows
+
+# Which parts of a program XLA hands to YNNPACK on processors; by default all that it knows.
+_YNNPACK = "xla_cpu_experimental_ynn_fusion_type"
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def choose_kernels(backend: str, base: str) -> None:
+    """Choose the faster kernels for the studies' models, unless the user has chosen.
+
+    On JAX convolutions and products are left to XLA's own, where it can be told so: the studies' ResNet,
+    whose kernels' gradients are convolutions of few channels, takes a fifth less time a step, and the ViT
+    a tenth. On TensorFlow a ResNet or hybrid is computed by oneDNN, which TensorFlow chooses by itself
+    only on processors with AVX-512 for neural networks: on others a step takes half to three quarters of the
+    time with it, but that of a ViT a little more.
+
+    Args:
+        backend: of Keras.
+        base: name of the model that is computed first.
+    """
+    if backend == "jax" and knows(_YNNPACK):
+        add_xla_flag(f"--{_YNNPACK}=")
+    kind = get_variant(base)
+    convolutional = kind.family == "resnet" or "stem_block_counts" in kind.config
+    if backend == "tensorflow" and convolutional:
+        os.environ.setdefault(_ONEDNN, "1")
