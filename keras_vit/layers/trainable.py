@@ -62,38 +62,47 @@ class _WhatTrains(_Base):
 class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
     """A layer that is frozen, as a whole or in parts, when its configuration says so.
 
-    Beside `trainable`, the configuration names the frozen weights where not all are alike, and how
-    the Dense layers inside are quantised. New weights have their values from NumPy.
+    Beside `trainable`, the configuration names the frozen weights where not all are alike
+    (`frozen`), and how the Dense layers inside are quantised (`quantized`; by which quantizers, where
+    they are not the usual ones: `quantization`). New weights have their values from NumPy.
     """
+
+    # What a configuration said, until the layer is built.
+    _to_freeze: tuple[str, ...] | None = None
+    _to_quantize: str | None = None
+    _quantization = None
 
     def get_config(self):
         config = super().get_config()
         if self.built:
-            frozen, mode = self._frozen(), quantization_inside(self)
+            frozen, (mode, quantization) = self._frozen(), quantization_inside(self)
         else:
-            frozen, mode = (getattr(self, key, None) for key in ("_to_freeze", "_to_quantize"))
+            frozen, mode, quantization = self._to_freeze, self._to_quantize, self._quantization
         if frozen is not None:
             config["frozen"] = list(frozen)
-        return config if mode is None else {**config, "quantized": mode}
+        if mode is not None:
+            config["quantized"] = mode
+        if quantization is not None:
+            config["quantization"] = keras.saving.serialize_keras_object(quantization)
+        return config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         frozen, mode = config.pop("frozen", None), config.pop("quantized", None)
+        quantization = keras.saving.deserialize_keras_object(config.pop("quantization", None))
         layer = super().from_config(config)
-        layer._to_freeze = None if frozen is None else tuple(frozen)  # once they are built
-        layer._to_quantize = mode
+        layer._to_freeze = None if frozen is None else tuple(frozen)
+        layer._to_quantize, layer._quantization = mode, quantization
         return layer
 
     def _post_build(self):
         super()._post_build()
-        mode = getattr(self, "_to_quantize", None)
-        if mode is not None:
+        if self._to_quantize is not None:
             for dense in dense_layers_inside(self):
-                dense.quantize(**quantize_arguments(mode))
-        frozen = getattr(self, "_to_freeze", None)
-        if frozen is not None:
-            self._freeze(frozen)
+                dense.quantize(**quantize_arguments(self._to_quantize, self._quantization))
+        if self._to_freeze is not None:
+            self._freeze(self._to_freeze)
         elif not self.trainable:
             self.trainable = False  # of what is new, too
 

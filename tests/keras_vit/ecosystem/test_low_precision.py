@@ -1,6 +1,7 @@
 """Quantised models and training in half precision."""
 
 import functools
+import json
 
 import keras
 import numpy as np
@@ -54,11 +55,80 @@ def test_the_layers_of_a_quantised_model_are_saved_as_they_are(tmp_path):
     np.testing.assert_array_equal(numpy(forward(again, images())), expected)
 
 
-def test_partly_quantised_models_are_not_saved(tmp_path):
+QUANTIZERS = {
+    "weights alone": {"activation_quantizer": None},
+    "a smaller range": {
+        "weight_quantizer": keras.quantizers.AbsMaxQuantizer(axis=0, value_range=(-15, 15)),
+        "activation_quantizer": keras.quantizers.AbsMaxQuantizer(value_range=(-63, 63)),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "features"])
+@pytest.mark.parametrize("quantizers", QUANTIZERS)
+def test_a_configuration_of_ones_own_is_kept(kind, quantizers, tmp_path):
+    """What the file computes is what was quantised, and what it saves again is as it was."""
+    config = keras.quantizers.Int8QuantizationConfig(**QUANTIZERS[quantizers])
+    model = make("vit" if kind == "features" else kind)
+    usual = keras.models.clone_model(model)
+    usual.set_weights(model.get_weights())
+    model.quantize(config=config)
+    usual.quantize("int8")
+    if kind == "features":
+        model, usual = (keras_vit.features(each, -1) for each in (model, usual))
+    expected = numpy(forward(model, images()))
+    assert np.abs(numpy(forward(usual, images())) - expected).max() > 1e-3  # or it says nothing
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (loaded, copied(model), copied(loaded)):
+        np.testing.assert_array_equal(numpy(forward(each, images())), expected)
+        assert "quantization" in json.dumps(each.get_config())
+        assert serialized(each) == [keras.saving.serialize_keras_object(config)]
+
+
+def copied(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def serialized(model: keras.Model) -> list[dict]:
+    """The different configurations with which the Dense layers are quantised."""
+    dense = [each for each in model._flatten_layers() if isinstance(each, keras.layers.Dense)]
+    found = [keras.saving.serialize_keras_object(each.quantization_config) for each in dense]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
+
+
+def test_usual_quantisation_is_written_as_before():
+    """By its name alone, which also a layer says that is not built yet."""
+    for arguments in (
+        {"mode": "int8"},
+        {"config": keras.quantizers.Int4QuantizationConfig(block_size=4)},
+    ):
+        model = make("vit")
+        model.quantize(**arguments)
+        block = model.get_layer("block_0")
+        assert "quantization" not in model.get_config()
+        assert set(block.get_config()) - set(make("vit").get_layer("block_0").get_config()) == {
+            "quantized"
+        }
+        assert type(block).from_config(block.get_config()).get_config() == block.get_config()
     model = make("vit")
+    model.quantize(config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None))
+    block = model.get_layer("block_0")
+    assert type(block).from_config(block.get_config()).get_config() == block.get_config()
+
+
+def test_partly_quantised_models_are_not_saved(tmp_path):
+    """Nor those of which some layers are quantised with other quantizers."""
+    model, other = make("vit"), make("vit")
     model.quantize("int8", filters="query")
-    with pytest.raises(ValueError, match="Only some of the Dense layers of"):
-        model.save(tmp_path / "model.keras")
+    other.quantize("int8", filters="query")
+    others = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+    other.quantize(config=others, filters="^(?!query)")
+    for each in (model, other):
+        with pytest.raises(ValueError, match="Only some of the Dense layers of"):
+            each.save(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("kind", KINDS)
