@@ -45,7 +45,8 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
 
     def enable_lora(self, rank, lora_alpha=None, **initializers):
         # A layer that is built from its configuration has the scale, and is asked without one.
-        super().enable_lora(rank, lora_alpha or self.lora_alpha, **initializers)
+        alpha = self.lora_alpha if lora_alpha is None else lora_alpha
+        super().enable_lora(rank, alpha, **initializers)
 
     def quantize(self, mode=None, type_check=True, config=None):
         super().quantize(mode, type_check=False, config=config)  # it is a Dense in all that counts

@@ -30,6 +30,8 @@ class _WhatTrains(_Base):
     """The flag of the whole reaches every part, and the parts that differ have names."""
 
     trainable: bool
+    # Low-rank updates train in its place. A file has their sum with the kernels, all of which trains.
+    _frozen_beside_updates = False
 
     def __setattr__(self, name, value):
         if value is True and self.__dict__.get(name) is True:
@@ -42,11 +44,17 @@ class _WhatTrains(_Base):
 
     def _frozen(self):
         """The names of the frozen weights; None where all are as the flag of the whole says."""
-        if any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers()):
-            return None  # saving merges the updates, so that the file is a plain layer's
+        if self._is_adapted():
+            return None
         weights = own_weights(self)
         frozen = [weight_name(self, weight) for weight in weights if not weight.trainable]
         return None if len(frozen) == (0 if self.trainable else len(weights)) else frozen
+
+    def _is_adapted(self):
+        """Whether low-rank updates train, in this layer or beside it: all of their sum trains."""
+        inside = self._flatten_layers()
+        own = (layer for layer in inside if getattr(layer, "lora_enabled", False))
+        return self._frozen_beside_updates or any(each.lora_kernel_a.trainable for each in own)
 
     def _freeze(self, names):
         """Freezes the named weights alone, and the layers inside whose weights are all named."""
@@ -64,7 +72,8 @@ class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
 
     Beside `trainable`, the configuration names the frozen weights where not all are alike
     (`frozen`), and how the Dense layers inside are quantised (`quantized`; by which quantizers, where
-    they are not the usual ones: `quantization`). New weights have their values from NumPy.
+    they are not the usual ones: `quantization`). A layer of which low-rank updates train is saved as
+    the sum of both, all of which trains. New weights have their values from NumPy.
     """
 
     # What a configuration said, until the layer is built.
@@ -76,6 +85,7 @@ class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
         config = super().get_config()
         if self.built:
             frozen, (mode, quantization) = self._frozen(), quantization_inside(self)
+            config["trainable"] = self.trainable or self._is_adapted()
         else:
             frozen, mode, quantization = self._to_freeze, self._to_quantize, self._quantization
         if frozen is not None:
@@ -120,8 +130,7 @@ class ModelKeepsWhatTrains(_WhatTrains):
 
     def _what_trains(self):
         """What the configuration adds to the model's arguments: nothing where all trains."""
-        adapted = any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers())
-        flag = {} if self.trainable or adapted else {"trainable": False}
+        flag = {} if self.trainable or self._is_adapted() else {"trainable": False}
         frozen = self._frozen()
         return {**flag, **({} if frozen is None else {"frozen": frozen})}
 
@@ -133,6 +142,12 @@ class ModelKeepsWhatTrains(_WhatTrains):
             self.trainable = False
         if frozen is not None:
             self._freeze(frozen)
+
+
+def frozen_beside_updates(layer):
+    """Tells a layer that it is frozen because low-rank updates train, until its flag is set again."""
+    if isinstance(layer, _WhatTrains) and not layer.trainable:
+        layer._frozen_beside_updates = True
 
 
 def own_weights(layer):
@@ -150,3 +165,5 @@ def weight_name(layer, variable):
 def _set_trainable(layer, value):
     # Keras' own setter, which TensorFlow would not call for a flag that has the value already.
     keras.layers.Layer.trainable.fset(layer, value)
+    if isinstance(layer, _WhatTrains):
+        layer._frozen_beside_updates = False
