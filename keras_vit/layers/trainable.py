@@ -18,6 +18,7 @@ from keras_vit.layers.quantized import (
     dense_layers_inside,
     quantization_inside,
     quantize_arguments,
+    read_quantization,
 )
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ class _WhatTrains(_Base):
 
     def _is_adapted(self):
         """Whether low-rank updates train, in this layer or beside it: all of their sum trains."""
-        inside = self._flatten_layers()
-        own = (layer for layer in inside if getattr(layer, "lora_enabled", False))
-        return self._frozen_beside_updates or any(each.lora_kernel_a.trainable for each in own)
+        updates = (weight for weight in own_weights(self) if weight.name.startswith("lora_"))
+        return self._frozen_beside_updates or any(weight.trainable for weight in updates)
 
     def _freeze(self, names):
         """Freezes the named weights alone, and the layers inside whose weights are all named."""
@@ -100,7 +100,7 @@ class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
     def from_config(cls, config):
         config = dict(config)
         frozen, mode = config.pop("frozen", None), config.pop("quantized", None)
-        quantization = keras.saving.deserialize_keras_object(config.pop("quantization", None))
+        quantization = read_quantization(config.pop("quantization", None))
         layer = super().from_config(config)
         layer._to_freeze = None if frozen is None else tuple(frozen)
         layer._to_quantize, layer._quantization = mode, quantization

@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 
 from keras_vit.layers.arguments import plain_numbers
-from keras_vit.layers.quantized import quantization_inside, quantize_arguments
+from keras_vit.layers.quantized import quantization_inside, quantize_arguments, read_quantization
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.exporting import export
@@ -81,7 +81,7 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         config = dict(config)
         state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
         preprocessing = config.pop("preprocessing", None)
-        quantization = keras.saving.deserialize_keras_object(config.pop("quantization", None))
+        quantization = read_quantization(config.pop("quantization", None))
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         if quantization is not None:
