@@ -10,6 +10,7 @@ from keras_vit.models.inside import model_inside
 from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 
+WITH_UPDATES = {None, "int8", "int4"}  # quantisations
 NORMS = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
 
 
@@ -30,9 +31,9 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
         train_norms: also train the scales and offsets of the norms.
 
     Raises:
-        ValueError: for another kind of model (a ResNet: see `train_only_head_and_norms`),
-            if the model has LoRA already, if `rank` is no positive int, or `alpha` no positive
-            number.
+        ValueError: for another kind of model (a ResNet: see `train_only_head_and_norms`), if the model
+            has LoRA already or is quantised to float8, if `rank` is no positive int, or `alpha` no
+            positive number.
 
     Example:
         >>> keras_vit.enable_lora(model, rank=4)
@@ -59,6 +60,12 @@ def enable_lora(model, rank, alpha=None, train_norms=False):
     ]
     if any(layer.lora_enabled for layer in dense):
         raise ValueError("The model has LoRA already; start from a model without it.")
+    modes = {layer.quantization_mode for layer in dense}
+    if not modes <= WITH_UPDATES:
+        raise ValueError(
+            f"The model is quantised to {min(modes - WITH_UPDATES)}, which Keras computes without "
+            "low-rank updates; start from a float, an int8 or an int4 model."
+        )
     _freeze(vit, keep_norms=train_norms)
     for layer in vit._flatten_layers(include_self=False):
         frozen_beside_updates(layer)

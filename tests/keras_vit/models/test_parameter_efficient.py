@@ -179,6 +179,20 @@ def test_what_does_not_fit_freezes_nothing(arguments, message):
     assert len(vit.trainable_weights) == total == len(plain_weights(vit))
 
 
+@pytest.mark.once
+def test_no_updates_of_float8():
+    """Keras would say so in the first call alone; of int8 there are some."""
+    vit, other = make("vit"), make("vit")
+    vit.quantize("float8")
+    total = len(vit.trainable_weights)
+    with pytest.raises(ValueError, match="is quantised to float8, which Keras computes without"):
+        keras_vit.enable_lora(vit, rank=2)
+    assert len(vit.trainable_weights) == total
+    other.quantize("int8")
+    keras_vit.enable_lora(other, rank=2)
+    assert len(other.trainable_weights) == 24 + 1  # the head's kernel is of int8
+
+
 @pytest.mark.parametrize("alpha", [np.float32(3), 3, 0.5])
 def test_the_updates_have_the_scale_that_is_asked_for(alpha):
     vit = make("vit")
