@@ -5,6 +5,7 @@ import pytest
 
 from tests import contracts
 from tests.contracts import Case
+from tests.keras_vit.gradients import value_and_gradient
 
 ALL = contracts.cases()
 each = pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
@@ -67,6 +68,18 @@ def test_training_in_the_other_mode(cls: str, backend: str):
     else:
         # PyTorch's compiler takes minutes and needs a C++ toolchain: this is its "auto".
         contracts.training_changes_every_weight(case, jit_compile="auto")
+
+
+HYBRID = [case for case in ALL if "stem_block_counts" in case.arguments]
+
+
+@pytest.mark.parametrize("case", [*FIRST, *HYBRID], ids=lambda case: case.id)
+def test_an_empty_batch(case: Case):
+    """As the last of a set of images that is cut into batches may be; forward and backward."""
+    layer, inputs = contracts.built(case), keras.ops.convert_to_tensor(case.inputs(0))
+    output, gradient = value_and_gradient(layer, inputs)
+    assert output.shape == layer.compute_output_shape(inputs.shape) and output.shape[0] == 0
+    assert gradient.shape == (0, *case.shape)
 
 
 @each

@@ -1,5 +1,6 @@
 """Activations by name, with both forms of GELU that published ViTs were trained with."""
 
+import inspect
 import math
 from collections.abc import Callable
 
@@ -46,14 +47,38 @@ def get_activation(identifier: str | Callable) -> Callable:
     return _wide(function) if function in SQUARING else function
 
 
-def activation_name(identifier: str | Callable):
+def activation_name(identifier: str | Callable, argument: str = "activation"):
     """Returns a form of `identifier` for configurations: Keras' own functions become names.
 
+    Args:
+        identifier: as of `get_activation`.
+        argument: that it was given as, for the message.
+
     Raises:
-        ValueError: for a name that Keras does not know.
+        ValueError: for a name that Keras does not know, or a function that a file could not name.
     """
-    get_activation(identifier)
-    return keras.activations.serialize(identifier) if callable(identifier) else identifier
+    try:
+        name = _name(identifier) if callable(identifier) else identifier
+        get_activation(name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{argument} is {identifier!r}; give a name, a function of Keras, or one with "
+            "@keras.saving.register_keras_serializable."
+        ) from error
+    return name
+
+
+def _name(function):
+    """What a file says of a function, or of an object that can be called; ValueError where it cannot."""
+    if getattr(function, "__name__", "") == "<lambda>":
+        raise ValueError("Keras would warn of it, too.")
+    name = keras.activations.serialize(function)
+    found = keras.activations.get(name)
+    objects = not inspect.isfunction(function) and type(found) is type(function)
+    # A function of another's that has the name of one of Keras' would be taken for that one.
+    if found is function or objects or str(function.__module__).startswith("keras."):
+        return name
+    raise ValueError(f"{name} is another's.")
 
 
 def _gelu_tanh(x):

@@ -51,6 +51,13 @@ def check_positive(**values):
             raise ValueError(f"{name} is {value!r}; give a positive int.")
 
 
+def check_positive_number(**values):
+    """Raises ValueError unless every value is a positive, finite number."""
+    for name, value in values.items():
+        if not is_number(value) or not 0 < value < float("inf"):
+            raise ValueError(f"{name} is {value!r}; give a positive number.")
+
+
 def check_rate(**values):
     """Raises ValueError unless every value is a number in [0, 1)."""
     for name, value in values.items():

@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import check_biased, check_positive, check_rate
+from keras_vit.layers.arguments import check_biased, check_flag, check_positive, check_rate
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropping import dropped
 from keras_vit.layers.fused_attention import fused_attention, fused_attention_pays
+from keras_vit.layers.patches import as_pair
 from keras_vit.layers.relative_position import RelativePositionBias
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
@@ -36,7 +37,8 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
 
     Call arguments:
         query: `(B, N, D)`.
-        value: `(B, M, D)`, what is attended to; None for the query itself.
+        value: `(B, M, D)`, what is attended to; None for the query itself. With positions, of the
+            bias or of a subclass, its tokens have those of the query's, and M is N.
         attention_mask: True where a query may attend: `(B, M)`, `(B, N, M)` or `(B, heads, N, M)`.
             Keras' own mask of the value is combined with it.
         return_attention_scores: also return the weights after the softmax, `(B, heads, N, M)`.
@@ -46,7 +48,8 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
             `mask` where the query is the only tensor given, and otherwise the other two.
 
     Raises:
-        ValueError: if the number of heads does not divide the width.
+        ValueError: for an argument that does not fit, if the number of heads does not divide the
+            width, or if there are positions and the value has another number of tokens.
 
     Example:
         >>> keras_vit.MultiHeadAttention(num_heads=3)(np.zeros((2, 197, 192))).shape
@@ -69,6 +72,10 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         super().__init__(**kwargs)
         check_positive(num_heads=num_heads)
         check_rate(dropout_rate=dropout_rate, attention_dropout_rate=attention_dropout_rate)
+        if fused is not None:
+            check_flag(fused=fused)
+        if relative_position_grid is not None:
+            relative_position_grid = as_pair(relative_position_grid, "relative_position_grid")
         self.supports_masking = True
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
@@ -118,6 +125,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     ):
         if value is None:
             value, value_mask = query, query_mask if mask is None else mask
+        self._check_lengths(query, value)
         flat = ops.reshape(query, (-1, query.shape[-1]))  # (B * N, D)
         q = self._heads(self.query(flat), query)  # (B, N, heads, d)
         flat = flat if value is query else ops.reshape(value, (-1, value.shape[-1]))
@@ -151,6 +159,7 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
         return_attention_scores=False,
         **others,
     ):
+        self._check_lengths(query, query if value is None else value)
         output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return output
@@ -176,6 +185,20 @@ class MultiHeadAttention(LayerKeepsWhatTrains, keras.layers.Layer):
     def needs_patches(self):
         """Whether the call has to say which grid the patches have, for a subclass with positions."""
         return False
+
+    @property
+    def has_positions(self):
+        """Whether scores depend on where the tokens are."""
+        return self.position_bias is not None
+
+    def _check_lengths(self, query, value):
+        lengths = query.shape[1], value.shape[1]
+        if self.has_positions and None not in lengths and lengths[0] != lengths[1]:
+            raise ValueError(
+                f"{self.name!r} has positions, which are those of the query's {lengths[0]} tokens, and "
+                f"the value has {lengths[1]}; leave it out, give one of as many tokens, or take a "
+                "MultiHeadAttention without relative_position_grid."
+            )
 
     def _is_biased(self, part):
         return self.qkv_bias if isinstance(self.qkv_bias, bool) else part in self.qkv_bias

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.quantized import with_tuples
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 FACTORS = ("lora_kernel_a", "lora_kernel_b")
@@ -45,10 +46,16 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
 
     def enable_lora(self, rank, lora_alpha=None, **initializers):
         # A layer that is built from its configuration has the scale, and is asked without one.
-        super().enable_lora(rank, lora_alpha or self.lora_alpha, **initializers)
+        alpha = self.lora_alpha if lora_alpha is None else lora_alpha
+        super().enable_lora(rank, alpha, **initializers)
 
     def quantize(self, mode=None, type_check=True, config=None):
         super().quantize(mode, type_check=False, config=config)  # it is a Dense in all that counts
+
+    @classmethod
+    def from_config(cls, config):
+        quantization = with_tuples(config.get("quantization_config"))
+        return super().from_config({**config, "quantization_config": quantization})
 
     def __delattr__(self, name):
         # For each kernel that `quantize` replaces Keras collects the garbage of the whole process, a

@@ -87,8 +87,8 @@ def _normed(images, gamma, beta, groups, epsilon):
     """Returns normed images, and the mean and one by the deviation `(B, groups)`."""
     import torch
 
-    batch, channels = len(images), images.shape[-1]
-    x = images.reshape(batch, -1, channels)
+    batch, height, width, channels = images.shape
+    x = images.reshape(batch, height * width, channels)  # of no images -1 could be any number
     mean = x.mean(1, keepdim=True)  # (B, 1, C)
     centred = x - mean
     variance = torch.linalg.vector_norm(centred, dim=1) ** 2 / x.shape[1]

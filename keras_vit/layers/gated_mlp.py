@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_epsilon, check_flag
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropping import dropped
 from keras_vit.layers.layer_norm import LayerNormalization
@@ -23,6 +24,9 @@ class GatedMlp(MlpBlock):
     Input and output shape:
         `(B, N, D)`.
 
+    Raises:
+        ValueError: for an argument that does not fit.
+
     Example:
         >>> keras_vit.GatedMlp(mlp_dim=512)(np.zeros((2, 197, 192))).shape
         (2, 197, 192)
@@ -42,6 +46,8 @@ class GatedMlp(MlpBlock):
         **kwargs,
     ):
         super().__init__(mlp_dim, dropout_rate, activation, **kwargs)
+        check_flag(inner_norm=inner_norm)
+        check_epsilon(epsilon=epsilon)
         self.inner_norm = inner_norm
         self.epsilon = epsilon
         self.norm = None

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import plain_numbers
+from keras_vit.layers.arguments import check_epsilon, check_positive, plain_numbers
 from keras_vit.layers.fused_group_norm import fused_group_norm, fused_group_norm_pays
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
@@ -27,7 +27,7 @@ class GroupNormalization(LayerKeepsWhatTrains, keras.layers.GroupNormalization):
         `(B, H, W, C)`.
 
     Raises:
-        ValueError: if `groups` does not divide the channels.
+        ValueError: for an argument that does not fit, or if `groups` does not divide the channels.
 
     Example:
         >>> keras_vit.GroupNormalization(groups=4)(np.zeros((2, 8, 8, 12))).shape
@@ -38,6 +38,8 @@ class GroupNormalization(LayerKeepsWhatTrains, keras.layers.GroupNormalization):
     """
 
     def __init__(self, groups=32, epsilon=1e-5, **kwargs):
+        check_positive(groups=groups)
+        check_epsilon(epsilon=epsilon)
         groups, epsilon = plain_numbers((groups, epsilon))
         super().__init__(groups, axis=-1, epsilon=epsilon, **kwargs)
 

@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_vit.layers.initial_values import StartsFromNumpy
+from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class LayerNormalization(StartsFromNumpy, keras.layers.LayerNormalization):
+class LayerNormalization(LayerKeepsWhatTrains, keras.layers.LayerNormalization):
     """Keras' LayerNormalization, whose scale and shift come from NumPy (`initial_values`)."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_flag, check_positive
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.patches import Patches, as_pair
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
@@ -28,7 +29,8 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         `(B, N, D)`, or `(B, rows, columns, D)` as a grid.
 
     Raises:
-        ValueError: if the patch size does not divide the image size.
+        ValueError: for an argument that does not fit, or if the patch size does not divide the image
+            size.
 
     Example:
         >>> keras_vit.PatchEmbedding(192, 16)(np.zeros((2, 224, 224, 3))).shape
@@ -42,6 +44,8 @@ class PatchEmbedding(LayerKeepsWhatTrains, keras.layers.Layer):
         self, hidden_size, patch_size, data_format=None, use_bias=True, as_grid=False, **kwargs
     ):
         super().__init__(**kwargs)
+        check_positive(hidden_size=hidden_size)
+        check_flag(use_bias=use_bias, as_grid=as_grid)
         self.hidden_size = hidden_size
         self.as_grid = as_grid
         self.patch_size = as_pair(patch_size, "patch_size")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import check_choice, check_count
+from keras_vit.layers.arguments import check_choice, check_count, check_epsilon
 from keras_vit.layers.attention import MultiHeadAttention
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import MlpBlock
@@ -95,6 +95,9 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
     Output shape:
         `(B, D)`.
 
+    Raises:
+        ValueError: for an argument that does not fit.
+
     Example:
         >>> keras_vit.AttentionPooling(num_heads=3, mlp_dim=768)(np.zeros((2, 196, 192))).shape
         (2, 192)
@@ -115,6 +118,7 @@ class AttentionPooling(LayerKeepsWhatTrains, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_count(num_prefix_tokens=num_prefix_tokens)
+        check_epsilon(epsilon=epsilon)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.activation = activation

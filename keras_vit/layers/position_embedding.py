@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.arguments import check_choice, check_count
+from keras_vit.layers.patches import as_pair
 from keras_vit.layers.resample import INTERPOLATIONS, interpolation_matrix, resample_grid
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
@@ -24,7 +25,8 @@ class AddPositionEmbs(LayerKeepsWhatTrains, keras.layers.Layer):
 
     Args:
         kind: one of the above.
-        grid: `(rows, columns)` of the patches; None takes a square grid.
+        grid: `(rows, columns)` of the patches, an int for a square; None takes the square grid that
+            the tokens fill.
         num_prefix_tokens: tokens before the patches (1 with a class token).
         interpolation: of the learned kinds where the patches have another grid; see
             `resample_position_embedding`.
@@ -38,8 +40,8 @@ class AddPositionEmbs(LayerKeepsWhatTrains, keras.layers.Layer):
         `(B, N, D)`.
 
     Raises:
-        ValueError: for an unknown kind or interpolation, or if the grid does not fit the sequence
-            length.
+        ValueError: for an unknown kind or interpolation, a grid or number of tokens that is none, or
+            if the grid does not fit the sequence length.
 
     Example:
         >>> keras_vit.AddPositionEmbs()(np.zeros((2, 197, 192))).shape
@@ -56,10 +58,11 @@ class AddPositionEmbs(LayerKeepsWhatTrains, keras.layers.Layer):
         super().__init__(**kwargs)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
         check_choice("kind", kind, KINDS)
+        check_count(num_prefix_tokens=num_prefix_tokens)
         self.supports_masking = True
         self.kind = kind
-        self.grid = None if grid is None else tuple(grid)
-        self.num_prefix_tokens = num_prefix_tokens
+        self.grid = None if grid is None else as_pair(grid, "grid")
+        self.num_prefix_tokens = int(num_prefix_tokens)
         self.interpolation = interpolation
         # One instance each: an initializer that is used twice gives the same values twice.
         self.position_embedding_initializer = keras.initializers.RandomNormal(stddev=0.02)

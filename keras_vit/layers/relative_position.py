@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.layers.arguments import check_positive
+from keras_vit.layers.patches import as_pair
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -26,7 +28,7 @@ class RelativePositionBias(LayerKeepsWhatTrains, keras.layers.Layer):
         `(1, heads, N, N)`, to be added to them.
 
     Raises:
-        ValueError: if there are fewer tokens than patches in the grid.
+        ValueError: for a grid that is none, or if there are fewer tokens than patches in it.
 
     Reference:
         arXiv 2010.11929, appendix D.4 compares relative positions with others, as a content
@@ -36,8 +38,9 @@ class RelativePositionBias(LayerKeepsWhatTrains, keras.layers.Layer):
 
     def __init__(self, num_heads, grid, **kwargs):
         super().__init__(**kwargs)
+        check_positive(num_heads=num_heads)
         self.num_heads = num_heads
-        self.grid = tuple(grid)
+        self.grid = as_pair(grid, "grid")
         self.bias_table_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
     def build(self, query_shape):

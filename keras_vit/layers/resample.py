@@ -7,7 +7,8 @@ serves files and, for images of any size, the graph, where the number of new poi
 
 import numpy as np
 
-from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.arguments import check_choice, check_count
+from keras_vit.layers.patches import as_pair
 
 INTERPOLATIONS = ("bilinear", "bicubic", "bicubic_antialias")
 
@@ -19,7 +20,7 @@ def resample_position_embedding(
 
     Args:
         embedding: `(1, P + rows * columns, D)`, prefix tokens first, patches row by row.
-        old_grid: `(rows, columns)` of the embedding.
+        old_grid: `(rows, columns)` of the embedding; an int for a square, here and below.
         new_grid: `(rows, columns)` wanted; neither needs to be square.
         num_prefix_tokens: P; their embeddings are kept as they are.
         interpolation: `"bilinear"` is the authors' (the corners of both grids coincide);
@@ -31,7 +32,8 @@ def resample_position_embedding(
         float32 array `(1, P + new rows * new columns, D)`.
 
     Raises:
-        ValueError: if the old grid does not fit the embedding, or for an unknown interpolation.
+        ValueError: if the old grid does not fit the embedding, for a grid or number of tokens that is
+            none, or for an unknown interpolation.
 
     Example:
         >>> table = np.zeros((1, 1 + 14 * 14, 768))
@@ -44,13 +46,15 @@ def resample_position_embedding(
     """
     embedding = np.asarray(embedding, "float32")
     check_choice("interpolation", interpolation, INTERPOLATIONS)
+    old_grid, new_grid = as_pair(old_grid, "old_grid"), as_pair(new_grid, "new_grid")
+    check_count(num_prefix_tokens=num_prefix_tokens)
     expected = num_prefix_tokens + old_grid[0] * old_grid[1]
     if embedding.ndim != 3 or embedding.shape[:2] != (1, expected):
         raise ValueError(
             f"A grid of {old_grid[0]} x {old_grid[1]} patches with {num_prefix_tokens} prefix "
             f"tokens needs an embedding of shape (1, {expected}, D), not {embedding.shape}."
         )
-    if tuple(old_grid) == tuple(new_grid):
+    if old_grid == new_grid:
         return embedding
     prefix, patches = embedding[0, :num_prefix_tokens], embedding[0, num_prefix_tokens:]
     patches = patches.reshape(*old_grid, -1).astype("float64")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import check_epsilon, check_flag, check_positive
 from keras_vit.layers.group_norm import GroupNormalization
 from keras_vit.layers.std_conv import StandardizedConv2D
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
@@ -16,6 +17,9 @@ class _ResidualUnit(LayerKeepsWhatTrains, keras.layers.Layer):
 
     def __init__(self, filters, strides=1, bottleneck=True, groups=32, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
+        check_positive(filters=filters, strides=strides, groups=groups)
+        check_flag(bottleneck=bottleneck)
+        check_epsilon(epsilon=epsilon)
         self.filters = filters
         self.strides = strides
         self.bottleneck = bottleneck
@@ -90,6 +94,9 @@ class PreActivationUnit(_ResidualUnit):
 
     Output shape:
         `(B, ceil(H / strides), ceil(W / strides), output channels)`.
+
+    Raises:
+        ValueError: for an argument that does not fit, or if `groups` does not divide the channels.
 
     Example:
         >>> keras_vit.PreActivationUnit(64, strides=2)(np.zeros((2, 56, 56, 64))).shape

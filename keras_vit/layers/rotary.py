@@ -1,12 +1,18 @@
 """Rotary positions: queries and keys are turned by angles that grow with their patch's position."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.arguments import check_choice, check_number
+from keras_vit.layers.arguments import (
+    check_choice,
+    check_epsilon,
+    check_flag,
+    check_positive_number,
+)
 from keras_vit.layers.attention import MultiHeadAttention
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.patches import as_pair
@@ -50,7 +56,7 @@ class RotaryOptions:
     def __post_init__(self):
         check_choice("coordinates", self.coordinates, COORDINATES)
         check_choice("layout", self.layout, LAYOUTS)
-        check_number(temperature=self.temperature)
+        check_positive_number(temperature=self.temperature)
         object.__setattr__(self, "temperature", float(self.temperature))
         if self.reference_grid is not None:
             grid = as_pair(self.reference_grid, "reference_grid")
@@ -75,11 +81,11 @@ class RotaryAttention(MultiHeadAttention):
             `MultiHeadAttention`.
 
     Call arguments:
-        As of `MultiHeadAttention`, without a `value` of its own.
+        As of `MultiHeadAttention`; a `value` of its own has as many tokens as the query.
 
     Raises:
-        ValueError: if the heads do not divide the width, there are fewer tokens than patches, or
-            neither the layer nor its call has a grid.
+        ValueError: for an argument that does not fit, if the heads do not divide the width, there are
+            fewer tokens than patches, or neither the layer nor its call has a grid.
 
     Example:
         >>> attention = keras_vit.RotaryAttention(num_heads=3, grid=(14, 14))
@@ -100,6 +106,8 @@ class RotaryAttention(MultiHeadAttention):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
+        check_flag(inner_norm=inner_norm)
+        check_epsilon(epsilon=epsilon)
         self.rotary = rotary_options(rotary)
         self.grid = None if grid is None else as_pair(grid, "grid")
         self.inner_norm = inner_norm
@@ -129,6 +137,10 @@ class RotaryAttention(MultiHeadAttention):
     @property
     def needs_patches(self):
         return self.grid is None and self.rotary.coordinates != "none"
+
+    @property
+    def has_positions(self):
+        return super().has_positions or self.rotary.coordinates != "none"
 
     def _positioned(self, q, k, patches):
         if self.rotary.coordinates == "none":
@@ -206,9 +218,19 @@ def check_head_dim(head_dim):
 
 
 def rotary_options(value):
-    """Returns `value` as `RotaryOptions`: one, a dictionary of its fields, or None."""
+    """Returns `value` as `RotaryOptions`: one, a dictionary of its fields, or None.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if isinstance(value, RotaryOptions):
         return value
+    known = [field.name for field in fields(RotaryOptions)]
+    if value is not None and not (isinstance(value, Mapping) and set(value) <= set(known)):
+        raise ValueError(
+            f"rotary is {value!r}; give a keras_vit.RotaryOptions, or a dictionary of its fields "
+            f"({', '.join(known)})."
+        )
     return RotaryOptions(**(value or {}))
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import keras
 
-from keras_vit.layers.arguments import check_choice, one_or_several
+from keras_vit.layers.arguments import check_choice, check_flag, one_or_several
 from keras_vit.layers.gated_mlp import GatedMlp
 from keras_vit.layers.mlp import MlpBlock
 from keras_vit.layers.patches import as_pair
@@ -36,8 +36,8 @@ class RotaryBlock(PreNormBlock):
         All others as of `TransformerBlock`.
 
     Raises:
-        ValueError: if the heads do not divide the width, there are fewer tokens than patches, or
-            neither the layer nor its call has a grid.
+        ValueError: for an argument that does not fit, if the heads do not divide the width, there are
+            fewer tokens than patches, or neither the layer nor its call has a grid.
 
     Example:
         >>> block = keras_vit.RotaryBlock(num_heads=3, mlp_dim=512, grid=(14, 14), gated=True)
@@ -60,6 +60,7 @@ class RotaryBlock(PreNormBlock):
         **arguments,
     ):
         super().__init__(num_heads, mlp_dim, activation=activation, **arguments)
+        check_flag(gated=gated)
         self.rotary = rotary_options(rotary)
         self.grid = None if grid is None else as_pair(grid, "grid")
         self.gated = gated

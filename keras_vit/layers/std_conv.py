@@ -3,7 +3,12 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import plain_numbers
+from keras_vit.layers.arguments import (
+    check_epsilon,
+    check_flag,
+    check_positive,
+    plain_numbers,
+)
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -28,7 +33,8 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
         `(B, H', W', filters)`.
 
     Raises:
-        ValueError: for another data format, or explicit padding besides `padding="same"`.
+        ValueError: for another data format, explicit padding besides `padding="same"`, or another
+            argument that does not fit.
 
     Example:
         >>> conv = keras_vit.StandardizedConv2D(64, 7, strides=2, explicit_padding=True)
@@ -55,6 +61,9 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
                 f"data_format is {data_format!r}; StandardizedConv2D takes 'channels_last' alone: "
                 "move the channels to the end, as keras.layers.Permute((2, 3, 1)) does."
             )
+        check_positive(filters=filters)
+        check_epsilon(epsilon=epsilon)
+        check_flag(epsilon_inside_root=epsilon_inside_root, explicit_padding=explicit_padding)
         filters, kernel_size, kwargs = plain_numbers((filters, kernel_size, kwargs))
         super().__init__(filters, kernel_size, data_format=data_format, **kwargs)
         if explicit_padding and self.padding != "valid":

@@ -37,7 +37,7 @@ class StochasticDepth(keras.layers.Layer):
         self.supports_masking = True
         self.built = True  # there is nothing to build, and quantize() wants all layers built
         if rate > 0:
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, x, training=False):
         if not training or self.rate == 0:

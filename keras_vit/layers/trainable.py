@@ -18,6 +18,7 @@ from keras_vit.layers.quantized import (
     dense_layers_inside,
     quantization_inside,
     quantize_arguments,
+    read_quantization,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class _WhatTrains(_Base):
     """The flag of the whole reaches every part, and the parts that differ have names."""
 
     trainable: bool
+    # Low-rank updates train in its place. A file has their sum with the kernels, all of which trains.
+    _frozen_beside_updates = False
 
     def __setattr__(self, name, value):
         if value is True and self.__dict__.get(name) is True:
@@ -42,11 +45,16 @@ class _WhatTrains(_Base):
 
     def _frozen(self):
         """The names of the frozen weights; None where all are as the flag of the whole says."""
-        if any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers()):
-            return None  # saving merges the updates, so that the file is a plain layer's
+        if self._is_adapted():
+            return None
         weights = own_weights(self)
         frozen = [weight_name(self, weight) for weight in weights if not weight.trainable]
         return None if len(frozen) == (0 if self.trainable else len(weights)) else frozen
+
+    def _is_adapted(self):
+        """Whether low-rank updates train, in this layer or beside it: all of their sum trains."""
+        updates = (weight for weight in own_weights(self) if weight.name.startswith("lora_"))
+        return self._frozen_beside_updates or any(weight.trainable for weight in updates)
 
     def _freeze(self, names):
         """Freezes the named weights alone, and the layers inside whose weights are all named."""
@@ -62,38 +70,49 @@ class _WhatTrains(_Base):
 class LayerKeepsWhatTrains(StartsFromNumpy, _WhatTrains):
     """A layer that is frozen, as a whole or in parts, when its configuration says so.
 
-    Beside `trainable`, the configuration names the frozen weights where not all are alike, and how
-    the Dense layers inside are quantised. New weights have their values from NumPy.
+    Beside `trainable`, the configuration names the frozen weights where not all are alike
+    (`frozen`), and how the Dense layers inside are quantised (`quantized`; by which quantizers, where
+    they are not the usual ones: `quantization`). A layer of which low-rank updates train is saved as
+    the sum of both, all of which trains. New weights have their values from NumPy.
     """
+
+    # What a configuration said, until the layer is built.
+    _to_freeze: tuple[str, ...] | None = None
+    _to_quantize: str | None = None
+    _quantization = None
 
     def get_config(self):
         config = super().get_config()
         if self.built:
-            frozen, mode = self._frozen(), quantization_inside(self)
+            frozen, (mode, quantization) = self._frozen(), quantization_inside(self)
+            config["trainable"] = self.trainable or self._is_adapted()
         else:
-            frozen, mode = (getattr(self, key, None) for key in ("_to_freeze", "_to_quantize"))
+            frozen, mode, quantization = self._to_freeze, self._to_quantize, self._quantization
         if frozen is not None:
             config["frozen"] = list(frozen)
-        return config if mode is None else {**config, "quantized": mode}
+        if mode is not None:
+            config["quantized"] = mode
+        if quantization is not None:
+            config["quantization"] = keras.saving.serialize_keras_object(quantization)
+        return config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         frozen, mode = config.pop("frozen", None), config.pop("quantized", None)
+        quantization = read_quantization(config.pop("quantization", None))
         layer = super().from_config(config)
-        layer._to_freeze = None if frozen is None else tuple(frozen)  # once they are built
-        layer._to_quantize = mode
+        layer._to_freeze = None if frozen is None else tuple(frozen)
+        layer._to_quantize, layer._quantization = mode, quantization
         return layer
 
     def _post_build(self):
         super()._post_build()
-        mode = getattr(self, "_to_quantize", None)
-        if mode is not None:
+        if self._to_quantize is not None:
             for dense in dense_layers_inside(self):
-                dense.quantize(**quantize_arguments(mode))
-        frozen = getattr(self, "_to_freeze", None)
-        if frozen is not None:
-            self._freeze(frozen)
+                dense.quantize(**quantize_arguments(self._to_quantize, self._quantization))
+        if self._to_freeze is not None:
+            self._freeze(self._to_freeze)
         elif not self.trainable:
             self.trainable = False  # of what is new, too
 
@@ -111,8 +130,7 @@ class ModelKeepsWhatTrains(_WhatTrains):
 
     def _what_trains(self):
         """What the configuration adds to the model's arguments: nothing where all trains."""
-        adapted = any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers())
-        flag = {} if self.trainable or adapted else {"trainable": False}
+        flag = {} if self.trainable or self._is_adapted() else {"trainable": False}
         frozen = self._frozen()
         return {**flag, **({} if frozen is None else {"frozen": frozen})}
 
@@ -124,6 +142,12 @@ class ModelKeepsWhatTrains(_WhatTrains):
             self.trainable = False
         if frozen is not None:
             self._freeze(frozen)
+
+
+def frozen_beside_updates(layer):
+    """Tells a layer that it is frozen because low-rank updates train, until its flag is set again."""
+    if isinstance(layer, _WhatTrains) and not layer.trainable:
+        layer._frozen_beside_updates = True
 
 
 def own_weights(layer):
@@ -141,3 +165,5 @@ def weight_name(layer, variable):
 def _set_trainable(layer, value):
     # Keras' own setter, which TensorFlow would not call for a flag that has the value already.
     keras.layers.Layer.trainable.fset(layer, value)
+    if isinstance(layer, _WhatTrains):
+        layer._frozen_beside_updates = False

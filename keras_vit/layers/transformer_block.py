@@ -2,12 +2,19 @@
 
 import keras
 
-from keras_vit.layers.arguments import check_biased, check_rate
+from keras_vit.layers.arguments import (
+    check_biased,
+    check_epsilon,
+    check_flag,
+    check_number,
+    check_rate,
+)
 from keras_vit.layers.attention import MultiHeadAttention, combine_masks
 from keras_vit.layers.dropping import dropped
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MlpBlock
+from keras_vit.layers.patches import as_pair
 from keras_vit.layers.recompute import recomputed
 from keras_vit.layers.stochastic_depth import StochasticDepth
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
@@ -38,6 +45,12 @@ class PreNormBlock(LayerKeepsWhatTrains, keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_rate(stochastic_depth_rate=stochastic_depth_rate)
+        check_epsilon(epsilon=epsilon)
+        check_flag(rematerialize=rematerialize)
+        if fused_attention is not None:
+            check_flag(fused_attention=fused_attention)
+        if layer_scale is not None:
+            check_number(layer_scale=layer_scale)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.dropout_rate = dropout_rate
@@ -179,7 +192,8 @@ class TransformerBlock(PreNormBlock):
             given, and otherwise `x_mask`.
 
     Raises:
-        ValueError: if the number of heads does not divide the width.
+        ValueError: for an argument that does not fit, or if the number of heads does not divide the
+            width.
 
     Example:
         >>> block = keras_vit.TransformerBlock(num_heads=3, mlp_dim=768)
@@ -204,7 +218,10 @@ class TransformerBlock(PreNormBlock):
     ):
         rates = dropout_rate, attention_dropout_rate, stochastic_depth_rate
         super().__init__(num_heads, mlp_dim, *rates, activation, epsilon, **arguments)
-        self.relative_position_grid = relative_position_grid
+        grid = relative_position_grid
+        self.relative_position_grid = (
+            None if grid is None else as_pair(grid, "relative_position_grid")
+        )
         self._assemble()
 
     def get_config(self):

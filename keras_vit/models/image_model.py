@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 
 from keras_vit.layers.arguments import plain_numbers
-from keras_vit.layers.quantized import quantization_inside, quantize_arguments
+from keras_vit.layers.quantized import quantization_inside, quantize_arguments, read_quantization
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
 from keras_vit.models.distribution import check_distribution
 from keras_vit.models.exporting import export
@@ -19,7 +19,8 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
 
     Where weights are frozen, the configuration also says so (`trainable`, `frozen`), because a file
     has to train on as the model that was saved, with the optimizer's state of the weights that train;
-    and it says how images are prepared (`preprocessing`) where a checkpoint said it.
+    and it says how images are prepared (`preprocessing`) where a checkpoint said it. Of a quantised
+    model it says how (`dtype`; by which quantizers, where they are not the usual ones: `quantization`).
 
     Arguments that belong together come in groups (`GROUPS`; see `models.options`), whose fields may
     also be given one by one.
@@ -43,9 +44,14 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
 
     def get_config(self):
         # Serialised only here: Keras imports TensorFlow to do so, on any backend.
-        dtype = keras.dtype_policies.serialize(self._arguments["dtype"])
+        policy, (mode, quantization) = self._arguments["dtype"], quantization_inside(self)
+        if mode is not None:  # `quantize` changes the layers, and leaves the arguments alone
+            policy = keras.dtype_policies.get(f"{mode}_from_{policy.name}")
+        dtype = keras.dtype_policies.serialize(policy)
         groups = {name: plain(self._arguments[name]) for name in self.GROUPS}
-        config = {**self._arguments, **groups, "name": self.name, "dtype": self._quantized(dtype)}
+        config = {**self._arguments, **groups, "name": self.name, "dtype": dtype}
+        if quantization is not None:
+            config["quantization"] = keras.saving.serialize_keras_object(quantization)
         if self.preprocessing is not None:
             config["preprocessing"] = asdict(self.preprocessing)
         return {**config, **self._what_trains()}
@@ -75,9 +81,14 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         config = dict(config)
         state = {key: config.pop(key) for key in ("trainable", "frozen") if key in config}
         preprocessing = config.pop("preprocessing", None)
+        quantization = read_quantization(config.pop("quantization", None))
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        if quantization is not None:
+            config["dtype"] = layer_policy(config["dtype"])  # and quantised when it is made
         model = cls(**config)
+        if quantization is not None:
+            model.quantize(config=quantization)
         model._train_as(**state)
         if preprocessing is not None:
             model.preprocessing = Preprocessing(**preprocessing)
@@ -92,18 +103,6 @@ class ImageModel(ModelKeepsWhatTrains, keras.Model):
         wanted = _wanted_policy(dtype)
         if wanted.quantization_mode:
             self.quantize(**quantize_arguments(wanted.name.split("_from_")[0]))
-
-    def _quantized(self, dtype):
-        """The serialised policy with which the model is built as it is now.
-
-        `quantize` changes the policies of the Dense layers and leaves the model's arguments alone,
-        so that a file would load into layers that are not quantised.
-        """
-        mode = quantization_inside(self)
-        if mode is None:
-            return dtype
-        name = f"{mode}_from_{self._arguments['dtype'].name}"
-        return keras.dtype_policies.serialize(keras.dtype_policies.get(name))
 
 
 def layer_policy(dtype):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.layers.activations import activation_name
 from keras_vit.layers.arguments import (
     check_block_counts,
     check_choice,
@@ -89,6 +90,8 @@ class ResNet(ImageModel):
                 f"width_factor is {width_factor!r}; give a positive multiple of 1/64, since the "
                 "first stage is 64 * width_factor channels wide."
             )
+        if classifier_activation is not None:
+            classifier_activation = activation_name(classifier_activation, "classifier_activation")
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
         size, stride = (7, 2) if stem == "imagenet" else (3, 1)
         x = channels_last(images, data_format, policy)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import keras
 
+from keras_vit.layers.activations import activation_name
 from keras_vit.layers.arguments import (
     check_block_counts,
     check_choice,
@@ -138,6 +139,8 @@ class VisionTransformer(ImageModel):
         groups["tokens"] = replace(tokens, class_token=class_token)
         prefix = class_token + tokens.distilled + tokens.registers
 
+        if classifier_activation is not None:
+            classifier_activation = activation_name(classifier_activation, "classifier_activation")
         images = keras.Input(input_shape, name="images", dtype=policy.compute_dtype)
         x, stem_format = images, data_format
         if stem_block_counts is not None:

@@ -4,10 +4,11 @@ import functools
 import itertools
 import re
 import warnings
+from collections.abc import Iterable, Mapping
 
 import keras
 
-from keras_vit.layers.arguments import is_number, one_or_several
+from keras_vit.layers.arguments import check_flag, is_number, one_or_several
 
 WRAPPERS = (keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
 
@@ -34,9 +35,10 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             False is for rates of weights that are frozen at first.
 
     Raises:
-        ValueError: for an optimizer that is built or wraps another, a factor that is no number or
-            negative, or what could not be kept: exclusions from weight decay that the optimizer has
-            already, and a global norm of accumulated gradients.
+        ValueError: for an optimizer that is built or wraps another, rates that are no mapping, a
+            factor that is no number or negative, a pattern that is no regular expression, or what
+            could not be kept: exclusions from weight decay that the optimizer has already, and a
+            global norm of accumulated gradients.
 
     Example:
         >>> optimizer = keras_vit.GroupedOptimizer("adamw", rates={"^head/": 10})
@@ -47,7 +49,9 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
     def __init__(self, optimizer, rates=None, no_decay=True, warn_unused=True, name="grouped"):
         optimizer = keras.optimizers.get(optimizer)
         _check(optimizer)
-        rates = {pattern: _factor(pattern, rate) for pattern, rate in (rates or {}).items()}
+        rates = _factors({} if rates is None else rates)
+        no_decay = _patterns(no_decay)
+        check_flag(warn_unused=warn_unused)
         config = optimizer.get_config()
         rate = optimizer._learning_rate
         super().__init__(
@@ -57,7 +61,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             name=name,
         )
         self.rates = rates
-        self.no_decay = no_decay if isinstance(no_decay, bool) else list(one_or_several(no_decay))
+        self.no_decay = no_decay
         self.warn_unused = warn_unused
         self._optimizer = _serialized(optimizer)
         self._by_factor = {}  # all of them now: TensorFlow makes no variables while it traces
@@ -235,10 +239,39 @@ def _check(optimizer):
         )
 
 
-def _factor(pattern, factor):
-    if not is_number(factor) or not factor >= 0:
-        raise ValueError(f"The rate of {pattern!r} is {factor!r}; give a factor of at least 0.")
-    return float(factor)
+def _factors(rates):
+    """Returns `{pattern: factor}` with plain numbers."""
+    if not isinstance(rates, Mapping):
+        raise ValueError(f"rates is {rates!r}; give a mapping such as {{'^head/': 10}}.")
+    for pattern, factor in rates.items():
+        _check_pattern("rates", pattern)
+        if not is_number(factor) or not 0 <= factor < float("inf"):
+            raise ValueError(f"The rate of {pattern!r} is {factor!r}; give a factor of at least 0.")
+    return {pattern: float(factor) for pattern, factor in rates.items()}
+
+
+def _patterns(no_decay):
+    """Returns what `no_decay` is given as: True, False or a list of patterns."""
+    if isinstance(no_decay, bool):
+        return no_decay
+    if not isinstance(no_decay, Iterable):
+        raise ValueError(
+            f"no_decay is {no_decay!r}; use True, False, a regular expression or a list of them."
+        )
+    patterns = list(one_or_several(no_decay))
+    for pattern in patterns:
+        _check_pattern("no_decay", pattern)
+    return patterns
+
+
+def _check_pattern(name, pattern):
+    try:
+        re.compile(pattern)
+        fault = None if isinstance(pattern, str) else "it is no string"
+    except (TypeError, re.error) as error:
+        fault = str(error)
+    if fault is not None:
+        raise ValueError(f"{name} has {pattern!r}, which is no regular expression: {fault}.")
 
 
 def _serialized(optimizer):

@@ -45,7 +45,7 @@ class CorruptPatches(LayerKeepsWhatTrains, keras.layers.Layer):
         self.mask_share = mask_share
         self.random_share = random_share
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.mask_token_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
     def build(self, input_shape):

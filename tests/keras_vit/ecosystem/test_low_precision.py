@@ -1,6 +1,7 @@
 """Quantised models and training in half precision."""
 
 import functools
+import json
 
 import keras
 import numpy as np
@@ -40,7 +41,7 @@ def test_the_layers_of_a_quantised_model_are_saved_as_they_are(tmp_path):
     """Each layer's own configuration says it, also where no model of ours is in the file."""
     model = keras_vit.VisionTransformer((8, 12, 3), 4, 1, 8, 16, 2, classes=3)
     randomise(model)
-    model.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=4))
+    model.quantize(config=INT4(block_size=4))
     made = keras_vit.features(model, layers=[0, "encoder_norm"])
     made.save(tmp_path / "features.keras")
     loaded = keras.saving.load_model(tmp_path / "features.keras")
@@ -54,11 +55,82 @@ def test_the_layers_of_a_quantised_model_are_saved_as_they_are(tmp_path):
     np.testing.assert_array_equal(numpy(forward(again, images())), expected)
 
 
-def test_partly_quantised_models_are_not_saved(tmp_path):
+ABS_MAX, INT8 = keras.quantizers.AbsMaxQuantizer, keras.quantizers.Int8QuantizationConfig
+INT4 = keras.quantizers.Int4QuantizationConfig
+CONFIGS = {
+    "weights alone": lambda: INT8(activation_quantizer=None),
+    "a smaller range": lambda: INT8(
+        ABS_MAX(axis=0, value_range=(-15, 15)), ABS_MAX(value_range=(-63, 63))
+    ),
+    "int4": lambda: INT4(ABS_MAX(axis=0, value_range=(-8, 7)), ABS_MAX(), block_size=None),
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "features"])
+@pytest.mark.parametrize("quantizers", CONFIGS)
+def test_a_configuration_of_ones_own_is_kept(kind, quantizers, tmp_path):
+    """What the file computes is what was quantised, and what it saves again is as it was."""
+    config = CONFIGS[quantizers]()
+    model = make("vit" if kind == "features" else kind)
+    usual = keras.models.clone_model(model)
+    usual.set_weights(model.get_weights())
+    model.quantize(config=config)
+    usual.quantize("int8")
+    if kind == "features":
+        model, usual = (keras_vit.features(each, -1) for each in (model, usual))
+    expected = numpy(forward(model, images()))
+    assert np.abs(numpy(forward(usual, images())) - expected).max() > 1e-3  # or it says nothing
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (loaded, copied(model), copied(loaded)):
+        np.testing.assert_array_equal(numpy(forward(each, images())), expected)
+        assert "quantization" in json.dumps(each.get_config())
+        assert serialized(each) == {json.dumps(keras.saving.serialize_keras_object(config))}
+
+
+def copied(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def serialized(model: keras.Model) -> set[str]:
+    """The configurations with which the Dense layers are quantised, one if all are alike."""
+    dense = [each for each in model._flatten_layers() if isinstance(each, keras.layers.Dense)]
+    configs = (keras.saving.serialize_keras_object(each.quantization_config) for each in dense)
+    return {json.dumps(config) for config in configs}
+
+
+def test_usual_quantisation_is_written_as_before():
+    """By its name alone, which also a layer says that is not built yet."""
+    for arguments in (
+        {"mode": "int8"},
+        {"config": INT4(block_size=4)},
+    ):
+        model = make("vit")
+        model.quantize(**arguments)
+        block = model.get_layer("block_0")
+        assert "quantization" not in model.get_config()
+        assert set(block.get_config()) - set(make("vit").get_layer("block_0").get_config()) == {
+            "quantized"
+        }
+        assert type(block).from_config(block.get_config()).get_config() == block.get_config()
     model = make("vit")
+    model.quantize(config=INT8(activation_quantizer=None))
+    block = model.get_layer("block_0")
+    assert type(block).from_config(block.get_config()).get_config() == block.get_config()
+
+
+def test_partly_quantised_models_are_not_saved(tmp_path):
+    """Nor those of which some layers are quantised with other quantizers."""
+    model, other = make("vit"), make("vit")
     model.quantize("int8", filters="query")
-    with pytest.raises(ValueError, match="Only some of the Dense layers of"):
-        model.save(tmp_path / "model.keras")
+    other.quantize("int8", filters="query")
+    others = INT8(activation_quantizer=None)
+    other.quantize(config=others, filters="^(?!query)")
+    for each in (model, other):
+        with pytest.raises(ValueError, match="Only some of the Dense layers of"):
+            each.save(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,9 @@
 """The groups of a Vision Transformer's arguments, and files written before there were any."""
 
+import functools
 import json
+import re
+import warnings
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import keras_vit
+from tests.contracts import numpy, randomise
 from tests.keras_vit.weights import files
 from tests.keras_vit.weights.files import outputs
 
@@ -108,6 +112,61 @@ def test_groups_are_frozen():
 def test_what_does_not_fit_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         keras_vit.VisionTransformer(**TINY, **given)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def halved(x):
+    return x / 2
+
+
+def relu(x):
+    """Of the name of one of Keras'."""
+    return x
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("argument", ["activation", "classifier_activation"])
+@pytest.mark.parametrize(
+    "given",
+    [lambda x: x, relu, numpy, functools.partial(halved), "gelo", 3],
+    ids=["lambda", "of a known name", "unregistered", "partial", "unknown name", "number"],
+)
+def test_a_function_that_no_file_could_name_is_refused(argument, given):
+    message = f"{argument} is {re.escape(repr(given))}; give a name, a function of Keras, or one with @keras"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=message):
+            keras_vit.VisionTransformer(**TINY, **{argument: given})
+    if argument == "classifier_activation":
+        with pytest.raises(ValueError, match=message):
+            keras_vit.ResNet((8, 12, 3), (1,), 0.125, groups=4, classifier_activation=given)
+
+
+@pytest.mark.parametrize("argument", ["activation", "classifier_activation"])
+@pytest.mark.parametrize(
+    "given",
+    [halved, keras.ops.softplus, keras.activations.softplus, keras.layers.LeakyReLU(0.5)],
+    ids=["registered", "ops", "activations", "layer"],
+)
+def test_functions_that_files_can_name(rng, tmp_path, argument, given):
+    """From the constructor through a file, and to fine-tuning."""
+    model = keras_vit.VisionTransformer(**TINY, **{argument: given})
+    plain = keras_vit.VisionTransformer(**TINY)
+    randomise(model)
+    randomise(plain)
+    images = rng.normal(size=(2, 8, 12, 3)).astype("float32")
+    expected = outputs(model, images)
+    if argument == "classifier_activation":
+        by_hand = given(keras.ops.convert_to_tensor(outputs(plain, images)))
+        np.testing.assert_allclose(expected, numpy(by_hand), atol=1e-5)
+    else:
+        assert np.abs(expected - outputs(plain, images)).max() > 1e-3
+    model.save(tmp_path / "vit.keras")
+    loaded = keras.saving.load_model(tmp_path / "vit.keras", safe_mode=True)
+    tuned = keras_vit.for_finetuning(loaded, classes=3)
+    tuned.set_weights(model.get_weights())
+    for each in (loaded, tuned):
+        np.testing.assert_allclose(outputs(each, images), expected, atol=1e-6)
 
 
 # what a model has, and the tokens before its patches

@@ -269,3 +269,32 @@ def test_weights_of_the_optimizer_can_be_set():
     values = [np.full(variable.shape, 3) for variable in optimizer.variables]
     optimizer.set_weights(values)
     assert all((numpy(variable) == 3).all() for variable in optimizer.variables)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rates": [("a", 1)]}, r"rates is \[\('a', 1\)\]; give a mapping such as"),
+        ({"rates": "head"}, "rates is 'head'; give a mapping"),
+        ({"rates": {"(": 1}}, r"rates has '\(', which is no regular expression: missing \)"),
+        ({"rates": {3: 1}}, "rates has 3, which is no regular expression"),
+        ({"rates": {b"a": 1}}, "rates has b'a', which is no regular expression: it is no string"),
+        ({"rates": {"a": "1"}}, "The rate of 'a' is '1'; give a factor"),
+        ({"rates": {"a": float("inf")}}, "The rate of 'a' is inf; give a factor"),
+        ({"no_decay": ["bias", "["]}, r"no_decay has '\[', which is no regular expression"),
+        (
+            {"no_decay": "*"},
+            r"no_decay has '\*', which is no regular expression: nothing to repeat",
+        ),
+        ({"no_decay": 3}, "no_decay is 3; use True, False, a regular expression or a list"),
+        ({"no_decay": [3]}, "no_decay has 3, which is no regular expression"),
+        ({"warn_unused": "no"}, "warn_unused is 'no'; use True or False"),
+    ],
+)
+def test_what_is_no_rate_or_pattern_is_said_at_once(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GroupedOptimizer("adam", **arguments)
+    if "no_decay" in arguments:
+        with pytest.raises(ValueError, match=message):
+            layerwise_learning_rates("adam", build("vit"), **arguments)
