@@ -260,7 +260,7 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
     oracles.assert_close(files.outputs(tuned, images), expected)
 
 
-@pytest.mark.parametrize("kind", ["squashed", "cropped"])
+@pytest.mark.parametrize("kind", ["squashed", "cropped", "squashed, then cropped"])
 def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
     """Within the rounding to whole pixel values that Pillow does twice; squares have sharp edges."""
     theirs = {
@@ -269,6 +269,9 @@ def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
         ),
         "cropped": hf.CLIPImageProcessor(
             size={"shortest_edge": 14}, crop_size={"height": 12, "width": 8}
+        ),
+        "squashed, then cropped": hf.DeiTImageProcessor(
+            size={"height": 20, "width": 14}, crop_size={"height": 12, "width": 8}
         ),
     }[kind]
     theirs.save_pretrained(tmp_path / "theirs")
