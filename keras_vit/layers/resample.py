@@ -1,4 +1,4 @@
-"""Learned position embeddings for another number of patches.
+"""Learned position embeddings for another number of patches, and the matrices of any resize.
 
 A resize is two matrices, one for the rows and one for the columns, whose entries are a kernel's
 values at the distances between old and new points. `array` is NumPy or `keras.ops`: the same formula
@@ -74,7 +74,15 @@ def resample_grid(values, new_grid, interpolation, array=np):
 
 
 def interpolation_matrix(old, new, interpolation, array=np):
-    """Returns the `(new, old)` matrix of one axis; `new` may be a scalar tensor."""
+    """Returns the `(new, old)` matrix of one axis.
+
+    Args:
+        old: number of points.
+        new: number wanted; a scalar tensor with `keras.ops`.
+        interpolation: as in `resample_position_embedding`, or `"lanczos3"` with antialias, as Pillow
+            resizes images, with NumPy alone.
+        array: NumPy or `keras.ops`.
+    """
     dtype = "float64" if array is np else "float32"
     target, source = array.arange(new, dtype=dtype)[:, None], array.arange(old, dtype=dtype)[None]
     count = target[-1, 0] + 1  # `new`, in their dtype wherever it comes from
@@ -94,7 +102,9 @@ def interpolation_matrix(old, new, interpolation, array=np):
             return array.ones_like(first)
         return array.concatenate([first, weights[:, 3 : old + 1], last], axis=1)
     centre, width = (target + 0.5) * scale, array.maximum(scale, 1)
-    weights = _cubic((source + 0.5 - centre) / width, a=-0.5, array=array)
+    distance = (source + 0.5 - centre) / width
+    lanczos = interpolation == "lanczos3"
+    weights = _lanczos3(distance) if lanczos else _cubic(distance, a=-0.5, array=array)
     return weights / array.sum(weights, axis=1, keepdims=True)
 
 
@@ -104,3 +114,8 @@ def _cubic(distance, a, array):
     near = ((a + 2) * t - (a + 3)) * t * t + 1
     far = a * (((t - 5) * t + 8) * t - 4)
     return array.where(t <= 1, near, array.where(t < 2, far, array.zeros_like(t)))
+
+
+def _lanczos3(distance):
+    """The sinc function in a window that is one, three times as wide."""
+    return np.where(abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)

@@ -7,14 +7,17 @@ models run in. Of its tensors only a running graph may know the sides.
 import keras
 from keras import ops
 
-from keras_vit.layers.arguments import check_choice
+from keras_vit.layers.arguments import check_choice, check_flag
 from keras_vit.layers.patches import as_pair
+from keras_vit.layers.resample import interpolation_matrix
 
 OVERSHOOTING = ("bicubic", "lanczos3")  # kernels with negative parts, which make halos at edges
 BLACK, WHITE = 0, 255
 
 
-def resize_images(images, size, box=None, interpolation="bilinear", data_format="channels_last"):
+def resize_images(
+    images, size, box=None, interpolation="bilinear", data_format="channels_last", whole=False
+):
     """Resizes images that do not have the size yet.
 
     Args:
@@ -26,6 +29,7 @@ def resize_images(images, size, box=None, interpolation="bilinear", data_format=
             before its centre of `size` is taken; None resizes it whole, whatever its proportions.
         interpolation: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos3"`, with antialias.
         data_format: of the images.
+        whole: make the image as large as the box, whatever its proportions, not to cover it.
 
     Returns:
         A tensor of the size; the images themselves where they have it.
@@ -36,10 +40,13 @@ def resize_images(images, size, box=None, interpolation="bilinear", data_format=
         return images
     if box is None:
         return _resized(images, size, axes, interpolation, data_format)
-    whole = _covering(sides, box) if None not in sides else _whole_in_graph(images, axes, size, box)
-    images = _resized(images, whole, axes, interpolation, data_format)
+    if None in sides:
+        large = _large_in_graph(images, axes, size, box, whole)
+    else:
+        large = tuple(box) if whole else _covering(sides, box)
+    images = _resized(images, large, axes, interpolation, data_format)
     index, shape = [slice(None)] * len(images.shape), list(images.shape)
-    for axis, side, kept in zip(axes, whole, size, strict=True):
+    for axis, side, kept in zip(axes, large, size, strict=True):
         start = (side - kept) // 2
         index[axis], shape[axis] = slice(start, start + kept), kept
     images = images[tuple(index)]
@@ -57,6 +64,7 @@ class ResizeImages(keras.layers.Layer):
         box: that the image is made to cover before its centre is taken; None resizes it whole.
         interpolation: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos3"`, with antialias.
         data_format: of the images; None takes Keras' configured one.
+        whole: make the image as large as the box, whatever its proportions, not to cover it.
 
     Call arguments:
         images: `(B, H, W, C)`, or `(B, C, H, W)` with channels first.
@@ -65,11 +73,15 @@ class ResizeImages(keras.layers.Layer):
         The same, with the size's height and width.
 
     Raises:
-        ValueError: for a size that is none, or an unknown data format.
+        ValueError: for a size that is none, an unknown data format, or a `whole` that is no bool.
     """
 
-    def __init__(self, size, box=None, interpolation="bilinear", data_format=None, **kwargs):
+    def __init__(
+        self, size, box=None, interpolation="bilinear", data_format=None, whole=False, **kwargs
+    ):
         super().__init__(**kwargs)
+        check_flag(whole=whole)
+        self.whole = whole
         self.size = as_pair(size, "size")
         self.box = None if box is None else as_pair(box, "box")
         self.interpolation = interpolation
@@ -77,7 +89,8 @@ class ResizeImages(keras.layers.Layer):
         check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
 
     def call(self, images):
-        return resize_images(images, self.size, self.box, self.interpolation, self.data_format)
+        how = (self.size, self.box, self.interpolation, self.data_format, self.whole)
+        return resize_images(images, *how)
 
     def compute_output_shape(self, images_shape):
         if self.data_format == "channels_first":
@@ -91,6 +104,7 @@ class ResizeImages(keras.layers.Layer):
             "box": self.box,
             "interpolation": self.interpolation,
             "data_format": self.data_format,
+            "whole": self.whole,
         }
 
 
@@ -107,14 +121,14 @@ def _covering(sides, box, larger=max):
     )
 
 
-def _whole_in_graph(images, axes, size, box):
-    """As `_covering`, as scalar tensors; the size where the images have it already."""
+def _large_in_graph(images, axes, size, box, whole):
+    """The sides before the centre is taken, as tensors; the size where the images have it already."""
     import tensorflow as tf
 
     sides = [_side(images, axis) for axis in axes]
     fits = tf.reduce_all(tf.equal(tf.stack(sides), size))
-    covering = _covering(sides, box, tf.maximum)
-    return [tf.where(fits, kept, side) for kept, side in zip(size, covering, strict=True)]
+    large = box if whole else _covering(sides, box, tf.maximum)
+    return [tf.where(fits, kept, side) for kept, side in zip(size, large, strict=True)]
 
 
 def _resized(images, size, axes, interpolation, data_format):
@@ -151,6 +165,8 @@ def _cut_off(images):
 
 def _resample(images, size, interpolation, data_format):
     if not type(images).__module__.startswith("tensorflow."):
+        if interpolation == "lanczos3":  # which Keras does not have on PyTorch
+            return _by_matrices(images, size, interpolation, data_format)
         return ops.image.resize(
             images, size, interpolation=interpolation, antialias=True, data_format=data_format
         )
@@ -162,3 +178,20 @@ def _resample(images, size, interpolation, data_format):
         images = tf.transpose(images, (*batch, b, c, a))
     images = tf.cast(tf.image.resize(images, size, interpolation, antialias=True), images.dtype)
     return tf.transpose(images, (*batch, c, a, b)) if first else images
+
+
+def _by_matrices(images, size, interpolation, data_format):
+    """Resizes by a product for the rows and one for the columns; all sides are known."""
+    images = ops.convert_to_tensor(images)
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+    letters = "hwc" if data_format == "channels_last" else "chw"
+    for axis, wanted in zip("hw", size, strict=True):
+        old = images.shape[letters.index(axis) - 3]
+        if old == wanted:
+            continue
+        matrix = ops.convert_to_tensor(interpolation_matrix(old, wanted, interpolation), wide)
+        batch = "b" if len(images.shape) == 4 else ""
+        given, made = batch + letters, batch + letters.replace(axis, "n")
+        images = ops.einsum(f"n{axis},{given}->{made}", matrix, ops.cast(images, wide))
+    return ops.cast(images, dtype)

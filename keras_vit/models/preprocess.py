@@ -93,8 +93,11 @@ def preprocess_input(images, model=None):
 
 def _resized(images, settings, data_format):
     """Resizes (and crops) images that do not have the size yet."""
-    how = (settings.size, settings.box, settings.interpolation, data_format)
-    if isinstance(images, keras.KerasTensor) and None in images.shape[-3:]:
+    whole = settings.resize == "whole"
+    how = (settings.size, settings.box, settings.interpolation, data_format, whole)
+    # Lanczos' matrices would become numbers in the files of functional models.
+    in_layer = None in images.shape[-3:] or settings.interpolation == "lanczos3"
+    if isinstance(images, keras.KerasTensor) and in_layer:
         return ResizeImages(*how, dtype=images.dtype)(images)
     resized = resize_images(images, *how)
     return keras.ops.convert_to_numpy(resized) if isinstance(images, np.ndarray) else resized

@@ -16,6 +16,7 @@ from keras_vit.models.resnet import ResNet
 from keras_vit.models.seeding import seed_weights
 from keras_vit.models.variants import get_variant
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights.adapting import tell
 from keras_vit.weights.checkpoint import read_checkpoint
 from keras_vit.weights.loading import assign_checkpoint, warn_of_unknown_images
 from keras_vit.weights.published import PUBLISHED_WEIGHTS, weights_path
@@ -115,6 +116,7 @@ def create_model(
         same_head = classes is not None and classes == checkpoint.classes
         head = "load" if same_head else "replace"
         assign_checkpoint(model, checkpoint, head, interpolation, grid if square else None)
+        tell(checkpoint.path, checkpoint.notes, stacklevel=2)
         warn_of_unknown_images(model, weights, stacklevel=2)
         if classes == DEFAULT_CLASSES and not same_head:
             # The default, unasked for, must not pass for a trained head.

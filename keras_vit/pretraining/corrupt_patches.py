@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.arguments import is_number
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -26,7 +27,8 @@ class CorruptPatches(LayerKeepsWhatTrains, keras.layers.Layer):
         `(B, N, D)`, and `(B, N)` bool: True where the token was chosen.
 
     Raises:
-        ValueError: if the rate is not in (0, 1] or the shares are more than 1 together.
+        ValueError: if the rate is no number in (0, 1], or the shares are not numbers from 0 on of at
+            most 1 together.
 
     Reference:
         arXiv 2010.11929, section B.1.2, after BERT (arXiv 1810.04805).
@@ -34,12 +36,13 @@ class CorruptPatches(LayerKeepsWhatTrains, keras.layers.Layer):
 
     def __init__(self, rate=0.5, mask_share=0.8, random_share=0.1, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < rate <= 1:
-            raise ValueError(f"The rate of corruption is {rate}; it must be in (0, 1].")
-        if min(mask_share, random_share) < 0 or mask_share + random_share > 1:
+        if not is_number(rate) or not 0 < rate <= 1:
+            raise ValueError(f"The rate of corruption is {rate!r}; it must be in (0, 1].")
+        shares = (mask_share, random_share)
+        if not all(is_number(share) and share >= 0 for share in shares) or not sum(shares) <= 1:
             raise ValueError(
-                f"mask_share={mask_share} and random_share={random_share} must not be negative, "
-                "nor be more than 1 together."
+                f"mask_share={mask_share!r} and random_share={random_share!r} must be numbers, not "
+                "negative, nor more than 1 together."
             )
         self.rate = rate
         self.mask_share = mask_share

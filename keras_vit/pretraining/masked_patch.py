@@ -3,10 +3,12 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vit.layers.initial_values import StartsFromNumpy
 from keras_vit.layers.trainable import ModelKeepsWhatTrains
+from keras_vit.models.preprocess import preprocessing_of
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import refuse_quantised
 from keras_vit.pretraining.corrupt_patches import CorruptPatches
@@ -41,7 +43,9 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         seed: of the corruption; int, or None.
 
     Input shape:
-        as the ViT's, values in [-1, 1].
+        as the ViT's, values as `preprocess_input(images, vit)` makes them: in [-1, 1], or with the
+        mean and deviation that its checkpoint has (`preprocessing_of`), from which the colours are
+        counted back.
 
     Output shape:
         a dictionary of `logits` `(B, N, classes)`, or `(B, N, channels, 8)` above four channels,
@@ -174,7 +178,17 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
     def _targets(self, images):
         joint = len(self.colour_shape) == 1
         targets = mean_colour_classes if joint else mean_colour_levels
-        return targets(images, self.region, self.data_format)
+        return targets(self._colours(images), self.region, self.data_format)
+
+    def _colours(self, images):
+        """Returns the images with values in [-1, 1], whatever those of the ViT's checkpoint have."""
+        settings = preprocessing_of(self.vit)
+        scale, shift = 2 * np.array(settings.deviation), 2 * np.array(settings.mean) - 1
+        if np.all(scale == 1) and np.all(shift == 0):
+            return images
+        shape = (-1, 1, 1) if self.data_format == "channels_first" else (-1,)
+        scale, shift = (ops.convert_to_tensor(x.reshape(shape), "float32") for x in (scale, shift))
+        return ops.cast(images, "float32") * scale + shift
 
 
 class Dense(StartsFromNumpy, keras.layers.Dense):

@@ -17,7 +17,8 @@ def mean_colour_classes(images, patch_size, data_format="channels_last"):
     the class is `64 * r + 8 * g + b`: the first channel counts most.
 
     Args:
-        images: `(B, H, W, C)`, or `(B, C, H, W)` with channels first, values in [-1, 1].
+        images: `(B, H, W, C)`, or `(B, C, H, W)` with channels first, values in [-1, 1], as
+            `preprocess_input(images)` makes them without a model.
         patch_size: int or `(height, width)` in pixels.
         data_format: `"channels_last"` or `"channels_first"`.
 

@@ -52,7 +52,7 @@ class Checkpoint:
     origins: dict[str, str]  # name in the table -> name in the file
     description: Description
     configurations: dict[str, dict]  # the files beside it, by their name
-    notes: tuple[str, ...] = ()  # what was adapted, because it was asked for
+    notes: tuple[str, ...] = ()  # what was adapted or left aside
     skips: Callable[[str], bool] = lambda name: False  # which names need not be there
 
     @property
@@ -252,7 +252,11 @@ def read_checkpoint(
         metadata = {key: value for file in opened for key, value in file.metadata.items()}
     if skipped := {name for name, (origin, _) in found.items() if skips(name) or skips(origin)}:
         notes.append(left_aside("what skip names", (found[name][0] for name in skipped)))
-    arrays = {name: array for name, (_, array) in found.items() if name not in skipped}
+    if unread := set(known.unread(found.keys() - skipped)):
+        what = f"what {known.title} does not read beside a head"
+        notes.append(left_aside(what, (found[name][0] for name in unread)))
+    aside = skipped | unread
+    arrays = {name: array for name, (_, array) in found.items() if name not in aside}
     beside = configurations_beside(files[0])
     description = described_by_metadata(metadata, known.family)
     if description is None:

@@ -25,7 +25,8 @@ DECIDING = {
 }
 CONFIG, OPENCLIP_CONFIG = "config.json", "open_clip_config.json"
 PREPROCESSOR = "preprocessor_config.json"  # transformers' of how images are prepared
-CONFIGURATIONS = (CONFIG, PREPROCESSOR, "task.json", OPENCLIP_CONFIG)  # the third of keras-hub
+PROCESSOR = "processor_config.json"  # theirs of images and text, which may have the other inside
+CONFIGURATIONS = (CONFIG, PREPROCESSOR, PROCESSOR, "task.json", OPENCLIP_CONFIG)  # keras-hub's task
 INTERPOLATION = "position_interpolation"  # of position embeddings to another grid
 PREPROCESSING = "preprocessing"  # how images are prepared, as JSON
 WEIGHTS_FILE = "weights_file"  # which of the files beside it a file of ours describes

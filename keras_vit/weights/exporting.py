@@ -18,7 +18,13 @@ from keras_vit.models.resnet import ResNet
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.models.weight_values import weight_values
 from keras_vit.weights import image_settings
-from keras_vit.weights.description import CONFIG, PREPROCESSOR, WEIGHTS_FILE, metadata_of
+from keras_vit.weights.description import (
+    CONFIG,
+    PREPROCESSOR,
+    PROCESSOR,
+    WEIGHTS_FILE,
+    metadata_of,
+)
 from keras_vit.weights.formats import TARGETS, format_for
 from keras_vit.weights.loading import model_sizes, plain_arguments
 from keras_vit.weights.readers import import_safetensors, read_json
@@ -42,13 +48,15 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
             also be a folder, made where there is none, for `model.safetensors` and `config.json`:
             what `from_pretrained(folder)` of transformers and timm's
             `create_model("local-dir:folder", pretrained=True)` read. Each file is written under
-            another name first and then replaced at once.
+            another name first and then replaced at once. How images are prepared is also put into a
+            `processor_config.json` that lies there, which transformers would read first.
         target: "google" (vit_jax's layout; big_transfer's for a ResNet), "timm" or "huggingface".
 
     Raises:
         ValueError: for an unknown target, a path with another ending, a model that the other
-            project cannot express, that is quantised or has values that are not finite, or if the
-            `config.json` or `preprocessor_config.json` beside the file is another model's.
+            project cannot express, that is quantised or has values that are not finite, if there is
+            no folder for the file, or if the `config.json`, `preprocessor_config.json` or
+            `processor_config.json` beside the file is another model's.
         ImportError: for a .safetensors file without the package safetensors.
 
     Example:
@@ -73,6 +81,8 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
         _check_free(file, CONFIG)
         if target == "huggingface":
             _check_free(file, PREPROCESSOR)
+            if _says_it_first(file) is not None:
+                _check_free(file, PROCESSOR)
     warn_of_zero_head(values, model.name, stacklevel=2)
     settings = _settings(model)
     found = [*known.differences(config), *_other_sizes(model, known)]
@@ -89,6 +99,7 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
     metadata = metadata_of(config, family, grid, _interpolation(model), asdict(settings))
     metadata = {"format": "pt", **metadata}  # transformers wants "pt"
     write = _write_npz if file.suffix == ".npz" else _write_safetensors
+    file.parent.mkdir(exist_ok=True)
     _replace_atomically(file, lambda temporary: write(temporary, arrays, metadata))
     if configuration is not None:
         configuration = image_settings.with_preprocessing(configuration, settings)
@@ -96,6 +107,9 @@ def export_weights(model, path: str | os.PathLike, target: str = "google") -> No
         if target == "huggingface":
             told = image_settings.preprocessor(settings)
             _write_json(file.with_name(PREPROCESSOR), {**told, WEIGHTS_FILE: file.name})
+            if (first := _says_it_first(file)) is not None:
+                first[image_settings.IMAGE_PROCESSOR] = told
+                _write_json(file.with_name(PROCESSOR), first)
 
 
 def _write_json(path, content):
@@ -104,15 +118,33 @@ def _write_json(path, content):
 
 
 def _file_to_write(path, target):
+    """Returns the file; of a folder that is yet to be made, the one inside."""
     ending = TARGETS[target]
+    if ending == ".safetensors":
+        import_safetensors()  # is there before a folder is made
+    if not path.parent.is_dir():
+        raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
     if ending == ".safetensors" and (path.is_dir() or not path.suffix):
-        path.mkdir(exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file, where a folder for {target} would be.")
         return path / "model.safetensors"
     if path.suffix != ending:
         raise ValueError(f"A file for {target} ends in {ending}; the path is {path}.")
-    if not path.parent.is_dir():
-        raise ValueError(f"There is no folder {path.parent} to write {path.name} to.")
     return path
+
+
+def _says_it_first(file):
+    """Returns the JSON that transformers asks for images before any other; None where there is none."""
+    path = file.with_name(PROCESSOR)
+    if not path.is_file():
+        return None
+    try:
+        told = read_json(path)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):  # neither it nor this library would read on
+        return {}
+    return told if image_settings.IMAGE_PROCESSOR in told else None
 
 
 def _check_free(path, name):

@@ -122,6 +122,12 @@ def _canonical(live_names):
     return canonical
 
 
+def _unread(names):
+    """Below a classifier, which is on the tokens themselves, no pooler is computed."""
+    pooled = [name for name in names if name.startswith("pooler.")]
+    return pooled if "classifier.weight" in names else []
+
+
 def _bare(name):
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
     return name.removeprefix(prefix)
@@ -298,6 +304,7 @@ HUGGINGFACE_VIT = Format(
     layouts=LAYOUTS,
     recognises=_recognises(),
     canonical=_canonical(_LIVE_ATTENTION | _LIVE_MLP),
+    unread=_unread,
     exported=_with_prefix("vit"),
     activation="gelu",
     interpolation="bicubic",

@@ -1,17 +1,21 @@
 """How a checkpoint's images are prepared, in its metadata and the files beside it, both directions.
 
-References: transformers' `preprocessor_config.json`; timm's `pretrained_cfg` in `config.json`;
-OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
+References: transformers' `preprocessor_config.json` and `processor_config.json`; timm's
+`pretrained_cfg` in `config.json`; OpenCLIP's `preprocess_cfg` in `open_clip_config.json`.
 """
 
 from dataclasses import fields, replace
 
 from keras_vit.models.preprocessing import INTERPOLATIONS, Preprocessing
-from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG, PREPROCESSOR
+from keras_vit.weights.description import CONFIG, OPENCLIP_CONFIG, PREPROCESSOR, PROCESSOR
+
+IMAGE_PROCESSOR = "image_processor"  # in transformers' processor_config.json
 
 # PIL's numbers of filters, which transformers uses, and others' words where they differ from ours
 _NUMBERS = {0: "nearest", 1: "lanczos3", 2: "bilinear", 3: "bicubic"}
 _WORDS = {"lanczos": "lanczos3", "random": "bicubic"}
+# transformers' classes that take a single number of a size for both sides, not for the shorter one
+_BOTH_SIDES = ("ViT", "DeiT", "DINOv3ViT")
 
 
 def preprocessing_beside(checkpoint, channels: int) -> Preprocessing | None:
@@ -51,7 +55,7 @@ def with_preprocessing(configuration: dict, settings: Preprocessing) -> dict:
         "std": list(settings.deviation),
         "interpolation": settings.interpolation.replace("lanczos3", "lanczos"),
         "crop_pct": max(_parts(settings.crop or 1.0)),
-        "crop_mode": "squash" if settings.crop is None else "center",
+        "crop_mode": "squash" if settings.crop is None or _whole(settings) else "center",
     }
     return {**configuration, "pretrained_cfg": {**configuration["pretrained_cfg"], **told}}
 
@@ -74,10 +78,12 @@ def preprocessor(settings: Preprocessing) -> dict:
     if settings.crop is None:
         size = {"height": height, "width": width}
         return {"image_processor_type": "ViTImageProcessor", **told, "size": size}
+    rows, columns = settings.box or (height, width)
+    whole, short = {"height": rows, "width": columns}, {"shortest_edge": max(rows, columns)}
     return {
-        "image_processor_type": "CLIPImageProcessor",
+        "image_processor_type": f"{'DeiT' if _whole(settings) else 'CLIP'}ImageProcessor",
         **told,
-        "size": {"shortest_edge": max(settings.box or ())},
+        "size": whole if _whole(settings) else short,
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},
     }
@@ -87,7 +93,7 @@ def differences(settings: Preprocessing, target: str) -> list[str]:
     """Returns where another project prepares images otherwise than `settings` says."""
     other_crop = {
         "timm": len(set(_parts(settings.crop))) > 1,
-        "huggingface": len(set(settings.box or ())) > 1,
+        "huggingface": not _whole(settings) and len(set(settings.box or ())) > 1,
     }
     found = []
     if other_crop.get(target):
@@ -116,7 +122,9 @@ def _found(checkpoint):
     ):
         if isinstance(told, dict):
             return _timm(told)
-    return _transformers(beside[PREPROCESSOR]) if beside[PREPROCESSOR] else None
+    # as transformers looks for it
+    told = beside[PROCESSOR].get(IMAGE_PROCESSOR) or beside[PREPROCESSOR]
+    return _transformers(told) if told else None
 
 
 def _ours(told):
@@ -132,34 +140,43 @@ def _timm(told):
         mean=told.get("mean", Preprocessing.mean),
         deviation=told.get("std", Preprocessing.deviation),
         interpolation=_named(told.get("interpolation") or "bilinear"),
-        crop=None if squash else told.get("crop_pct") or 1.0,
+        crop=told.get("crop_pct") or 1.0,
+        resize="whole" if squash else "cover",
     )
 
 
 def _transformers(told):
     normalised = told.get("do_normalize", True)
-    mean = told.get("image_mean") if normalised else None
-    deviation = told.get("image_std") if normalised else None
-    channels = len(mean or deviation or (0,) * 3)
+    mean = _a_channel(told.get("image_mean")) if normalised else None
+    deviation = _a_channel(told.get("image_std")) if normalised else None
+    channels = max(len(mean or ()), len(deviation or ())) or 3
     scale = 255 * told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 255
-    size = told.get("size")
+    size, cropped = told.get("size"), told.get("do_center_crop")
+    kind = told.get("image_processor_type") or told.get("feature_extractor_type") or ""
+    if isinstance(size, int) and cropped and not kind.startswith(_BOTH_SIDES):
+        size = {"shortest_edge": size}
     crop: float | tuple[float, float] | None = None
     short = size.get("shortest_edge") if isinstance(size, dict) else None
-    if told.get("do_center_crop"):
+    if cropped:
         (rows, columns), (height, width) = _sides(told.get("crop_size")), _sides(short or size)
         crop = (rows / height, columns / width)
     elif short is not None:
         crop = 1.0
-    made = told.get("crop_size") if told.get("do_center_crop") else short or size
+    made = told.get("crop_size") if cropped else short or size
     named = isinstance(made, dict) and "height" in made  # there are longest edges, too
     return Preprocessing(
         size=_sides(made) if named or isinstance(made, int) else None,
         # theirs are of values that are rescaled first
-        mean=tuple(value / scale for value in mean or (0.0,) * channels),
-        deviation=tuple(value / scale for value in deviation or (1.0,) * channels),
+        mean=tuple(value / scale for value in _fitted(mean or (0.0,), channels)),
+        deviation=tuple(value / scale for value in _fitted(deviation or (1.0,), channels)),
         interpolation=_named(told.get("resample", 2)),
         crop=crop,
+        resize="cover" if short is not None else "whole",
     )
+
+
+def _whole(settings):
+    return settings.resize == "whole"
 
 
 def _parts(crop):
@@ -177,6 +194,11 @@ def _sides(value):
 def _named(name):
     name = _NUMBERS.get(name, _WORDS.get(name, name))
     return name if name in INTERPOLATIONS else "bicubic"
+
+
+def _a_channel(value):
+    """A mean or deviation of theirs may be one number, for all channels."""
+    return [value] if isinstance(value, int | float) else value
 
 
 def _fitted(values, channels):

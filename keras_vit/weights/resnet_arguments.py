@@ -1,8 +1,9 @@
 """What a checkpoint of a BiT ResNet says of the model that it belongs to."""
 
 from keras_vit.weights.checkpoint import Checkpoint
+from keras_vit.weights.image_settings import preprocessing_beside
 
-USUAL_SIDE = 224  # of images, which the weights do not tell; the authors pre-trained with it
+USUAL_SIDE = 224  # of images, where nothing tells it; the authors pre-trained with it
 USUAL_GROUPS = 32
 
 
@@ -10,7 +11,8 @@ def resnet_arguments(checkpoint: Checkpoint) -> dict:
     """Returns the arguments of the ResNet that a checkpoint belongs to.
 
     Raises:
-        ValueError: for another root than BiT's, or a unit without weights that are known here.
+        ValueError: for another root than BiT's, a unit without weights that are known here, or if
+            what should say how images are prepared is damaged.
     """
     root = checkpoint.value("root_conv/kernel")
     if root is None or root.shape[:2] != (7, 7):
@@ -22,7 +24,8 @@ def resnet_arguments(checkpoint: Checkpoint) -> dict:
     if not counts:
         raise ValueError(f"{checkpoint.path} has no residual units that are known here.")
     said = checkpoint.description.arguments
-    size = checkpoint.image_size or (USUAL_SIDE, USUAL_SIDE)
+    images = preprocessing_beside(checkpoint, channels)
+    size = checkpoint.image_size or (images and images.size) or (USUAL_SIDE, USUAL_SIDE)
     return {
         "input_shape": (*size, channels),
         "block_counts": tuple(counts),

@@ -6,7 +6,7 @@ arithmetic, so that the same table reads and writes, bit for bit.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -115,6 +115,8 @@ class Format:
     recognises: Callable[[list[str]], bool]
     canonical: Callable[[Mapping[str, np.ndarray]], dict[str, tuple[str, np.ndarray]]]
     exported: Callable[[str, dict], str] = lambda name, config: name
+    # which of these names of the table no forward pass of theirs reads beside the others
+    unread: Callable[[Collection[str]], list[str]] = lambda names: []
     separator: str = "."
     blocks: tuple[str, ...] = (PLAIN,)  # the kinds of encoder blocks that it has
     activation: str | None = None

@@ -352,6 +352,19 @@ READERS = [
                     "resample": 2,
                 },
             ),
+            (
+                "processor_config.json",
+                {
+                    "processor_class": "SiglipProcessor",
+                    "image_processor": {
+                        "image_processor_type": "DeiTImageProcessor",
+                        "image_mean": 0.5,
+                        "do_center_crop": True,
+                        "crop_size": 8,
+                        "size": 9,
+                    },
+                },
+            ),
             ("model.safetensors.index.json", {"weight_map": {"a": "part-1.safetensors"}}),
         )
     ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_vit
+from keras_vit.models.preprocessing import INTERPOLATIONS
 
 IMAGES = np.array([[0, 127, 128, 255]], "uint8")
 EXPECTED = np.array([[-1, -1 / 255, 1 / 255, 1]])
@@ -114,6 +115,29 @@ def test_text_is_not_taken_apart():
         keras_vit.Preprocessing(size="48")
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mean": 0.5}, r"mean is 0\.5; give a number a channel, as in \(0\.5, 0\.5, 0\.5\)"),
+        ({"deviation": 0.5}, r"deviation is 0\.5; give a number a channel"),
+        ({"mean": ()}, "mean is .*; give a number a channel"),
+        ({"mean": ("0.5",) * 3}, "mean is .*; give a number a channel"),
+        ({"mean": (0.5, None, 0.5)}, "mean is .*; give a number a channel"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "mean is .*; give a number a channel"),
+        ({"mean": (0.5,)}, "mean is of 1 channels and deviation of 3"),
+        ({"deviation": (0.5, 0, 0.5)}, "deviation is .*; give positive numbers"),
+        ({"size": 48}, r"size is 48; give \(height, width\)"),
+        ({"size": (48, 0)}, r"size is \(48, 0\); give \(height, width\)"),
+        ({"size": (48,)}, r"size is \(48,\); give \(height, width\)"),
+        ({"resize": "squash"}, "resize is 'squash'; use one of 'cover', 'whole'"),
+    ],
+)
+def test_what_is_no_preprocessing_is_one_sentence(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.Preprocessing(**arguments)
+
+
 def test_of_the_model_inside(rng):
     """A head of one's own around it changes nothing in what its weights expect."""
     model = vit()
@@ -177,21 +201,24 @@ def sharp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("sides", [(30, 24), (6, 4), (12, 30)])
 @pytest.mark.parametrize("kind", ["array", "tf.data"])
-def test_edges_have_no_halos(rng, sides, kind):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_edges_have_no_halos(rng, sides, kind, interpolation):
     """Within what Pillow rounds twice, whichever sides become smaller or larger."""
     import tensorflow as tf
     from PIL import Image
 
     model = vit()
-    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), interpolation="bicubic")
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), interpolation=interpolation)
     image = sharp(rng, *sides)
-    expected = np.asarray(Image.fromarray(image).resize((8, 12), Image.BICUBIC))
+    theirs = {"lanczos3": "LANCZOS"}.get(interpolation, interpolation.upper())
+    expected = np.asarray(Image.fromarray(image).resize((8, 12), getattr(Image, theirs)))
     if kind == "array":
         result = keras_vit.preprocess_input(image, model)
     else:
         data = tf.data.Dataset.from_tensors(image)
         (result,) = data.map(lambda x: keras_vit.preprocess_input(x, model)).as_numpy_iterator()
-    assert result.min() >= 0 and result.max() <= 1
+    rounding = 1e-6 if interpolation == "bilinear" else 0  # which is not cut off, having no halos
+    assert result.min() >= -rounding and result.max() <= 1 + rounding
     np.testing.assert_allclose(result * 255, expected, atol=1.2)
 
 
@@ -233,6 +260,60 @@ def test_a_crop_fills_a_size_that_is_no_square(rng, crop, sides, whole, rows, co
     result = keras_vit.preprocess_input(images, model)
     assert result.shape == (2, 8, 16, 3)
     np.testing.assert_allclose(result * 255, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["array", "tf.data", "functional"])
+def test_a_crop_of_the_whole_image(rng, tmp_path, kind):
+    """Made (12, 8) / 0.5 = (24, 16) whatever its proportions, then cut: as transformers' DeiT."""
+    import tensorflow as tf
+
+    model = vit()
+    model.preprocessing = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), crop=0.5, resize="whole")
+    model.save(tmp_path / "vit.keras")
+    model = keras.saving.load_model(tmp_path / "vit.keras")
+    assert keras_vit.preprocessing_of(model).box == (24, 16)
+    images = rng.integers(0, 256, size=(2, 30, 50, 3)).astype("uint8")
+    expected = pil(images, (24, 16), "bilinear")[:, 6:18, 4:12]
+    if kind == "array":
+        result = keras_vit.preprocess_input(images, model)
+    elif kind == "tf.data":
+        signature = tf.TensorSpec((None, None, 3), "uint8")
+        data = tf.data.Dataset.from_generator(lambda: iter(images), output_signature=signature)
+        data = data.map(lambda x: keras_vit.preprocess_input(x, model)).batch(2)
+        assert data.element_spec.shape == (None, 12, 8, 3)
+        (result,) = data.as_numpy_iterator()
+    else:
+        pixels = keras.Input((None, None, 3), dtype="uint8")
+        keras.Model(pixels, keras_vit.preprocess_input(pixels, model)).save(tmp_path / "all.keras")
+        result = keras.saving.load_model(tmp_path / "all.keras").predict(images, verbose=0)
+    np.testing.assert_allclose(result * 255, expected, atol=0.05)
+
+
+@pytest.mark.once
+def test_without_a_crop_there_is_one_way_to_say_it():
+    plain = keras_vit.Preprocessing()
+    assert plain == keras_vit.Preprocessing(resize="whole")
+    assert plain == keras_vit.Preprocessing(crop=1.0, resize="whole")
+    assert plain != keras_vit.Preprocessing(crop=1.0)
+
+
+def test_lanczos_in_any_layout_and_precision(rng):
+    """Keras has none on PyTorch."""
+    how = keras_vit.Preprocessing((0, 0, 0), (1, 1, 1), interpolation="lanczos3")
+    last, first = vit(), vit(input_shape=(3, 12, 8), data_format="channels_first")
+    last.preprocessing = first.preprocessing = how
+    images = sharp(rng, 30, 24)[None]
+    expected = keras_vit.preprocess_input(images, last)
+    result = keras_vit.preprocess_input(np.moveaxis(images, -1, 1), first)
+    np.testing.assert_allclose(np.moveaxis(result, 1, -1), expected, atol=1e-5)
+    half = keras.ops.convert_to_tensor(images.astype("float16"))
+    result = keras_vit.preprocess_input(half, last)
+    assert keras.backend.standardize_dtype(result.dtype) == "float16"
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(result), expected, atol=1e-3)
+    fixed = keras.Input((30, 24, 3))
+    model = keras.Model(fixed, keras_vit.preprocess_input(fixed, last))
+    result = keras.ops.convert_to_numpy(model(images.astype("float32")))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.once
@@ -282,10 +363,12 @@ def test_tf_data_resizes_images_of_unknown_sides(rng, data_format, crop):
         np.testing.assert_allclose(found, expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("crop", [None, 0.875])
-def test_a_functional_model_resizes_images_of_any_sides(rng, tmp_path, crop):
+@pytest.mark.parametrize(
+    ("crop", "interpolation"), [(None, "bicubic"), (0.875, "bicubic"), (0.875, "lanczos3")]
+)
+def test_a_functional_model_resizes_images_of_any_sides(rng, tmp_path, crop, interpolation):
     model = vit()
-    model.preprocessing = replace(IMAGENET, crop=crop)
+    model.preprocessing = replace(IMAGENET, crop=crop, interpolation=interpolation)
     pixels = keras.Input((None, None, 3), dtype="uint8")
     resizing = keras.Model(pixels, keras_vit.preprocess_input(pixels, model))
     assert resizing.output_shape == (None, 12, 8, 3)

@@ -79,11 +79,22 @@ def test_each_call_draws_anew_and_shares_can_be_chosen():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"rate": 0}, "must be in"), ({"mask_share": 0.9, "random_share": 0.2}, "more than 1")],
+    [
+        ({"rate": 0}, "must be in"),
+        ({"rate": "0.5"}, "rate of corruption is '0.5'; it must be in"),
+        ({"rate": None}, "must be in"),
+        ({"mask_share": 0.9, "random_share": 0.2}, "more than 1"),
+        ({"mask_share": "0.8"}, "mask_share='0.8' .* must be numbers"),
+        ({"random_share": float("nan")}, "must be numbers"),
+    ],
 )
 def test_wrong_shares_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         CorruptPatches(**arguments)
+    if "rate" in arguments:
+        arguments = {"corruption_rate": arguments["rate"]}
+    with pytest.raises(ValueError, match=message):
+        MaskedPatchModel(keras_vit.VisionTransformer(**VIT), **arguments)
 
 
 def test_targets_by_hand():
@@ -162,6 +173,34 @@ def test_loss_is_the_cross_entropy_of_the_corrupted_patches_alone(rng):
     weighted = model.compute_loss(x=images, y_pred=y_pred, sample_weight=np.array([3.0, 1.0]))
     expected = (3 * entropy[0][chosen[0]].sum() + entropy[1][chosen[1]].sum()) / (3 * 3 + 3)
     np.testing.assert_allclose(numpy(weighted), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("channels", [3, 5])
+def test_colours_are_those_of_the_pixels_whatever_a_checkpoint_subtracts(data_format, channels):
+    """A ramp of greys: 32 pixel values a level."""
+    first = data_format == "channels_first"
+    shape = (channels, 8, 12) if first else (8, 12, channels)
+    vit = keras_vit.VisionTransformer(**{**VIT, "input_shape": shape}, data_format=data_format)
+    greys = np.arange(0, 256, 3).astype("uint8")
+    images = np.broadcast_to(greys[:, None, None, None], (len(greys), *shape))
+    levels = np.broadcast_to((greys // 32)[:, None], (len(greys), 6))
+    if channels == 3:
+        classes, targets = 512, 73 * levels.astype("int32")  # 64 + 8 + 1
+    else:
+        classes, targets = 8, np.repeat(levels[..., None], channels, -1).astype("int32")
+    y_pred = {
+        "logits": keras.ops.convert_to_tensor(50 * np.eye(classes, dtype="float32")[targets]),
+        "corrupted": keras.ops.ones((len(greys), 6), "bool"),
+    }
+    mean = np.array([0.485, 0.456, 0.406, 0.1, 0.9])[:channels]
+    deviation = np.array([0.229, 0.224, 0.225, 1.0, 0.01])[:channels]
+    for known in (None, keras_vit.Preprocessing(mean, deviation)):
+        vit.preprocessing = known
+        model = MaskedPatchModel(vit)
+        prepared = keras_vit.preprocess_input(images, vit)
+        assert numpy(model.compute_loss(x=prepared, y_pred=y_pred)) < 1e-4
+        assert numpy(model.compute_metrics(prepared, None, y_pred)["accuracy"]) == 1
 
 
 @pytest.mark.parametrize("classifier", ["token", "gap"])

@@ -235,8 +235,19 @@ def test_ending_and_folder_are_checked(tmp_path):
     model = keras_vit.VisionTransformer(**files.VIT)
     with pytest.raises(ValueError, match=r"A file for google ends in \.npz"):
         keras_vit.export_weights(model, tmp_path / "vit.safetensors")
-    with pytest.raises(ValueError, match="There is no folder"):
-        keras_vit.export_weights(model, tmp_path / "nowhere" / "vit.npz")
+    for target, name in (("google", "vit.npz"), ("timm", "vit.safetensors"), ("timm", "vit")):
+        with pytest.raises(ValueError, match=f"There is no folder .*nowhere to write {name} to"):
+            keras_vit.export_weights(model, tmp_path / "nowhere" / name, target=target)
+    (tmp_path / "vit").write_text("a file")
+    with pytest.raises(ValueError, match="vit is a file, where a folder for timm would be"):
+        keras_vit.export_weights(model, tmp_path / "vit", target="timm")
+
+
+def test_no_folder_is_made_for_what_cannot_be_written(tmp_path):
+    model = keras_vit.VisionTransformer(**files.VIT, representation_size=5)
+    with pytest.raises(ValueError, match="no representation layer"):
+        keras_vit.export_weights(model, tmp_path / "vit", target="timm")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

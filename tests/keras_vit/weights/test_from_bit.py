@@ -9,6 +9,7 @@ import transformers as hf
 from safetensors.numpy import save_file
 
 import keras_vit
+from tests.keras_vit.names import randomise
 from tests.keras_vit.reference import vision_transformer
 from tests.keras_vit.reference_resnet import bit_resnet, hybrid_stem
 from tests.keras_vit.weights import files, oracles
@@ -60,6 +61,36 @@ def test_transformers_bit(tmp_path, rng):
     assert (model.arguments["groups"], model.arguments["width_factor"]) == (4, 0.25)
     images = oracles.images(rng, 2, 40, 32, 3)
     oracles.assert_close(files.outputs(model, images), oracles.outputs(theirs, images, "logits"))
+
+
+@pytest.mark.filterwarnings("ignore:.*would compute something else")
+@pytest.mark.parametrize("target", ["google", "timm", "huggingface"])
+def test_the_size_of_images_comes_back(rng, tmp_path, target):
+    """No weight tells it: the file's metadata do, or what lies beside it."""
+    small = keras_vit.ResNet((48, 64, 3), (1, 1), width_factor=0.25, groups=4, classes=3)
+    randomise(small, rng)
+    path = tmp_path / ("bit.npz" if target == "google" else "bit")
+    keras_vit.export_weights(small, path, target=target)
+    model = keras_vit.from_checkpoint(path)
+    assert model.input_shape == (None, 48, 64, 3)
+    images = rng.normal(size=(2, 48, 64, 3)).astype("float32")
+    np.testing.assert_array_equal(files.outputs(model, images), files.outputs(small, images))
+
+
+def test_transformers_tells_the_size_of_images_for_bit(tmp_path):
+    config = hf.BitConfig(embedding_size=16, hidden_sizes=[64], depths=[1], num_groups=4)
+    oracles.saved(hf.BitForImageClassification(config), tmp_path)
+    hf.BitImageProcessor(
+        size={"shortest_edge": 96}, crop_size={"height": 80, "width": 64}
+    ).save_pretrained(tmp_path)
+    model = keras_vit.from_checkpoint(tmp_path)
+    assert model.input_shape == (None, 80, 64, 3)
+    assert keras_vit.preprocessing_of(model).box == (96, 96)
+    told = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    told["crop_size"] = {"height": 0, "width": 64}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="of how images are prepared is damaged"):
+        keras_vit.from_checkpoint(tmp_path)
 
 
 def test_a_hybrid(rng, tmp_path):

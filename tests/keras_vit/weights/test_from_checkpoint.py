@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers as hf
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file
 
 import keras_vit
@@ -184,6 +185,41 @@ def test_names_of_a_live_model(rng, tmp_path, family):
     oracles.assert_close(files.outputs(model, images), oracles.outputs(theirs, images, field))
 
 
+POOLED = {
+    **{name: FAMILIES[name] for name in ("vit", "deit", "distilled deit", "i-jepa")},
+    "dinov2": FAMILIES["dinov2 with a head"],
+}
+
+
+@pytest.mark.parametrize("family", POOLED)
+def test_a_pooler_beside_a_classifier_is_left_aside(rng, tmp_path, family):
+    """As transformers does, whose classifiers are on the tokens themselves."""
+    made, config, field = POOLED[family]
+    theirs = oracles.saved(made(config), tmp_path)
+    path, width = tmp_path / "model.safetensors", config.hidden_size
+    drawn = oracles.randomised(torch.nn.Linear(width, width), 1.0).state_dict()
+    pooler = {f"{theirs.base_model_prefix}.pooler.dense.{key}": drawn[key] for key in drawn}
+    save_file({**load_torch(path), **pooler}, str(path))
+    images = oracles.images(rng, 2, *np.broadcast_to(config.image_size, 2), 3)
+    expected = oracles.outputs(made.from_pretrained(tmp_path).eval(), images, field)
+    said = r"was adapted: what transformers' .* does not read beside a head left aside \(.*pooler\."
+    with pytest.warns(UserWarning, match=said) as told:
+        model = keras_vit.from_checkpoint(tmp_path)
+    assert told[0].filename == __file__
+    oracles.assert_close(files.outputs(model, images), expected)
+    again = type(model).from_config(model.get_config())
+    with pytest.warns(UserWarning, match=said):
+        keras_vit.load_weights(again, tmp_path)
+    oracles.assert_close(files.outputs(again, images), expected)
+    sizes = ("num_layers", "hidden_size", "mlp_dim", "num_heads")
+    shape, classes = model.input_shape[1:], model.arguments["classes"]
+    given = {name: model.arguments[name] for name in sizes}
+    with pytest.warns(UserWarning, match=said) as told:
+        named = keras_vit.create_model("ViT-S/4", shape, classes, weights=tmp_path, **given)
+    assert {each.filename for each in told} == {__file__}
+    oracles.assert_close(files.outputs(named, images), expected)
+
+
 def test_rotary_positions_of_another_image_size(rng, tmp_path):
     """Of one that the model is made for, and of any: theirs are computed from each image's grid."""
     config = hf.DINOv3ViTConfig(**oracles.SIZES)
@@ -224,7 +260,7 @@ def test_another_image_size_is_interpolated_as_transformers_does(rng, tmp_path):
     oracles.assert_close(files.outputs(tuned, images), expected)
 
 
-@pytest.mark.parametrize("kind", ["squashed", "cropped"])
+@pytest.mark.parametrize("kind", ["squashed", "cropped", "squashed, then cropped"])
 def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
     """Within the rounding to whole pixel values that Pillow does twice; squares have sharp edges."""
     theirs = {
@@ -233,6 +269,9 @@ def test_images_are_prepared_as_transformers_does(rng, tmp_path, kind):
         ),
         "cropped": hf.CLIPImageProcessor(
             size={"shortest_edge": 14}, crop_size={"height": 12, "width": 8}
+        ),
+        "squashed, then cropped": hf.DeiTImageProcessor(
+            size={"height": 20, "width": 14}, crop_size={"height": 12, "width": 8}
         ),
     }[kind]
     theirs.save_pretrained(tmp_path / "theirs")

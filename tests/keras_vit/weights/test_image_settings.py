@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -154,6 +155,64 @@ def test_images_for_a_model_of_any_size_are_made_to_fill_its_grid(rng, tmp_path)
     assert keras_vit.preprocessing_of(again) == keras_vit.preprocessing_of(fixed)
 
 
+@pytest.mark.filterwarnings("ignore:.*would compute something else")
+@pytest.mark.parametrize("target", PATHS)
+def test_a_crop_of_the_whole_image_goes_along(rng, tmp_path, target):
+    """In our metadata, and in the words of timm ("squash") and transformers (DeiT's)."""
+    model = vit(rng)
+    model.preprocessing = replace(IMAGENET, resize="whole")
+    path = tmp_path / PATHS[target]
+    keras_vit.export_weights(model, path, target=target)
+    settings = keras_vit.preprocessing_of(model)
+    assert settings.box == (9, 13)
+    assert keras_vit.preprocessing_of(keras_vit.from_checkpoint(path)) == settings
+    if target == "google":
+        return
+    bare(path, path)
+    found = keras_vit.preprocessing_of(keras_vit.from_checkpoint(path))
+    assert (found.size, found.box, found.resize) == (settings.size, settings.box, "whole")
+
+
+@pytest.mark.filterwarnings("ignore:.*would compute something else")
+def test_transformers_processor_of_images_inside_another_file(rng, tmp_path):
+    """Which transformers reads before `preprocessor_config.json`, and so has to be told as well."""
+    ours = vit(rng)
+    keras_vit.export_weights(ours, tmp_path, target="huggingface")
+    weights = tmp_path / "model.safetensors"
+    bare(weights, weights)
+    kind = hf.ViTImageProcessor
+    kind(size={"height": 8, "width": 12}, image_mean=[0.1, 0.2, 0.3]).save_pretrained(tmp_path)
+    flat = keras_vit.preprocessing_of(keras_vit.from_checkpoint(tmp_path))
+    assert flat.mean == (0.1, 0.2, 0.3)
+    inside = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    other = {**inside, "image_mean": [0.7, 0.8, 0.9]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(other))
+    processor = tmp_path / "processor_config.json"
+    processor.write_text(json.dumps({"processor_class": "P", "image_processor": inside}))
+    assert list(kind.from_pretrained(tmp_path).image_mean) == [0.1, 0.2, 0.3]
+    assert keras_vit.preprocessing_of(keras_vit.from_checkpoint(tmp_path)) == flat
+
+    keras_vit.export_weights(ours, tmp_path, target="huggingface")
+    bare(weights, weights)
+    assert json.loads(processor.read_text())["processor_class"] == "P"
+    assert tuple(hf.CLIPImageProcessor.from_pretrained(tmp_path).image_mean) == IMAGENET.mean
+    again = keras_vit.preprocessing_of(keras_vit.from_checkpoint(tmp_path))
+    assert (again.mean, again.interpolation) == (IMAGENET.mean, "bicubic")
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for said in ('{"image_processor": {}}', "{"):
+        (alone / processor.name).write_text(said)
+        with pytest.raises(ValueError, match=r"/processor_config\.json describes another model"):
+            keras_vit.export_weights(ours, alone / "vit.safetensors", target="huggingface")
+    (alone / processor.name).write_text('{"processor_class": "P"}')
+    keras_vit.export_weights(ours, alone / "vit.safetensors", target="huggingface")
+    assert (alone / processor.name).read_text() == '{"processor_class": "P"}'
+    (alone / processor.name).write_text("{")
+    keras_vit.export_weights(ours, alone, target="huggingface")
+    assert tuple(hf.CLIPImageProcessor.from_pretrained(alone).image_mean) == IMAGENET.mean
+
+
 def test_a_resnet_of_any_size_has_images_of_theirs(rng, tmp_path):
     model = keras_vit.ResNet((None, None, 3), (1,), width_factor=1 / 8, groups=4, classes=3)
     randomise(model, rng)
@@ -172,6 +231,7 @@ def test_a_resnet_of_any_size_has_images_of_theirs(rng, tmp_path):
         ({"size": 9}, (9, 9)),
         ({"size": {"shortest_edge": 7}}, (7, 7)),
         ({"size": {"shortest_edge": 9}, "do_center_crop": True, "crop_size": 8}, (8, 8)),
+        ({"size": 9, "do_center_crop": True, "crop_size": 8}, (8, 8)),
         ({"size": {"longest_edge": 9}}, None),
         ({"do_resize": True}, None),
     ],
@@ -183,3 +243,24 @@ def test_the_size_of_the_checkpoints_images(rng, tmp_path, told, size):
     bare(tmp_path / "model.safetensors", tmp_path / "model.safetensors")
     model = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
     assert keras_vit.preprocessing_of(model).size == size
+
+
+@pytest.mark.parametrize(
+    ("kind", "resize"),
+    [
+        ({"feature_extractor_type": "DeiTFeatureExtractor"}, "whole"),
+        ({"image_processor_type": "DeiTImageProcessorFast"}, "whole"),
+        ({"image_processor_type": "CLIPImageProcessor"}, "cover"),
+        ({}, "cover"),
+    ],
+)
+def test_a_single_number_is_of_both_sides_or_of_the_shorter_one(rng, tmp_path, kind, resize):
+    """As in the file of the published DeiT, whose class makes a square of it; CLIP's does not."""
+    keras_vit.export_weights(vit(rng), tmp_path, target="huggingface")
+    told = {**kind, "size": 14, "do_center_crop": True, "crop_size": 8, "image_mean": 0.25}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    bare(tmp_path / "model.safetensors", tmp_path / "model.safetensors")
+    model = keras_vit.from_checkpoint(tmp_path, input_shape=(None, None, 3))
+    settings = keras_vit.preprocessing_of(model)
+    assert (settings.box, settings.resize) == ((14, 14), resize)
+    assert (settings.mean, settings.deviation) == ((0.25,) * 3, (1.0,) * 3)
