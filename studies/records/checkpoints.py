@@ -8,6 +8,9 @@ from studies.study.trial import Training
 
 FINAL = "final.ckpt"  # is there once a training has come to its end
 MODEL = "best.keras"  # of a trial that is done
+THREADS = "threads.json"  # with how many it began
+ENDED = "ended"  # the event with which a trial's process waits until a training's end is in storage
+STORED = ".stored"  # is there then, beside the end that counts; it means nothing on other machines
 
 
 def checkpoint_folder(results: Path, training: Training) -> Path:
