@@ -6,6 +6,7 @@ from pathlib import Path
 
 from studies.study.trial import Training
 
+FOLDER = ".checkpoints"
 FINAL = "final.ckpt"  # is there once a training has come to its end
 MODEL = "best.keras"  # of a trial that is done
 THREADS = "threads.json"  # with how many it began
@@ -20,7 +21,7 @@ def checkpoint_folder(results: Path, training: Training) -> Path:
         results: the folder of all studies.
         training: or a trial, for the last training of its chain.
     """
-    return Path(results) / ".checkpoints" / training.training_id
+    return Path(results) / FOLDER / training.training_id
 
 
 def checkpoint_name(training: Training, file: str = "") -> str:

@@ -246,13 +246,13 @@ def test_of_two_machines_that_finish_the_same_training_one_is_believed(
 
 
 def test_an_end_that_is_damaged_is_replaced_by_who_has_seen_it(machines, rng):
-    one, other = machines(), machines()
+    first, one, other = machines(), machines(), machines()
     weights = rng.normal(size=(3, 4)).astype(np.float32)
-    final = trained(one, 1, weights).final_path
-    one._bucket.write(".checkpoints/abc/final.ckpt", b"damaged")
+    trained(first, 1, 3 * weights)
+    first._bucket.write(".checkpoints/abc/final.ckpt", b"damaged")
     for place in (one, other):
         place.fetch(".checkpoints/abc")
-    assert final.read_bytes() == b"damaged"
+        assert (place.path / ".checkpoints/abc/final.ckpt").read_bytes() == b"damaged"
     trained(other, 1, weights)
     folder = trained(one, 1, 2 * weights)
     assert np.array_equal(folder.final().arrays["best"][0], weights), "another was sooner"
