@@ -16,6 +16,8 @@ def advice(plan: Plan, retry_failed: bool = False) -> str:
         plan: whose missing trials need them.
         retry_failed: whether trials that failed are among those.
     """
+    if not plan.records:
+        return ""
     done = [t for t in plan.trials if plan.records.get(t.trial_id, {}).get("status") == "done"]
     finished = {part.training_id for trial in done for part in trial.chain}
     missing = [

@@ -42,7 +42,7 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     told = reply(36_000)
     answer = told.evidence.answer
     # What twice the images reach in nineteen draws of twenty.
-    high = answer.laws["bit-s"].mean_interval([2 * 1258], 0.9)[1]
+    high = answer.laws["bit-s"].mean_interval([2 * 1258], 0.98)[1]
     told = replace(told, target=Target(round(1.0 - float(high[0]), 3), 0.5))
     duel = answer.duels[0]
     text = "\n".join(words(told))
@@ -89,7 +89,7 @@ def half_used(reply):
 
     # What twice the images reach in nineteen draws of twenty.
     law = told.evidence.answer.laws["bit-s"]
-    twice = float(law.mean_interval([2 * 1258], 0.9)[1][0])
+    twice = float(law.mean_interval([2 * 1258], 0.98)[1][0])
 
     def make(there, error=twice):
         data = told.results.study.data
