@@ -233,8 +233,10 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
 
 
 def _cell(row: dict[str, object]) -> str:
-    ratio = "" if row["ratio"] is None else f" ({row['ratio']:,.3g}x)"
-    return f"{row['images_per_second']:,.0f}{ratio}"
+    speed, ratio = f"{row['images_per_second']:,.0f}", row["ratio"]
+    if not isinstance(ratio, float):
+        return speed
+    return f"{speed} ({ratio:,.1f}x)" if ratio < 10 else f"{speed} ({ratio:,.0f}x)"
 
 
 if __name__ == "__main__":
