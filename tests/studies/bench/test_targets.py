@@ -2,11 +2,12 @@
 
 import csv
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from studies.analysis.target import MIDDLE, SHIFT
+from studies.analysis.target import HELD, MIDDLE, SHIFT
 from studies.bench import targets
 from studies.bench.forecasts import cases
 
@@ -39,7 +40,9 @@ def test_a_probability_of_nine_tenths_holds_for_every_number_of_sizes(committed)
 def test_what_the_readme_says_is_what_was_counted(committed):
     readme = " ".join((ROOT / "README.md").read_text().split())
     for kind in ("together", "calibrated"):
-        assert f"in {targets.span(committed, kind)} " in readme
+        assert f"in {targets.span(committed, partial(targets.held, kind=kind))} " in readme
+    assert targets.span(committed, targets.numbers_held) == HELD
+    assert f"{HELD} of them held" in readme
 
 
 def test_the_shifts_in_the_code_are_those_that_were_learned():
