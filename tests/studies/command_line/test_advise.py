@@ -107,7 +107,9 @@ def test_results_may_have_another_name(ask, tmp_path, capsys, monkeypatch):
 def test_preparing_is_within_the_budget(ask, tmp_path, monkeypatch):
     monkeypatch.setattr(advising.runner, "make_plan", lambda *_: time.sleep(60))
     began = time.monotonic()
-    told = "preparing these images alone takes longer than a budget of 3 s: give --budget 1m or more"
+    told = (
+        "preparing these images alone takes longer than a budget of 3 s: give --budget 1m or more"
+    )
     with pytest.raises(UsageError, match=told):
         ask(budget="3s")
     assert time.monotonic() - began < 30
