@@ -8,7 +8,6 @@ import pytest
 
 from studies.advise.budget import OutOfTime
 from studies.advise.reply import Reply, Target, as_json, target_of, words
-from studies.analysis.target import HELD
 from studies.errors import UsageError
 from studies.records.frames import read_results
 from studies.report.evidence import gather
@@ -74,7 +73,7 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert asked["cost"] == pytest.approx(0.5 * (need.size - 1258) * 1797 / 1258, abs=1)
     aim = f"{100 * told.target.accuracy:g} % of test accuracy"
     assert f"Training images for {aim} with a probability of 0.9: " in text
-    assert f"On published curves {HELD} of such numbers held" in text
+    assert " % of such numbers held, by how many sizes were measured." in text
     assert "Preliminary" not in text
     assert "Collect in rounds" in text and "for about" in text
 
