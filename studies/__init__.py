@@ -17,6 +17,7 @@ _HOMES = {
     "trials_frame": "records.by_trial",
     "history_frame": "records.by_trial",
     "outcomes_frame": "records.by_trial",
+    "evaluations_frame": "records.evaluations",
 }
 __all__ = sorted(_HOMES)
 

@@ -9,7 +9,7 @@ from typing import Any
 from studies.advise.rounds import End
 from studies.analysis.estimate import Estimate
 from studies.analysis.stopping import MOST_SEEDS, settled
-from studies.analysis.target import Collection, collection
+from studies.analysis.target import HELD, Collection, collection
 from studies.errors import UsageError
 from studies.records.frames import Results, pool
 from studies.report.duel import Duel, compare
@@ -280,6 +280,10 @@ def _for_target(reply: Reply) -> list[str]:
         likely = "" if math.isinf(need.middle) else f" (as likely as not {images(need.middle)})"
         told.append(f"{model} {number}{likely if need.middle > size else ''}")
     text = f"Training images for {aim} with a probability of {SURE:g}: {'; '.join(told)}."
+    if any(outlooks[model].size < need.size < math.inf for model, need in found.items()):
+        text += (
+            f" On published curves {HELD} of such numbers held, by how many sizes were measured."
+        )
     best = min(found, key=lambda model: (found[model].size, found[model].middle))
     return [text, *_rounds(reply, best, found[best])]
 

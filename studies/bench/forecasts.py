@@ -39,7 +39,7 @@ from studies.bench.known_curves import KnownCurve
 COMMAND = "python -m studies.bench.forecasts --output results/forecasts"
 SETTINGS = ("all", "seven")
 LEVEL = 0.9
-SEVEN = 7
+SIZES = {"four": 4, "five": 5, "six": 6, "seven": 7}  # settings of few sizes, with their number
 NOISE = 0.03  # of one result's log error, in part 3
 COMMON = 0.5  # share of its variance that a seed has at all sizes
 
@@ -116,15 +116,16 @@ def cases(setting: str) -> list[Case]:
     """What to fit and what to forecast of every published curve.
 
     Args:
-        setting: "all" or "seven", see the head of this module.
+        setting: "all" or "seven", see the head of this module; or another of `SIZES`, chosen alike.
     """
     found = []
     for curve in known_curves.few_shot():
         smooth = np.flatnonzero(~curve.later)
         chosen = smooth
-        if setting == "seven":
+        if setting in SIZES:
+            count = SIZES[setting]
             low = smooth[curve.sizes[smooth] <= curve.sizes[smooth[-1]] / 4]
-            chosen = _spread(curve.sizes, low if len(low) >= SEVEN else smooth[:SEVEN])
+            chosen = _spread(curve.sizes, low if len(low) >= count else smooth[:count], count)
         ahead = np.flatnonzero(curve.sizes > curve.sizes[chosen[-1]])
         if setting == "all":
             ahead = np.flatnonzero(curve.later)
@@ -132,10 +133,10 @@ def cases(setting: str) -> list[Case]:
     return found
 
 
-def _spread(sizes: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Seven of these points, each the nearest that is left to a point of an even grid in log size."""
+def _spread(sizes: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:
+    """So many of these points, each the nearest that is left to a point of an even grid in log size."""
     logs, left = np.log(sizes[among]), list(range(len(among)))
-    for at in np.linspace(logs[0], logs[-1], SEVEN):
+    for at in np.linspace(logs[0], logs[-1], count):
         left.remove(min(left, key=lambda i: abs(logs[i] - at)))
     return np.delete(among, left)
 

@@ -99,7 +99,7 @@ def plan(options: StudyOptions) -> int:
     from studies.command_line.check import head
     from studies.command_line.tables import plan_table
     from studies.records.place import opened
-    from studies.running import epochs, matching, runner
+    from studies.running import epochs, matching, retrained, runner
 
     with opened(options.results) as place:
         checked = runner.make_plan(_study(options), place)
@@ -107,7 +107,8 @@ def plan(options: StudyOptions) -> int:
         print(head(checked.study))
         table = plan_table(checked, estimator, options.workers or 1, options.retry_failed)
         print(printable_lines(table))
-        for told in filter(None, (matching.advice(checked), epochs.advice(checked))):
+        again = retrained.advice(checked, options.retry_failed)
+        for told in filter(None, (matching.advice(checked), epochs.advice(checked), again)):
             print(f"note: {told}")
     return DONE
 
@@ -134,7 +135,7 @@ def _run(
     from studies.command_line import progress
     from studies.command_line.check import head
     from studies.command_line.json_lines import silence
-    from studies.running import runner
+    from studies.running import retrained, runner
 
     with contextlib.nullcontext() if lines is None else silence():
         checked = runner.make_plan(_study(options), place)
@@ -142,6 +143,8 @@ def _run(
     try:
         with ended_cleanly():
             print(head(checked.study), flush=True)
+            if again := retrained.advice(checked, options.retry_failed):
+                print(f"note: {again}", flush=True)
             outcome = runner.run(checked, executor, shown, options.retry_failed)
     except (KeyboardInterrupt, OSError) as end:
         return broken_off(end, checked.address, in_words=lines is None)

@@ -8,6 +8,9 @@ trial's process prints them:
     {"event": "again", "reason": ...}       its machine was lost, or needed: it waits for another
     {"event": "record", "record": {...}}
 
+A process also says `ended`, once a training has come to its end and storage is elsewhere, and waits: who
+started it answers when that end is stored (`TrialProcess.answered`), and hands the event on to nobody.
+
 Every trial ends with exactly one record, whose status is "done" or "failed"; a process that dies
 without one gets a failed record from the executor.  Trials that would train the same never run at the
 same time (`waiting`, `studies.records.checkpoints.claimed`).

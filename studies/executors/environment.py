@@ -11,7 +11,7 @@ from pathlib import Path
 from studies.executors.programs import kept_programs
 from studies.machine.processes import child_environment
 from studies.machine.threads import WAITING, noted_threads
-from studies.records.checkpoints import checkpoint_folder, untrained
+from studies.records.checkpoints import THREADS, checkpoint_folder, untrained
 from studies.study.trial import Trial
 
 # What a step frees the C library (glibc) keeps for the next one, up to so many bytes. By default it hands
@@ -67,5 +67,5 @@ def threads_and_cores(trial: Trial, results: Path, wanted: int) -> tuple[int, in
         wanted: threads of a device, and cores for each, for a trial that starts for the first time.
     """
     first = next(iter(untrained(results, trial)), trial)
-    noted = noted_threads(checkpoint_folder(results, first) / "threads.json")
+    noted = noted_threads(checkpoint_folder(results, first) / THREADS)
     return noted or (wanted, wanted * trial.devices)

@@ -85,6 +85,8 @@ class LocalExecutor:
                 if event is None:
                     del running[key]
                     process.close()
+                elif process.answered(event):
+                    continue
                 if key not in recorded:
                     event = event or process.failed_record()
                     if event["event"] == "record":

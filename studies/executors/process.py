@@ -20,9 +20,17 @@ from studies.errors import UsageError
 from studies.executors import Event, failed_record
 from studies.executors.environment import environment, threads_and_cores
 from studies.machine.claims import claim_cores, claim_gpus
-from studies.records.checkpoints import checkpoint_folder, checkpoint_name
+from studies.machine.threads import Threads, cores, note_threads, noted_threads
+from studies.records.checkpoints import (
+    ENDED,
+    STORED,
+    THREADS,
+    checkpoint_folder,
+    checkpoint_name,
+    untrained,
+)
 from studies.records.layout import outcomes_path
-from studies.records.place import Place
+from studies.records.place import Place, unwritable
 from studies.records.prepared import restore
 from studies.study.trial import Trial
 
@@ -68,6 +76,9 @@ class TrialProcess:
         place.fetch(*(checkpoint_name(part) for part in trial.chain), name)
         restore(place, trial)
         log.parent.mkdir(parents=True, exist_ok=True)
+        elsewhere = place.bucket("") is not None
+        if elsewhere:
+            self._agree_on_threads(threads)
         threads, count = threads_and_cores(trial, results, threads)
         specification = log.with_suffix(".json")
         specification.write_text(trial.model_dump_json(indent=1), encoding="utf-8")
@@ -76,7 +87,11 @@ class TrialProcess:
         with open(log, "ab") as stderr, self._claim.bound(), _deaf():
             try:
                 self.popen = subprocess.Popen(
-                    [*(command or TRIAL_COMMAND), str(specification), "--results", str(results)],
+                    [
+                        *(command or TRIAL_COMMAND),
+                        *(str(specification), "--results", str(results)),
+                        *(["--elsewhere"] if elsewhere else []),
+                    ],
                     stdin=subprocess.PIPE,  # the life line: never written to, closed by our death
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -116,6 +131,33 @@ class TrialProcess:
         outcomes = outcomes_path(place.path / trial.study, trial.trial_id)
         folders = (checkpoint_folder(place.path, part) for part in trial.chain)
         place.store(*folders, outcomes, self.log)
+
+    def answered(self, event: Event) -> bool:
+        """Whether it waits for an answer to an event, that all is saved; then it has got it.
+
+        Args:
+            event: the latest, after which `save` was called.
+        """
+        if event["event"] != ENDED:
+            return False
+        for part in self.trial.chain:
+            if part.training_id == event.get("training_id"):
+                (checkpoint_folder(self._place.path, part) / STORED).touch()
+        return True
+
+    def _agree_on_threads(self, threads: int) -> None:
+        """Note how many it is to have, for other machines, or take the note that one has left."""
+        place, trial = self._place, self.trial
+        threads, count = threads_and_cores(trial, place.path, threads)
+        notes = []
+        for part in untrained(place.path, trial) or [trial]:
+            notes.append(checkpoint_folder(place.path, part) / THREADS)
+            if noted_threads(notes[-1]) is None:
+                note_threads(notes[-1], Threads(threads, min(count, len(cores()))))
+        try:
+            place.store(*notes)
+        except OSError as error:
+            raise unwritable(place.location, str(error.strerror or error)) from error
 
     def close(self) -> None:
         """Let go of its pipes, cores and GPUs."""

@@ -144,6 +144,8 @@ class Work:
     def _write(self, event: Event) -> None:
         """Tell of an event, when all that the trial has written before it is in storage."""
         self._process.save()
+        if self._process.answered(event):
+            return
         with open(self._path, "ab") as file:
             file.write(json.dumps(event).encode() + b"\n")
             file.flush()

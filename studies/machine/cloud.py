@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from studies.errors import UsageError
 from studies.shown import printable
 
 PATIENCE_SECONDS = 600.0  # in which storage that has answered before may be out of reach
+_PART = 2**22  # bytes of an object that are compared at a time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries, each twice the one before
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # Without these a server that is not there is waited for during minutes.
@@ -123,6 +125,12 @@ class Bucket:
             self._do(lambda: self._fs.pipe_file(self._path(name), content, mode="create"))
         return self.read(name) == content
 
+    def put_new_file(self, name: str, path: Path) -> bool:
+        """The same with what a file holds, part by part; see `Storage.put_new`."""
+        with contextlib.suppress(FileExistsError):
+            self._do(lambda: self._fs.put_file(str(path), self._path(name), mode="create"))
+        return self._holds(name, path)
+
     def names(self, folder: str) -> list[str]:
         """See `Storage`."""
         base = self._path(folder)
@@ -160,6 +168,22 @@ class Bucket:
     def download(self, name: str, path: Path) -> None:
         """Have an object as a file, in the same way."""
         self._do(lambda: self._fs.get_file(self._path(name), str(path)))
+
+    def _holds(self, name: str, path: Path) -> bool:
+        """Whether an object is a file's content."""
+        there, begin = self._path(name), 0
+        try:
+            if self._do(lambda: self._fs.size(there)) != path.stat().st_size:
+                return False
+            with path.open("rb") as file:
+                while part := file.read(_PART):
+                    end = begin + len(part)
+                    if self._do(partial(self._fs.cat_file, there, start=begin, end=end)) != part:
+                        return False
+                    begin = end
+        except _MISSING:
+            return False
+        return True
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
@@ -220,10 +244,18 @@ def _scheme(url: str) -> str:
     return found[1]
 
 
+def size_in(stamp: str) -> int | None:
+    """How many bytes an object of such a stamp has; None where storage does not say."""
+    size = stamp.partition(" ")[0]
+    return int(size) if re.fullmatch("[0-9]+", size) else None
+
+
 def _stamp(info: dict[str, Any]) -> str:
-    """What changes when an object is written anew."""
-    marks = ("size", "ETag", "etag", "md5Hash", "mtime", "created", "LastModified")
-    return " ".join(str(info[mark]) for mark in marks if info.get(mark) is not None)
+    """What changes when an object is written anew; the first word is its size."""
+    size = info.get("size")
+    marks = ("ETag", "etag", "md5Hash", "mtime", "created", "LastModified")
+    known = [info[mark] for mark in marks if info.get(mark) is not None]
+    return " ".join(map(str, ["?" if size is None else size, *known]))
 
 
 def _is_final(error: Exception) -> bool:

@@ -66,13 +66,18 @@ def settle_threads(path: Path) -> Threads:
         given = os.environ.get("OMP_NUM_THREADS", "")
         asked = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
         wanted = Threads(asked or available, available)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, json.dumps(wanted._asdict()).encode() + b"\n", durable=True)
+        note_threads(path, wanted)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(wanted.threads)
     if wanted.threads == 1:
         add_xla_flag("--xla_cpu_multi_thread_eigen=false")
     return Threads(wanted.threads, _limit_cores(wanted.cores))
+
+
+def note_threads(path: Path, threads: Threads) -> None:
+    """Note down what a trial is to have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, json.dumps(threads._asdict()).encode() + b"\n", durable=True)
 
 
 def noted_threads(path: Path) -> Threads | None:

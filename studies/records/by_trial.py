@@ -25,10 +25,13 @@ def trials_frame(results: Results) -> pd.DataFrame:
     """One row a trial: finished ones in the study's order, further evaluations, failed ones.
 
     Columns:
-        `trial_id`, `model`, `size`, `seed`, `backend`; `status`, done or failed, and `reason`.
+        `trial_id`, `model`, `size`, `seed`, `backend`; `status`, done or failed, and `reason`; `study`.
         `base`, the published model; `base_model`, the study's entry, without levels of factors
         (`model` is the arm);
-        `objective` of the training; `dataset`; `evaluation`, the standard one or another's name.
+        `objective` of the training; `dataset` and its `num_classes`; `evaluation`, the standard one or
+        another's name.
+        `pretrain_id`, of the training whose weights are evaluated, the same for all evaluations of it;
+        `weights_sha256`, the digest of these weights, the same where all their bits are.
         `test_top1`, `test_balanced`, `val_top1`, `fewshot_5` and such, accuracies; `test_loss`,
         `val_loss`, nats; and all numbers of other evaluations.
         `best_step`, whose weights were kept, of `steps`; `batch_size`, images a step; `images_seen`;
@@ -37,10 +40,16 @@ def trials_frame(results: Results) -> pd.DataFrame:
         `flops`, forward, of one image, a multiply-add as two; `compute`, three times that for each
         image seen, all trainings of a chain together; `params`, number of weights.
         `seconds`, of the whole trial; `images_per_second`, in training; `waiting`, the share of its time
-        that a training waited for images; `device`, `threads`, `cores`, `commit`, and
-        a column a package's version, such as `version.keras`.
-        Where there are such: `levels.NAME`, the level of a factor; `pretraining.size`,
-        `pretraining.dataset`, ... and `finetuning.method`, ... of a chain of trainings.
+        that a training waited for images; `peak_memory`, bytes, the most that the process took (an
+        accelerator's are not in it); `processes`, how many trained it, one after the other.
+        `device`, its name; `device_count`, how many a step is shared among, `model_parallel`, of how many
+        each has a part of the weights alone, and `device_processes`, with a process each, or 1; `threads`
+        of a device and `cores` of the trial; `log`, its file, relative to the folder; `commit`, and a
+        column a package's version, such as `version.keras`.
+        Where there are such: `levels.NAME`, the level of a factor; of what was trained before
+        `pretraining.training_id`, `pretraining.dataset`, `pretraining.size` (images),
+        `pretraining.objective`, `pretraining.steps` and `pretraining.weights`, a name or file where
+        they were given; `finetuning.method`, and `finetuning.lora_rank` of low-rank updates.
 
     Example:
         >>> trials = trials_frame(read_results("runs/data-scale"))

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from studies.study.trial import Training
 
+FOLDER = ".checkpoints"
 FINAL = "final.ckpt"  # is there once a training has come to its end
 MODEL = "best.keras"  # of a trial that is done
+THREADS = "threads.json"  # with how many it began
+ENDED = "ended"  # the event with which a trial's process waits until a training's end is in storage
+STORED = ".stored"  # is there then, beside the end that counts; it means nothing on other machines
 
 
 def checkpoint_folder(results: Path, training: Training) -> Path:
@@ -17,7 +21,7 @@ def checkpoint_folder(results: Path, training: Training) -> Path:
         results: the folder of all studies.
         training: or a trial, for the last training of its chain.
     """
-    return Path(results) / ".checkpoints" / training.training_id
+    return Path(results) / FOLDER / training.training_id
 
 
 def checkpoint_name(training: Training, file: str = "") -> str:

@@ -20,9 +20,15 @@ _OF_A_HEAD = re.compile(r"_\d+_\d+$")  # of a block, and of a head in it: too ma
 def evaluations_frame(results: Results) -> pd.DataFrame:
     """One row a record of a further evaluation.
 
-    Columns: evaluation, its name; arm; curve, the arm less what the axis is; size, the number of
-    training images, NaN where the pre-trained model was evaluated; x, the place on the study's axis
-    (NaN: nowhere); seed; backend; and every metric, NaN where an evaluation does not have it.
+    Columns:
+        `evaluation`, its name; `arm`; `curve`, the arm less what the axis is; `size`, the number of
+        training images, NaN where the pre-trained model was evaluated; `x`, the place on the study's axis
+        (NaN: nowhere); `seed`; `backend`; and every metric, NaN where an evaluation does not have it:
+        accuracies are shares in [0, 1], distances of attention pixels.
+
+    Example:
+        >>> evaluations = evaluations_frame(read_results("runs/transfer"))
+        >>> evaluations.groupby(["arm", "size"])["probe_top1"].mean()
     """
     import pandas as pd
 

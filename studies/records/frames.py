@@ -301,10 +301,17 @@ def _kept(folder: Path, done: Sequence[Record], data: ResolvedData | None) -> Ke
 def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     """One row a model, backend and size: means and intervals of all metrics, costs.
 
-    Columns: model, backend, size, seeds; for test_top1 and test_balanced the mean, _sd over seeds,
-    and _low, _high, the interval at the given level; interval, what those two hold; test_ece;
-    for val_top1 and fewshot_* the same as for test_top1, over seeds alone; mean test_loss; flops,
-    params, steps; best_step, seconds and images_per_second are means over seeds.
+    Columns:
+        `model`, `backend`, `size` (training images), `seeds`, how many there are.
+        `test_top1` and `test_balanced`, means over seeds of shares in [0, 1], each NAME with `NAME_sd`,
+        the standard deviation over seeds, and `NAME_low` and `NAME_high`, the interval at the given level;
+        `interval`, what these intervals hold; the same of `val_top1` and `fewshot_5` and such, over seeds
+        alone. `test_ece`, the calibration error, where outcomes were kept; `test_loss`, mean, nats.
+        `flops`, forward, of one image; `params`, number of weights; `steps`; and means over seeds of
+        `best_step`, `seconds`, of the whole trial, and `images_per_second`, in training.
+
+    Example:
+        >>> summary_frame(read_results("runs/data-scale"), level=0.95)
     """
     frame, source = results.frame, results.source
     keys = ["model", "backend", "size"]

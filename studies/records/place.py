@@ -4,7 +4,8 @@ All rooms read and write files below `path`. Of storage elsewhere a command copi
 (`fetch`), and puts back what has changed, whenever something must not be lost (`store`); the copy is its
 own and goes with it. A machine that trains a trial does the same in a copy of its own. Nothing can be
 appended to an object, so that each line of trials.jsonl is an object of its own there,
-trials/<number>.json, which is put once.
+trials/<number>.json, which is put once. So are a training's threads and its end: two studies that share the
+training may do it at the same time, and one of them counts, whose weights all that follows is made of.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.machine.storage import Folder, Storage
 from studies.machine.temporary import TemporaryFolder
+from studies.records.transfer import bring, put, put_new
 
 RECORDS = "trials.jsonl"
 LINES = "trials"  # the folder of its lines, where they are objects
-AT_ONCE = 256  # objects that are asked for at a time
 LEFT_THERE = ("logs", "tensorboard", ".lease")  # which no command reads as files
 LARGE = ("outcomes", "models", "figures")  # which only reports, and who keeps models, read
+_PUT_ONCE = re.compile(r"\.checkpoints/[^/]+/(?:final\.ckpt|threads\.json)")
 _OWN = "ours"  # the stamp of an object that was put from here, until one has seen it there
 
 
@@ -243,12 +245,10 @@ class Elsewhere:
             if self._there.get(name) == _OWN:
                 self._there[name] = found[name]
         wanted = (name for name in found if _is_wanted(name, asked, without))
-        new = sorted(name for name in wanted if self._there.get(name) != found[name])
-        for start in range(0, len(new), AT_ONCE):
-            for name, content in self._bucket.read_many(new[start : start + AT_ONCE]).items():
-                Folder(self.path).write(name, content)
-                self._there[name] = found[name]
-                self._here[name] = _state(self.path / name)
+        new = {name: found[name] for name in wanted if self._there.get(name) != found[name]}
+        for name in bring(self._bucket, new, self.path):
+            self._there[name] = new[name]
+            self._here[name] = _state(self.path / name)
         for name in [n for n in self._there if n not in found and _is_wanted(n, asked)]:
             Folder(self.path).remove(name)
             del self._there[name], self._here[name]
@@ -290,13 +290,32 @@ class Elsewhere:
                     present.add(name)
                     state = _state(file)
                     if _is_stored(name) and self._here.get(name) != state:
-                        self._bucket.write(name, file.read_bytes())
-                        self._here[name], self._there[name] = state, _OWN
+                        self._put(name, file, state)
         for name in [n for n in self._here if n == base or n.startswith(f"{base}/")]:
             if name not in present and not self._closed:
                 self._bucket.remove(name)
                 del self._here[name]
                 self._there.pop(name, None)
+
+    def _put(self, name: str, file: Path, state: tuple[int, int]) -> None:
+        if self._is_ours(name, file):
+            self._here[name], self._there[name] = state, _OWN
+        else:  # another machine's counts, here too
+            stamp = self._bucket.stamps(name).get("")
+            self._fetch([name], {name: stamp} if stamp else {}, ())
+
+    def _is_ours(self, name: str, file: Path) -> bool:
+        """Put a file; False where that is done once, and another machine has done it."""
+        known = self._there.get(name)
+        if _PUT_ONCE.fullmatch(name) and known != _OWN:
+            there = self._bucket.stamps(name).get("")
+            if there is None:
+                return put_new(self._bucket, name, file)
+            if there != known:
+                return False
+            # What was fetched was of no use here: it is damaged.
+        put(self._bucket, name, file)
+        return True
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()

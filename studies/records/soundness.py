@@ -80,8 +80,9 @@ def _part(value: Any) -> bool:
 _NEEDED = {"trial_id", "schema", "status", "model", "base", "backend", "size", "seed"}  # not null
 _FIELDS: dict[str, Check] = {
     "trial_id": _id,
+    "pretrain_id": _id,
     **dict.fromkeys(("status", "model", "base", "backend", "base_model", "evaluation"), _text),
-    **dict.fromkeys(("device", "commit", "log"), _text),
+    **dict.fromkeys(("device", "commit", "log", "weights_sha256"), _text),
     **dict.fromkeys(("schema", "size", "seed", "steps", "batch_size", "best_step"), _count),
     **dict.fromkeys(("flops", "params", "threads", "cores", "processes", "images_seen"), _count),
     **dict.fromkeys(("seconds", "images_per_second", "waiting", "compute"), _number),

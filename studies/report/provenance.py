@@ -253,7 +253,25 @@ def how_it_was_made(results: Results) -> str:
             lines.append(
                 f"- Training images a second, median: {', '.join(told)}{_waiting(results)}"
             )
+    lines += _of_other_weights(results)
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _of_other_weights(results: Results) -> list[str]:
+    """A note where a training was done again, with other weights, for evaluations that were added."""
+    digests: dict[str, set[str]] = {}
+    for record in (*results.done, *results.extras):
+        training, digest = record.get("pretrain_id"), record.get("weights_sha256")
+        if training is not None and digest is not None:
+            digests.setdefault(training, set()).add(digest)
+    several = sum(len(found) > 1 for found in digests.values())
+    if not several:
+        return []
+    return [
+        f"- Note: of {several:,} training{'' if several == 1 else 's'} the evaluations are of different "
+        f"weights, as `weights_sha256` in `trials.jsonl` says: checkpoints were gone, and it was trained "
+        f"again."
+    ]
 
 
 def _waiting(results: Results) -> str:

@@ -31,6 +31,7 @@ from studies.study.trial import Trial
 
 LOGS = "logs"  # in the results folder; records name their log relative to that
 RUNNING = "running.json"  # what the run is doing right now
+CURVES = "tensorboard"  # its folder, where curves are wanted
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,8 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
                 place.store(folder / MODELS)
             display.event(trial, event)
             place.store(folder / RUNNING)
+            if event["event"] == "record":
+                place.store(folder / CURVES)
 
         try:
             display.start(plan, trials, executor.workers)
@@ -198,7 +201,7 @@ def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = F
             finally:
                 with contextlib.suppress(OSError):  # what stopped the run says more
                     lease.check()
-                    place.store(folder / RUNNING)
+                    place.store(folder / RUNNING, folder / CURVES)
     told = ("status", "model", "size", "seed", "backend", "reason")
     final = {record["trial_id"]: record for record in store.records(told)}
     outcome.failed = [

@@ -23,10 +23,9 @@ from functools import cache
 from pathlib import Path
 
 from studies.executors import Event, log_name
-from studies.running.runner import Plan
+from studies.running.runner import CURVES, Plan
 from studies.study.trial import Trial
 
-FOLDER = "tensorboard"
 # What a validation point says, and what it is called: what stands before the slash shares a figure's group.
 TAGS = {
     "loss": "loss/training",
@@ -41,7 +40,7 @@ class TensorBoard:
     """Writes every validation point and, at its end, the metrics of a trial; one of a run's displays."""
 
     def start(self, plan: Plan, trials: list[Trial], workers: int) -> None:
-        self._folder = plan.folder / FOLDER
+        self._folder = plan.folder / CURVES
         self._files: dict[tuple[str, str], EventFile] = {}  # by trial and part
         self._steps: dict[str, int] = {}  # that a trial takes, over all its parts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from studies.records.checkpoints import ENDED
 from studies.study.trial import Training, Trial
 
 Emit = Callable[[dict[str, Any]], None]
@@ -69,6 +70,10 @@ class Events:
         if len(training.recipe.learning_rates) > 1:
             names.append(f"rate-{rate!r}")
         return "-".join(names)
+
+    def ended(self, training: Training) -> None:
+        """A training has come to its end, which its starter is to have in storage before it is used."""
+        self._emit({"event": ENDED, **self._identity, "training_id": training.training_id})
 
     def trained(self) -> None:
         """All is trained; where it was so from the beginning, that is where the process starts."""

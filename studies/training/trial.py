@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
@@ -31,14 +31,21 @@ from studies.machine.devices import device, make_deterministic, make_devices, pe
 from studies.machine.kernels import choose_kernels
 from studies.machine.processes import die_with_parent, leave_out_others, reserve_stdout
 from studies.machine.threads import Threads, settle_threads
-from studies.records.checkpoints import MODEL, checkpoint_folder, untrained
+from studies.records.checkpoints import MODEL, STORED, THREADS, checkpoint_folder, untrained
 from studies.records.layout import outcomes_path
 from studies.records.store import new_record
 from studies.study.trial import Training, Trial
 from studies.training.events import Emit, Events
 
+if TYPE_CHECKING:
+    from studies.training.chain import Trained
 
-def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> dict[str, Any]:
+ANSWER_SECONDS = 0.05  # between two looks for the starter's answer
+
+
+def run_trial(
+    trial: Trial, results: Path, emit: Emit = lambda event: None, elsewhere: bool = False
+) -> dict[str, Any]:
     """Train the models of a trial's chain that are not trained yet, evaluate the last, give the record.
 
     Killed and called again it goes on from its last checkpoint. Whatever goes wrong inside becomes
@@ -49,6 +56,8 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
         trial: what to train, on what, how.
         results: folder of the results; checkpoints lie in `.checkpoints/<training_id>/` below it.
         emit: called with each event.
+        elsewhere: whether storage is elsewhere, where another machine may have put the end of the same
+            training before: who starts this one says what counts, before anything is made of it.
 
     The test images' outcomes go to `<study>/outcomes/<trial_id>.npz` below `results`.
 
@@ -62,10 +71,10 @@ def run_trial(trial: Trial, results: Path, emit: Emit = lambda event: None) -> d
         for training in untrained(results, trial):
             if training.training_id != trial.training_id:
                 with _alone(results, training):
-                    _finish(training, results, events)
+                    _finish(training, results, events, elsewhere)
         with _alone(results, trial) as threads:
             record.update(threads._asdict())
-            record.update(_finish_and_evaluate(trial, results, events), status="done")
+            record.update(_finish_and_evaluate(trial, results, events, elsewhere), status="done")
     except Exception as error:
         traceback.print_exc()
         # How far it came is in the log; a failed record never looks like a measured one.
@@ -82,7 +91,7 @@ def _alone(results: Path, training: Training) -> Iterator[Threads]:
     folder = checkpoint_folder(results, training)
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / "lock"):
-        threads = settle_threads(folder / "threads.json")
+        threads = settle_threads(folder / THREADS)
         choose_kernels(training.backend, training.model.base)
         make_deterministic(training.backend)
         make_devices(training.backend, training.devices // training.device_processes)
@@ -123,6 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("spec", type=Path, help="JSON file of the trial")
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--elsewhere", action="store_true", help="it is a copy of storage elsewhere"
+    )
     options = parser.parse_args(arguments)
     emit = reserve_stdout()
     try:
@@ -132,11 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {options.spec} is not the description of a trial: {what}", file=sys.stderr)
         return 2
     os.environ.setdefault("KERAS_BACKEND", trial.backend)
-    record = run_trial(trial, options.results, emit)
+    record = run_trial(trial, options.results, emit, options.elsewhere)
     return 0 if record["status"] == "done" else 1
 
 
-def _finish(training: Training, results: Path, events: Events) -> None:
+def _finish(training: Training, results: Path, events: Events, elsewhere: bool) -> None:
     from studies.training.chain import finish
     from studies.training.devices import devices_of
     from studies.training.images import images_of
@@ -145,9 +157,36 @@ def _finish(training: Training, results: Path, events: Events) -> None:
         _check_backend(training)
         with devices_of(training) as devices:
             finish(training, results, images_of(training), devices, events)
+            if elsewhere:
+                _wait_until_stored(training, results, events)
 
 
-def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[str, Any]:
+def _wait_until_stored(training: Training, results: Path, events: Events) -> None:
+    """Go on when the training's end here is the one in storage, be it this process's or another's."""
+    stored = checkpoint_folder(results, training) / STORED
+    stored.unlink(missing_ok=True)
+    events.ended(training)
+    while not stored.exists():  # who starts this process answers, or ends it
+        time.sleep(ANSWER_SECONDS)
+
+
+def _is_what_counts(trained: Trained, trial: Trial, results: Path, events: Events) -> bool:
+    """Whether the weights at hand are those of the end that is in storage."""
+    from studies.training.checkpoint import CheckpointFolder, digest
+    from studies.training.start import weights_of
+
+    if trial.objective == "none":
+        return True
+    _wait_until_stored(trial, results, events)
+    final = CheckpointFolder(checkpoint_folder(results, trial)).final()
+    return final is not None and digest(final.arrays["best"]) == digest(
+        weights_of(trained.task.model)
+    )
+
+
+def _finish_and_evaluate(
+    trial: Trial, results: Path, events: Events, elsewhere: bool
+) -> dict[str, Any]:
     import keras_vit
     from studies.training.chain import finish
     from studies.training.checkpoint import digest
@@ -161,6 +200,8 @@ def _finish_and_evaluate(trial: Trial, results: Path, events: Events) -> dict[st
         devices = stack.enter_context(devices_of(trial))
         images = images_of(trial)
         trained = finish(trial, results, images, devices, events)
+        while elsewhere and not _is_what_counts(trained, trial, results, events):
+            trained = finish(trial, results, images, devices, events)
         stack.enter_context(devices.alone())
         events.trained()
         began = time.perf_counter()

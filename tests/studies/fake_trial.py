@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("spec", type=Path)
     parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--elsewhere", action="store_true")
     options = parser.parse_args()
     emit = reserve_stdout()
     trial = Trial.model_validate_json(options.spec.read_text())

@@ -42,7 +42,7 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     told = reply(36_000)
     answer = told.evidence.answer
     # What twice the images reach in nineteen draws of twenty.
-    high = answer.laws["bit-s"].mean_interval([2 * 1258], 0.9)[1]
+    high = answer.laws["bit-s"].mean_interval([2 * 1258], 0.98)[1]
     told = replace(told, target=Target(round(1.0 - float(high[0]), 3), 0.5))
     duel = answer.duels[0]
     text = "\n".join(words(told))
@@ -73,6 +73,7 @@ def test_the_answer_is_that_of_the_report_for_people_and_programs_alike(reply):
     assert asked["cost"] == pytest.approx(0.5 * (need.size - 1258) * 1797 / 1258, abs=1)
     aim = f"{100 * told.target.accuracy:g} % of test accuracy"
     assert f"Training images for {aim} with a probability of 0.9: " in text
+    assert " % of such numbers held, by how many sizes were measured." in text
     assert "Preliminary" not in text
     assert "Collect in rounds" in text and "for about" in text
 
@@ -89,7 +90,7 @@ def half_used(reply):
 
     # What twice the images reach in nineteen draws of twenty.
     law = told.evidence.answer.laws["bit-s"]
-    twice = float(law.mean_interval([2 * 1258], 0.9)[1][0])
+    twice = float(law.mean_interval([2 * 1258], 0.98)[1][0])
 
     def make(there, error=twice):
         data = told.results.study.data

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from studies.analysis.target import SHIFT, calibrated, collection, learned_shift
+from studies.analysis.target import MIDDLE, SHIFT, calibrated, collection, learned_shift
 
 pytestmark = pytest.mark.once
 
@@ -27,7 +27,8 @@ def test_a_target_is_asked_for_with_the_probability_that_held():
     assert calibrated(0.9, shift=1.0) == pytest.approx(norm.cdf(norm.ppf(0.9) + 1.0))
     found = collection(Law(), 0.01, 1000)
     assert found.size == pytest.approx(1e4 * math.exp(0.5 * (norm.ppf(0.9) + SHIFT)))
-    assert found.middle == pytest.approx(1e4 * math.exp(0.5 * SHIFT))
+    assert found.middle == pytest.approx(1e4 * math.exp(0.5 * MIDDLE))
+    assert calibrated(0.5, shift=1.0, middle=0.25) == pytest.approx(norm.cdf(0.25))
 
 
 def test_no_round_goes_beyond_twice_the_images_and_the_last_one_is_the_number_needed():

@@ -11,7 +11,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from studies.command_line import app as cli
-from studies.command_line import commands
+from studies.command_line import commands, progress
 from studies.machine.cloud import Bucket
 from tests.studies.command_line.conftest import Project, written_until
 
@@ -135,6 +135,25 @@ def test_a_reader_that_went_away_leaves_no_run_that_looks_killed(cloud, monkeypa
     left = cloud.bucket.names("")
     assert "running.json" not in left and ".lease" not in left
     assert len(cloud.lines()) == 1
+
+
+def test_curves_are_there_with_each_record_and_where_a_run_is_interrupted(cloud, monkeypatch):
+    shown, seen = progress.PlainDisplay.event, []
+
+    def event(self, trial, event):
+        shown(self, trial, event)
+        seen.append((event["event"], len(curves())))
+        if sum(name == "record" for name, _ in seen) == 2:
+            raise KeyboardInterrupt
+
+    def curves():
+        return [name for name in cloud.bucket.stamps("tensorboard") if ".tfevents." in name]
+
+    monkeypatch.setattr(progress.PlainDisplay, "event", event)
+    assert cloud("run", "--sizes", "3,4,5", "--tensorboard")[0] == 130
+    assert len(cloud.lines()) == 2 and len(curves()) == 2
+    before = [there for name, there in seen if name == "start"]
+    assert before == [0, 1]
 
 
 @pytest.mark.parametrize(

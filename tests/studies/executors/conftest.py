@@ -20,9 +20,15 @@ os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @pytest.fixture(scope="session")
-def trained_here(tmp_path_factory):
+def folder_here(tmp_path_factory):
+    """The results of `trained_here`."""
+    return tmp_path_factory.mktemp("here")
+
+
+@pytest.fixture(scope="session")
+def trained_here(folder_here):
     """A trial that trains, and its record on this machine."""
-    path = tmp_path_factory.mktemp("here")
+    path = folder_here
     dataset = image_folder(path / "images")
     each = trial(
         dataset=dataset,

@@ -12,12 +12,15 @@ import time
 import pytest
 
 from studies.executors import log_name, slurm
+from studies.executors.local import LocalExecutor
 from studies.executors.remote import End, Order, run_on
 from studies.executors.resources import Resources
 from studies.machine.cloud import Bucket
+from studies.records.checkpoints import FINAL, checkpoint_folder
 from studies.records.layout import outcomes_path
 from studies.records.outcomes import load_outcomes
 from studies.records.place import Here, opened
+from studies.training.checkpoint import digest, load, save
 from tests.studies.descriptions import trial
 from tests.studies.fake_trial import COMMAND
 
@@ -133,6 +136,32 @@ def test_a_trial_goes_on_with_the_same_bits_where_nothing_is_but_the_url(
         assert load_outcomes(outcomes_path(place.path / "test", each.trial_id)).seed == each.seed
 
 
+def test_of_machines_that_do_the_same_training_one_counts_for_both(
+    trained_here, folder_here, s3, tmp_path
+):
+    """Another study's machine began with one thread and comes to the end sooner."""
+    each, here = trained_here
+    bucket = Bucket(f"{s3}/{tmp_path.name}/.checkpoints/{each.training_id}")
+    bucket.write("threads.json", b'{"threads": 1, "cores": 1}')
+    end = load(checkpoint_folder(folder_here, each) / FINAL)
+    weights = [array + 0.5 if array.dtype.kind == "f" else array for array in end.arrays["best"]]
+    save(tmp_path / FINAL, end.meta, {"best": weights})
+    events = []
+
+    def on_event(_, event):
+        events.append(event)
+        if event["event"] == "start":
+            bucket.upload(FINAL, tmp_path / FINAL)
+
+    with opened(f"{s3}/{tmp_path.name}") as place:
+        LocalExecutor(1).run([each], place, place.path / "test" / "logs", on_event)
+    assert [event["event"] for event in events] == ["start", "progress", "progress", "record"]
+    record = events[-1]["record"]
+    assert record["status"] == "done" and record["threads"] == record["cores"] == 1
+    assert record["weights_sha256"] == digest(weights) != here["weights_sha256"]
+    assert bucket.read(FINAL) == (tmp_path / FINAL).read_bytes()
+
+
 def test_a_failure_names_its_log_in_storage_to_which_each_machine_adds(run, s3, tmp_path):
     """And what an earlier driver has left behind is not taken for news."""
     Bucket(f"{s3}/{tmp_path.name}").write("test/logs/events/old.1/machine", b'{"event": "no"}\n')
@@ -141,7 +170,8 @@ def test_a_failure_names_its_log_in_storage_to_which_each_machine_adds(run, s3, 
     log = f"test/logs/{log_name(each)}"
     assert events[-1]["record"]["reason"].endswith(f"its log is {bucket.url}/{log}")
     assert bucket.read(log).count(b"a word on stderr") == 2
-    assert list(bucket.stamps("")) == [log]
+    noted = f".checkpoints/{each.training_id}/threads.json"
+    assert sorted(bucket.stamps("")) == [noted, log]
 
 
 def test_a_machine_that_may_not_read_says_so_in_one_sentence(run, monkeypatch):

@@ -10,7 +10,7 @@ from fsspec.registry import _registry
 
 from studies.errors import UsageError
 from studies.machine import cloud
-from studies.machine.cloud import Bucket
+from studies.machine.cloud import Bucket, size_in
 from studies.machine.storage import Folder
 
 pytestmark = pytest.mark.once
@@ -114,6 +114,20 @@ def test_a_bucket_tells_all_that_lies_below_a_folder_and_what_was_written_anew(s
     after = bucket.stamps("a")
     assert after["1"] != before["1"] and after["b/2"] == before["b/2"]
     assert bucket.read_many(["a/1", "a/none", "ab/3"]) == {"a/1": b"two", "ab/3": b"one"}
+
+
+@pytest.mark.parametrize("scheme", ["s3", "memory"])
+def test_what_a_file_holds_is_put_once_part_by_part(scheme, s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloud, "_PART", 3)
+    bucket = Bucket(f"{s3}/files" if scheme == "s3" else "memory://files")
+    one, other, longer = (tmp_path / name for name in ("one", "other", "longer"))
+    for path, content in ((one, b"12345678"), (other, b"12345679"), (longer, b"123456789")):
+        path.write_bytes(content)
+    assert bucket.put_new_file("a/1", one)
+    assert not bucket.put_new_file("a/1", other) and not bucket.put_new_file("a/1", longer)
+    assert bucket.put_new_file("a/1", one), "an answer may be lost on the way"
+    assert bucket.read("a/1") == b"12345678"
+    assert size_in(bucket.stamps("a")["1"]) == 8
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Access Denied"), OSError(16, "Slow down")])

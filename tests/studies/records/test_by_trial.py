@@ -1,20 +1,37 @@
 """A results folder as frames: rows, columns and units, against its records and outcomes."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import studies
-from studies import history_frame, outcomes_frame, read_results, summary_frame, trials_frame
+from studies import (
+    evaluations_frame,
+    history_frame,
+    outcomes_frame,
+    read_results,
+    summary_frame,
+    trials_frame,
+)
 from studies.records.layout import outcomes_path
 from studies.records.outcomes import load_outcomes
-from tests.studies.synthetic import make_records, make_study, write_folder
+from tests.studies.synthetic import (
+    kind_records,
+    make_kind,
+    make_records,
+    make_study,
+    write_folder,
+)
 
 pytestmark = pytest.mark.once
 
+RESULTS = Path(__file__).parents[3] / "results"
+COMMITTED = ("transfer", "data-scale-hybrids")
 CLASSES = ("cat", "dog", "=bird")
 
 
@@ -95,13 +112,50 @@ def test_frames_join_on_their_keys(results):
     assert len(both) == 7 * 20 and isinstance(summary_frame(results), pd.DataFrame)
 
 
-def test_every_column_that_is_always_there_is_documented(results):
-    for make in (trials_frame, history_frame, outcomes_frame):
-        for column in make(results):
-            stem = column.split(".")[0] if column.startswith("version.") else column
-            known = {"study", "num_classes", "pretrain_id"}  # of the record, as their names say
-            shots = column.startswith("fewshot_")
-            assert shots or stem in known or f"`{stem}" in make.__doc__, (make.__name__, column)
+@pytest.fixture
+def of_all_kinds(tmp_path, results):
+    """Results that together have every column: a chain's with evaluations, a factor's, a failed trial."""
+    levels = {"short": {"recipe": {"steps": 100}}, "long": {"recipe": {"steps": 200}}}
+    chain = make_kind(
+        {
+            "pretraining": {"dataset": "shapes", "image_size": 28, "sizes": [1000]},
+            "evaluations": {"attention": {}},
+            "factors": {"length": levels},
+        }
+    )
+    records = kind_records(chain, lambda trial: 0.3, lambda trial: {"far": 4.0})
+    committed = [read_results(RESULTS / f"{name}-fashion_mnist") for name in COMMITTED]
+    made = read_results(write_folder(tmp_path / "chain", chain, records, outcomes=False))
+    return [results, made, *committed]
+
+
+FRAMES = [trials_frame, history_frame, outcomes_frame, summary_frame, evaluations_frame]
+
+
+@pytest.mark.parametrize("make", FRAMES)
+def test_columns_are_those_that_are_documented(of_all_kinds, make):
+    text = make.__doc__.split("Columns:")[1].split("Example:")[0]
+    documented = {shown(name) for name in re.findall(r"`([^`]+)`", text)}
+    found = set()
+    for results in of_all_kinds:
+        if make is outcomes_frame and results is not of_all_kinds[0]:
+            continue  # none was kept of these, or they are many
+        # Metrics of further evaluations are as many as there are evaluations.
+        others = {name for record in results.extras for name in record["metrics"]}
+        found |= {shown(name) for name in make(results) if name not in others}
+    assert found == documented
+
+
+def shown(column):
+    """A column as docstrings name it, where there is one for each level, package or number."""
+    column = re.sub(r"^levels\..*", "levels.NAME", column)
+    column = re.sub(r"^version\..*", "version.keras", column)
+    column = re.sub(r"^fewshot_\d+", "fewshot_5", column)
+    return re.sub(r".+(_sd|_low|_high)$", r"NAME\1", column)
+
+
+def test_all_frames_are_public():
+    assert {make.__name__ for make in FRAMES} < set(studies.__all__)
 
 
 def test_importing_the_package_loads_nothing():

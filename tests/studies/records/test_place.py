@@ -7,6 +7,7 @@ import pytest
 
 from studies.errors import UsageError
 from studies.machine.cloud import Bucket
+from studies.records import transfer
 from studies.records.place import Elsewhere, Here, opened
 from studies.records.store import ResultsStore
 from studies.training.checkpoint import CheckpointFolder
@@ -203,3 +204,86 @@ def test_a_place_that_cannot_be_written_or_read_is_one_sentence(s3, monkeypatch)
         opened("s3://bucket/runs") as place,
     ):
         place.fetch("mine")
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """Makes copies of one place in this process's memory."""
+    made = []
+
+    def machine():
+        path = tmp_path / f"machine{len(made)}"
+        path.mkdir()
+        made.append(Elsewhere(Bucket(f"memory:/{tmp_path}"), path))
+        return made[-1]
+
+    return machine
+
+
+def trained(place, threads, weights):
+    """Leave what a training leaves that came to its end on some machine."""
+    folder = CheckpointFolder(place.path / ".checkpoints" / "abc")
+    write(place, ".checkpoints/abc/threads.json", b'{"threads": %d, "cores": 2}' % threads)
+    folder.save_final({"threads": threads}, {"best": [weights]})
+    place.store(folder.folder)
+    return folder
+
+
+@pytest.mark.parametrize("large", [2**20, 100])
+def test_of_two_machines_that_finish_the_same_training_one_is_believed(
+    machines, large, monkeypatch, rng
+):
+    monkeypatch.setattr(transfer, "LARGE_BYTES", large)
+    one, other, third = machines(), machines(), machines()
+    first, second = (rng.normal(size=(9, 40)).astype(np.float32) for _ in range(2))
+    folders = [trained(one, 1, first), trained(other, 2, second)]
+    one.store(folders[0].folder)
+    third.fetch(".checkpoints/abc")
+    folders.append(CheckpointFolder(third.path / ".checkpoints" / "abc"))
+    for folder in folders:
+        assert np.array_equal(folder.final().arrays["best"][0], first)
+        assert b'"threads": 1' in (folder.folder / "threads.json").read_bytes()
+
+
+def test_an_end_that_is_damaged_is_replaced_by_who_has_seen_it(machines, rng):
+    first, one, other = machines(), machines(), machines()
+    weights = rng.normal(size=(3, 4)).astype(np.float32)
+    trained(first, 1, 3 * weights)
+    first._bucket.write(".checkpoints/abc/final.ckpt", b"damaged")
+    for place in (one, other):
+        place.fetch(".checkpoints/abc")
+        assert (place.path / ".checkpoints/abc/final.ckpt").read_bytes() == b"damaged"
+    trained(other, 1, weights)
+    folder = trained(one, 1, 2 * weights)
+    assert np.array_equal(folder.final().arrays["best"][0], weights), "another was sooner"
+
+
+def test_however_large_models_are_little_of_them_is_in_memory(machines, monkeypatch):
+    monkeypatch.setattr(transfer, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(transfer, "BYTES_AT_ONCE", 3000)
+    held = []
+    read, put = Bucket.read_many, Bucket.write
+
+    def read_many(bucket, names):
+        found = read(bucket, names)
+        held.append(sum(map(len, found.values())))
+        return found
+
+    def write_one(bucket, name, content):
+        held.append(len(content))
+        put(bucket, name, content)
+
+    monkeypatch.setattr(Bucket, "read_many", read_many)
+    monkeypatch.setattr(Bucket, "write", write_one)
+    one, other = machines(), machines()
+    names = [f"mine/models/{number}.keras" for number in range(5)]
+    names += [f"mine/outcomes/{number}.npz" for number in range(20)]
+    for name in names:
+        write(one, name, name.encode() * (800 if "models" in name else 20))
+    one.store(one.path / "mine")
+    other.fetch("mine")
+    for name in names:
+        assert (other.path / name).read_bytes() == (one.path / name).read_bytes()
+    assert held and max(held) <= 3000
+    assert sum(held) < 2 * 20 * 20 * len(names[-1]) + 1, "models are not among it"
+    assert not list(other.path.rglob(".*")), "nothing is left of the way"

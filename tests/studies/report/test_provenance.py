@@ -5,7 +5,13 @@ import pytest
 from studies.records.frames import read_results
 from studies.report.provenance import augmentation, how_it_was_made, state
 from studies.study.recipe import Recipe
-from tests.studies.synthetic import make_records, make_study, write_folder
+from tests.studies.synthetic import (
+    kind_records,
+    make_kind,
+    make_records,
+    make_study,
+    write_folder,
+)
 
 pytestmark = pytest.mark.once
 
@@ -41,6 +47,21 @@ def test_waiting_for_images_is_told_where_it_matters(tmp_path, waiting, told):
     assert "Training images a second" in text
     assert ("up to 24 % of the time was spent waiting for images" in text) == told
     assert told or "waiting" not in text
+
+
+@pytest.mark.parametrize(
+    ("again", "told"), [((), ""), ((0,), "of 1 training "), ((0, 1), "of 2 trainings ")]
+)
+def test_evaluations_of_other_weights_than_the_records_are_told(tmp_path, again, told):
+    study = make_kind({"evaluations": {"attention": {}}, "seeds": 1})
+    records = kind_records(study, lambda trial: 0.3, lambda trial: {"far": 4.0})
+    ids = sorted({record["pretrain_id"] for record in records})
+    for record in records:
+        later = record["evaluation"] != "standard" and ids.index(record["pretrain_id"]) in again
+        record["weights_sha256"] = record["pretrain_id"] * (3 if later else 4)
+    text = how_it_was_made(read_results(write_folder(tmp_path, study, records, outcomes=False)))
+    assert f"- Note: {told}the evaluations are of different weights" in text or not told
+    assert told or "different weights" not in text
 
 
 def test_of_many_failed_trials_and_lines_passed_over_a_few_are_told_and_the_others_counted(

@@ -7,13 +7,20 @@ import pytest
 import keras_vit
 from studies.data import describe
 from studies.errors import TrialError
-from studies.records.checkpoints import checkpoint_folder, claimed, is_trained, untrained
+from studies.records.checkpoints import (
+    ENDED,
+    STORED,
+    checkpoint_folder,
+    claimed,
+    is_trained,
+    untrained,
+)
 from studies.study.chain import Finetuning
 from studies.study.entries import ModelEntry
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Extra, Training, Trial
 from studies.training.chain import best_rate
-from studies.training.checkpoint import load
+from studies.training.checkpoint import digest, load, save
 from studies.training.start import first_model, weights_of
 from studies.training.trial import run_trial
 from tests.studies.descriptions import TINY, on_digits
@@ -73,6 +80,50 @@ def done(tmp_path_factory, backend):
     results = tmp_path_factory.mktemp("chain")
     each = trial(chained(backend))
     return each, results, *run(each, results)
+
+
+def with_other_weights(source, target):
+    """Write a training's end anew, with other weights."""
+    end = load(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    best = [array + 0.01 if array.dtype.kind == "f" else array for array in end.arrays["best"]]
+    save(target, end.meta, {"best": best})
+
+
+def run_beside_another(each, results, others):
+    """Run a trial whose starter answers that other ends are in storage: files by training id."""
+    asked = []
+
+    def emit(event):
+        if event["event"] != ENDED:
+            return
+        (part,) = (p for p in each.chain if p.training_id == event["training_id"])
+        asked.append(part.training_id)
+        if part.training_id in others:
+            with_other_weights(others.pop(part.training_id), final(results, part))
+        (checkpoint_folder(results, part) / STORED).touch()
+
+    record = run_trial(each, results, emit, elsewhere=True)
+    assert record["status"] == "done", record.get("reason")
+    return record, asked
+
+
+def test_what_follows_is_made_of_the_end_that_is_in_storage(done, tmp_path):
+    each, results, alone, _ = done
+    start = each.start
+    before = tmp_path / "before"
+    with_other_weights(final(results, start), final(before, start))
+    expected, _ = run(each, before)
+    found, asked = run_beside_another(
+        each, tmp_path / "a", {start.training_id: final(results, start)}
+    )
+    assert found["weights_sha256"] == expected["weights_sha256"] != alone["weights_sha256"]
+    assert asked == [start.training_id, each.training_id]
+    replaced = {each.training_id: final(results, each)}
+    found, asked = run_beside_another(each, tmp_path / "b", replaced)
+    assert asked == [start.training_id, each.training_id, each.training_id]
+    end = load(final(tmp_path / "b", each)).arrays["best"]
+    assert found["weights_sha256"] == digest(end) != alone["weights_sha256"]
 
 
 def test_a_chain_killed_in_each_training_ends_with_the_same_bits(done, tmp_path):
