@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import keras_vit
+from keras_vit.pretraining import mean_colour_classes
 from studies.data import describe
+from studies.data.batches import to_float
 from studies.errors import TrialError
 from studies.records.checkpoints import (
     ENDED,
@@ -22,10 +24,12 @@ from studies.study.trial import Extra, Training, Trial
 from studies.training.chain import best_rate
 from studies.training.checkpoint import digest, load, save
 from studies.training.start import first_model, weights_of
+from studies.training.tasks import MaskedPatches
 from studies.training.trial import run_trial
 from tests.studies.descriptions import TINY, on_digits
 
 SHORT = Recipe(steps=4, batch_size=8, validations=2, learning_rate=3e-3)
+TINY_VIT = {"num_layers": 1, "hidden_size": 8, "mlp_dim": 8, "num_heads": 1}
 SGD = SHORT.model_copy(update={"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.03})
 
 
@@ -167,6 +171,21 @@ def test_masked_patches_are_learned_from_validation_to_validation(done):
     assert history[0]["val_loss"] == pytest.approx(np.log(8), rel=0.2)
     assert history[1]["val_loss"] != history[0]["val_loss"]
     assert 0 <= history[1]["val_top1"] <= 1
+
+
+def test_colours_are_those_of_the_images_whatever_is_known_of_given_weights(rng):
+    """The model learns what its validation asks: a trial's images are in [-1, 1]."""
+    vit = keras_vit.create_model("ViT-Ti/4", (8, 8, 3), 2, **TINY_VIT)
+    vit.preprocessing = keras_vit.Preprocessing((0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    task = MaskedPatches(vit, SHORT, None)
+    batch = to_float(rng.integers(0, 256, size=(5, 8, 8, 3)).astype("uint8"))
+    targets = keras.ops.convert_to_numpy(mean_colour_classes(batch, 4))
+    y_pred = {
+        "logits": keras.ops.convert_to_tensor(50 * np.eye(512, dtype="float32")[targets]),
+        "corrupted": keras.ops.ones(targets.shape, "bool"),
+    }
+    loss = task.model.compute_loss(x=batch, y_pred=y_pred)
+    assert keras.ops.convert_to_numpy(loss) < 1e-4
 
 
 def test_low_rank_updates_leave_what_is_frozen_alone_and_the_file_computes_the_same(done):
