@@ -23,6 +23,7 @@ from studies.analysis.two_runs import (
     pooled_over_seeds,
     predicted_alike,
 )
+from studies.analysis.verdict import POINT
 from studies.records.frames import Record, Results, pool
 from studies.report.runs import Run
 
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 _MACHINE = ("device", "threads", "cores", "commit")
 _NONE = "-"
 
-Kind = Literal["equal bits", "same", "apart", "unknown"]
+Kind = Literal["equal bits", "same", "apart", "unclear", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A model at a number of training images, in both runs.
+    """A model at a number of training images, on one backend, in both runs.
 
     Attributes:
         seeds: in both.
@@ -61,7 +62,8 @@ class Comparison:
     Attributes:
         names: of the two runs.
         metric, level: which accuracy, and the confidence of all intervals.
-        cells: what both have, by model and size.
+        cells: what both have, by model and size; where several backends are compared, a model's name has
+            the backend in it, here and in all that follows.
         alone: seeds that one of them has alone, by model and size: of the first, of the second.
         whole: second minus first over the largest full grid of shared trials; None where nothing is
             shared.
@@ -110,7 +112,10 @@ class Comparison:
         whole = self.whole
         if whole is None or whole.seeds < 2 or math.isnan(whole.low):
             return "unknown"
-        return "same" if whole.low <= 0.0 <= whole.high else "apart"
+        if not whole.low <= 0.0 <= whole.high:
+            return "apart"
+        within = whole.variance is not None and max(-whole.low, whole.high) < POINT
+        return "same" if within else "unclear"
 
 
 def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
@@ -127,10 +132,13 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     said = _outcomes(records, (a.results, b.results), shared)
     frames = []
     for run, known in zip((a, b), records, strict=True):
-        ids = {known[place]["trial_id"] for place in shared}
+        names = {known[place]["trial_id"]: place[0][0] for place in shared}
         frame = run.results.frame
-        frame = frame[frame["trial_id"].isin(ids)] if "trial_id" in frame else frame[:0]
-        frames.append(frame.assign(backend=run.name))
+        frame = frame[frame["trial_id"].isin(names)] if "trial_id" in frame else frame[:0]
+        frame = frame.assign(backend=run.name)
+        if len(frame):
+            frame = frame.assign(model=frame["trial_id"].map(names))
+        frames.append(frame)
     frame = pd.concat(frames, ignore_index=True)
     sides = {run.name: outcomes for run, outcomes in zip((a, b), said, strict=True)}
     data = a.results.study.data
@@ -188,16 +196,19 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
 
 
 def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
-    """Finished trials by arm, size and seed, of one backend each.
+    """Finished trials by arm, size and seed.
 
-    That is the first one that both runs have; where they share none, the first of each.
+    A trial's counterpart ran on the same backend. Where the two runs have no backend in common, the first
+    one of each with finished trials is compared with that of the other.
     """
-    both = [backend for backend in a.study.backends if backend in b.study.backends]
-    found = []
+    both = set(a.study.backends) & set(b.study.backends)
+    several = len({r["backend"] for each in (a, b) for r in each.done}) > 1
+    found: list[dict[Place, Record]] = []
     for results in (a, b):
-        backend = both[0] if both else results.study.backends[0]
-        mine = [r for r in results.done if r["backend"] == backend]
-        found.append({((r["model"], r["size"]), r["seed"]): r for r in mine})
+        there = {r["backend"] for r in results.done}
+        first = next((name for name in results.study.backends if name in there), None)
+        mine = [r for r in results.done if both or r["backend"] == first]
+        found.append({((_name(r, bool(both) and several), r["size"]), r["seed"]): r for r in mine})
     return found
 
 
@@ -205,6 +216,11 @@ def _outcomes(
     records: Sequence[Mapping[Place, Record]], results: Sequence[Results], shared: Sequence[Place]
 ) -> list[dict[Place, Outcomes]]:
     """Outcomes of shared trials, of those that both runs have kept."""
+def _name(record: Record, with_backend: bool) -> str:
+    """What a trial is compared as."""
+    return f"{record['model']} on {record['backend']}" if with_backend else record["model"]
+
+
     found: list[dict[Place, Outcomes]] = [{}, {}]
     kept = [each.outcomes for each in results]
     if None in kept or any(each.study.data is None for each in results):

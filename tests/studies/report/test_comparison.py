@@ -89,13 +89,89 @@ def test_a_run_that_is_higher_is_told_with_its_interval(tmp_path):
     assert verdict(compared(b, a)).startswith("b is higher by 3.0 points")
 
 
-def test_scatter_is_the_same_within_the_interval(tmp_path):
+def interval_of(text):
+    """The difference, and the ends of its interval."""
+    found = re.search(r"- a is (\S+) points of .* interval (\S+) to (\S+)\)\.$", text)
+    return [float(number) for number in found.groups()]
+
+
+def test_scatter_of_less_than_a_point_is_the_same_to_within_what_it_may_be(tmp_path):
     a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
     for folder, part in ((a, slice(0, None, 2)), (b, slice(1, None, 2))):
-        better(folder, 40, part)
+        better(folder, 2, part)  # of 2,000 test images
     found = compared(a, b)
     assert found.equal == 0 and found.kind == "same"
-    assert verdict(found).startswith("a and b are the same within the interval: b - a is ")
+    text = verdict(found)
+    within = float(re.match(r"a and b are the same to within (\S+) points: b - a is ", text)[1])
+    _, low, high = interval_of(text)
+    assert low < 0 < high and within == max(-low, high) < 1.0
+
+
+def test_an_interval_wider_than_a_point_shows_nothing_to_be_the_same(tmp_path):
+    a, b = run(tmp_path / "a"), run(tmp_path / "b", elsewhere)
+    for folder, part in ((a, slice(0, None, 2)), (b, slice(1, None, 2))):
+        better(folder, 120, part)
+    text = verdict(compared(a, b))
+    assert text.startswith("a and b cannot be told apart: b - a is ")
+    _, low, high = interval_of(text)
+    assert low < 0 < high and max(-low, high) > 1.0
+    # Over seeds alone an interval is narrower than the truth, and shows no equality however narrow.
+    one, two = (
+        run(tmp_path / name, change, outcomes=False)
+        for name, change in (("c", lambda record: None), ("d", elsewhere))
+    )
+    assert verdict(compared(one, two)).startswith("c and d cannot be told apart: ")
+
+
+BOTH = ("tensorflow", "jax")
+
+
+def on_jax_other_bits(record):
+    if record["backend"] == "jax":
+        record["weights_sha256"] = "other"
+
+
+def test_every_backend_that_both_have_run_on_is_compared(tmp_path):
+    small = {"seeds": 2, "sizes": (500,), "models": ["vit-s"]}
+    a = run(tmp_path / "a", backends=BOTH, **small)
+    found = compared(a, run(tmp_path / "b", on_jax_other_bits, backends=BOTH, **small))
+    assert found.trials == found.counted == 4 and found.equal == 2
+    assert "bit for bit" not in verdict(found) and "over 4 trials of both" in verdict(found)
+    assert {name: cell.equal for (name, _), cell in found.cells.items()} == {
+        "vit-s on tensorflow": 2,
+        "vit-s on jax": 0,
+    }
+    assert "| 500 vit-s on jax | " in markdown(found, None)
+    found = compared(a, run(tmp_path / "c", backends=BOTH, **small))
+    assert verdict(found) == (
+        "a and c are the same, bit for bit: the trained weights of all 4 trials are equal."
+    )
+
+
+def test_a_backend_without_a_trial_in_one_run_hides_no_other(tmp_path):
+    def alone(record):
+        if record["backend"] == "tensorflow":
+            record.clear()
+
+    a, b = run(tmp_path / "a", backends=BOTH), run(tmp_path / "b", alone, backends=BOTH[::-1])
+    found = compared(a, b)
+    assert found.kind == "equal bits" and found.trials == 18
+    told = terminal(found).split("Trials that one of them has alone")[1]
+    assert "500 vit-s on tensorflow" in told and "on jax" not in told
+
+
+def test_a_difference_that_one_backend_alone_has_is_in_the_whole(tmp_path):
+    def worse(record):
+        on_jax_other_bits(record)
+        if record["backend"] == "jax":
+            record["metrics"]["test_top1"] -= 0.06
+
+    a, b = (
+        run(tmp_path / name, change, backends=BOTH, outcomes=False)
+        for name, change in (("a", lambda record: None), ("b", worse))
+    )
+    text = verdict(compared(a, b))
+    assert text.startswith("a is higher by 3.0 points of test accuracy over 36 trials of both")
 
 
 def test_the_tables_say_what_is_shared_and_what_differs(tmp_path):
@@ -341,7 +417,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     arguments = ["compare", "a", str(b), "--results", str(tmp_path / "runs")]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "within the interval" in out and "compare.md" in out
+    assert "are the same to within" in out.replace("\n", " ") and "compare.md" in out
     assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert "![" in (tmp_path / "out" / "compare.md").read_text()
     assert main(["compare", "a", "nowhere", "--results", str(tmp_path / "runs")]) == 2
@@ -356,8 +432,23 @@ def test_a_run_may_lie_under_a_url(tmp_path, s3, capsys):
         Bucket(f"{url}/runs").write(f"a/{path.relative_to(there)}", path.read_bytes())
     assert main(["compare", "a", f"{url}/runs/a", "--results", str(tmp_path / "runs")]) == 0
     out = capsys.readouterr().out
-    assert f"{tmp_path.name}/runs/a" in out and "within the interval" in out
+    assert f"{tmp_path.name}/runs/a" in out
+    assert "are the same to within" in out.replace("\n", " ")
     assert main(["compare", "a", f"{url}/runs/a", "--results", f"{url}/runs"]) == 2
     assert f"both runs are {url}/runs/a: give two" in capsys.readouterr().err
     assert main(["compare", "a", "b", "--results", f"{url}/runs"]) == 2
     assert f"there are no results in b or {url}/runs/b" in capsys.readouterr().err
+
+
+def test_no_difference_of_two_runs_is_beyond_all(tmp_path):
+    def scattered(record):
+        elsewhere(record)
+        record["metrics"]["test_top1"] = 0.1 if record["seed"] else 0.95
+
+    folders = [
+        run(tmp_path / name, change, outcomes=False, seeds=2, sizes=(500,))
+        for name, change in (("a", lambda record: None), ("b", scattered))
+    ]
+    found = compared(*folders)
+    for each in (found.whole, *(cell.difference for cell in found.cells.values())):
+        assert -1.0 <= each.low < each.high <= 1.0
