@@ -106,7 +106,11 @@ class Comparison:
 
     @property
     def kind(self) -> Kind:
-        """The verdict; from one seed nothing is told, unless the bits are equal."""
+        """The verdict; from one seed nothing is told, unless the bits are equal.
+
+        The same is what differs by less than a point at most: an interval that holds 0 may be as wide as
+        it likes, and one over seeds alone is wider than it seems.
+        """
         if self.cells and self.equal == self.trials:
             return "equal bits"
         whole = self.whole
@@ -212,15 +216,15 @@ def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
     return found
 
 
-def _outcomes(
-    records: Sequence[Mapping[Place, Record]], results: Sequence[Results], shared: Sequence[Place]
-) -> list[dict[Place, Outcomes]]:
-    """Outcomes of shared trials, of those that both runs have kept."""
 def _name(record: Record, with_backend: bool) -> str:
     """What a trial is compared as."""
     return f"{record['model']} on {record['backend']}" if with_backend else record["model"]
 
 
+def _outcomes(
+    records: Sequence[Mapping[Place, Record]], results: Sequence[Results], shared: Sequence[Place]
+) -> list[dict[Place, Outcomes]]:
+    """Outcomes of shared trials, of those that both runs have kept."""
     found: list[dict[Place, Outcomes]] = [{}, {}]
     kept = [each.outcomes for each in results]
     if None in kept or any(each.study.data is None for each in results):
@@ -264,6 +268,7 @@ def _cell(
     else:
         one_, two_ = ({place[1]: side[place] for place in both} for side in values)
         found = difference_interval(two_, one_, level, images)  # type: ignore[arg-type]
+        found = found.within(-1.0, 1.0)
     digests = [[known[place].get("weights_sha256") for place in places] for known in records]
     known_ = all(digest is not None for side in digests for digest in side)
     alike = [predicted_alike(said[0][place], said[1][place]) for place in kept]
