@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from studies.report.comparison import Comparison
 from studies.report.markup import plain
+from studies.report.numbers import METRICS, POINTS, digits_of, in_points, points
 from studies.report.tables import markdown_table, plain_table, wrapped
-from studies.report.words import METRICS, POINTS, digits_of, in_points, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

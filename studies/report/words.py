@@ -9,18 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from studies.analysis.by_size import BALANCED, TOP1
+from studies.analysis.by_size import BALANCED
 from studies.analysis.crossing import Crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import LEARNED_NOTHING, MOST_SEEDS, UNDERTRAINED
 from studies.report.advice import Advice
 from studies.report.answer import Answer
 from studies.report.duel import Duel, is_open
-from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
+from studies.report.numbers import (
+    METRICS,
+    POINTS,
+    at_least,
+    digits_of,
+    images,
+    images_tested,
+    in_points,
+    listed,
+    points,
+)
+from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook, best_of
 
-POINTS = 100.0  # accuracies are told in percentage points
 _MANY = 6  # arms that a sentence can name
-METRICS = {TOP1: "test accuracy", BALANCED: "balanced accuracy"}
+LEARN = "try more images, another learning rate or longer training"
 
 
 def headline(answer: Answer) -> tuple[str, ...]:
@@ -185,11 +195,6 @@ def crossing_sentence(duel: Duel) -> str:
     return f"{text}."
 
 
-def images(size: float) -> str:
-    """A number of images, to two digits where it is an estimate: 11,536 becomes 12,000."""
-    return f"{float(f'{size:.2g}'):,.0f}"
-
-
 def span(crossing: Crossing) -> str:
     """A crossing's interval in words; it must not be open on both sides."""
     assert not is_open(crossing)
@@ -202,44 +207,14 @@ def span(crossing: Crossing) -> str:
     return f"{name} {images(low)} to {images(high)}"
 
 
-def points(low: float, high: float, level: float) -> str:
-    """An interval of a difference of accuracies in words, in points."""
-    if math.isnan(low):
-        return "no interval"
-    digits = digits_of(low, high)
-    return f"{100 * level:g} % interval {in_points(low, digits)} to {in_points(high, digits)}"
-
-
-def digits_of(*differences: float) -> int:
-    """How many decimals differences need, in points: what is not 0 is not shown as 0.
-
-    On which side of 0 an end lies decides who is ahead.
-    """
-    known = [POINTS * each for each in differences if each and not math.isnan(each)]
-    return next((d for d in (1, 2, 3) if all(round(each, d) for each in known)), 4)
-
-
-def in_points(difference: float, digits: int = 1) -> str:
-    """A difference of accuracies in points."""
-    return f"{round(POINTS * difference, digits) + 0.0:.{digits}f}"  # + 0.0: -0.0 is 0.0
-
-
-def percent(estimate: Estimate) -> str:
-    """An accuracy with its interval, in percent."""
-    text = f"{POINTS * estimate.mean:.1f}"
-    if math.isnan(estimate.low):
-        return text
-    return f"{text} ({POINTS * estimate.low:.1f} to {POINTS * estimate.high:.1f})"
+def for_blind(models: Sequence[str]) -> str:
+    """What to do about models that learned nothing, after what else there is to do; "" without any."""
+    return f"; for {listed(models)}, which {LEARNED_NOTHING}, {LEARN}" if models else ""
 
 
 def baseline_name(answer: Answer) -> str:
     """What reaches the baseline."""
     return "always the commonest class" if answer.commonest else "guessing"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
 def _alone(answer: Answer) -> str:
@@ -352,16 +327,10 @@ def _what_would_tell(advice: Advice) -> str:
     if need.seeds is not None:
         ways.append(f"{need.seeds} seeds")
     if need.images is not None:
-        ways.append(f"{_at_least(need.images)} test images")
+        ways.append(images_tested(at_least(need.images), need.groups and at_least(need.groups)))
     if ways:
         return f"about {' or '.join(ways)} would show {target}"
     return f"neither a larger test set nor {MOST_SEEDS} seeds would show {target}"
-
-
-def _at_least(number: int) -> str:
-    """A number to two digits, rounded up: fewer, such as those that are there, would not do."""
-    step = 10 ** max(0, len(str(number)) - 2)
-    return f"{-(-number // step) * step:,}"
 
 
 def _positive(difference: Estimate) -> tuple[float, float]:

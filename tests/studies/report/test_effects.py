@@ -14,16 +14,16 @@ from studies.report.headline import remarks
 
 pytestmark = pytest.mark.once
 
-PARTS = Variance(0.0, 0.0, 3, 400, 1e-5, 1e-5, 1e-5, 399.0, 0.0)
+PARTS = Variance(0.0, 0.0, 3, 400, 1e-5, 1e-5, 1e-5, 399.0, 0.0, 400.0, 400.0)
 
 
 def change(level, model="vit"):
     return Change("position", level, f"{model} {level}", model, model)
 
 
-def effect(level, low, high, seeds=3, parts=PARTS, less=None):
+def effect(level, low, high, seeds=3, parts=PARTS, less=None, barred=()):
     estimate = Estimate((low + high) / 2, low, high, 0.01, seeds, 0.9, True, 400, parts)
-    return Effect(change(level), less, 5000, estimate, {})
+    return Effect(change(level), less, 5000, estimate, dict(barred))
 
 
 def told(*effects, sentence=effects_headline):
