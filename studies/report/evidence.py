@@ -173,7 +173,8 @@ def _compute(results: Results, findings: Findings, mine: pd.DataFrame) -> Comput
         if not math.isnan(place.x):
             errors = dict(zip(rows["seed"], 1.0 - rows[findings.metric], strict=True))
             family = results.arms[arm].family
-            trained.append(Trained(arm, size, family, place.x, estimate, errors))
+            barred = findings.barred.get((arm, size), ())
+            trained.append(Trained(arm, size, family, place.x, estimate, errors, barred))
     if not trained:
         return None
     chance = 0.0 if math.isnan(findings.baseline) else findings.baseline

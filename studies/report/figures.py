@@ -265,7 +265,7 @@ def _compute(results: Results, evidence: Evidence) -> Figure | None:
     import pandas as pd
 
     found = evidence.answer.compute
-    if found is None:
+    if found is None or not found.front:
         return None
     rows = [
         (FAMILIES[family], each.compute, seed, 1.0 - error)
