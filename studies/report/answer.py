@@ -35,7 +35,7 @@ class Answer:
         laws: fitted law by model, of models that are not barred.
         advice: what to do next.
         effects: of the factors' levels; those of two models compared have `less`.
-        one_at_a_time: whether the study is about these effects alone.
+        one_at_a_time: whether the study's factors are changed one at a time.
         compute: what compute buys, where the study is about that.
         one_draw: whether all seeds share one draw of the images, and the test set is in no interval.
         lost: number of trials whose outcomes are missing.
@@ -58,6 +58,13 @@ class Answer:
     lost: int = 0
 
 
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def about_effects(self) -> bool:
+        """Whether the study is about what changes do by themselves, and not about how models compare."""
+        alone = any(effect.less is None for effect in self.effects)
+        return alone and (self.one_at_a_time or not self.duels)
 def answer(
     findings: Findings,
     setting: Setting,

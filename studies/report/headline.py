@@ -13,14 +13,14 @@ from studies.report.words import headline, next_step, notes, standing
 def opening(answer: Answer) -> tuple[str, ...]:
     """Three sentences; of a study without results one.
 
-    About factors one at a time: which changes are told apart, which are not, what to do. About what a
+    About effects of factors: which changes are told apart, which are not, what to do. About what a
     factor does to two models: which it favours, how the two stand, what to do. About compute: who is
     best for it, what twice as much buys, what to do. Otherwise: who is ahead, what twice the images
     buy, what to do.
     """
     if answer.outlooks and answer.compute is not None:
         return compute_headline(answer, answer.compute)
-    if answer.outlooks and answer.one_at_a_time and any(e.less is None for e in answer.effects):
+    if answer.outlooks and answer.about_effects:
         return effects_headline(answer)
     if answer.outlooks and answer.duels and any(e.less is not None for e in answer.effects):
         first = contrast_sentence(answer)

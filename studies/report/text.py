@@ -14,6 +14,8 @@ from studies.report.figures import CAPTIONS
 from studies.report.headline import opening, remarks
 from studies.report.markup import Marked, code, plain
 from studies.report.provenance import (
+from studies.report.measured_words import measured_text
+from studies.report.numbers import METRICS, POINTS, percent, points
     backends,
     how_it_was_made,
     kept_models,
@@ -21,16 +23,7 @@ from studies.report.provenance import (
     what_was_trained,
 )
 from studies.report.tables import markdown_table
-from studies.report.words import (
-    METRICS,
-    POINTS,
-    baseline_name,
-    crossing_sentence,
-    percent,
-    points,
-    standing,
-    states,
-)
+from studies.report.words import baseline_name, crossing_sentence, standing, states
 
 _MOST_SUSPECTS, _MOST_CLASSES = 20, 20
 _FIRST = ("accuracy", "compute", "effects", "differences")  # figures that stand beside the answer
@@ -77,7 +70,7 @@ def _answer(results: Results, evidence: Evidence) -> str:
     told = remarks(evidence.answer)
     lines.append("\n".join(f"- {plain(note)}" for note in told))
     pairs = [standing(duel, evidence.answer) for duel in evidence.answer.duels[1:]]
-    if pairs and not evidence.answer.one_at_a_time:
+    if pairs and not evidence.answer.about_effects:
         lines.append("The other pairs:\n\n" + "\n".join(f"- {plain(pair)}" for pair in pairs))
     return "\n\n".join(line for line in lines if line)
 
@@ -134,7 +127,7 @@ def _accuracies(results: Results, evidence: Evidence) -> str:
 def _differences(evidence: Evidence) -> str:
     tables = []
     findings = evidence.findings
-    if evidence.answer.one_at_a_time:
+    if evidence.answer.about_effects:
         return ""  # these are the effects
     for duel, pair in zip(evidence.answer.duels, findings.pairs, strict=True):
         if not len(pair.differences):
@@ -220,7 +213,7 @@ def _accuracy(law, interval, size: float, level: float, bare: bool = False) -> s
 
 def _crossings(evidence: Evidence) -> str:
     sizes = {size for _, size in evidence.findings.estimates}
-    if not evidence.answer.duels or evidence.answer.one_at_a_time or len(sizes) < 2:
+    if not evidence.answer.duels or evidence.answer.about_effects or len(sizes) < 2:
         return ""
     lines = [f"- {plain(crossing_sentence(duel))}" for duel in evidence.answer.duels]
     return (

@@ -87,8 +87,10 @@ def standing(duel: Duel, answer: Answer) -> str:
 def twice_the_images(answer: Answer) -> str:
     """What twice the images would buy each model."""
     outlooks = list(answer.outlooks.values())
-    if len(outlooks) > _MANY and answer.duels:  # more would be no sentence
-        outlooks = [answer.outlooks[name] for name in (answer.duels[0].a, answer.duels[0].b)]
+    if len(outlooks) > _MANY:  # more would be no sentence
+        duel = answer.duels[0] if answer.duels else None
+        named = (duel.a, duel.b) if duel else (best_of(answer.outlooks),)
+        outlooks = [answer.outlooks[name] for name in named]
     forecast = [o for o in outlooks if o.gain is not None]
     parts = []
     if forecast:
@@ -117,8 +119,10 @@ def next_step(answer: Answer) -> str:
     if advice.kind == "longer":
         return (
             f"Next, train {models} with twice the steps ({advice.steps:,}): more images or seeds "
-            f"would not make up for training that is too short."
+            f"would not make up for training that is too short{for_blind(advice.blind)}."
         )
+    if advice.kind == "learn":
+        return f"Next, {LEARN} for {models}, which {LEARNED_NOTHING}."
     if advice.kind == "common size":
         return f"Next, train {models} with the same number of images."
     if advice.kind == "seeds":
@@ -179,13 +183,15 @@ def crossing_sentence(duel: Duel) -> str:
     if duel.verdict is None or not duel.leaders:
         return f"{duel.a} and {duel.b} share no size."
     if duel.leader is None:
-        return f"{duel.a} and {duel.b}: no crossing, since nobody is known to be ahead at the largest size."
+        why = "since nobody is known to be ahead at the largest size"
+        return f"{duel.a} and {duel.b}: no crossing is told, {why}."
     other = duel.b if duel.leader == duel.a else duel.a
     if duel.overtaking:
         return f"{duel.leader} overtakes {other} {_where(duel.overtaking)}."
-    text = (
-        f"{duel.leader} is nowhere seen behind {other}: there is no crossing in the measured sizes"
-    )
+    measured = "there is no crossing in the measured sizes"
+    if None in duel.leaders.values():
+        measured = "whether the two cross in the measured sizes cannot be told"
+    text = f"{duel.leader} is nowhere seen behind {other}: {measured}"
     found = duel.forecast
     if found is not None:
         return (
@@ -218,7 +224,13 @@ def baseline_name(answer: Answer) -> str:
 
 
 def _alone(answer: Answer) -> str:
-    outlook = next(iter(answer.outlooks.values()))
+    """The best model where no two are compared, which may be the only one."""
+    outlook = answer.outlooks[best_of(answer.outlooks)]
+    several = len(answer.outlooks)
+    if outlook.barred and several > 1:
+        first = list(answer.outlooks.values())[:_MANY]
+        why = listed([_barred(answer, each.model, each.size) for each in first])
+        return f"There is no verdict on any of the {several} models: {why}."
     if outlook.barred:
         text = f"There is no verdict on {outlook.model}: "
         return f"{text}{_barred(answer, outlook.model, outlook.size)}."
@@ -226,9 +238,16 @@ def _alone(answer: Answer) -> str:
     estimate = outlook.accuracy
     ends = f"{POINTS * estimate.low:.1f} to {POINTS * estimate.high:.1f}"
     interval = "" if math.isnan(estimate.low) else f" ({100 * answer.level:g} % interval {ends})"
+    told = f"{POINTS * estimate.mean:.1f} %{interval} at {outlook.size:,} training images"
+    if several > 1:
+        seeds = ", from one seed" if estimate.seeds < 2 else ""
+        return (
+            f"None of the {several} models is compared with another: the highest {of} is that of "
+            f"{outlook.model}, {told}{seeds}."
+        )
     return (
-        f"{outlook.model} has a {of} of {POINTS * estimate.mean:.1f} %{interval} at {outlook.size:,} "
-        f"training images, and nothing to be compared with: it is the only model with results."
+        f"{outlook.model} has a {of} of {told}, and nothing to be compared with: it is the only model "
+        f"with results."
     )
 
 
