@@ -302,7 +302,8 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     """One row a model, backend and size: means and intervals of all metrics, costs.
 
     Columns: model, backend, size, seeds; for test_top1 and test_balanced the mean, _sd over seeds,
-    and _low, _high, the interval at the given level; interval, what those two hold; test_ece;
+    and _low, _high, the interval at the given level; interval, what those two hold ("none" where there
+    is none: of one seed without outcomes); test_ece;
     for val_top1 and fewshot_* the same as for test_top1, over seeds alone; mean test_loss; flops,
     params, steps; best_step, seconds and images_per_second are means over seeds.
     """
@@ -311,17 +312,19 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     tests = results.num_test_images
     base = means_by_size(frame, TOP1, level, source, tests)
     table = _named(base, TOP1).rename(columns={"n": "seeds"})
+    errors: list[float | None] = [None] * len(table)
     if source is not None and len(table):
         assert results.outcomes is not None
         errors = [
             results.outcomes.calibration_error(m, b, int(s))
             for m, b, s in table[keys].itertuples(index=False)
         ]
-        held = ["seeds alone" if error is None else "seeds and test images" for error in errors]
-        table["interval"] = held
+    table["interval"] = [
+        _held(int(seeds), error is not None)
+        for seeds, error in zip(table["seeds"], errors, strict=True)
+    ]
+    if source is not None and len(table):
         table["test_ece"] = errors
-    else:
-        table["interval"] = "seeds alone"
     metrics = [BALANCED, "val_top1", *(f"fewshot_{shots}" for shots in results.shots)]
     for metric in metrics:
         more = means_by_size(frame, metric, level, source, tests).drop(columns="n")
@@ -338,6 +341,13 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
         keys, key=lambda c: c.map(order.index) if c.name == "model" else c
     ).reset_index(drop=True)
     return table.astype(dict.fromkeys(whole, int)).round(6)
+
+
+def _held(seeds: int, outcomes: bool) -> str:
+    """What an interval holds."""
+    if seeds < 2:
+        return "test images alone" if outcomes else "none"
+    return "seeds and test images" if outcomes else "seeds alone"
 
 
 def _named(means: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -357,7 +357,7 @@ def _caption(results: Results, evidence: Evidence) -> str:
     if all(math.isnan(estimate.low) for estimate in estimates):
         return f"{seeds} seed{plural}, no interval"
     alone = results.one_draw or any(estimate.variance is None for estimate in estimates)
-    what = "over seeds alone, " if alone else ""
+    what = "over seeds alone, " if alone else "of the test images alone, " if counts == [1] else ""
     return f"mean and {100 * evidence.findings.level:g} % interval, {what}{seeds} seed{plural}"
 
 

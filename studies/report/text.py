@@ -12,6 +12,7 @@ from studies.report.evaluations import evaluations_text
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
 from studies.report.headline import opening, remarks
+from studies.report.held import intervals_text
 from studies.report.markup import Marked, code, plain
 from studies.report.provenance import (
 from studies.report.measured_words import measured_text
@@ -50,7 +51,7 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
         parts += [_image("evaluations", figures) if "evaluations" in figures else ""]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
-    parts += [_intervals(results, evidence), kept_models(results)]
+    parts += [intervals_text(results, evidence), kept_models(results)]
     others = [
         _image(name, figures)
         for name in figures
@@ -285,35 +286,6 @@ def _suspects(evidence: Evidence) -> str:
         "## Suspect labels\n\nTest images whose label most trials of the best models contradict with "
         f"confidence: look at these before collecting new ones.{more}\n\n" + markdown_table(rows)
     )
-
-
-def _intervals(results: Results, evidence: Evidence) -> str:
-    if not evidence.findings.estimates:
-        return ""
-    level = f"{100 * evidence.findings.level:g} %"
-    lines = ["## What the intervals hold, and what not", ""]
-    if results.one_draw:
-        lines.append(
-            f"- All are {level} intervals over seeds alone: one draw, test set not in the interval. "
-            "These records are of a time when all seeds shared one draw of the training images and "
-            "kept no outcome of single test images. Student's t for means and paired differences, that "
-            "of a mean accuracy on the logit scale."
-        )
-    else:
-        lines.append(
-            f"- They are {level} intervals for the accuracy on new images of the same kind after "
-            "training on that many: a seed draws the training images (and splits that the data lack), "
-            "the initial weights and the order; the test images' own error is in the intervals, and "
-            "that seeds have images in common is corrected for (Nadeau and Bengio 2003). Two models "
-            "are compared image by image within a seed."
-        )
-        lines.append("- Those of few-shot accuracies and of validation are over seeds alone.")
-    lines.append(
-        "- Laws are averages over a family of curves, weighted by how well they explain the results "
-        "and by how learning curves usually look; their intervals hold that, the seeds and the test "
-        "set as far as it is known."
-    )
-    return "\n".join(lines)
 
 
 def _image(name: str, figures: Mapping[str, str]) -> str:
