@@ -14,9 +14,9 @@ from studies.report.figures import CAPTIONS
 from studies.report.headline import opening, remarks
 from studies.report.held import intervals_text
 from studies.report.markup import Marked, code, plain
-from studies.report.provenance import (
 from studies.report.measured_words import measured_text
 from studies.report.numbers import METRICS, POINTS, percent, points
+from studies.report.provenance import (
     backends,
     how_it_was_made,
     kept_models,
@@ -40,15 +40,18 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
     """
     study = results.study
     parts = [f"# {plain(study.name)} on {plain(study.data_title)}", _answer(results, evidence)]
-    parts += [_image(name, figures) for name in _FIRST if name in figures]
+    first = ("evaluations", *_FIRST) if evidence.answer.measured else _FIRST
+    parts += [_image(name, figures) for name in first if name in figures]
     if evidence.findings.estimates:
+        parts += [measured_text(evidence.answer)]
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
         answer = evidence.answer
         parts += [compute_text(answer, answer.compute) if answer.compute else ""]
         parts += [effects_text(answer)]
         level = evidence.findings.level
         parts += [evaluations_text(results, evidence.evaluations, level)]
-        parts += [_image("evaluations", figures) if "evaluations" in figures else ""]
+        if "evaluations" in figures and "evaluations" not in first:
+            parts += [_image("evaluations", figures)]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
     parts += [intervals_text(results, evidence), kept_models(results)]
