@@ -602,34 +602,3 @@ def test_a_newer_report_of_another_run_is_not_replaced_by_an_older_one(make, tmp
     report_module.newest_report(place, place.path / "mine")
     assert drawn == [1, 2]
     assert place.storage("mine").read("report.md") == b"of 2 records"
-
-
-HOLD = "What the intervals hold, and what not"
-
-
-def test_one_seed_s_intervals_are_said_to_hold_the_test_images_alone(tmp_path):
-    study = make_study(["vit-s", "bit-s"], SHORT, seeds=1)
-    text = report_of(tmp_path / "one", study, make_records(study))
-    assert summary_frame(read_results(tmp_path / "one"))["interval"].unique() == [
-        "test images alone"
-    ]
-    told = section(text, HOLD)
-    assert "one seed: the test set's error alone" in told
-    assert "a seed draws the training images" not in told
-    report_of(tmp_path / "none", study, make_records(study), outcomes=False)
-    assert summary_frame(read_results(tmp_path / "none"))["interval"].unique() == ["none"]
-
-
-def test_what_else_must_be_said_of_intervals_is_said_once_and_of_which(tmp_path):
-    study = make_study(["vit-s", "bit-s"], SHORT)
-    records = make_records(study)
-    whole = section(report_of(tmp_path / "whole", study, records), HOLD)
-    assert "over seeds alone: one draw" not in whole
-    folder = write_folder(tmp_path / "lost", study, records)
-    lost = next(r for r in records if (r["size"], r["model"]) == (2000, "vit-s"))
-    outcomes_path(folder, lost["trial_id"]).unlink()
-    results = read_results(folder)
-    told = section(markdown(results, gather(results), {}), HOLD)
-    note = "over seeds alone: one draw, test set not in the interval"
-    assert told.count(note) == 1
-    assert f'- Some of those at 2,000 training images: "{note}".' in told
