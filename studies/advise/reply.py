@@ -15,18 +15,8 @@ from studies.records.frames import Results, pool
 from studies.report.duel import Duel, compare
 from studies.report.evaluations import evaluation_means
 from studies.report.evidence import Evidence
-from studies.report.words import (
-    METRICS,
-    POINTS,
-    crossing_sentence,
-    headline,
-    images,
-    listed,
-    next_step,
-    notes,
-    percent,
-    standing,
-)
+from studies.report.numbers import METRICS, POINTS, images, images_tested, listed, percent
+from studies.report.words import crossing_sentence, headline, next_step, notes, standing
 from studies.study.chain import FINETUNING
 
 SURE = 0.9  # probability with which a target is to be reached
@@ -230,9 +220,12 @@ def _sure(duel: Duel) -> list[str]:
     difference = verdict.difference
     if difference.variance is None or difference.seeds < 2:
         return []
+    parts = difference.variance
+    there = images_tested(difference.images, round(parts.tested_groups))
+    each = " each" if parts.groups > parts.tested_groups else ""
     text = (
-        f"The verdict rests on {difference.seeds} seeds and {difference.images:,} test images, and its "
-        f"interval holds the chance in both."
+        f"The verdict rests on {difference.seeds} seeds and {there}{each}, and its interval holds the "
+        f"chance in both."
     )
     stop = settled(difference)
     return [f"{text} {_STOPPED[stop]}" if stop else text]

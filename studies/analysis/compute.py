@@ -17,6 +17,7 @@ import numpy as np
 from studies.analysis.estimate import Estimate
 from studies.analysis.family import SLOPE
 from studies.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from studies.analysis.verdict import LEARNED_NOTHING
 
 MATCHED = 1.1  # the ratio of computes up to which they count as equal
 
@@ -31,6 +32,7 @@ class Trained:
         compute: FLOPs of its training.
         accuracy: mean over seeds with its interval.
         errors: by seed.
+        barred: why nothing is said about it: "learned nothing".
     """
 
     arm: str
@@ -39,6 +41,7 @@ class Trained:
     compute: float
     accuracy: Estimate
     errors: Mapping[int, float]
+    barred: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Compute:
 
     Attributes:
         trained: everything, by compute.
-        front: those that nothing of as little compute beats, by compute.
-        fronts: the same among each family alone.
+        front: those that nothing of as little compute beats, by compute; none that is barred.
+        fronts: the same among each family alone; empty where all of a family is barred.
         laws: error against compute on each family's front.
         without_law: why a family has none.
         level: confidence of the exponents' intervals.
@@ -93,20 +96,40 @@ def study_compute(
         level: confidence.
     """
     by_compute = tuple(sorted(trained, key=lambda each: each.compute))
+    judged = [each for each in by_compute if not each.barred]
     families = dict.fromkeys(each.family for each in by_compute)
-    fronts = {f: pareto_front([e for e in by_compute if e.family == f]) for f in families}
+    fronts = {f: pareto_front([e for e in judged if e.family == f]) for f in families}
     laws, without = {}, {}
     for family, front in fronts.items():
+        if not front:
+            without[family] = f"all of them {LEARNED_NOTHING}"
+            continue
         rows = [(e.compute, error, seed) for e in front for seed, error in e.errors.items()]
         digest = hashlib.sha256(f"{seed_text}/compute/{family}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         computes, errors, seeds = zip(*rows, strict=True)
         try:
-            laws[family] = fit_scaling_law(computes, errors, seeds, rng, 1.0 - chance)
+            laws[family] = fit_scaling_law(
+                computes,
+                errors,
+                seeds,
+                rng,
+                1.0 - chance,
+                common_error=_common_errors(front),
+                beside=front[-1].accuracy.error_interval,
+            )
         except ValueError as reason:
             text = str(reason).replace("number of images", "compute").replace(" sizes", " computes")
             without[family] = text
-    return Compute(by_compute, pareto_front(by_compute), fronts, laws, without, level)
+    return Compute(by_compute, pareto_front(judged), fronts, laws, without, level)
+
+
+def _common_errors(front: Sequence[Trained]) -> list[float]:
+    """What all seeds share, of every different compute."""
+    found: dict[float, float] = {}
+    for each in front:  # by compute
+        found[each.compute] = max(found.get(each.compute, 0.0), each.accuracy.common_error)
+    return list(found.values())
 
 
 def pareto_front(trained: Sequence[Trained]) -> tuple[Trained, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from studies.analysis.variance import Variance
@@ -20,7 +23,7 @@ class Estimate:
         seeds: number of seeds (of pairs, for a paired difference).
         level: confidence.
         paired: whether a difference was taken image by image or seed by seed.
-        images: number of different test images (groups of them) behind it; 0 if not known.
+        images: number of test images of a seed, in the mean over seeds; 0 if not known.
         variance: the parts of its variance; None where no outcomes of single images were kept.
         note: what else must be said.
     """
@@ -35,6 +38,22 @@ class Estimate:
     images: int = 0
     variance: Variance | None = None
     note: str = ""
+
+    @property
+    def common_error(self) -> float:
+        """Standard error that all seeds share, above all that of a common test set; 0 if unknown."""
+        return math.sqrt(self.variance.common) if self.variance else 0.0
+
+    @property
+    def error_interval(self) -> tuple[float, float] | None:
+        """Of an accuracy that of the error, where it has one and no law would divide by nothing."""
+        low, high = 1.0 - self.high, 1.0 - self.low
+        return (low, high) if 0.0 < low <= high else None
+
+    def within(self, lowest: float, highest: float) -> Estimate:
+        """The same, its interval cut where no value can lie: it loses nothing there."""
+        low, high = np.clip([self.low, self.high], lowest, highest)
+        return replace(self, low=float(low), high=float(high))
 
 
 def check_level(level: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -161,14 +160,15 @@ def find(
         # Named by model: a model added to the study must not change the others' intervals.
         rng = np.random.default_rng(_number(f"{seed_text}/{metric}/{backend}/{model}"))
         chance_error = 1.0 if np.isnan(chance) else 1.0 - chance
-        common = [_common(estimates[model, size]) for size in sorted(set(columns[model][0]))]
+        sizes = sorted(set(columns[model][0]))
+        common = [estimates[model, size].common_error for size in sizes]
         try:
             found.laws[model] = fit_scaling_law(
                 *columns[model],
                 rng=rng,
                 chance_error=chance_error,
                 common_error=common,
-                beside=_error_interval(estimates[model, max(columns[model][0])]),
+                beside=estimates[model, sizes[-1]].error_interval,
             )
         except ValueError as error:
             found.without_law[model] = str(error)
@@ -178,7 +178,7 @@ def find(
         differences = difference_estimates(of_models([a, b]), a, b, metric, level, source, images)
         laws = None
         if a in found.laws and b in found.laws:
-            shared = _common(differences[max(differences)]) if differences else None
+            shared = differences[max(differences)].common_error if differences else None
             laws = crossing(found.laws[a], found.laws[b], level, shared)
         verdicts = {
             size: decide(
@@ -249,17 +249,6 @@ def _barred(
         if reasons:
             barred[key] = tuple(reasons)
     return barred
-
-
-def _common(estimate: Estimate) -> float:
-    """Standard error that all seeds share, above all that of a common test set; 0 if unknown."""
-    return math.sqrt(estimate.variance.common) if estimate.variance else 0.0
-
-
-def _error_interval(estimate: Estimate) -> tuple[float, float] | None:
-    """The interval of the error, where the accuracy has one and no law would divide by nothing."""
-    low, high = 1.0 - estimate.high, 1.0 - estimate.low
-    return (low, high) if 0.0 < low <= high else None
 
 
 def _test_labels(frame: pd.DataFrame, source: Source | None) -> np.ndarray | None:

@@ -171,7 +171,7 @@ def _estimate(
         seeds=parts.seeds,
         level=level,
         paired=paired,
-        images=parts.groups,
+        images=round(parts.tested),
         variance=parts,
         note="; ".join(notes),
     )

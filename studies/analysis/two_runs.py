@@ -97,7 +97,7 @@ def pooled_over_seeds(
         return None
     means = [{s: float(np.mean([side[c, s] for c in cells])) for s in seeds} for side in (b, a)]
     found = difference_interval(means[0], means[1], level, images)  # type: ignore[arg-type]
-    return Pooled(found, len(cells) * len(seeds))
+    return Pooled(found.within(-1.0, 1.0), len(cells) * len(seeds))
 
 
 def predicted_alike(a: Outcomes, b: Outcomes) -> float:

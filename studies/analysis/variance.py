@@ -62,6 +62,8 @@ class Variance:
         within: the variance between seeds that test images alone would cause; NaN with one seed.
         images_freedom: degrees of freedom of `images`.
         correlation: rho, of two seeds' effects.
+        tested, tested_groups: number of test images of a seed, and of groups among them, in the mean over
+            seeds; `groups` are more where seeds have test sets of their own.
     """
 
     mean: float
@@ -73,6 +75,8 @@ class Variance:
     within: float
     images_freedom: float
     correlation: float
+    tested: float
+    tested_groups: float
 
     @property
     def seed_effect(self) -> float:
@@ -193,6 +197,8 @@ def variance(
         within=within,
         images_freedom=float(freedom),
         correlation=DRAW_SHARE * overlap,
+        tested=layout.tested,
+        tested_groups=layout.tested_groups,
     )
 
 
@@ -229,6 +235,7 @@ class _Layout:
         count: (R * K,) scores of each seed and class.
         scale: (n,) weight of each score's deviation in its seed's value.
         all_groups: (K,) different groups of each class over all seeds.
+        tested, tested_groups: images of a seed and groups among them, in the mean over seeds.
     """
 
     def __init__(self, seeds: Sequence[_Images], balanced: bool) -> None:
@@ -255,6 +262,10 @@ class _Layout:
         self.all_groups = np.bincount(self.pair_stratum, minlength=num_classes)
         self.row, self.cell = seed * num_classes + stratum, seed * width + group
         self.count = np.bincount(self.row, minlength=self.weight.size)
+        self.tested = len(seed) / len(seeds)
+        there = np.zeros(len(seeds) * width, dtype=bool)
+        there[self.cell] = True
+        self.tested_groups = int(there.sum()) / len(seeds)
         # Deviations from means that were fitted to few groups are too small by sqrt(1 - 1 / groups).
         fix = np.where(groups > 1, groups / np.maximum(groups - 1, 1), 1.0) ** 0.5
         self.scale = (self.weight.ravel() / np.maximum(self.count, 1) * fix)[self.row]

@@ -56,12 +56,14 @@ class Need:
     Attributes:
         target: the difference to be shown.
         seeds: number of seeds; None: more than MOST_SEEDS, or nothing known about seeds.
-        images: number of test images (groups); None: no test set is large enough for these seeds.
+        images: number of test images of a seed; None: no test set is large enough for these seeds.
+        groups: in how many groups, where images belong together; None: each stands alone.
     """
 
     target: float
     seeds: int | None
     images: int | None
+    groups: int | None = None
 
 
 def decide(
@@ -148,5 +150,8 @@ def what_would_tell(difference: Estimate, target: float | None = None) -> Need |
     # Steps of 5 %: the answer is told to two digits at most.
     times = 1.05 ** np.arange(200)
     enlarged = next((float(k) for k in times if enough(parts.seeds, float(k))), None)
-    images = None if enlarged is None else math.ceil(enlarged * parts.groups)
-    return Need(target, seeds, images)
+    if enlarged is None:
+        return Need(target, seeds, None)
+    grouped = parts.tested_groups < parts.tested
+    groups = math.ceil(enlarged * parts.tested_groups) if grouped else None
+    return Need(target, seeds, math.ceil(enlarged * parts.tested), groups)

@@ -5,7 +5,8 @@ A module of this package is an evaluation if it has
 - `READS`: what it needs of the trained model, some of "logits", "features" (the representation that
   the head reads), "attention" and "filters" (both of ViTs alone);
 - `Options`: its options, `EvaluationOptions` in which every field has a default;
-- `UNITS`: of these numbers, by what their names begin with;
+- `UNITS`: of its numbers, by what their names begin with;
+- `LEADS`: which of them a study about this evaluation answers with;
 - `evaluate(inputs, options)`: numbers by name, of what `inputs` holds.
 
 Others, such as `accuracy`, are measures that evaluations share. No module here loads a backend: who
@@ -76,6 +77,26 @@ class Inputs:
         return _given(self.logits), _given(self.labels)
 
 
+@dataclass(frozen=True)
+class Leads:
+    """The number that a report opens with, where its study is about this evaluation.
+
+    Args:
+        metric: its name.
+        words: what it is.
+        reference: name of a number of the same kind that it is held against; "": none.
+        reference_words: what has that number.
+        parts: where `metric_1`, `metric_2`, ... are those of the model's parts, one after the other: what a
+            part is called; "": they are not.
+    """
+
+    metric: str
+    words: str
+    reference: str = ""
+    reference_words: str = ""
+    parts: str = ""
+
+
 class EvaluationOptions(BaseModel):
     """Options of an evaluation: unknown ones are refused, and what is there does not change."""
 
@@ -88,6 +109,7 @@ class Evaluation(Protocol):
     READS: frozenset[str]
     Options: type[EvaluationOptions]
     UNITS: Mapping[str, str]
+    LEADS: Leads
 
     def evaluate(self, inputs: Inputs, options: Any) -> dict[str, float]:
         """Numbers by name."""

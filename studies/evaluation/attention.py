@@ -14,10 +14,17 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from studies.evaluation import EvaluationOptions, Inputs
+from studies.evaluation import EvaluationOptions, Inputs, Leads
 
 READS = frozenset({"attention"})
 UNITS = {"attention_distance": "pixels", "position": "correlation"}
+LEADS = Leads(
+    "attention_distance",
+    "mean attention distance",
+    "attention_distance_uniform",
+    "a head that attends to all patches alike",
+    "block",
+)
 
 
 class Options(EvaluationOptions):

@@ -14,10 +14,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from studies.evaluation import EvaluationOptions, Inputs
+from studies.evaluation import EvaluationOptions, Inputs, Leads
 
 READS = frozenset({"features"})
 UNITS = {"fewshot": "accuracy (share)"}
+LEADS = Leads("fewshot_5", "accuracy from five images a class")
 
 CONSTANT = 100.0  # appended to the features: an intercept which the ridge penalty hardly feels
 EPSILON = 1e-5

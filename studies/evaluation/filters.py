@@ -14,10 +14,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from studies.evaluation import EvaluationOptions, Inputs
+from studies.evaluation import EvaluationOptions, Inputs, Leads
 
 READS = frozenset({"filters"})
 UNITS = {"filters_share": "share of variance", "filters_rank": "components"}
+LEADS = Leads("filters_rank", "rank of the filters")
 
 
 class Options(EvaluationOptions):

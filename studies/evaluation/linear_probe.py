@@ -12,11 +12,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from studies.evaluation import EvaluationOptions, Inputs
+from studies.evaluation import EvaluationOptions, Inputs, Leads
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
 UNITS = {"probe_l2": "penalty", "probe": "accuracy (share)"}
+LEADS = Leads("probe_top1", "accuracy of a linear probe")
 
 _ITERATIONS = 500  # of L-BFGS
 _EPSILON = 1e-5  # added to the features' standard deviations, as few-shot does

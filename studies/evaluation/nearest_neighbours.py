@@ -11,11 +11,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from studies.evaluation import EvaluationOptions, Inputs
+from studies.evaluation import EvaluationOptions, Inputs, Leads
 from studies.evaluation.accuracy import balanced_accuracy, top1
 
 READS = frozenset({"features"})
 UNITS = {"knn": "accuracy (share)"}
+LEADS = Leads("knn_top1", "accuracy by nearest neighbours")
 
 _QUERIES = 1000  # images whose similarities are held in memory at once
 

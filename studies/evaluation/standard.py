@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from studies.evaluation import Inputs, fewshot
+from studies.evaluation import Inputs, Leads, fewshot
 from studies.evaluation.accuracy import balanced_accuracy, cross_entropy, top1
 
 READS = frozenset({"logits", "features"})
 UNITS = {"test_loss": "nats", "test": "accuracy (share)", "fewshot": "accuracy (share)"}
+LEADS = Leads("test_top1", "test accuracy")
 
 Options = fewshot.Options
 

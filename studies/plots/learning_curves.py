@@ -73,7 +73,8 @@ def learning_curves(
         crossing: marked with its interval; see `studies.analysis`.
         names: the two models that cross.
         baseline: drawn across; under a break of the axis where it lies far below all curves.
-        marks: what must be known of a model at a size, such as "undertrained"; the point is hollow.
+        marks: what must be known of a model at a size (NaN: of its line across), such as "undertrained";
+            the point is hollow, and so are a line's ends.
         level: confidence of the laws' bands.
         y_label: what the accuracy is.
         caption: says what the bands are.
@@ -101,13 +102,14 @@ def learning_curves(
     shade = 0.18 if means["model"].nunique() <= _FEW_MODELS else 0.09
     for model in [m for m in models if m in set(means["model"])]:
         mine = means[means["model"] == model].sort_values("size")
-        name = _name(model, marks.get((model, int(mine["size"].max()))))
+        name = _name(model, marks.get((model, float(mine["size"].max()))))
         _curve(ax, mine, seeds[seeds["model"] == model], looks[model], name, shade)
         _hollow(ax, mine[[(model, size) in marks for size in mine["size"]]], looks[model])
         if laws and model in laws and end > last:
             ends[model] = _forecast(ax, laws[model], mine["size"].max(), end, level, looks[model])
+    nowhere = {model: why for (model, size), why in marks.items() if math.isnan(size)}
     for row in across.itertuples():
-        _across(ax, row, looks[row.model])
+        _across(ax, row, looks[row.model], nowhere.get(row.model))
     if end > last:
         ax.axvspan(last, ax.get_xlim()[1], color="0.5", alpha=0.07, linewidth=0)
         ax.plot([], [], ":", color="0.4", linewidth=1.8, label="forecast of the fitted law")
@@ -128,9 +130,14 @@ def learning_curves(
     return ax
 
 
-def _across(ax: Axes, row: Any, look: Style) -> None:
-    """A model that is nowhere on the axis, with its interval."""
-    ax.axhline(row.mean, color=look.colour, linestyle=look.line, linewidth=1.8, label=row.model)
+def _across(ax: Axes, row: Any, look: Style, mark: str | None) -> None:
+    """A model that is nowhere on the axis, with its interval; where it is marked, with hollow ends."""
+    name = _name(row.model, mark)
+    ax.axhline(row.mean, color=look.colour, linestyle=look.line, linewidth=1.8, label=name)
+    if mark:
+        ends = ax.get_yaxis_transform()
+        point = _points(look, hollow=True)
+        ax.plot([0.02, 0.98], [row.mean] * 2, linestyle="", **point, transform=ends, gid="ends")
     if row.low < row.high:
         ax.axhspan(row.low, row.high, color=look.colour, alpha=0.1, linewidth=0)
 

@@ -305,7 +305,7 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
         `model`, `backend`, `size` (training images), `seeds`, how many there are.
         `test_top1` and `test_balanced`, means over seeds of shares in [0, 1], each NAME with `NAME_sd`,
         the standard deviation over seeds, and `NAME_low` and `NAME_high`, the interval at the given level;
-        `interval`, what these intervals hold; the same of `val_top1` and `fewshot_5` and such, over seeds
+        `interval`, what these intervals hold ("none" where there is none: of one seed without outcomes); the same of `val_top1` and `fewshot_5` and such, over seeds
         alone. `test_ece`, the calibration error, where outcomes were kept; `test_loss`, mean, nats.
         `flops`, forward, of one image; `params`, number of weights; `steps`; and means over seeds of
         `best_step`, `seconds`, of the whole trial, and `images_per_second`, in training.
@@ -318,17 +318,19 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
     tests = results.num_test_images
     base = means_by_size(frame, TOP1, level, source, tests)
     table = _named(base, TOP1).rename(columns={"n": "seeds"})
+    errors: list[float | None] = [None] * len(table)
     if source is not None and len(table):
         assert results.outcomes is not None
         errors = [
             results.outcomes.calibration_error(m, b, int(s))
             for m, b, s in table[keys].itertuples(index=False)
         ]
-        held = ["seeds alone" if error is None else "seeds and test images" for error in errors]
-        table["interval"] = held
+    table["interval"] = [
+        _held(int(seeds), error is not None)
+        for seeds, error in zip(table["seeds"], errors, strict=True)
+    ]
+    if source is not None and len(table):
         table["test_ece"] = errors
-    else:
-        table["interval"] = "seeds alone"
     metrics = [BALANCED, "val_top1", *(f"fewshot_{shots}" for shots in results.shots)]
     for metric in metrics:
         more = means_by_size(frame, metric, level, source, tests).drop(columns="n")
@@ -345,6 +347,13 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
         keys, key=lambda c: c.map(order.index) if c.name == "model" else c
     ).reset_index(drop=True)
     return table.astype(dict.fromkeys(whole, int)).round(6)
+
+
+def _held(seeds: int, outcomes: bool) -> str:
+    """What an interval holds."""
+    if seeds < 2:
+        return "test images alone" if outcomes else "none"
+    return "seeds and test images" if outcomes else "seeds alone"
 
 
 def _named(means: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -30,6 +30,11 @@ def is_sound(record: Mapping[str, Any]) -> bool:
     return True
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric of this name is a share of images, between 0 and 1."""
+    return _SHARE.fullmatch(metric) is not None
+
+
 def _id(value: Any) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
@@ -53,7 +58,7 @@ def _table(of: Check) -> Check:
 
 def _metrics(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        number is None or (_number(number) and (0 <= number <= 1 or not _SHARE.fullmatch(name)))
+        number is None or (_number(number) and (0 <= number <= 1 or not is_share(name)))
         for name, number in value.items()
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from studies.analysis.effects import Effect
     from studies.analysis.findings import Findings
     from studies.analysis.scaling_law import ScalingLaw
+    from studies.report.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Answer:
         laws: fitted law by model, of models that are not barred.
         advice: what to do next.
         effects: of the factors' levels; those of two models compared have `less`.
-        one_at_a_time: whether the study is about these effects alone.
+        one_at_a_time: whether the study's factors are changed one at a time.
         compute: what compute buys, where the study is about that.
         one_draw: whether all seeds share one draw of the images, and the test set is in no interval.
         lost: number of trials whose outcomes are missing.
+        measured: what the evaluation found that the study is about; empty where it is about accuracy.
     """
 
     metric: str
@@ -56,6 +58,13 @@ class Answer:
     compute: Compute | None = None
     one_draw: bool = False
     lost: int = 0
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def about_effects(self) -> bool:
+        """Whether the study is about what changes do by themselves, and not about how models compare."""
+        alone = any(effect.less is None for effect in self.effects)
+        return alone and (self.one_at_a_time or not self.duels)
 
 
 def answer(
@@ -63,6 +72,7 @@ def answer(
     setting: Setting,
     effects: Sequence[Effect] = (),
     compute: Compute | None = None,
+    measured: Sequence[Measured] = (),
 ) -> Answer:
     """Decides what a study's findings say.
 
@@ -71,6 +81,7 @@ def answer(
         setting: of the study.
         effects: of its factors' levels.
         compute: what compute buys, where the study is about that.
+        measured: what its evaluation found, where it is about that.
     """
     seen = outlooks(findings, setting)
     laws = {m: law for m, law in findings.laws.items() if m in seen and not seen[m].barred}
@@ -91,4 +102,5 @@ def answer(
         compute=compute,
         one_draw=setting.one_draw,
         lost=setting.lost,
+        measured=tuple(measured),
     )

@@ -23,6 +23,7 @@ from studies.analysis.two_runs import (
     pooled_over_seeds,
     predicted_alike,
 )
+from studies.analysis.verdict import POINT
 from studies.records.frames import Record, Results, pool
 from studies.report.runs import Run
 
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 _MACHINE = ("device", "threads", "cores", "commit")
 _NONE = "-"
 
-Kind = Literal["equal bits", "same", "apart", "unknown"]
+Kind = Literal["equal bits", "same", "apart", "unclear", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A model at a number of training images, in both runs.
+    """A model at a number of training images, on one backend, in both runs.
 
     Attributes:
         seeds: in both.
@@ -61,7 +62,8 @@ class Comparison:
     Attributes:
         names: of the two runs.
         metric, level: which accuracy, and the confidence of all intervals.
-        cells: what both have, by model and size.
+        cells: what both have, by model and size; where several backends are compared, a model's name has
+            the backend in it, here and in all that follows.
         alone: seeds that one of them has alone, by model and size: of the first, of the second.
         whole: second minus first over the largest full grid of shared trials; None where nothing is
             shared.
@@ -104,13 +106,20 @@ class Comparison:
 
     @property
     def kind(self) -> Kind:
-        """The verdict; from one seed nothing is told, unless the bits are equal."""
+        """The verdict; from one seed nothing is told, unless the bits are equal.
+
+        The same is what differs by less than a point at most: an interval that holds 0 may be as wide as
+        it likes, and one over seeds alone is wider than it seems.
+        """
         if self.cells and self.equal == self.trials:
             return "equal bits"
         whole = self.whole
         if whole is None or whole.seeds < 2 or math.isnan(whole.low):
             return "unknown"
-        return "same" if whole.low <= 0.0 <= whole.high else "apart"
+        if not whole.low <= 0.0 <= whole.high:
+            return "apart"
+        within = whole.variance is not None and max(-whole.low, whole.high) < POINT
+        return "same" if within else "unclear"
 
 
 def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
@@ -127,10 +136,13 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
     said = _outcomes(records, (a.results, b.results), shared)
     frames = []
     for run, known in zip((a, b), records, strict=True):
-        ids = {known[place]["trial_id"] for place in shared}
+        names = {known[place]["trial_id"]: place[0][0] for place in shared}
         frame = run.results.frame
-        frame = frame[frame["trial_id"].isin(ids)] if "trial_id" in frame else frame[:0]
-        frames.append(frame.assign(backend=run.name))
+        frame = frame[frame["trial_id"].isin(names)] if "trial_id" in frame else frame[:0]
+        frame = frame.assign(backend=run.name)
+        if len(frame):
+            frame = frame.assign(model=frame["trial_id"].map(names))
+        frames.append(frame)
     frame = pd.concat(frames, ignore_index=True)
     sides = {run.name: outcomes for run, outcomes in zip((a, b), said, strict=True)}
     data = a.results.study.data
@@ -188,17 +200,25 @@ def compare_runs(a: Run, b: Run, level: float = 0.9) -> Comparison:
 
 
 def _records(a: Results, b: Results) -> list[dict[Place, Record]]:
-    """Finished trials by arm, size and seed, of one backend each.
+    """Finished trials by arm, size and seed.
 
-    That is the first one that both runs have; where they share none, the first of each.
+    A trial's counterpart ran on the same backend. Where the two runs have no backend in common, the first
+    one of each with finished trials is compared with that of the other.
     """
-    both = [backend for backend in a.study.backends if backend in b.study.backends]
-    found = []
+    both = set(a.study.backends) & set(b.study.backends)
+    several = len({r["backend"] for each in (a, b) for r in each.done}) > 1
+    found: list[dict[Place, Record]] = []
     for results in (a, b):
-        backend = both[0] if both else results.study.backends[0]
-        mine = [r for r in results.done if r["backend"] == backend]
-        found.append({((r["model"], r["size"]), r["seed"]): r for r in mine})
+        there = {r["backend"] for r in results.done}
+        first = next((name for name in results.study.backends if name in there), None)
+        mine = [r for r in results.done if both or r["backend"] == first]
+        found.append({((_name(r, bool(both) and several), r["size"]), r["seed"]): r for r in mine})
     return found
+
+
+def _name(record: Record, with_backend: bool) -> str:
+    """What a trial is compared as."""
+    return f"{record['model']} on {record['backend']}" if with_backend else record["model"]
 
 
 def _outcomes(
@@ -248,6 +268,7 @@ def _cell(
     else:
         one_, two_ = ({place[1]: side[place] for place in both} for side in values)
         found = difference_interval(two_, one_, level, images)  # type: ignore[arg-type]
+        found = found.within(-1.0, 1.0)
     digests = [[known[place].get("weights_sha256") for place in places] for known in records]
     known_ = all(digest is not None for side in digests for digest in side)
     alike = [predicted_alike(said[0][place], said[1][place]) for place in kept]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from studies.report.comparison import Comparison
 from studies.report.markup import plain
+from studies.report.numbers import METRICS, POINTS, digits_of, in_points, points
 from studies.report.tables import markdown_table, plain_table, wrapped
-from studies.report.words import METRICS, POINTS, digits_of, in_points, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,12 +48,13 @@ def verdict(found: Comparison) -> str:
             f"{over}, and {why}."
         )
     interval = points(whole.low, whole.high, whole.level)
-    if found.kind == "same":
-        mean = in_points(whole.mean, digits)
-        return (
-            f"{a} and {b} are the same within the interval: {b} - {a} is {mean} points of {of} "
-            f"{over} ({interval})."
-        )
+    if found.kind in ("same", "unclear"):
+        told = f"{b} - {a} is {in_points(whole.mean, digits)} points of {of} {over} ({interval})."
+        if found.kind == "unclear":
+            return f"{a} and {b} cannot be told apart: {told}"
+        most = max(-whole.low, whole.high)
+        within = in_points(most, digits_of(whole.low, whole.high))
+        return f"{a} and {b} are the same to within {within} points: {told}"
     ends = sorted((abs(whole.low), abs(whole.high)))
     higher = b if whole.mean > 0 else a
     return f"{higher} is higher by {by} points of {of} {over} ({points(ends[0], ends[1], whole.level)})."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from studies.analysis.verdict import LEARNED_NOTHING
+from studies.report.advice import worth
 from studies.report.markup import code
+from studies.report.numbers import METRICS, POINTS, listed, percent
 from studies.report.tables import markdown_table
-from studies.report.words import METRICS, POINTS, listed, percent
+from studies.report.words import LEARN
 
 if TYPE_CHECKING:
     from studies.analysis.compute import Compute
@@ -26,20 +29,56 @@ def flops(number: float) -> str:
 
 def compute_headline(answer: Answer, found: Compute) -> tuple[str, ...]:
     """Who is best for its compute, what twice the compute buys, what to do next."""
+    if not found.front:
+        return (
+            f"There is no verdict on what is best for its compute: every arm {LEARNED_NOTHING}.",
+            f"Next, {LEARN}.",
+        )
+    most = found.front[-1]
+    grows = most.family in found.laws and worth(
+        found.laws[most.family].gain(most.compute, _TWICE).drop
+    )
+    if _from_one_seed(found):
+        third = "Next, run more seeds: that would show how far chance goes"
+    elif grows:
+        third = f"Next, train {most.arm} longer or a larger one: more compute still buys a point"
+    else:
+        third = (
+            f"Next, take {most.arm}, or what stands before it on the front where compute is dear"
+        )
+    return f"{_best(answer, found)}.", f"{_twice(found)}.", f"{third}."
+
+
+def _from_one_seed(found: Compute) -> bool:
+    """Whether the front hangs on what may have been a lucky seed."""
+    return any(each.accuracy.seeds < 2 for each in found.front)
+
+
+def _best(answer: Answer, found: Compute) -> str:
     front = found.front
     of = METRICS.get(answer.metric, answer.metric)
     least, most = front[0], front[-1]
+    first = f"{least.arm} at {flops(least.compute)} ({of} {percent(least.accuracy)} %)"
+    last = f"{most.arm} at {flops(most.compute)} ({percent(most.accuracy)} %)"
     held = [
         f"{FAMILIES[family]} hold {number}"
         for family in found.fronts
         if (number := sum(e.family == family for e in front))
     ]
-    first = (
-        f"For its compute the best is {least.arm} at {flops(least.compute)} ({of} "
-        f"{percent(least.accuracy)} %) and {most.arm} at {flops(most.compute)} "
-        f"({percent(most.accuracy)} %); of the {len(front)} best points from the one to the other "
-        f"{listed(held)}"
+    alone = len(front) == 1
+    if _from_one_seed(found):
+        highest = f"is {first}" if alone else f"are {first} and {last}"
+        return f"What is best for its compute cannot be told from one seed: the highest for theirs {highest}"
+    if alone:
+        return f"For its compute the best is {first}, and nothing with more is better"
+    return (
+        f"For its compute the best is {first} and {last}; of the {len(front)} best points from the one "
+        f"to the other {listed(held)}"
     )
+
+
+def _twice(found: Compute) -> str:
+    """What twice the compute would buy each family's best."""
     parts = []
     for family, law in found.laws.items():
         last = found.fronts[family][-1].compute
@@ -52,15 +91,8 @@ def compute_headline(answer: Answer, found: Compute) -> tuple[str, ...]:
     texts = [f"by forecast, twice the compute would buy {listed(parts)}"] if parts else []
     if without:
         texts.append(f"nothing is forecast for {listed(without)}, whose fronts carry no law")
-    second = "; ".join(texts)
-    best = most.family
-    grows = best in found.laws and found.laws[best].gain(most.compute, _TWICE).drop >= 0.01
-    third = (
-        f"Next, train {most.arm} longer or a larger one: more compute still buys a point"
-        if grows
-        else f"Next, take {most.arm}, or what stands before it on the front where compute is dear"
-    )
-    return f"{first}.", f"{second[0].upper()}{second[1:]}.", f"{third}."
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def compute_text(answer: Answer, found: Compute) -> str:
@@ -70,7 +102,8 @@ def compute_text(answer: Answer, found: Compute) -> str:
     for each in found.trained:
         own = each in found.fronts[each.family]
         marks = ["yes" if own else "-", "yes" if each in found.front else "-"]
-        cells = [flops(each.compute), each.arm, each.family, f"{each.size:,}"]
+        arm = f"{each.arm} ({', '.join(each.barred)})" if each.barred else each.arm
+        cells = [flops(each.compute), arm, each.family, f"{each.size:,}"]
         rows.append([*cells, percent(each.accuracy), *marks])
     laws = [["family", "points", "error falls as compute to the", "interval", "law"]]
     for family in found.fronts:
@@ -83,15 +116,22 @@ def compute_text(answer: Answer, found: Compute) -> str:
         else:
             why = found.without_law[family].rstrip(".")
             laws.append([FAMILIES[family], number, "-", "-", why])
+    told = [
+        f"- {FAMILIES[family]}: {note.replace(' images', ' FLOPs')}."
+        for family, law in found.laws.items()
+        for note in law.notes
+    ]
     return "\n\n".join(
         (
             "## Accuracy against compute\n\nCompute is 3 times the forward FLOPs of an image for each image "
             "seen, all trainings of a chain together. Where several learning rates are tried, it is that of "
             "the one which counts: what the others took is in the trials' time alone. Best is what nothing "
-            "of as little compute reaches, to within 10 %, in the mean over seeds.",
+            "of as little compute reaches, to within 10 %, in the mean over seeds; what learned nothing is "
+            "neither.",
             markdown_table(rows),
             f"The laws are fitted to each family's best; the exponent is the slope at its largest compute, "
             f"with a {100 * found.level:g} % interval (x: FLOPs).",
             markdown_table(laws),
+            *(["\n".join(told)] if told else []),
         )
     )

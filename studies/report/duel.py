@@ -115,7 +115,9 @@ def _need(duel: Duel) -> Need | None:
 def _is_there(need: Need, difference: Estimate) -> bool:
     """Whether the study that made a difference has what is needed already."""
     have = difference.variance
-    return have is not None and (need.seeds == have.seeds or need.images == have.groups)
+    if have is None:
+        return False
+    return need.seeds == have.seeds or need.images == math.ceil(have.tested)
 
 
 def _leader(verdict: Verdict) -> str | None:

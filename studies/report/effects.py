@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from studies.analysis.verdict import LEARNED_NOTHING, UNDERTRAINED
+from studies.report.numbers import METRICS, digits_of, in_points, listed, points
 from studies.report.tables import markdown_table
-from studies.report.words import METRICS, digits_of, in_points, listed, points, states
+from studies.report.words import LEARN, for_blind, states
 
 if TYPE_CHECKING:
     from studies.analysis.effects import Effect
@@ -65,9 +67,14 @@ def _next(
 ) -> str:
     barred = list(dict.fromkeys(name for e in effects for name in e.barred))
     if barred:
-        why = {reason for e in effects for reasons in e.barred.values() for reason in reasons}
+        why = {name: set(reasons) for e in effects for name, reasons in e.barred.items()}
+        short = [name for name in barred if UNDERTRAINED in why[name]]
+        blind = [name for name in barred if name not in short]
+        if not short:
+            return f"Next, {LEARN} for {listed(blind)}: nothing is said of what {LEARNED_NOTHING}."
         return (
-            f"Next, train {listed(barred)} longer: nothing is said of what {states(sorted(why))}."
+            f"Next, train {listed(short)} longer: nothing is said of what {states([UNDERTRAINED])}"
+            f"{for_blind(blind)}."
         )
     if told and told[-1].sign > 0:
         return f"Next, take {told[-1].change.arm} as the base of further changes: it gains most."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from studies.analysis.seed_intervals import mean_interval
+from studies.analysis.seed_intervals import accuracy_interval, mean_interval
 from studies.evaluation import unit_of
 from studies.plots.metrics import MetricPanel, labels_of, metric_curves
 from studies.plots.style import legend_of_figure
 from studies.records.evaluations import evaluations_frame, metrics_of, shown
 from studies.records.frames import Results
+from studies.records.soundness import is_share
 from studies.report.axes import x_axis
 from studies.report.markup import plain
 from studies.report.tables import markdown_table
@@ -42,7 +43,8 @@ def evaluation_means(results: Results, backend: str, level: float) -> pd.DataFra
     for key, group in frame.groupby(keys, dropna=False, sort=False):
         place: dict[str, Any] = dict(zip(keys, key, strict=True))
         for metric in metrics_of(group, str(place["evaluation"])):
-            found = mean_interval(group[metric].to_list(), level)
+            interval = accuracy_interval if is_share(metric) else mean_interval
+            found = interval(group[metric].to_list(), level)
             if found.seeds:
                 ends = {"mean": found.mean, "low": found.low, "high": found.high}
                 rows.append({**place, "metric": metric, "seeds": found.seeds, **ends})

@@ -25,6 +25,7 @@ from studies.records.axis import COMPUTE
 from studies.records.frames import Results, pool
 from studies.report.answer import Answer, answer
 from studies.report.evaluations import evaluation_means
+from studies.report.measured import measured
 from studies.report.outlook import Setting
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def gather(results: Results) -> Evidence:
             errors[model, size] = error
     effects = _effects(results, findings, mine)
     compute = _compute(results, findings, mine)
-    reply = answer(findings, _setting(results, backend, training), effects, compute)
+    setting = _setting(results, backend, training)
+    reply = answer(findings, setting, effects, compute, measured(results, findings))
     best = _best_models(reply, results.families)
     said = {m: kept.read(m, backend, reply.outlooks[m].size) for m in best} if kept else {}
     said = {model: outcomes for model, outcomes in said.items() if outcomes}
@@ -173,7 +175,8 @@ def _compute(results: Results, findings: Findings, mine: pd.DataFrame) -> Comput
         if not math.isnan(place.x):
             errors = dict(zip(rows["seed"], 1.0 - rows[findings.metric], strict=True))
             family = results.arms[arm].family
-            trained.append(Trained(arm, size, family, place.x, estimate, errors))
+            barred = findings.barred.get((arm, size), ())
+            trained.append(Trained(arm, size, family, place.x, estimate, errors, barred))
     if not trained:
         return None
     chance = 0.0 if math.isnan(findings.baseline) else findings.baseline

@@ -21,7 +21,8 @@ from studies.report.axes import on_axis, places_in_order, x_axis
 from studies.report.compute import FAMILIES
 from studies.report.evaluations import draw_evaluations
 from studies.report.evidence import Evidence
-from studies.report.words import METRICS, baseline_name
+from studies.report.numbers import METRICS
+from studies.report.words import baseline_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +198,7 @@ def _baseline(evidence: Evidence, metric: str) -> Line | None:
 
 
 def _differences(evidence: Evidence, frame: pd.DataFrame) -> Figure | None:
-    if evidence.answer.one_at_a_time:
+    if evidence.answer.about_effects:
         return None  # these are the effects
     metric = evidence.findings.metric
     pairs = []
@@ -224,7 +225,7 @@ def _effects(evidence: Evidence) -> Figure | None:
     answer = evidence.answer
     alone = [e for e in answer.effects if e.less is None]
     contrasts = [e for e in answer.effects if e.less is not None]
-    effects = alone if answer.one_at_a_time else contrasts or alone  # as the headline has it
+    effects = alone if answer.about_effects else contrasts or alone  # as the headline has it
     if not effects:
         return None
     models = {e.change.model for e in effects}
@@ -265,7 +266,7 @@ def _compute(results: Results, evidence: Evidence) -> Figure | None:
     import pandas as pd
 
     found = evidence.answer.compute
-    if found is None:
+    if found is None or not found.front:
         return None
     rows = [
         (FAMILIES[family], each.compute, seed, 1.0 - error)
@@ -356,7 +357,7 @@ def _caption(results: Results, evidence: Evidence) -> str:
     if all(math.isnan(estimate.low) for estimate in estimates):
         return f"{seeds} seed{plural}, no interval"
     alone = results.one_draw or any(estimate.variance is None for estimate in estimates)
-    what = "over seeds alone, " if alone else ""
+    what = "over seeds alone, " if alone else "of the test images alone, " if counts == [1] else ""
     return f"mean and {100 * evidence.findings.level:g} % interval, {what}{seeds} seed{plural}"
 
 

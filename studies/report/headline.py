@@ -7,20 +7,24 @@ import math
 from studies.report.answer import Answer
 from studies.report.compute import compute_headline
 from studies.report.effects import MANY, contrast_sentence, effects_headline
+from studies.report.measured_words import measured_headline
 from studies.report.words import headline, next_step, notes, standing
 
 
 def opening(answer: Answer) -> tuple[str, ...]:
     """Three sentences; of a study without results one.
 
-    About factors one at a time: which changes are told apart, which are not, what to do. About what a
+    About effects of factors: which changes are told apart, which are not, what to do. About what a
     factor does to two models: which it favours, how the two stand, what to do. About compute: who is
     best for it, what twice as much buys, what to do. Otherwise: who is ahead, what twice the images
-    buy, what to do.
+    buy, what to do. About an evaluation: how large its number is and whether images change it, whether
+    it differs within the model, what to do.
     """
+    if answer.measured:
+        return measured_headline(answer)
     if answer.outlooks and answer.compute is not None:
         return compute_headline(answer, answer.compute)
-    if answer.outlooks and answer.one_at_a_time and any(e.less is None for e in answer.effects):
+    if answer.outlooks and answer.about_effects:
         return effects_headline(answer)
     if answer.outlooks and answer.duels and any(e.less is not None for e in answer.effects):
         first = contrast_sentence(answer)

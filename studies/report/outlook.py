@@ -99,6 +99,11 @@ def outlooks(findings: Findings, setting: Setting) -> dict[str, Outlook]:
     return {model: found[model] for model in _in_order(found, findings)}
 
 
+def best_of(outlooks: Mapping[str, Outlook]) -> str:
+    """Whose number is highest; of those that can be judged, if there are any."""
+    return max(outlooks, key=lambda m: (not outlooks[m].barred, outlooks[m].accuracy.mean))
+
+
 def _in_order(found: Mapping[str, Outlook], findings: Findings) -> list[str]:
     """Models as the pairs name them, then the others."""
     named = [name for pair in findings.pairs for name in (pair.a, pair.b)]

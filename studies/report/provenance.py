@@ -9,8 +9,8 @@ from typing import Any
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
 from studies.report.markup import code, plain
+from studies.report.numbers import POINTS
 from studies.report.tables import markdown_table
-from studies.report.words import POINTS
 from studies.running.estimate import duration
 from studies.study.chain import FINETUNING
 from studies.study.recipe import Recipe

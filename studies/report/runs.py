@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # grid, what curves are drawn over, what machines give; and what is compared by content, wherever it lies.
 _FREE = {
     *("question", "command", "run_time", "expected", "name", "keep_models", "x", "resources"),
-    *("sizes", "seeds", "backends", "evaluations", "pairs", "rounds"),
+    *("sizes", "seeds", "backends", "evaluations", "pairs", "about", "rounds"),
     *("dataset", "image_size", "reading", "data", "other_data", "files"),
     *("models", "pretraining", "finetuning", "factors", "design"),  # which make the arms
 }

@@ -7,8 +7,9 @@ import math
 from studies.records.frames import Results
 from studies.report.evidence import Evidence
 from studies.report.headline import opening, remarks
+from studies.report.numbers import METRICS, POINTS, percent
 from studies.report.tables import plain_table, wrapped
-from studies.report.words import METRICS, POINTS, baseline_name, percent
+from studies.report.words import baseline_name
 
 _LETTERS = 30  # of a model's name
 

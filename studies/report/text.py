@@ -12,7 +12,10 @@ from studies.report.evaluations import evaluations_text
 from studies.report.evidence import Evidence
 from studies.report.figures import CAPTIONS
 from studies.report.headline import opening, remarks
+from studies.report.held import intervals_text
 from studies.report.markup import Marked, code, plain
+from studies.report.measured_words import measured_text
+from studies.report.numbers import METRICS, POINTS, percent, points
 from studies.report.provenance import (
     backends,
     how_it_was_made,
@@ -21,16 +24,7 @@ from studies.report.provenance import (
     what_was_trained,
 )
 from studies.report.tables import markdown_table
-from studies.report.words import (
-    METRICS,
-    POINTS,
-    baseline_name,
-    crossing_sentence,
-    percent,
-    points,
-    standing,
-    states,
-)
+from studies.report.words import baseline_name, crossing_sentence, standing, states
 
 _MOST_SUSPECTS, _MOST_CLASSES = 20, 20
 _FIRST = ("accuracy", "compute", "effects", "differences")  # figures that stand beside the answer
@@ -46,18 +40,21 @@ def markdown(results: Results, evidence: Evidence, figures: Mapping[str, str]) -
     """
     study = results.study
     parts = [f"# {plain(study.name)} on {plain(study.data_title)}", _answer(results, evidence)]
-    parts += [_image(name, figures) for name in _FIRST if name in figures]
+    first = ("evaluations", *_FIRST) if evidence.answer.measured else _FIRST
+    parts += [_image(name, figures) for name in first if name in figures]
     if evidence.findings.estimates:
+        parts += [measured_text(evidence.answer)]
         parts += [_accuracies(results, evidence), _differences(evidence), _laws(evidence)]
         answer = evidence.answer
         parts += [compute_text(answer, answer.compute) if answer.compute else ""]
         parts += [effects_text(answer)]
         level = evidence.findings.level
         parts += [evaluations_text(results, evidence.evaluations, level)]
-        parts += [_image("evaluations", figures) if "evaluations" in figures else ""]
+        if "evaluations" in figures and "evaluations" not in first:
+            parts += [_image("evaluations", figures)]
         parts += [_crossings(evidence), _classes(evidence, figures), _suspects(evidence)]
     parts += [what_was_trained(results, evidence), state(results), backends(results)]
-    parts += [_intervals(results, evidence), kept_models(results)]
+    parts += [intervals_text(results, evidence), kept_models(results)]
     others = [
         _image(name, figures)
         for name in figures
@@ -77,7 +74,7 @@ def _answer(results: Results, evidence: Evidence) -> str:
     told = remarks(evidence.answer)
     lines.append("\n".join(f"- {plain(note)}" for note in told))
     pairs = [standing(duel, evidence.answer) for duel in evidence.answer.duels[1:]]
-    if pairs and not evidence.answer.one_at_a_time:
+    if pairs and not evidence.answer.about_effects:
         lines.append("The other pairs:\n\n" + "\n".join(f"- {plain(pair)}" for pair in pairs))
     return "\n\n".join(line for line in lines if line)
 
@@ -134,7 +131,7 @@ def _accuracies(results: Results, evidence: Evidence) -> str:
 def _differences(evidence: Evidence) -> str:
     tables = []
     findings = evidence.findings
-    if evidence.answer.one_at_a_time:
+    if evidence.answer.about_effects:
         return ""  # these are the effects
     for duel, pair in zip(evidence.answer.duels, findings.pairs, strict=True):
         if not len(pair.differences):
@@ -220,7 +217,7 @@ def _accuracy(law, interval, size: float, level: float, bare: bool = False) -> s
 
 def _crossings(evidence: Evidence) -> str:
     sizes = {size for _, size in evidence.findings.estimates}
-    if not evidence.answer.duels or evidence.answer.one_at_a_time or len(sizes) < 2:
+    if not evidence.answer.duels or evidence.answer.about_effects or len(sizes) < 2:
         return ""
     lines = [f"- {plain(crossing_sentence(duel))}" for duel in evidence.answer.duels]
     return (
@@ -292,35 +289,6 @@ def _suspects(evidence: Evidence) -> str:
         "## Suspect labels\n\nTest images whose label most trials of the best models contradict with "
         f"confidence: look at these before collecting new ones.{more}\n\n" + markdown_table(rows)
     )
-
-
-def _intervals(results: Results, evidence: Evidence) -> str:
-    if not evidence.findings.estimates:
-        return ""
-    level = f"{100 * evidence.findings.level:g} %"
-    lines = ["## What the intervals hold, and what not", ""]
-    if results.one_draw:
-        lines.append(
-            f"- All are {level} intervals over seeds alone: one draw, test set not in the interval. "
-            "These records are of a time when all seeds shared one draw of the training images and "
-            "kept no outcome of single test images. Student's t for means and paired differences, that "
-            "of a mean accuracy on the logit scale."
-        )
-    else:
-        lines.append(
-            f"- They are {level} intervals for the accuracy on new images of the same kind after "
-            "training on that many: a seed draws the training images (and splits that the data lack), "
-            "the initial weights and the order; the test images' own error is in the intervals, and "
-            "that seeds have images in common is corrected for (Nadeau and Bengio 2003). Two models "
-            "are compared image by image within a seed."
-        )
-        lines.append("- Those of few-shot accuracies and of validation are over seeds alone.")
-    lines.append(
-        "- Laws are averages over a family of curves, weighted by how well they explain the results "
-        "and by how learning curves usually look; their intervals hold that, the seeds and the test "
-        "set as far as it is known."
-    )
-    return "\n".join(lines)
 
 
 def _image(name: str, figures: Mapping[str, str]) -> str:

@@ -9,18 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from studies.analysis.by_size import BALANCED, TOP1
+from studies.analysis.by_size import BALANCED
 from studies.analysis.crossing import Crossing
 from studies.analysis.estimate import Estimate
 from studies.analysis.verdict import LEARNED_NOTHING, MOST_SEEDS, UNDERTRAINED
 from studies.report.advice import Advice
 from studies.report.answer import Answer
 from studies.report.duel import Duel, is_open
-from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook
+from studies.report.numbers import (
+    METRICS,
+    POINTS,
+    at_least,
+    digits_of,
+    images,
+    images_tested,
+    in_points,
+    listed,
+    points,
+)
+from studies.report.outlook import FEWEST_SIZES, TWICE, Outlook, best_of
 
-POINTS = 100.0  # accuracies are told in percentage points
 _MANY = 6  # arms that a sentence can name
-METRICS = {TOP1: "test accuracy", BALANCED: "balanced accuracy"}
+LEARN = "try more images, another learning rate or longer training"
 
 
 def headline(answer: Answer) -> tuple[str, ...]:
@@ -77,8 +87,10 @@ def standing(duel: Duel, answer: Answer) -> str:
 def twice_the_images(answer: Answer) -> str:
     """What twice the images would buy each model."""
     outlooks = list(answer.outlooks.values())
-    if len(outlooks) > _MANY and answer.duels:  # more would be no sentence
-        outlooks = [answer.outlooks[name] for name in (answer.duels[0].a, answer.duels[0].b)]
+    if len(outlooks) > _MANY:  # more would be no sentence
+        duel = answer.duels[0] if answer.duels else None
+        named = (duel.a, duel.b) if duel else (best_of(answer.outlooks),)
+        outlooks = [answer.outlooks[name] for name in named]
     forecast = [o for o in outlooks if o.gain is not None]
     parts = []
     if forecast:
@@ -107,8 +119,10 @@ def next_step(answer: Answer) -> str:
     if advice.kind == "longer":
         return (
             f"Next, train {models} with twice the steps ({advice.steps:,}): more images or seeds "
-            f"would not make up for training that is too short."
+            f"would not make up for training that is too short{for_blind(advice.blind)}."
         )
+    if advice.kind == "learn":
+        return f"Next, {LEARN} for {models}, which {LEARNED_NOTHING}."
     if advice.kind == "common size":
         return f"Next, train {models} with the same number of images."
     if advice.kind == "seeds":
@@ -169,13 +183,15 @@ def crossing_sentence(duel: Duel) -> str:
     if duel.verdict is None or not duel.leaders:
         return f"{duel.a} and {duel.b} share no size."
     if duel.leader is None:
-        return f"{duel.a} and {duel.b}: no crossing, since nobody is known to be ahead at the largest size."
+        why = "since nobody is known to be ahead at the largest size"
+        return f"{duel.a} and {duel.b}: no crossing is told, {why}."
     other = duel.b if duel.leader == duel.a else duel.a
     if duel.overtaking:
         return f"{duel.leader} overtakes {other} {_where(duel.overtaking)}."
-    text = (
-        f"{duel.leader} is nowhere seen behind {other}: there is no crossing in the measured sizes"
-    )
+    measured = "there is no crossing in the measured sizes"
+    if None in duel.leaders.values():
+        measured = "whether the two cross in the measured sizes cannot be told"
+    text = f"{duel.leader} is nowhere seen behind {other}: {measured}"
     found = duel.forecast
     if found is not None:
         return (
@@ -183,11 +199,6 @@ def crossing_sentence(duel: Duel) -> str:
             f"an extrapolation."
         )
     return f"{text}."
-
-
-def images(size: float) -> str:
-    """A number of images, to two digits where it is an estimate: 11,536 becomes 12,000."""
-    return f"{float(f'{size:.2g}'):,.0f}"
 
 
 def span(crossing: Crossing) -> str:
@@ -202,34 +213,9 @@ def span(crossing: Crossing) -> str:
     return f"{name} {images(low)} to {images(high)}"
 
 
-def points(low: float, high: float, level: float) -> str:
-    """An interval of a difference of accuracies in words, in points."""
-    if math.isnan(low):
-        return "no interval"
-    digits = digits_of(low, high)
-    return f"{100 * level:g} % interval {in_points(low, digits)} to {in_points(high, digits)}"
-
-
-def digits_of(*differences: float) -> int:
-    """How many decimals differences need, in points: what is not 0 is not shown as 0.
-
-    On which side of 0 an end lies decides who is ahead.
-    """
-    known = [POINTS * each for each in differences if each and not math.isnan(each)]
-    return next((d for d in (1, 2, 3) if all(round(each, d) for each in known)), 4)
-
-
-def in_points(difference: float, digits: int = 1) -> str:
-    """A difference of accuracies in points."""
-    return f"{round(POINTS * difference, digits) + 0.0:.{digits}f}"  # + 0.0: -0.0 is 0.0
-
-
-def percent(estimate: Estimate) -> str:
-    """An accuracy with its interval, in percent."""
-    text = f"{POINTS * estimate.mean:.1f}"
-    if math.isnan(estimate.low):
-        return text
-    return f"{text} ({POINTS * estimate.low:.1f} to {POINTS * estimate.high:.1f})"
+def for_blind(models: Sequence[str]) -> str:
+    """What to do about models that learned nothing, after what else there is to do; "" without any."""
+    return f"; for {listed(models)}, which {LEARNED_NOTHING}, {LEARN}" if models else ""
 
 
 def baseline_name(answer: Answer) -> str:
@@ -237,13 +223,14 @@ def baseline_name(answer: Answer) -> str:
     return "always the commonest class" if answer.commonest else "guessing"
 
 
-def listed(parts: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
-
-
 def _alone(answer: Answer) -> str:
-    outlook = next(iter(answer.outlooks.values()))
+    """The best model where no two are compared, which may be the only one."""
+    outlook = answer.outlooks[best_of(answer.outlooks)]
+    several = len(answer.outlooks)
+    if outlook.barred and several > 1:
+        first = list(answer.outlooks.values())[:_MANY]
+        why = listed([_barred(answer, each.model, each.size) for each in first])
+        return f"There is no verdict on any of the {several} models: {why}."
     if outlook.barred:
         text = f"There is no verdict on {outlook.model}: "
         return f"{text}{_barred(answer, outlook.model, outlook.size)}."
@@ -251,9 +238,16 @@ def _alone(answer: Answer) -> str:
     estimate = outlook.accuracy
     ends = f"{POINTS * estimate.low:.1f} to {POINTS * estimate.high:.1f}"
     interval = "" if math.isnan(estimate.low) else f" ({100 * answer.level:g} % interval {ends})"
+    told = f"{POINTS * estimate.mean:.1f} %{interval} at {outlook.size:,} training images"
+    if several > 1:
+        seeds = ", from one seed" if estimate.seeds < 2 else ""
+        return (
+            f"None of the {several} models is compared with another: the highest {of} is that of "
+            f"{outlook.model}, {told}{seeds}."
+        )
     return (
-        f"{outlook.model} has a {of} of {POINTS * estimate.mean:.1f} %{interval} at {outlook.size:,} "
-        f"training images, and nothing to be compared with: it is the only model with results."
+        f"{outlook.model} has a {of} of {told}, and nothing to be compared with: it is the only model "
+        f"with results."
     )
 
 
@@ -352,16 +346,10 @@ def _what_would_tell(advice: Advice) -> str:
     if need.seeds is not None:
         ways.append(f"{need.seeds} seeds")
     if need.images is not None:
-        ways.append(f"{_at_least(need.images)} test images")
+        ways.append(images_tested(at_least(need.images), need.groups and at_least(need.groups)))
     if ways:
         return f"about {' or '.join(ways)} would show {target}"
     return f"neither a larger test set nor {MOST_SEEDS} seeds would show {target}"
-
-
-def _at_least(number: int) -> str:
-    """A number to two digits, rounded up: fewer, such as those that are there, would not do."""
-    step = 10 ** max(0, len(str(number)) - 2)
-    return f"{-(-number // step) * step:,}"
 
 
 def _positive(difference: Estimate) -> tuple[float, float]:

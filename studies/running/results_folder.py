@@ -139,6 +139,7 @@ def merge(old: Study, new: Study, folder: Path) -> Study:
             # The new run may be of some models alone, whose question is not the folder's.
             "question": new.question or old.question,
             "expected": new.expected or old.expected,
+            "about": new.about or old.about,
             "command": "\n".join(
                 dict.fromkeys([*old.command.splitlines(), *new.command.splitlines()])
             ),

@@ -116,6 +116,7 @@ class Study(Strict):
         x: what curves are drawn over: training images, images of the pre-training, compute (3 times the
             forward FLOPs for each image seen), or a factor's levels.
         pairs: of arms, which are compared before any others.
+        about: name of one of `evaluations` whose number the report opens with, in place of accuracy.
         resources: what each trial gets of a machine.
         keep_models: which trained models lie in the results folder, by default "best": of each model the
             best seed at the largest size.
@@ -157,6 +158,7 @@ class Study(Strict):
     design: Design = "grid"
     x: str = "images"
     pairs: tuple[tuple[str, str], ...] = ()
+    about: str = ""
     resources: Resources = Resources()
     keep_models: Literal["best", "all", "none"] | None = None
     data: ResolvedData | None = None
@@ -203,6 +205,9 @@ class Study(Strict):
         for name in (name for pair in self.pairs for name in pair):
             if name not in arms:
                 raise ValueError(f"pairs: {name!r} is none of {', '.join(arms)}")
+        if self.about and self.about not in self.evaluations:
+            known = ", ".join(self.evaluations) or "none"
+            raise ValueError(f"about: {self.about!r} is not among the evaluations ({known})")
         if STANDARD in self.evaluations:
             raise ValueError(
                 "evaluations: every study has the standard one; its options are [evaluation]"

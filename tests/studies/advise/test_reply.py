@@ -11,7 +11,8 @@ from studies.advise.reply import Reply, Target, as_json, target_of, words
 from studies.errors import UsageError
 from studies.records.frames import read_results
 from studies.report.evidence import gather
-from studies.report.words import headline, images, next_step
+from studies.report.numbers import images
+from studies.report.words import headline, next_step
 
 pytestmark = pytest.mark.once
 

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from studies.analysis import Source, accuracy, difference, differences_by_size, means_by_size
-from studies.analysis.by_size import BALANCED, difference_estimates, mean_estimates
+from studies.analysis.by_size import (
+    BALANCED,
+    contrast_estimates,
+    difference_estimates,
+    mean_estimates,
+)
 from tests.studies.analysis.simulated import outcomes
 
 pytestmark = pytest.mark.once
@@ -121,3 +126,9 @@ def test_differences_of_accuracies_stay_between_minus_1_and_1():
     )
     (row,) = differences_by_size(frame, "a", "b", "test_top1").to_dict("records")
     assert (row["low"], row["high"]) == (-1.0, 1.0) and row["mean"] == pytest.approx(0.5)
+    # The estimate itself, which sentences are made of.
+    found = difference_estimates(frame, "a", "b", "test_top1")[500]
+    assert (found.low, found.high) == (-1.0, 1.0)
+    weights = {"a": 0.5, "b": -0.25}  # between -0.25 and 0.5
+    found = contrast_estimates(frame, weights, "test_top1")[500]
+    assert (found.low, found.high) == (-0.25, 0.5)

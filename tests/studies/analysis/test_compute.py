@@ -1,10 +1,13 @@
 """Fronts by hand, and the exponent of a power law that is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from studies.analysis.compute import Trained, pareto_front, study_compute
 from studies.analysis.estimate import Estimate
+from studies.analysis.variance import Variance
 
 pytestmark = pytest.mark.once
 
@@ -47,3 +50,37 @@ def test_families_have_fronts_and_laws_of_their_own():
     power = found.exponent("vit")
     assert power.low <= -0.2 <= power.high and power.value == pytest.approx(-0.2, abs=0.05)
     assert "4 computes" in found.without_law["resnet"] and "resnet" not in found.laws
+
+
+def test_what_learned_nothing_is_on_no_front_and_in_no_law():
+    blind = replace(trained("blind", 1.0, 0.1), barred=("learned nothing",))
+    other = replace(trained("other", 2.0, 0.1, "resnet"), barred=("learned nothing",))
+    good = [trained("a", 2.0, 0.5), trained("b", 4.0, 0.6)]
+    found = study_compute([blind, other, *good], "a study", chance=0.1)
+    assert [point.arm for point in found.front] == ["a", "b"] and len(found.trained) == 4
+    assert [point.arm for point in found.fronts["vit"]] == ["a", "b"]
+    assert found.fronts["resnet"] == () and "learned nothing" in found.without_law["resnet"]
+    assert "there are only 2" in found.without_law["vit"]
+
+
+def test_the_test_set_s_own_error_is_in_the_laws():
+    """Three points of it at every compute: seeds that agree do not make a law exact."""
+
+    def law(sd):
+        points = []
+        for compute in np.geomspace(1e11, 1e14, 7):
+            error = float(0.5 * (compute / 1e11) ** -0.2)
+            errors = {s: error * (1 + 0.002 * s) for s in (0, 1)}
+            parts = Variance(
+                1 - error, 1 - error, 2, 400, 1e-7, sd**2, 0.0, 399.0, 0.0, 400.0, 400.0
+            )
+            estimate = Estimate(1 - error, 1 - error - sd, 1 - error + sd, 0.001, 2, 0.9)
+            estimate = replace(estimate, variance=parts if sd else None)
+            points.append(Trained(f"vit {compute:g}", 500, "vit", compute, estimate, errors))
+        return study_compute(points, "a study", chance=0.1).laws["vit"]
+
+    widths = []
+    for sd in (0.0, 0.03):
+        low, high = law(sd).mean_interval([1e14], 0.9)
+        widths.append(float(high[0] - low[0]))
+    assert widths[0] < 0.03 and widths[1] > 0.05

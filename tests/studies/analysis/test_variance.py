@@ -38,7 +38,9 @@ def test_seeds_that_share_training_images_count_for_fewer():
 def test_nadeau_and_bengio_are_the_special_case_without_images():
     # Ten splits with a fifth of the images for testing: the variance of the mean is S^2 times
     # 1/10 + n_test / n_train = 0.1 + 0.25.
-    found = Variance(0.8, 0.8, 10, 10**6, 0.04, 0.0, 0.0, 10**6, correlation=0.2)
+    found = Variance(
+        0.8, 0.8, 10, 10**6, 0.04, 0.0, 0.0, 10**6, 0.2, tested=10**6, tested_groups=10**6
+    )
     assert found.total == pytest.approx(0.04 * 0.35)
     # t(9; 95 %) = 1.833113 times the root of 0.014.
     assert found.half_width(0.9) == pytest.approx(1.833113 * 0.1183216, abs=1e-5)

@@ -106,3 +106,39 @@ def test_where_nothing_is_known_nothing_is_advised():
     assert what_would_tell(difference(same[:1], same[:1]), 0.01).seeds is None
     with pytest.raises(ValueError, match="0 or more; got -0"):
         what_would_tell(difference(same, same), -0.1)
+
+
+def one_in(number, seed, offset=0, group=None, image=None):
+    """1,200 images of which every `number`th is wrong."""
+    right = (np.arange(1200) + offset) % number > 0
+    return outcomes(right, seed, image=image, group=group)
+
+
+def test_what_would_tell_is_told_in_images_and_beside_them_in_groups():
+    """Four images a group: 1,200 images in 300 groups."""
+    group = np.arange(1200) // 4
+    a = [one_in(7, seed, group=group) for seed in range(3)]
+    b = [one_in(6, seed, 1, group=group) for seed in range(3)]
+    seen = difference(a, b)
+    assert (seen.images, seen.variance.groups) == (1200, 300)
+    assert what_would_tell(seen, 0.9) == Need(0.9, seeds=3, images=1200, groups=300)
+    need = what_would_tell(seen, 0.01)
+    assert need.images > 1200 and need.images == pytest.approx(4 * need.groups, abs=4)
+
+
+def test_a_test_set_is_as_large_as_a_seed_s_however_many_others_there_are():
+    """Test sets drawn anew: three seeds with 1,200 images each, no image twice."""
+    image = [np.arange(1200) + 1200 * seed for seed in range(3)]
+    a = [one_in(7, seed, image=image[seed]) for seed in range(3)]
+    b = [one_in(6, seed, 1, image=image[seed]) for seed in range(3)]
+    seen = difference(a, b)
+    assert (seen.images, seen.variance.groups) == (1200, 3600)
+    assert what_would_tell(seen, 0.9) == Need(0.9, seeds=3, images=1200)
+
+
+def test_of_test_sets_of_different_sizes_the_mean_counts():
+    a, b = (
+        [outcomes(np.arange(n) % k > 0, seed) for seed, n in enumerate((100, 201))] for k in (4, 5)
+    )
+    seen = difference(a, b)
+    assert seen.variance.tested == 150.5 and what_would_tell(seen, 0.9).images == 151

@@ -61,6 +61,9 @@ def test_each_gives_finite_numbers_from_what_it_reads_alone(name, rng):
     found = evaluation.evaluate(read, evaluation.Options())
     assert found and all(type(value) is float and np.isfinite(value) for value in found.values())
     assert all(unit_of(name, metric) for metric in found)
+    leads = evaluation.LEADS
+    assert leads.words and {leads.metric, leads.reference or leads.metric} <= set(found)
+    assert bool(leads.parts) == (f"{leads.metric}_1" in found)
     with pytest.raises(ValueError, match="READS"):
         evaluation.evaluate(Inputs(num_classes=4), evaluation.Options())
 

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from studies.analysis import Crossing
 from studies.plots.learning_curves import Line, learning_curves
+from studies.plots.style import XAxis
 from tests.studies.plots.frames import LAWS, drawn, frame_of, means_and_seeds
 from tests.studies.synthetic import SIZES, make_records, make_study
 
@@ -232,3 +233,40 @@ def test_pyplot_and_its_settings_are_left_alone(frame):
     assert dict(matplotlib.rcParams) == before
     pyplot = __import__("sys").modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
+
+
+FRACTIONS = XAxis("rate of dropout", "linear")
+
+
+def test_the_mark_of_a_level_between_whole_numbers_is_its_own(frame):
+    """0.25 is no 0: the curve's name has the mark of its last level."""
+    levels = frame[frame["model"] == "vit-s"].copy()
+    levels["size"] = levels["size"].map(dict(zip(SIZES, np.linspace(0, 0.9, 7), strict=True)))
+    last = levels["size"].max()
+    ax = curves(levels, ["vit-s"], axis=FRACTIONS, marks={("vit-s", last): "undertrained"})
+    assert "vit-s (undertrained)" in drawn(ax)
+    ax = curves(levels, ["vit-s"], axis=FRACTIONS, marks={("vit-s", 0.0): "undertrained"})
+    assert "vit-s (undertrained)" not in drawn(ax)
+
+
+def test_a_line_across_that_is_marked_has_hollow_points_and_a_name_that_says_why(frame):
+    means, seeds = means_and_seeds(frame[frame["model"].isin(["vit-s", "bit-s"])])
+    across = means["model"] == "bit-s"
+    means.loc[across, "size"] = np.nan
+    means = means[~across | (means["mean"] == means.loc[across, "mean"].max())]
+    seeds = seeds[seeds["model"] == "vit-s"]
+
+    def made(marks):
+        return learning_curves(means, seeds, ["vit-s", "bit-s"], marks=marks)
+
+    ax = made({("bit-s", float("nan")): "undertrained"})
+    assert {"bit-s (undertrained)", "vit-s", "hollow: undertrained"} == set(drawn(ax))
+    hollow = [
+        line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())
+    ]
+    assert hollow and all(
+        y == means.loc[means["model"] == "bit-s", "mean"].item()
+        for line in hollow
+        for y in line.get_ydata()
+    )
+    assert set(drawn(made({}))) == {"bit-s", "vit-s"}

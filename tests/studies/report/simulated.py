@@ -101,7 +101,7 @@ def _estimate(rng, seeds, kept, lowest):
     sd = half / 2
     variance = Variance(
         mean=mean, smooth=mean, seeds=seeds, groups=500, between=sd**2, images=sd**2 / 4,
-        within=sd**2 / 2, images_freedom=499.0, correlation=0.1,
+        within=sd**2 / 2, images_freedom=499.0, correlation=0.1, tested=500.0, tested_groups=500.0,
     )  # fmt: skip
     return Estimate(mean, *ends, sd, seeds, 0.9, True, 500 * kept, variance if kept else None)
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from studies.analysis.verdict import UNDERTRAINED
 from studies.report.words import crossing_sentence, headline, next_step, standing, twice_the_images
 from tests.studies.report.simulated import STEPS, answers
 
@@ -21,7 +22,7 @@ def test_every_state_and_every_advice_is_among_the_simulated():
     duels = [duel for answer in answers() for duel in answer.duels]
     assert any(d.overtaking for d in duels) and any(d.forecast for d in duels)
     assert {answer.advice.kind for answer in answers()} == {
-        *("longer", "seeds", "either", "tell", "add size", "images", "switch", "stop"),
+        *("longer", "learn", "seeds", "either", "tell", "add size", "images", "switch", "stop"),
     }
 
 
@@ -80,10 +81,18 @@ def test_nothing_is_concluded_from_a_model_that_is_barred():
         concerned = (main.a, main.b) if main else tuple(answer.outlooks)
         barred = [m for m in concerned if m in answer.outlooks and answer.outlooks[m].barred]
         at_the_verdict = list(main.verdict.barred) if main and main.verdict else []
-        assert (advice.kind == "longer") == bool(barred or at_the_verdict)
+        why = {m: set(answer.outlooks[m].barred) for m in barred}
+        for model in at_the_verdict:
+            why[model] = why.get(model, set()) | set(main.verdict.barred[model])
+        short = {model for model, reasons in why.items() if UNDERTRAINED in reasons}
+        assert (advice.kind == "longer") == bool(short)
+        assert (advice.kind == "learn") == bool(why and not short)
+        text = next_step(answer)
         if advice.kind == "longer":
-            assert set(advice.models) == {*barred, *at_the_verdict}
-            assert f"twice the steps ({2 * STEPS:,})" in next_step(answer)
+            assert set(advice.models) == short and set(advice.blind) == set(why) - short
+            assert f"twice the steps ({2 * STEPS:,})" in text
+        if advice.kind == "learn":
+            assert set(advice.models) == set(why) and "too short" not in text
         gains = twice_the_images(answer)
         for model, outlook in answer.outlooks.items():
             bought = re.search(rf"\b{model}( \([\d,]+\))? \d+\.\d points", gains)
@@ -106,7 +115,7 @@ def test_the_advice_follows_from_what_is_told():
                 and main.leader is None
                 and cause in ("one seed", "no interval", "not told apart")
             )
-        if cause == "one seed" and advice.kind != "longer":
+        if cause == "one seed" and advice.kind not in ("longer", "learn"):
             assert advice.kind == "seeds" and advice.seeds > 1
         if advice.kind == "either":
             difference = main.verdict.difference

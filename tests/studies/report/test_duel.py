@@ -75,7 +75,7 @@ def undecided(mean, error):
     """Two models on 10,000 test images and three seeds, between which nothing but the images differs."""
     parts = Variance(
         mean, mean, 3, 10_000, between=0.0, images=error**2, within=3 * error**2,
-        images_freedom=9999.0, correlation=0.0,
+        images_freedom=9999.0, correlation=0.0, tested=10_000.0, tested_groups=10_000.0,
     )  # fmt: skip
     half = parts.half_width(0.9)
     estimate = Estimate(mean, mean - half, mean + half, error, 3, 0.9, True, 10_000, parts)

@@ -14,16 +14,16 @@ from studies.report.headline import remarks
 
 pytestmark = pytest.mark.once
 
-PARTS = Variance(0.0, 0.0, 3, 400, 1e-5, 1e-5, 1e-5, 399.0, 0.0)
+PARTS = Variance(0.0, 0.0, 3, 400, 1e-5, 1e-5, 1e-5, 399.0, 0.0, 400.0, 400.0)
 
 
 def change(level, model="vit"):
     return Change("position", level, f"{model} {level}", model, model)
 
 
-def effect(level, low, high, seeds=3, parts=PARTS, less=None):
+def effect(level, low, high, seeds=3, parts=PARTS, less=None, barred=()):
     estimate = Estimate((low + high) / 2, low, high, 0.01, seeds, 0.9, True, 400, parts)
-    return Effect(change(level), less, 5000, estimate, {})
+    return Effect(change(level), less, 5000, estimate, dict(barred))
 
 
 def told(*effects, sentence=effects_headline):
@@ -63,7 +63,7 @@ def test_the_figure_shows_what_the_headline_is_about(monkeypatch):
     )
     for alone in (True, False):
         answer = SimpleNamespace(
-            effects=effects, metric="test_top1", level=0.9, one_at_a_time=alone
+            effects=effects, metric="test_top1", level=0.9, about_effects=alone
         )
         figures._effects(SimpleNamespace(answer=answer))
     assert [[row.label for row in panel.rows] for (panel,) in shown] == [["none"], ["relative"]]
@@ -88,3 +88,18 @@ def test_of_the_intervals_those_count_that_may_tell_something_apart():
     (remark,) = remarks(SimpleNamespace(effects=(*whole, *less), **known))
     assert remark.startswith("Of 5 intervals at 90 %, about 1 leaves out the truth")
     assert remarks(SimpleNamespace(effects=(*whole[1:], *less), **known)) == []
+
+
+def test_what_learned_nothing_is_not_called_trained_too_short():
+    barred = {"vit none": ("learned nothing",)}
+    text = told(effect("none", -0.3, -0.2, barred=barred))
+    assert text.endswith(
+        "Next, try more images, another learning rate or longer training for vit none: nothing is said "
+        "of what learned nothing."
+    )
+    both = {"vit none": ("learned nothing",), "vit gap": ("undertrained",)}
+    text = told(effect("none", -0.3, -0.2, barred=both))
+    assert text.endswith(
+        "Next, train vit gap longer: nothing is said of what is undertrained; for vit none, which "
+        "learned nothing, try more images, another learning rate or longer training."
+    )

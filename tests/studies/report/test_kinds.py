@@ -134,3 +134,71 @@ def test_a_fine_tuning_of_few_epochs_is_judged_and_a_training_from_scratch_is_no
     assert few == ["vit-s scratch", "bit-s scratch"]
     for start in ("before", "given"):
         assert f"| 5,000 | vit-s {start} |" in text
+
+
+def test_factors_of_a_model_that_nothing_is_compared_with_are_what_it_is_about(tmp_path):
+    """A grid of factors of one model: no pair, but changes."""
+
+    def error(trial):
+        return 0.2 if trial.recipe.scramble == 0 else 0.5
+
+    content = {"factors": {"scramble": SCRAMBLE}, "models": {"vit-s": {"base": "ViT-Ti/4"}}}
+    text, figures = reported(tmp_path, content, error, outcomes=True)
+    first = opening(text)
+    assert "Of 2 changes to vit-s whole at 5,000 training images, 2 are told apart" in first
+    assert "only model with results" not in text and "effects" in figures
+
+
+def test_arms_of_one_factor_alone_are_compared_as_models_are(tmp_path):
+    """As `advise` has it: where training starts from is a factor, one at a time, with a single level."""
+    start = {"start": {"scratch": {"pretraining": False, "models": ["vit-s", "bit-s"]}}}
+    content = {"design": "one_at_a_time", "factors": start, "pairs": [["vit-s", "bit-s"]]}
+    content["models"] = make_kind({}).model_dump(mode="json")["models"]
+    content["models"] |= {"vit-m": {"base": "ViT-Ti/4", "overrides": {"num_layers": 6}}}
+    content["factors"]["start"]["scratch"]["models"].append("vit-m")
+    content["pairs"].append(["vit-m", "bit-s"])
+
+    def error(trial):
+        return {"vit-s": 0.3, "bit-s": 0.2, "vit-m": 0.25}[trial.model.name]
+
+    text, figures = reported(tmp_path, content, error, outcomes=True)
+    assert "**bit-s is ahead of vit-s at 5,000 training images" in text
+    assert "The other pairs:\n\n- bit-s is ahead of vit-m" in text
+    assert "## Differences by size" in text and "## Crossing" in text
+    assert "differences" in figures and "effects" not in figures
+
+
+def test_what_learned_nothing_is_not_the_best_for_its_compute(tmp_path):
+    """Trained for 10 steps a ViT guesses; for 30 a ResNet does, with more compute than a ViT that learned."""
+    steps = {str(n): {"recipe": {"steps": n, "validations": 1}} for n in (10, 20, 1000)}
+
+    def error(trial):
+        return 0.9 if trial.recipe.steps == 10 else 0.3 if trial.recipe.steps == 20 else 0.2
+
+    text, _ = reported(
+        tmp_path,
+        {"x": "compute", "factors": {"steps": steps}, "sizes": [500]},
+        error,
+        outcomes=True,
+    )
+    first = opening(text)
+    assert " 20 at " in first.split(" and ")[0] and " 10 at " not in first
+    rows = [r for r in text.splitlines() if r.startswith("|") and " 10 " in r and "FLOPs" in r]
+    assert len(rows) == 2 and all("(learned nothing)" in r and "yes" not in r for r in rows)
+
+
+def test_over_compute_nothing_is_best_where_all_learned_nothing_or_of_one_seed(tmp_path):
+    steps = {str(n): {"recipe": {"steps": n, "validations": 1}} for n in (10, 1000)}
+    content = {"x": "compute", "factors": {"steps": steps}, "sizes": [500]}
+    text, _ = reported(tmp_path / "blind", content, lambda trial: 0.9, outcomes=True)
+    assert "There is no verdict on what is best for its compute: every arm learned nothing." in text
+    assert "Next, try more images, another learning rate or longer training" in text
+    text, _ = reported(
+        tmp_path / "one",
+        {**content, "seeds": 1},
+        lambda trial: 0.6 if trial.recipe.steps == 10 else 0.2,
+        outcomes=True,
+    )
+    first = text.split("**")[3]
+    assert first.startswith("What is best for its compute cannot be told from one seed")
+    assert "Next, run more seeds" in text and "the best is" not in text

@@ -214,7 +214,9 @@ def test_a_model_that_learned_nothing_gets_no_verdict(tmp_path):
     assert who.startswith("There is no verdict on vit-s and bit-s")
     assert "vit-s learned nothing" in who and "10.0 % of naming the commonest class always" in who
     assert "nothing is forecast for vit-s (learned nothing)" in images
-    assert next_.startswith("Next, train vit-s with twice the steps (20,000)")
+    assert next_.startswith(
+        "Next, try more images, another learning rate or longer training for vit-s"
+    )
     assert "| 5,000 | vit-s (learned nothing) |" in text
     assert "no verdict: vit-s learned nothing" in section(text, "Differences by size")
     assert "* learned nothing: nothing is concluded from it" in table_text(results, evidence)

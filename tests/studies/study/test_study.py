@@ -527,3 +527,12 @@ def test_a_module_is_loaded_only_where_the_command_line_says_so_too(path):
     assert "whose code would run: if you trust it, say so with --import builders" in sentence(path)
     study = study_file.resolve(str(path), {"imports": ["builders"]})
     assert study.reading.imports == ("builders",)
+
+
+def test_a_study_is_about_one_of_its_evaluations(path):
+    path.write_text('about = "looks"\n' + path.read_text())
+    assert sentence(path).endswith("about: 'looks' is not among the evaluations (none)")
+    path.write_text(path.read_text() + '[evaluations.looks]\nkind = "attention"\n')
+    study = study_file.resolve(str(path), {}, ())
+    assert study.about == "looks"
+    assert study_file.validate(tomllib.loads(study_file.to_toml(study)), "a test").about == "looks"
