@@ -1,73 +1,43 @@
-"""One run of `advise`: the study that a folder of images gets, and its rounds until time or question end.
-
-The recipe from scratch follows from the data alone, so that a later run with more time adds to what is there:
-sizes and seeds are what a budget buys, steps never are. How many learning rates a fine-tuning tries follows
-from the budget and the speed of the first run that was given weights, and holds for all weights to come.
-"""
+"""One run of `advise`: its rounds of trials until time or question end."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studies.advise.budget import Budget, OutOfTime, in_units
+from studies.advise.design import (
+    LEARNING_RATES,
+    Question,
+    begun_study,
+    from_scratch,
+    tuning_of,
+    with_starts,
+)
 from studies.advise.pace import Pace
 from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
-from studies.advise.weights import Start, starts
+from studies.advise.weights import starts
 from studies.analysis.by_size import difference_estimates
 from studies.analysis.findings import leading, main_backend
 from studies.analysis.stopping import MOST_SEEDS, Stop, settled
 from studies.errors import UsageError
 from studies.executors import Event
-from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
-from studies.records.place import Place
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
 from studies.running.runner import Display, Plan
-from studies.study import file as study_file
-from studies.study.chain import FINETUNING
 from studies.study.defaults import default_sizes
-from studies.study.entries import ModelEntry
-from studies.study.factors import Level
-from studies.study.study import EvaluationEntry, Study
+from studies.study.study import Study
 from studies.study.trial import Trial
 
 if TYPE_CHECKING:
     from studies.executors.local import LocalExecutor
 
-STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
-# Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
-MAX_EPOCHS = 100
-# The paper's for its smallest data sets; fewer learning rates only where four cost larger sizes.
-TUNING_STEPS = 500
-LEARNING_RATES = (FINETUNING["learning_rates"], (0.003, 0.01))
-FACTOR, SCRATCH, PROBE = "start", "scratch", "probe"
 SPARE = 1.2  # times the least time, where a budget is proposed
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about, and where its results lie."""
-
-    dataset: str
-    place: Place
-    command: str = ""
-    reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
-    weights: tuple[str, ...] = ()  # names or files to fine-tune from
-
-    @property
-    def name(self) -> str:
-        """Of the results folder."""
-        kind, _, rest = self.dataset.partition(":")
-        path = PurePath(rest or self.dataset)
-        name = path.stem if kind == "csv" else path.name  # a folder's dots are its own
-        return "advise-" + (re.sub(r"[^\w.+-]", "-", name) or "data")
 
 
 class Session:
@@ -85,14 +55,18 @@ class Session:
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
-        begun = _begun(question)
-        plain = _study(question, begun)
+        begun = begun_study(question)
+        plain = from_scratch(question, begun)
         found = starts(question.weights, plain.backends[0])
-        study = _with_starts(plain, found, begun=begun)
+        study = with_starts(plain, found, begun=begun)
         self._adopt(runner.make_plan(study, question.place))
-        if found and _tuning(begun) is None and self._reach() < max(size for _, size in self._grid):
+        if (
+            found
+            and tuning_of(begun) is None
+            and self._reach() < max(size for _, size in self._grid)
+        ):
             whole, reach = self._plan, self._reach()
-            study = _with_starts(plain, found, LEARNING_RATES[1], begun)
+            study = with_starts(plain, found, LEARNING_RATES[1], begun)
             self._adopt(runner.make_plan(study, question.place))
             if self._reach() <= reach:
                 self._adopt(whole)
@@ -271,74 +245,3 @@ class _Watched:
 
     def stop(self) -> None:
         self._display.stop()
-
-
-def _begun(question: Question) -> Study | None:
-    """The study that a results folder was begun with."""
-    question.place.fetch(question.name)  # with outcomes, which say what is settled
-    folder = question.place.path / question.name
-    return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
-
-
-def _study(question: Question, begun: Study | None = None) -> Study:
-    """The study of a folder of images, from scratch; what a results folder was begun with stays."""
-    options = {
-        "dataset": question.dataset,
-        "name": question.name,
-        "command": question.command,
-        "models": list(MODELS),
-        "seeds": MOST_SEEDS,  # so that every one of them has images enough
-        "sizes": "auto",
-        "backends": list(begun.backends[:1]) if begun else [default_backend()],
-        **question.reading,
-    }
-    return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
-
-
-def _with_starts(
-    study: Study,
-    found: Sequence[Start],
-    learning_rates: Sequence[float] = LEARNING_RATES[0],
-    begun: Study | None = None,
-) -> Study:
-    """The study with an arm for each of some weights: fine-tuned, and by a probe of its features.
-
-    Where training starts from is a factor of it in any case, so that weights can be added later.
-
-    Args:
-        study: from scratch.
-        found: the weights.
-        learning_rates: of the fine-tuning, tried in turn, where no earlier run has begun with others.
-        begun: that run's study.
-    """
-    before = begun.factors.get(FACTOR, {}) if begun is not None else {}
-    recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
-    tuning = _tuning(begun) or {"recipe": recipe}
-    levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
-    models, pairs = dict(study.models), [MODELS]
-    for start in found:
-        name = start.model
-        models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
-        levels[start.name] = Level(
-            pretraining={"objective": "none", "weights": start.weights},
-            finetuning=before[start.name].finetuning if start.name in before else tuning,
-            models=(name,),
-        )
-        pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
-    probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
-    return study.model_copy(
-        update={
-            "models": models,
-            "factors": {FACTOR: levels},
-            "design": "one_at_a_time",  # a model's own name is that from scratch
-            "evaluations": {PROBE: probe} if found else {},
-            "pairs": tuple(pairs),
-            "rounds": True,
-        }
-    )
-
-
-def _tuning(begun: Study | None) -> dict[str, Any] | None:
-    """How the weights of an earlier run are fine-tuned; what is compared must be tuned alike."""
-    levels = begun.factors.get(FACTOR, {}) if begun is not None else {}
-    return next((level.finetuning for name, level in levels.items() if name != SCRATCH), None)

@@ -40,7 +40,7 @@ class Start:
 
     @property
     def model(self) -> str:
-        """The model's name: the published one's, or what a file holds in short."""
+        """The model's name, in short: the published one's, or of a file what may be that of others, too."""
         if not self.overrides:
             return self.base
         if "hidden_size" not in self.overrides:

@@ -85,7 +85,8 @@ def _advise(
     executor: LocalExecutor,
 ) -> int:
     from studies.advise.reply import as_json, words
-    from studies.advise.session import Question, Session
+    from studies.advise.design import Question
+    from studies.advise.session import Session
     from studies.command_line.json_lines import silence, write_line
 
     with _aside(options) as lines:

@@ -3,7 +3,7 @@
 import pytest
 
 from studies.advise.budget import OVER, OutOfTime, seconds_of
-from studies.advise.session import Question
+from studies.advise.design import Question
 from studies.advise.weights import Start
 from studies.analysis.stopping import MOST_SEEDS
 from studies.errors import UsageError
