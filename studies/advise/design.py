@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import combinations, count, product
 from pathlib import PurePath
 from typing import Any
 
@@ -95,7 +95,7 @@ def with_starts(
     recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
     tuning = tuning_of(begun) or {"recipe": recipe}
     levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
-    models, pairs = dict(study.models), [MODELS]
+    models, tuned = dict(study.models), []
     for start, name in zip(found, names):
         models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
         levels[start.name] = Level(
@@ -103,7 +103,7 @@ def with_starts(
             finetuning=before[start.name].finetuning if start.name in before else tuning,
             models=(name,),
         )
-        pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
+        tuned.append((f"{name} {start.name}", start.is_resnet))
     probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
     return study.model_copy(
         update={
@@ -111,7 +111,7 @@ def with_starts(
             "factors": {FACTOR: levels},
             "design": "one_at_a_time",  # a model's own name is that from scratch
             "evaluations": {PROBE: probe} if found else {},
-            "pairs": tuple(pairs),
+            "pairs": tuple(_pairs(tuned)),
             "rounds": True,
         }
     )
@@ -131,6 +131,21 @@ def _names(found: Sequence[Start], before: Mapping[str, ModelEntry]) -> list[str
         numbered = (start.model if n == 1 else f"{start.model}-{n}" for n in count(1))
         names.append(next(name for name in numbered if known.setdefault(name, model) == model))
     return names
+
+
+def _pairs(tuned: Sequence[tuple[str, bool]]) -> list[tuple[str, str]]:
+    """Every two arms, the ViT first where the other is a ResNet; which pair counts most is seen later.
+
+    Args:
+        tuned: names of the fine-tuned arms, and whether they are ResNets.
+    """
+    scratch = list(zip(MODELS, (False, True)))
+    found = [
+        *combinations(scratch, 2),
+        *product(tuned, scratch),
+        *sorted(combinations(tuned, 2), key=lambda pair: pair[0][1] == pair[1][1]),
+    ]
+    return [(b[0], a[0]) if a[1] and not b[1] else (a[0], b[0]) for a, b in found]
 
 
 def tuning_of(begun: Study | None) -> dict[str, Any] | None:

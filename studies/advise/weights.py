@@ -48,6 +48,13 @@ class Start:
         patch, of = self.overrides["patch_size"], self.overrides
         return f"ViT-{of['hidden_size']}x{of['num_layers']}/{patch[0]}"
 
+    @property
+    def is_resnet(self) -> bool:
+        """Whether it is a ResNet; a hybrid is a ViT."""
+        from keras_vit.models.variants import get_variant
+
+        return get_variant(self.base).family == "resnet"
+
 
 def starts(given: Sequence[str], backend: str) -> list[Start]:
     """The models that weights are for.

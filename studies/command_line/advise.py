@@ -84,8 +84,9 @@ def _advise(
     target: Target | None,
     executor: LocalExecutor,
 ) -> int:
-    from studies.advise.reply import as_json, words
     from studies.advise.design import Question
+    from studies.advise.programs import as_json
+    from studies.advise.reply import words
     from studies.advise.session import Session
     from studies.command_line.json_lines import silence, write_line
 
