@@ -21,7 +21,7 @@ from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
 from studies.advise.weights import starts
 from studies.analysis.by_size import difference_estimates
 from studies.analysis.findings import leading, main_backend
-from studies.analysis.stopping import MOST_SEEDS, Stop, settled
+from studies.analysis.stopping import MOST_SEEDS, settled
 from studies.errors import UsageError
 from studies.executors import Event
 from studies.machine.threads import cores
@@ -168,26 +168,26 @@ class Session:
             measured=self._measured,
         )
         top = state.top
-        stop = self._look(top) if top is not None else None
-        return replace(state, stop=stop)
+        return replace(state, settled=top is not None and self._settled(top))
 
     @property
     def _measured(self) -> bool:
         """Whether the models' speed on this machine is known."""
         return all(self._pace.known(trial) for trial in self._grid[min(self._grid)].values())
 
-    def _look(self, size: int) -> Stop | None:
-        """Whether the verdict on the main pair at a size is settled."""
+    def _settled(self, size: int) -> bool:
+        """Whether more seeds at a size would change the verdict on no pair that the study names."""
         results = read_results(self.folder)
         backend = main_backend(results.frame)
-        pairs = results.pairs
-        if not pairs or not backend:
-            return None
         mine = results.frame[results.frame["backend"] == backend]
         mine = mine[mine["size"] == size]
+        arms = set(mine["model"])  # not those all of whose trials failed
+        pairs = [pair for pair in self.study.pairs if arms.issuperset(pair)]
+        if not pairs:
+            return False
         metric, mine = leading(mine, results.source)
-        found = difference_estimates(mine, *pairs[0], metric, source=results.source)
-        return settled(found[size]) if size in found else None
+        found = (difference_estimates(mine, *pair, metric, source=results.source) for pair in pairs)
+        return all(size in each and settled(each[size]) is not None for each in found)
 
     def _of(self, chosen: Round) -> Plan:
         """A plan of a round's trials alone; its study has what earlier rounds had, and theirs."""

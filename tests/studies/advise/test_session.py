@@ -90,6 +90,23 @@ def test_seeds_stop_where_the_verdict_is_settled(session):
     assert seeds(made)[1258] < MOST_SEEDS
 
 
+def test_seeds_go_on_until_all_pairs_are_settled(session, monkeypatch):
+    """Weights that are as good as each other, far above what is trained from scratch."""
+    given = [Start("one", "1.npz", "ViT-Ti/8", {}), Start("two", "2.npz", "BiT-R50x1", {})]
+    monkeypatch.setattr("studies.advise.session.starts", lambda *_: given)
+
+    def settled(difference):
+        return "ahead" if abs(difference.mean) > 0.05 else None
+
+    monkeypatch.setattr("studies.advise.session.settled", settled)
+    height = {"vit-s": 6.0, "bit-s": 3.0}
+    made = session(36_000, error=lambda model, size: height.get(model, 1.0) * size**-0.4)
+    end = made.go()
+    assert (end.reason, seeds(made)[1258]) == ("most seeds", MOST_SEEDS)
+    del given[1]
+    assert session(36_000).go().reason == "settled"
+
+
 def test_there_are_never_more_seeds_than_the_rule_was_tried_with(session, undecided, monkeypatch):
     monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 4)
     made = session(360_000, error=alike)
