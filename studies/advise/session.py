@@ -54,6 +54,7 @@ class Session:
 
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
+        self._in_vain: set[str] = set()  # trials that have failed in this run: once is enough
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
         begun = begun_study(question)
         plain = from_scratch(question, begun)
@@ -70,7 +71,14 @@ class Session:
             self._adopt(runner.make_plan(study, question.place))
             if self._reach() <= reach:
                 self._adopt(whole)
-        self.failed: list[Record] = []
+
+    @property
+    def failed(self) -> list[Record]:
+        """The trials of what is asked that have failed, in this run or, if there was no time, before it."""
+        asked = {id_ for trials in self._grid.values() for id_ in trials}
+        fields = ("status", "model", "size", "seed", "reason")
+        records = ResultsStore(self.folder / "trials.jsonl").records(fields)
+        return [r for r in records if r["status"] == "failed" and r["trial_id"] in asked]
 
     def _adopt(self, plan: Plan) -> None:
         """Take a plan, and all units that there may be of its study."""
@@ -113,7 +121,7 @@ class Session:
         chosen = next_round(state)
         if isinstance(chosen, Round) and chosen.purpose == "speed":  # is there hope beyond it?
             chosen = next_round(replace(state, measured=True))
-        if isinstance(chosen, End) and state.top is None:
+        if isinstance(chosen, End) and state.top is None and self._state(again=False).top is None:
             raise UsageError(self._too_short(chosen))
         return forecast(state)
 
@@ -138,7 +146,7 @@ class Session:
             began = self.budget.elapsed
             try:
                 with self.budget.enforced():
-                    outcome = runner.run(self._of(chosen), self._executor, watched)
+                    outcome = runner.run(self._of(chosen), self._executor, watched, True)
             except OutOfTime:
                 say("the time is up: trials at work are interrupted, and continue in a later run")
                 spent = (
@@ -146,7 +154,7 @@ class Session:
                 )  # it takes longer than that, whatever was expected
                 needs = max(self._seconds(chosen), 1.5 * spent)
                 return End("time", needs, max(trial.size for trial in chosen.trials))
-            self.failed += [r for r in outcome.added if r["status"] != "done"]
+            self._in_vain |= {r["trial_id"] for r in outcome.added if r["status"] != "done"}
             self._pace.learn(self.estimator())
         return chosen
 
@@ -154,12 +162,17 @@ class Session:
         """The budget with which the next run would do what comes next."""
         return in_units(SPARE * end.needs + self.budget.kept + 30.0)
 
-    def _state(self) -> State:
-        store = ResultsStore(self.folder / "trials.jsonl")
-        records = {record["trial_id"] for record in store.records(())}
+    def _state(self, again: bool = True) -> State:
+        """What is there, and what is missing; trials that failed in earlier runs too, if `again`."""
+        records = ResultsStore(self.folder / "trials.jsonl").records(("status",))
+        ended = {
+            record["trial_id"]
+            for record in records
+            if record["status"] != "failed" or not again or record["trial_id"] in self._in_vain
+        }
         state = State(
             missing={
-                unit: [trial for id_, trial in trials.items() if id_ not in records]
+                unit: [trial for id_, trial in trials.items() if id_ not in ended]
                 for unit, trials in self._grid.items()
             },
             seconds=self._pace.seconds,

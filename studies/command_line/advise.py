@@ -108,14 +108,17 @@ def _advise(
                 f"\nfigure: {place.address(figure)}\n" * figure.exists()
                 + f"report: {place.address(session.folder / 'report.md')}"
             )
-        for record in session.failed if lines is None else []:
+        failed = session.failed
+        for record in failed if lines is None else []:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
             print(printable(f"failed: {label}: {record.get('reason')}"), file=sys.stderr)
+        if failed and lines is None:
+            print("the same command runs what failed again", file=sys.stderr)
     if options.json:
         print(json.dumps(as_json(reply), indent=1))
     elif lines is not None:
         write_line(lines, "answer", **as_json(reply))
-    return FAILED if session.failed else DONE
+    return FAILED if failed else DONE
 
 
 @contextlib.contextmanager

@@ -144,6 +144,23 @@ def test_a_model_that_fails_is_not_tried_again_and_again(session):
     assert len(ids) == len(set(ids)) and {r["model"] for r in made.failed} == {"vit-s"}
 
 
+def test_what_failed_is_run_again_by_the_next_call_and_counts_until_it_is_done(session):
+    first = session(1200, fails=("vit-s",))
+    first.go()
+    failed = {r["trial_id"] for r in first.failed}
+    assert failed == {t.trial_id for t in first.machine.ran if t.model.name == "vit-s"}
+    # There is no time to run them again: what is there is answered, and they are not forgotten.
+    short = session(10)
+    assert short.planned() == []
+    short.go()
+    assert not short.machine.ran and {r["trial_id"] for r in short.failed} == failed
+    again = session(36_000)
+    again.go()
+    assert failed <= {t.trial_id for t in again.machine.ran} and not again.failed
+    done = {t.trial_id for t in first.machine.ran} - failed
+    assert done and not done & {t.trial_id for t in again.machine.ran}
+
+
 def test_many_places_are_filled(session, undecided):
     made = session(2000, error=alike, workers=8)
     made.go()
