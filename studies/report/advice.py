@@ -20,7 +20,8 @@ class Advice:
     Attributes:
         kind: "run" (nothing is there yet), "longer" (training), "common size" (the two share none),
             "seeds" (more of them), "either" (they are as good), "tell" (what `need` says), "add
-            size", "images" (more of them), "switch" (to the other model, with more images), "stop".
+            size", "images" (more of them), "switch" (to the other model, with more images), "stop" (more
+            images would buy less than a point), "enough" (so it is forecast, and not sure).
         models: concerned.
         steps: for longer training.
         seeds: how many.
@@ -31,7 +32,7 @@ class Advice:
 
     kind: Literal[
         "run", "longer", "common size", "seeds", "either", "tell", "add size", "images", "switch",
-        "stop",
+        "stop", "enough",
     ]  # fmt: skip
     models: tuple[str, ...] = ()
     steps: int = 0
@@ -75,7 +76,7 @@ def advise(main: Duel | None, outlooks: Mapping[str, Outlook], setting: Setting)
     if _worth(outlook.gain.drop):
         size = int(TWICE * outlook.size)
         return Advice("images", (best,), size=size, there=size <= setting.pool)
-    return Advice("stop", (best,))
+    return Advice("enough" if _worth(outlook.gain.high) else "stop", (best,))
 
 
 def _worth(gain: float) -> bool:
