@@ -55,6 +55,7 @@ class Session:
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
         self._in_vain: set[str] = set()  # trials that have failed in this run: once is enough
+        self._all_tried = False  # all that could still change the answer
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
         begun = begun_study(question)
         plain = from_scratch(question, begun)
@@ -74,8 +75,9 @@ class Session:
 
     @property
     def failed(self) -> list[Record]:
-        """The trials of what is asked that have failed, in this run or, if there was no time, before it."""
-        asked = {id_ for trials in self._grid.values() for id_ in trials}
+        """The trials that have failed in this run, and where it had no time for all, those before it."""
+        asked = {id_ for trials in self._grid.values() for id_ in trials if not self._all_tried}
+        asked |= self._in_vain
         fields = ("status", "model", "size", "seed", "reason")
         records = ResultsStore(self.folder / "trials.jsonl").records(fields)
         return [r for r in records if r["status"] == "failed" and r["trial_id"] in asked]
@@ -156,6 +158,7 @@ class Session:
                 return End("time", needs, max(trial.size for trial in chosen.trials))
             self._in_vain |= {r["trial_id"] for r in outcome.added if r["status"] != "done"}
             self._pace.learn(self.estimator())
+        self._all_tried = chosen.reason != "time"
         return chosen
 
     def more(self, end: End) -> str:

@@ -8,7 +8,7 @@ from studies.advise.weights import Start
 from studies.analysis.stopping import MOST_SEEDS
 from studies.errors import UsageError
 from studies.records.place import Here
-from studies.records.store import ResultsStore
+from studies.records.store import ResultsStore, new_record
 from tests.studies.advise.conftest import alike
 
 pytestmark = pytest.mark.once
@@ -159,6 +159,17 @@ def test_what_failed_is_run_again_by_the_next_call_and_counts_until_it_is_done(s
     assert failed <= {t.trial_id for t in again.machine.ran} and not again.failed
     done = {t.trial_id for t in first.machine.ran} - failed
     assert done and not done & {t.trial_id for t in again.machine.ran}
+
+
+def test_a_failed_trial_that_could_change_nothing_any_more_is_left(session, monkeypatch):
+    made = session(36_000)
+    assert made.go().reason == "settled"
+    unit = max(unit for unit, trials in made._state().missing.items() if trials)
+    trial = made._state().missing[unit][0]
+    record = {**new_record(trial), "status": "failed", "reason": "it was told to"}
+    ResultsStore(made.folder / "trials.jsonl").append(record)
+    later = session(36_000)
+    assert later.go().reason == "settled" and not later.machine.ran and not later.failed
 
 
 def test_many_places_are_filled(session, undecided):
