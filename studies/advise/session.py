@@ -245,6 +245,22 @@ class Session:
         )
 
 
+def begin(question: Question, budget: Budget, executor: LocalExecutor) -> Session:
+    """A session, for which data are prepared, within the budget.
+
+    Raises:
+        UsageError: as of `Session`, or there is no time left when that is done.
+    """
+    try:
+        with budget.enforced():
+            return Session(question, budget, executor)
+    except OutOfTime:
+        raise UsageError(
+            f"preparing these images alone takes longer than a budget of {duration(budget.seconds)}: give "
+            f"--budget {in_units(2.0 * budget.elapsed)} or more"
+        ) from None
+
+
 class _Watched:
     """A display that lets the pace see what it shows."""
 

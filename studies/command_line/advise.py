@@ -87,7 +87,7 @@ def _advise(
     from studies.advise.design import Question
     from studies.advise.programs import as_json
     from studies.advise.reply import words
-    from studies.advise.session import Session
+    from studies.advise.session import begin
     from studies.command_line.json_lines import silence, write_line
 
     with _aside(options) as lines:
@@ -95,7 +95,7 @@ def _advise(
             options.dataset, place, options.command, options.reading, options.weights
         )
         with silence() if options.log_format == "json" else contextlib.nullcontext():
-            session = Session(question, budget, executor)
+            session = begin(question, budget, executor)
         try:
             with ended_cleanly():
                 reply = _answered(session, place, target, lines)
@@ -105,8 +105,10 @@ def _advise(
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"
             print(
-                f"\nfigure: {place.address(figure)}\n" * figure.exists()
-                + f"report: {place.address(session.folder / 'report.md')}"
+                f"\nfigure: {place.address(figure)}\n"
+                * figure.exists()
+                + f"report: {place.address(session.folder / 'report.md')}\n"
+                f"to send: {place.address(session.folder / 'report.html')}"
             )
         failed = session.failed
         for record in failed if lines is None else []:
