@@ -40,12 +40,15 @@ class Question:
     dataset: str
     place: Place
     command: str = ""
-    reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
+    reading: dict[str, Any] = field(default_factory=dict)  # image size, fit, groups, ...
     weights: tuple[str, ...] = ()  # names or files to fine-tune from
+    given_name: str | None = None
 
     @property
     def name(self) -> str:
         """Of the results folder."""
+        if self.given_name is not None:
+            return self.given_name
         kind, _, rest = self.dataset.partition(":")
         path = PurePath(rest or self.dataset)
         name = path.stem if kind == "csv" else path.name  # a folder's dots are its own
@@ -59,8 +62,12 @@ def begun_study(question: Question) -> Study | None:
     return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
 
 
-def from_scratch(question: Question, begun: Study | None = None) -> Study:
-    """The study of a folder of images, from scratch; what a results folder was begun with stays."""
+def from_scratch(question: Question) -> Study:
+    """The study of a folder of images, from scratch.
+
+    Raises:
+        UsageError: what is asked is no study.
+    """
     options = {
         "dataset": question.dataset,
         "name": question.name,
@@ -68,7 +75,7 @@ def from_scratch(question: Question, begun: Study | None = None) -> Study:
         "models": list(MODELS),
         "seeds": MOST_SEEDS,  # so that every one of them has images enough
         "sizes": "auto",
-        "backends": list(begun.backends[:1]) if begun else [default_backend()],
+        "backends": [default_backend()],
         **question.reading,
     }
     return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])

@@ -16,6 +16,7 @@ from studies.advise.design import (
     tuning_of,
     with_starts,
 )
+from studies.advise.image_size import fitting
 from studies.advise.pace import Pace
 from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
 from studies.advise.weights import starts
@@ -48,6 +49,9 @@ class Session:
         budget: of time; it runs already.
         executor: runs the trials.
 
+    Attributes:
+        resized: a sentence about the image size where that follows from the weights; else nothing.
+
     Raises:
         UsageError: data, models or the results folder are not as they must be.
     """
@@ -57,9 +61,12 @@ class Session:
         self._in_vain: set[str] = set()  # trials that have failed in this run: once is enough
         self._all_tried = False  # all that could still change the answer
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
+        plain = from_scratch(question)
         begun = begun_study(question)
-        plain = from_scratch(question, begun)
+        if begun is not None:
+            plain = plain.model_copy(update={"backends": begun.backends[:1]})
         found = starts(question.weights, plain.backends[0])
+        plain, self.resized = fitting(plain, found, begun)
         study = with_starts(plain, found, begun=begun)
         self._adopt(runner.make_plan(study, question.place))
         if (

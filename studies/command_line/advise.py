@@ -46,6 +46,7 @@ class AdviseOptions:
     workers: int | None = None
     reading: dict[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    name: str | None = None
     log_format: str = "text"
 
 
@@ -92,7 +93,12 @@ def _advise(
 
     with _aside(options) as lines:
         question = Question(
-            options.dataset, place, options.command, options.reading, options.weights
+            options.dataset,
+            place,
+            options.command,
+            options.reading,
+            options.weights,
+            options.name,
         )
         with silence() if options.log_format == "json" else contextlib.nullcontext():
             session = begin(question, budget, executor)
@@ -176,6 +182,7 @@ def _plan(session: Session) -> list[str]:
         f"over: {_arms(study)}, on images of {width}x{height}",
         f"  up to {len(trials)} trials: {', '.join(f'{n:,}' for n in sizes)} training images under up "
         f"to {seeds} seeds, {steps[0]:,} to {steps[-1]:,} steps each, whatever the budget",
+        *([f"  {session.resized}"] if session.resized else []),
         "  those that would not end in time, or could not change the verdict any more, are left out",
         f"  {session.estimated()} It is corrected as trials end.",
     ]

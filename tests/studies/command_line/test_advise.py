@@ -1,6 +1,7 @@
 """The command `advise`: its answers, exit codes and streams, with trials that are made up."""
 
 import json
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from studies.advise import session as advising
 from studies.command_line import app as cli
 from studies.command_line.advise import AdviseOptions, advise
 from studies.command_line.tables import status_text
+from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.running import costs
 from studies.running.costs import Cost
@@ -53,6 +55,8 @@ def test_it_prints_data_plan_and_answer_and_where_the_picture_is(ask, capsys, tm
     assert "how fast trials run here" in out
     assert (tmp_path / "advise-digits" / "figures" / "accuracy.png").exists()
     assert str(tmp_path / "advise-digits" / "figures" / "accuracy.png") in out
+    page = tmp_path / "advise-digits" / "report.html"
+    assert page.exists() and f"to send: {page}\n" in out
     ask(json=True)
     out, err = capsys.readouterr()
     assert json.loads(out)["verdict"] == "B" and "digits: 1,797 images" in err
@@ -104,6 +108,25 @@ def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
     assert "failed" not in capsys.readouterr().err
 
 
+def test_results_may_have_another_name(ask, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
+    assert ask(name="second", reading={"image_size": 16}) == 0
+    assert "on images of 16x16" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["second"]
+
+
+def test_preparing_is_within_the_budget(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(advising.runner, "make_plan", lambda *_: time.sleep(60))
+    began = time.monotonic()
+    told = (
+        "preparing these images alone takes longer than a budget of 3 s: give --budget 1m or more"
+    )
+    with pytest.raises(UsageError, match=told):
+        ask(budget="3s")
+    assert time.monotonic() - began < 30
+    assert not list(tmp_path.glob("*"))
+
+
 def test_an_interruption_ends_with_130_and_says_how_to_go_on(ask, capsys):
     class Stopped(Machine):
         def run(self, *given):
@@ -125,6 +148,7 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(ask, capsys):
             "takes a finite number, not inf",
         ),
         (["folder:nowhere", "--budget", "30m"], "nowhere"),
+        (["digits", "--budget", "30m", "--name", "../others"], "name"),
     ],
 )
 def test_wrong_use_ends_with_2_and_one_sentence(arguments, told, tmp_path, capsys):
