@@ -1,13 +1,14 @@
-"""The answer of `advise`: the report's own sentences and what else a decision needs, in words and as JSON."""
+"""The answer of `advise` in words: the report's own sentences and what else a decision needs."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
+from studies.advise.design import MODELS
 from studies.advise.rounds import End
 from studies.analysis.estimate import Estimate
+from studies.analysis.foremost import ranked
 from studies.analysis.stopping import MOST_SEEDS, settled
 from studies.analysis.target import HELD, Collection, collection
 from studies.errors import UsageError
@@ -15,10 +16,19 @@ from studies.records.frames import Results, pool
 from studies.report.duel import Duel, compare
 from studies.report.evaluations import evaluation_means
 from studies.report.evidence import Evidence
-from studies.report.numbers import METRICS, POINTS, images, images_tested, listed, percent
-from studies.report.words import crossing_sentence, headline, next_step, notes, standing
+from studies.report.numbers import (
+    METRICS,
+    POINTS,
+    images,
+    images_tested,
+    listed,
+    percent,
+    points,
+)
+from studies.report.words import crossing_sentence, headline, notes, standing
 from studies.study.chain import FINETUNING
 
+_MANY_PAIRS = 6  # which nobody would read
 SURE = 0.9  # probability with which a target is to be reached
 _STOPPED = {
     "ahead": "More seeds would not change who is ahead.",
@@ -75,6 +85,14 @@ class Reply:
         return compare(replace(pairs[0], verdicts=below), {})
 
     @property
+    def best(self) -> str | None:
+        """The best of all arms; None where there are no results, or nothing may be said of any."""
+        first = next(iter(ranked(self.evidence.findings)), None)
+        if first is None or self.evidence.answer.outlooks[first].barred:
+            return None
+        return first
+
+    @property
     def collections(self) -> dict[str, Collection]:
         """What to collect for the target, by model with a law, in rounds from the images that are there."""
         answer, target = self.evidence.answer, self.target
@@ -118,10 +136,11 @@ def words(reply: Reply) -> list[str]:
     answer = reply.evidence.answer
     told = list(headline(answer))
     advice = told.pop() if len(told) > 1 else ""
+    told[1:1] = _best(reply)
     if answer.duels and answer.duels[0].verdict:
         told.append(crossing_sentence(answer.duels[0]))
     told += _surer(reply)
-    told += [standing(duel, answer) for duel in answer.duels[1:]]
+    told += [standing(duel, answer) for duel in _others(reply)]
     told += _probes(reply)
     told += _for_target(reply)
     told += [advice] if advice else []
@@ -129,79 +148,35 @@ def words(reply: Reply) -> list[str]:
     return [text for text in told if text]
 
 
-def as_json(reply: Reply) -> dict[str, Any]:
-    """The answer for programs; accuracies and differences of them are in points, null where unknown."""
-    answer = reply.evidence.answer
-    duel = answer.duels[0] if answer.duels else None
-    difference = duel.verdict.difference if duel and duel.verdict else None
-    sides = {duel.a: "A", duel.b: "B"} if duel else {}
-    found: dict[str, Any] = {
-        "verdict": sides.get(duel.leader or "", "undecided") if duel else "undecided",
-        "models": [duel.a, duel.b] if duel else list(reply.results.study.models),
-        "leader": duel.leader if duel else None,
-        "metric": answer.metric,
-        "size": duel.verdict.size if duel and duel.verdict else None,
-        "seeds": difference.seeds if difference else 0,
-        "difference": _difference(difference, answer.level),
-        "surer": _of_duel(reply.surer, answer.level),
-        "others": [
-            {
-                "models": [other.a, other.b],
-                "leader": other.leader,
-                "difference": _points(other.verdict.difference.mean) if other.verdict else None,
-            }
-            for other in answer.duels[1:]
-        ],
-        "twice": {
-            model: {
-                "points": _points(outlook.gain.drop if outlook.gain else math.nan),
-                "low": _points(outlook.gain.low if outlook.gain else math.nan),
-                "high": _points(outlook.gain.high if outlook.gain else math.nan),
-            }
-            for model, outlook in answer.outlooks.items()
-        },
-        "next": next_step(answer) if answer.outlooks else headline(answer)[0],
-        "enough": reply.end.reason != "time",
-    }
-    if reply.target:
-        found["target"] = {
-            "accuracy": _points(reply.target.accuracy),
-            "models": {
-                model: {
-                    "training_images": _whole(c.size),
-                    "probability": c.probability,
-                    "as_likely_as_not": _whole(c.middle),
-                    "rounds": list(c.rounds),
-                    "collect": _whole(_to_collect(reply, model, c.size)),
-                    "cost": _cost(reply, model, c.size),
-                }
-                for model, c in reply.collections.items()
-            },
-        }
-    return found
+def _best(reply: Reply) -> list[str]:
+    """Which of more than two is the best, and from which of the others that is told apart."""
+    answer, best = reply.evidence.answer, reply.best
+    if best is None or len(answer.outlooks) < 3:
+        return []
+    known: dict[str | None, list[str]] = {}
+    for duel in answer.duels:
+        if best in (duel.a, duel.b) and duel.cause != "barred":
+            other = duel.b if best == duel.a else duel.a
+            known.setdefault(duel.leader, []).append(other)
+    ahead, alike = known.pop(best, []), known.pop(None, [])
+    told = [f"is ahead of {listed(ahead)}"] if ahead else []
+    told += [f"cannot be told apart from {listed(alike)}"] if alike else []
+    told += [f"is behind {listed([str(name) for name in known])}"] if known else []
+    of = METRICS.get(answer.metric, answer.metric)
+    reached = answer.outlooks[best].accuracy
+    text = (
+        f"Of the {len(answer.outlooks)} that were tried, {best} has the highest {of}, "
+        f"{POINTS * reached.mean:.1f} % ({points(reached.low, reached.high, answer.level)})"
+    )
+    return [f"{text}: it {listed(told)}." if told else f"{text}."]
 
 
-def _of_duel(duel: Duel | None, level: float) -> dict[str, Any] | None:
-    """What is known of the main pair at its largest size, for programs."""
-    if duel is None or duel.verdict is None:
-        return None
-    difference = duel.verdict.difference
-    return {
-        "verdict": {duel.a: "A", duel.b: "B"}.get(duel.leader or "", "undecided"),
-        "size": duel.verdict.size,
-        "seeds": difference.seeds,
-        "difference": _difference(difference, level),
-    }
-
-
-def _difference(difference: Estimate | None, level: float) -> dict[str, float | None]:
-    """A difference and its interval, for programs."""
-    return {
-        "value": _points(difference.mean if difference else math.nan),
-        "low": _points(difference.low if difference else math.nan),
-        "high": _points(difference.high if difference else math.nan),
-        "level": level,
-    }
+def _others(reply: Reply) -> list[Duel]:
+    """The pairs beside the main one; of many, those of the best and that from scratch."""
+    others, best = list(reply.evidence.answer.duels[1:]), reply.best
+    if len(others) < _MANY_PAIRS:
+        return others
+    return [duel for duel in others if {best, *MODELS} >= {duel.a, duel.b}]
 
 
 def _surer(reply: Reply) -> list[str]:
@@ -299,7 +274,7 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
     if need.size <= there:
         return told
     first = need.rounds[0] if need.rounds else 2 * there
-    more = _to_collect(reply, model, first)
+    more = to_collect(reply, model, first)
     text = (
         f"Collect in rounds, and decide again after each: first {images(more)} images more, up to "
         f"{images(first)} to train {model} on"
@@ -307,12 +282,10 @@ def _rounds(reply: Reply, model: str, need: Collection) -> list[str]:
     if reply.per_training_image > 1.01:
         text += " (the others validate and test)"
     if reply.target and reply.target.cost is not None:
-        text += f", for about {_money(_cost(reply, model, first))}"
+        text += f", for about {_money(cost_of(reply, model, first))}"
         if len(need.rounds) > 1:
             text += f"; all {len(need.rounds)} rounds would cost "
-            text += (
-                f"{_money(_cost(reply, model, need.size))} at most, with a probability of {SURE:g}"
-            )
+            text += f"{_money(cost_of(reply, model, need.size))} at most, with a probability of {SURE:g}"
     return [*told, f"{text}."]
 
 
@@ -365,24 +338,17 @@ def _more_time(reply: Reply) -> str:
     return "More time would not help: there is nothing left to run that could change this answer."
 
 
-def _to_collect(reply: Reply, model: str, size: float) -> float:
+def to_collect(reply: Reply, model: str, size: float) -> float:
     """Images to collect until a model can be trained on so many."""
     return max(0.0, size - reply.there(model)) * reply.per_training_image
 
 
-def _cost(reply: Reply, model: str, size: float) -> float | None:
+def cost_of(reply: Reply, model: str, size: float) -> float | None:
+    """What it costs to collect them; None where that is not known."""
     if reply.target is None or reply.target.cost is None or math.isinf(size):
         return None
-    return round(reply.target.cost * _to_collect(reply, model, size), 2)
+    return round(reply.target.cost * to_collect(reply, model, size), 2)
 
 
 def _money(amount: float | None) -> str:
     return "an unknown sum" if amount is None else f"{float(f'{amount:.2g}'):,.10g}"
-
-
-def _points(value: float) -> float | None:
-    return None if math.isnan(value) else round(POINTS * value, 3)
-
-
-def _whole(value: float) -> int | None:
-    return None if math.isinf(value) else math.ceil(value)

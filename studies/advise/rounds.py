@@ -8,7 +8,7 @@ that of the most telling verdict for the time:
 2. the largest size that two seeds, the least for a verdict, can be run at, with the sizes below it that
    a scaling law needs, if there is time for both;
 3. the sizes below, under the same two seeds: what twice the images would buy;
-4. further seeds, the largest size first, until the verdict is settled (`studies.analysis.stopping`).
+4. further seeds, the largest size first, until all verdicts are settled (`studies.analysis.stopping`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from studies.analysis.stopping import MOST_SEEDS, Stop
+from studies.analysis.stopping import MOST_SEEDS
 from studies.analysis.trend import FEWEST_SIZES
 from studies.study.trial import Trial
 
@@ -33,12 +33,12 @@ class State:
     """What the choice rests on.
 
     Attributes:
-        missing: of every unit that may be run, the trials that have not ended, well or not.
+        missing: of every unit that may be run, the trials that have not ended, well or in vain.
         seconds: expected of a trial.
         lanes: trials that run side by side.
         left: seconds.
         measured: whether the models' speed here is known.
-        stop: why more seeds at the largest size with a verdict would not change it.
+        settled: whether more seeds at the largest size with verdicts would change none of them.
     """
 
     missing: Mapping[Unit, Sequence[Trial]]
@@ -46,7 +46,7 @@ class State:
     lanes: int
     left: float
     measured: bool = True
-    stop: Stop | None = None
+    settled: bool = False
 
     @property
     def sizes(self) -> list[int]:
@@ -140,7 +140,7 @@ def next_round(state: State) -> Round | End:
         needs, size = state.takes([*pair, *law]), larger[0]
     if needs:
         return End("time", needs, size)
-    return End("settled" if state.stop else "most seeds")
+    return End("settled" if state.settled else "most seeds")
 
 
 def forecast(state: State) -> list[Round]:
@@ -162,9 +162,9 @@ def _wanted(state: State, top: int) -> Iterator[Unit]:
     """Units with missing trials that make the verdict at the top size surer, most telling first."""
     have = state.seeds_at(top)
     below = [n for n in reversed(state.sizes) if n < top]
-    seeds = [s for s in have if s < FEWEST_SEEDS] if state.stop else have
+    seeds = [s for s in have if s < FEWEST_SEEDS] if state.settled else have
     units = [(seed, n) for seed in seeds for n in below]
-    if not state.stop:
+    if not state.settled:
         others = [seed for seed in range(MOST_SEEDS) if seed not in have]
         units += [(seed, n) for seed in others for n in (top, *below)]
     return (unit for unit in units if state.missing[unit])

@@ -1,73 +1,44 @@
-"""One run of `advise`: the study that a folder of images gets, and its rounds until time or question end.
-
-The recipe from scratch follows from the data alone, so that a later run with more time adds to what is there:
-sizes and seeds are what a budget buys, steps never are. How many learning rates a fine-tuning tries follows
-from the budget and the speed of the first run that was given weights, and holds for all weights to come.
-"""
+"""One run of `advise`: its rounds of trials until time or question end."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studies.advise.budget import Budget, OutOfTime, in_units
+from studies.advise.design import (
+    LEARNING_RATES,
+    Question,
+    begun_study,
+    from_scratch,
+    tuning_of,
+    with_starts,
+)
+from studies.advise.image_size import fitting
 from studies.advise.pace import Pace
 from studies.advise.rounds import End, Round, State, Unit, forecast, next_round
-from studies.advise.weights import Start, starts
+from studies.advise.weights import starts
 from studies.analysis.by_size import difference_estimates
 from studies.analysis.findings import leading, main_backend
-from studies.analysis.stopping import MOST_SEEDS, Stop, settled
+from studies.analysis.stopping import MOST_SEEDS, settled
 from studies.errors import UsageError
 from studies.executors import Event
-from studies.machine.backends import default_backend
 from studies.machine.threads import cores
 from studies.records.frames import read_results
-from studies.records.place import Place
 from studies.records.store import Record, ResultsStore
 from studies.running import runner
 from studies.running.estimate import Estimator, duration, records_of
 from studies.running.runner import Display, Plan
-from studies.study import file as study_file
-from studies.study.chain import FINETUNING
 from studies.study.defaults import default_sizes
-from studies.study.entries import ModelEntry
-from studies.study.factors import Level
-from studies.study.study import EvaluationEntry, Study
+from studies.study.study import Study
 from studies.study.trial import Trial
 
 if TYPE_CHECKING:
     from studies.executors.local import LocalExecutor
 
-STUDY, MODELS = "data-scale", ("vit-s", "bit-s")  # a pair of equal FLOPs
-# Half of the study's own: tried on 60 to 500 images, twice as many ended within chance of them.
-MAX_EPOCHS = 100
-# The paper's for its smallest data sets; fewer learning rates only where four cost larger sizes.
-TUNING_STEPS = 500
-LEARNING_RATES = (FINETUNING["learning_rates"], (0.003, 0.01))
-FACTOR, SCRATCH, PROBE = "start", "scratch", "probe"
 SPARE = 1.2  # times the least time, where a budget is proposed
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about, and where its results lie."""
-
-    dataset: str
-    place: Place
-    command: str = ""
-    reading: dict[str, Any] = field(default_factory=dict)  # fit, skip_broken, groups, imports
-    weights: tuple[str, ...] = ()  # names or files to fine-tune from
-
-    @property
-    def name(self) -> str:
-        """Of the results folder."""
-        kind, _, rest = self.dataset.partition(":")
-        path = PurePath(rest or self.dataset)
-        name = path.stem if kind == "csv" else path.name  # a folder's dots are its own
-        return "advise-" + (re.sub(r"[^\w.+-]", "-", name) or "data")
 
 
 class Session:
@@ -78,25 +49,45 @@ class Session:
         budget: of time; it runs already.
         executor: runs the trials.
 
+    Attributes:
+        resized: a sentence about the image size where that follows from the weights; else nothing.
+
     Raises:
         UsageError: data, models or the results folder are not as they must be.
     """
 
     def __init__(self, question: Question, budget: Budget, executor: LocalExecutor) -> None:
         self.budget, self._executor = budget, executor
+        self._in_vain: set[str] = set()  # trials that have failed in this run: once is enough
+        self._all_tried = False  # all that could still change the answer
         self._lanes = min(executor.workers, max(1, len(cores()) // executor.threads))
-        begun = _begun(question)
-        plain = _study(question, begun)
+        plain = from_scratch(question)
+        begun = begun_study(question)
+        if begun is not None:
+            plain = plain.model_copy(update={"backends": begun.backends[:1]})
         found = starts(question.weights, plain.backends[0])
-        study = _with_starts(plain, found, begun=begun)
+        plain, self.resized = fitting(plain, found, begun)
+        study = with_starts(plain, found, begun=begun)
         self._adopt(runner.make_plan(study, question.place))
-        if found and _tuning(begun) is None and self._reach() < max(size for _, size in self._grid):
+        if (
+            found
+            and tuning_of(begun) is None
+            and self._reach() < max(size for _, size in self._grid)
+        ):
             whole, reach = self._plan, self._reach()
-            study = _with_starts(plain, found, LEARNING_RATES[1], begun)
+            study = with_starts(plain, found, LEARNING_RATES[1], begun)
             self._adopt(runner.make_plan(study, question.place))
             if self._reach() <= reach:
                 self._adopt(whole)
-        self.failed: list[Record] = []
+
+    @property
+    def failed(self) -> list[Record]:
+        """The trials that have failed in this run, and where it had no time for all, those before it."""
+        asked = {id_ for trials in self._grid.values() for id_ in trials if not self._all_tried}
+        asked |= self._in_vain
+        fields = ("status", "model", "size", "seed", "reason")
+        records = ResultsStore(self.folder / "trials.jsonl").records(fields)
+        return [r for r in records if r["status"] == "failed" and r["trial_id"] in asked]
 
     def _adopt(self, plan: Plan) -> None:
         """Take a plan, and all units that there may be of its study."""
@@ -139,7 +130,7 @@ class Session:
         chosen = next_round(state)
         if isinstance(chosen, Round) and chosen.purpose == "speed":  # is there hope beyond it?
             chosen = next_round(replace(state, measured=True))
-        if isinstance(chosen, End) and state.top is None:
+        if isinstance(chosen, End) and state.top is None and self._state(again=False).top is None:
             raise UsageError(self._too_short(chosen))
         return forecast(state)
 
@@ -164,7 +155,7 @@ class Session:
             began = self.budget.elapsed
             try:
                 with self.budget.enforced():
-                    outcome = runner.run(self._of(chosen), self._executor, watched)
+                    outcome = runner.run(self._of(chosen), self._executor, watched, True)
             except OutOfTime:
                 say("the time is up: trials at work are interrupted, and continue in a later run")
                 spent = (
@@ -172,20 +163,26 @@ class Session:
                 )  # it takes longer than that, whatever was expected
                 needs = max(self._seconds(chosen), 1.5 * spent)
                 return End("time", needs, max(trial.size for trial in chosen.trials))
-            self.failed += [r for r in outcome.added if r["status"] != "done"]
+            self._in_vain |= {r["trial_id"] for r in outcome.added if r["status"] != "done"}
             self._pace.learn(self.estimator())
+        self._all_tried = chosen.reason != "time"
         return chosen
 
     def more(self, end: End) -> str:
         """The budget with which the next run would do what comes next."""
         return in_units(SPARE * end.needs + self.budget.kept + 30.0)
 
-    def _state(self) -> State:
-        store = ResultsStore(self.folder / "trials.jsonl")
-        records = {record["trial_id"] for record in store.records(())}
+    def _state(self, again: bool = True) -> State:
+        """What is there, and what is missing; trials that failed in earlier runs too, if `again`."""
+        records = ResultsStore(self.folder / "trials.jsonl").records(("status",))
+        ended = {
+            record["trial_id"]
+            for record in records
+            if record["status"] != "failed" or not again or record["trial_id"] in self._in_vain
+        }
         state = State(
             missing={
-                unit: [trial for id_, trial in trials.items() if id_ not in records]
+                unit: [trial for id_, trial in trials.items() if id_ not in ended]
                 for unit, trials in self._grid.items()
             },
             seconds=self._pace.seconds,
@@ -194,26 +191,26 @@ class Session:
             measured=self._measured,
         )
         top = state.top
-        stop = self._look(top) if top is not None else None
-        return replace(state, stop=stop)
+        return replace(state, settled=top is not None and self._settled(top))
 
     @property
     def _measured(self) -> bool:
         """Whether the models' speed on this machine is known."""
         return all(self._pace.known(trial) for trial in self._grid[min(self._grid)].values())
 
-    def _look(self, size: int) -> Stop | None:
-        """Whether the verdict on the main pair at a size is settled."""
+    def _settled(self, size: int) -> bool:
+        """Whether more seeds at a size would change the verdict on no pair that the study names."""
         results = read_results(self.folder)
         backend = main_backend(results.frame)
-        pairs = results.pairs
-        if not pairs or not backend:
-            return None
         mine = results.frame[results.frame["backend"] == backend]
         mine = mine[mine["size"] == size]
+        arms = set(mine["model"])  # not those all of whose trials failed
+        pairs = [pair for pair in self.study.pairs if arms.issuperset(pair)]
+        if not pairs:
+            return False
         metric, mine = leading(mine, results.source)
-        found = difference_estimates(mine, *pairs[0], metric, source=results.source)
-        return settled(found[size]) if size in found else None
+        found = (difference_estimates(mine, *pair, metric, source=results.source) for pair in pairs)
+        return all(size in each and settled(each[size]) is not None for each in found)
 
     def _of(self, chosen: Round) -> Plan:
         """A plan of a round's trials alone; its study has what earlier rounds had, and theirs."""
@@ -255,6 +252,22 @@ class Session:
         )
 
 
+def begin(question: Question, budget: Budget, executor: LocalExecutor) -> Session:
+    """A session, for which data are prepared, within the budget.
+
+    Raises:
+        UsageError: as of `Session`, or there is no time left when that is done.
+    """
+    try:
+        with budget.enforced():
+            return Session(question, budget, executor)
+    except OutOfTime:
+        raise UsageError(
+            f"preparing these images alone takes longer than a budget of {duration(budget.seconds)}: give "
+            f"--budget {in_units(2.0 * budget.elapsed)} or more"
+        ) from None
+
+
 class _Watched:
     """A display that lets the pace see what it shows."""
 
@@ -271,74 +284,3 @@ class _Watched:
 
     def stop(self) -> None:
         self._display.stop()
-
-
-def _begun(question: Question) -> Study | None:
-    """The study that a results folder was begun with."""
-    question.place.fetch(question.name)  # with outcomes, which say what is settled
-    folder = question.place.path / question.name
-    return study_file.read_resolved(folder) if (folder / "study.toml").exists() else None
-
-
-def _study(question: Question, begun: Study | None = None) -> Study:
-    """The study of a folder of images, from scratch; what a results folder was begun with stays."""
-    options = {
-        "dataset": question.dataset,
-        "name": question.name,
-        "command": question.command,
-        "models": list(MODELS),
-        "seeds": MOST_SEEDS,  # so that every one of them has images enough
-        "sizes": "auto",
-        "backends": list(begun.backends[:1]) if begun else [default_backend()],
-        **question.reading,
-    }
-    return study_file.resolve(STUDY, options, [f"recipe.max_epochs={MAX_EPOCHS}"])
-
-
-def _with_starts(
-    study: Study,
-    found: Sequence[Start],
-    learning_rates: Sequence[float] = LEARNING_RATES[0],
-    begun: Study | None = None,
-) -> Study:
-    """The study with an arm for each of some weights: fine-tuned, and by a probe of its features.
-
-    Where training starts from is a factor of it in any case, so that weights can be added later.
-
-    Args:
-        study: from scratch.
-        found: the weights.
-        learning_rates: of the fine-tuning, tried in turn, where no earlier run has begun with others.
-        begun: that run's study.
-    """
-    before = begun.factors.get(FACTOR, {}) if begun is not None else {}
-    recipe = {"steps": TUNING_STEPS, "learning_rates": list(learning_rates)}
-    tuning = _tuning(begun) or {"recipe": recipe}
-    levels = {SCRATCH: Level(pretraining=False, models=MODELS)}
-    models, pairs = dict(study.models), [MODELS]
-    for start in found:
-        name = start.model
-        models[name] = ModelEntry(name=name, base=start.base, overrides=start.overrides)
-        levels[start.name] = Level(
-            pretraining={"objective": "none", "weights": start.weights},
-            finetuning=before[start.name].finetuning if start.name in before else tuning,
-            models=(name,),
-        )
-        pairs += [(f"{name} {start.name}", rival) for rival in MODELS]
-    probe = EvaluationEntry(name=PROBE, kind="linear_probe", of="pretraining")
-    return study.model_copy(
-        update={
-            "models": models,
-            "factors": {FACTOR: levels},
-            "design": "one_at_a_time",  # a model's own name is that from scratch
-            "evaluations": {PROBE: probe} if found else {},
-            "pairs": tuple(pairs),
-            "rounds": True,
-        }
-    )
-
-
-def _tuning(begun: Study | None) -> dict[str, Any] | None:
-    """How the weights of an earlier run are fine-tuned; what is compared must be tuned alike."""
-    levels = begun.factors.get(FACTOR, {}) if begun is not None else {}
-    return next((level.finetuning for name, level in levels.items() if name != SCRATCH), None)

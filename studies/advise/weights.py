@@ -40,13 +40,20 @@ class Start:
 
     @property
     def model(self) -> str:
-        """The model's name: the published one's, or what a file holds in short."""
+        """The model's name, in short: the published one's, or of a file what may be that of others, too."""
         if not self.overrides:
             return self.base
         if "hidden_size" not in self.overrides:
             return "BiT"
         patch, of = self.overrides["patch_size"], self.overrides
         return f"ViT-{of['hidden_size']}x{of['num_layers']}/{patch[0]}"
+
+    @property
+    def is_resnet(self) -> bool:
+        """Whether it is a ResNet; a hybrid is a ViT."""
+        from keras_vit.models.variants import get_variant
+
+        return get_variant(self.base).family == "resnet"
 
 
 def starts(given: Sequence[str], backend: str) -> list[Start]:

@@ -46,6 +46,7 @@ class AdviseOptions:
     workers: int | None = None
     reading: dict[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    name: str | None = None
     log_format: str = "text"
 
 
@@ -84,16 +85,23 @@ def _advise(
     target: Target | None,
     executor: LocalExecutor,
 ) -> int:
-    from studies.advise.reply import as_json, words
-    from studies.advise.session import Question, Session
+    from studies.advise.design import Question
+    from studies.advise.programs import as_json
+    from studies.advise.reply import words
+    from studies.advise.session import begin
     from studies.command_line.json_lines import silence, write_line
 
     with _aside(options) as lines:
         question = Question(
-            options.dataset, place, options.command, options.reading, options.weights
+            options.dataset,
+            place,
+            options.command,
+            options.reading,
+            options.weights,
+            options.name,
         )
         with silence() if options.log_format == "json" else contextlib.nullcontext():
-            session = Session(question, budget, executor)
+            session = begin(question, budget, executor)
         try:
             with ended_cleanly():
                 reply = _answered(session, place, target, lines)
@@ -103,17 +111,22 @@ def _advise(
             print("\n" + "\n\n".join(words(reply)))
             figure = session.folder / "figures" / "accuracy.png"
             print(
-                f"\nfigure: {place.address(figure)}\n" * figure.exists()
-                + f"report: {place.address(session.folder / 'report.md')}"
+                f"\nfigure: {place.address(figure)}\n"
+                * figure.exists()
+                + f"report: {place.address(session.folder / 'report.md')}\n"
+                f"to send: {place.address(session.folder / 'report.html')}"
             )
-        for record in session.failed if lines is None else []:
+        failed = session.failed
+        for record in failed if lines is None else []:
             label = f"{record['model']} size {record['size']} seed {record['seed']}"
             print(printable(f"failed: {label}: {record.get('reason')}"), file=sys.stderr)
+        if failed and lines is None:
+            print("the same command runs what failed again", file=sys.stderr)
     if options.json:
         print(json.dumps(as_json(reply), indent=1))
     elif lines is not None:
         write_line(lines, "answer", **as_json(reply))
-    return FAILED if session.failed else DONE
+    return FAILED if failed else DONE
 
 
 @contextlib.contextmanager
@@ -169,6 +182,7 @@ def _plan(session: Session) -> list[str]:
         f"over: {_arms(study)}, on images of {width}x{height}",
         f"  up to {len(trials)} trials: {', '.join(f'{n:,}' for n in sizes)} training images under up "
         f"to {seeds} seeds, {steps[0]:,} to {steps[-1]:,} steps each, whatever the budget",
+        *([f"  {session.resized}"] if session.resized else []),
         "  those that would not end in time, or could not change the verdict any more, are left out",
         f"  {session.estimated()} It is corrected as trials end.",
     ]

@@ -32,6 +32,7 @@ from studies.command_line.options import (
     ExecutorName,
     FitOption,
     Groups,
+    ImageSize,
     Imports,
     KeepModelsOption,
     KeptModel,
@@ -43,6 +44,7 @@ from studies.command_line.options import (
     SkipBroken,
     StudyName,
     TensorBoard,
+    Weights,
     Workers,
     here,
     option,
@@ -114,7 +116,7 @@ def plan_or_run(
     name: Name = None,
     results: Results = RUNS,
     dataset: Annotated[str | None, option(DATASETS, metavar="D")] = None,
-    image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
+    image_size: ImageSize = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
@@ -191,7 +193,7 @@ def plan_or_run(
 @command("check", epilog="exit code 0: as it should be; 1: run would refuse it; 2: wrong use")
 def check_data(
     dataset: Annotated[str, typer.Argument(metavar="D", help=DATASETS)],
-    image_size: Annotated[int | None, option("Pixels of the images' sides.", min=1)] = None,
+    image_size: ImageSize = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
@@ -219,24 +221,21 @@ def advise_on_data(
         str | None, option("Accuracy to collect images for, such as 95%.", metavar="A")
     ] = None,
     cost_per_image: Annotated[float | None, option("Prices the target.", min=0)] = None,
-    weights: Annotated[
-        str | None,
-        option(
-            "Published names or files to fine-tune from; MODEL=NAME says of which model.",
-            metavar="NAME,FILE",
-        ),
-    ] = None,
+    weights: Weights = None,
     json: Annotated[bool, option("Print JSON alone, for programs.", "--json")] = False,
     workers: Annotated[int | None, option("Trials at a time (one a core).", min=1)] = None,
+    image_size: ImageSize = None,
     fit: FitOption = None,
     skip_broken: SkipBroken = False,
     groups: Groups = None,
     import_: Imports = None,
+    name: Name = None,
     results: Results = RUNS,
     log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Answer within a time: a ViT or a ResNet for these images, and what would more of them buy?"""
     reading = {
+        "image_size": image_size,
         "fit": fit.value if fit else None,
         "skip_broken": skip_broken or None,
         "groups": groups,
@@ -253,6 +252,7 @@ def advise_on_data(
         workers=workers,
         reading=reading,
         weights=tuple(words(weights or "")),
+        name=name,
         log_format=log_format.value,
     )
     _end(advise, options)

@@ -100,6 +100,14 @@ KeepModelsOption = Annotated[
 ]
 RetryFailed = Annotated[bool, option("Run the trials that failed again.", "--retry-failed")]
 TensorBoard = Annotated[bool, option("Write curves for TensorBoard, too.", "--tensorboard")]
+ImageSize = Annotated[int | None, option("Pixels of the images' sides.", min=1)]
+Weights = Annotated[
+    str | None,
+    option(
+        "Published names or files to fine-tune from; MODEL=NAME says of which model.",
+        metavar="NAME,FILE",
+    ),
+]
 DATASETS = "shapes, relations, digits, fashion_mnist, a TFDS name, folder:PATH or csv:FILE."
 FitOption = Annotated[
     Fit | None,

@@ -144,6 +144,9 @@ def status_text(folder: Path, place: Place | None = None) -> str:
     for trial, record in failures:
         log = f"; log: {place.address(folder)}/{record['log']}" if record.get("log") else ""
         lines.append(printable(f"  {trial.label}: {outcome(record)}{log}"))
+    if failures:
+        how = "the same command" if study.rounds else "run --retry-failed"
+        lines.append(f"  {how} runs what failed again")
     lines += _running(now_running)
     lines += [f"  note: {problem}" for problem in store.problems]
     return "\n".join(lines)

@@ -21,7 +21,7 @@ class Advice:
         kind: "run" (nothing is there yet), "longer" (training), "learn" (anything at all), "common size"
             (the two share none), "seeds" (more of them), "either" (they are as good), "tell" (what `need`
             says), "add size", "images" (more of them), "switch" (to the other model, with more images),
-            "stop".
+            "stop" (more images would buy less than a point), "enough" (so it is forecast, and not sure).
         models: concerned.
         blind: those that learned nothing, where others are to be trained longer.
         steps: for longer training.
@@ -33,7 +33,7 @@ class Advice:
 
     kind: Literal[
         "run", "longer", "learn", "common size", "seeds", "either", "tell", "add size", "images", "switch",
-        "stop",
+        "stop", "enough",
     ]  # fmt: skip
     models: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def advise(main: Duel | None, outlooks: Mapping[str, Outlook], setting: Setting)
     if worth(outlook.gain.drop):
         size = int(TWICE * outlook.size)
         return Advice("images", (best,), size=size, there=size <= setting.pool)
-    return Advice("stop", (best,))
+    return Advice("enough" if worth(outlook.gain.high) else "stop", (best,))
 
 
 def _advice_barred(

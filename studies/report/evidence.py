@@ -15,6 +15,7 @@ from studies.analysis.confusion import confusion_matrix
 from studies.analysis.effects import Effect, find_effects
 from studies.analysis.estimate import Estimate
 from studies.analysis.findings import Findings, find, leading, main_backend
+from studies.analysis.foremost import best_first
 from studies.analysis.intervals import accuracy, overlap
 from studies.analysis.outcomes import FIELDS, Outcomes
 from studies.analysis.suspects import suspect_labels
@@ -106,6 +107,8 @@ def gather(results: Results) -> Evidence:
         images=results.num_test_images,
         training=training,
     )
+    if results.study.rounds:  # which arms the choice is between is what such a study finds out
+        findings = best_first(findings, results.families)
     accuracies = {}
     for metric in (TOP1, BALANCED):
         found = mean_estimates(mine, metric, findings.level, source, results.num_test_images)
@@ -219,7 +222,8 @@ def _setting(results: Results, backend: str, training: dict[Key, Training]) -> S
         pool=data.counts.get("train", 0) if data else 0,
         test=results.num_test_images or 0,
         commonest=kept,
-        one_at_a_time=bool(results.study.factors) and results.study.design == "one_at_a_time",
+        # Levels that no two arms of one model have change nothing: the study is about its pairs.
+        one_at_a_time=results.study.design == "one_at_a_time" and bool(results.changes),
         one_draw=results.one_draw,
         lost=len(results.outcomes.lost) if results.outcomes else 0,
     )

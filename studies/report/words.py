@@ -150,6 +150,13 @@ def next_step(answer: Answer) -> str:
             f"Next, take {advice.models[0]} for as many images as these, but try {advice.models[1]} "
             f"again with more: the fitted laws cross at about {images(advice.size)}."
         )
+    if advice.kind == "enough":
+        gain = answer.outlooks[advice.models[0]].gain
+        assert gain is not None
+        return (
+            f"Next, take {models} as it is: by forecast twice the images would buy it about "
+            f"{POINTS * gain.drop:.1f} points, though up to {POINTS * gain.high:.1f} are possible."
+        )
     return f"Next, take {models} as it is: twice the images would buy it less than a point."
 
 

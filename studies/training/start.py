@@ -50,8 +50,8 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
         if final is None:
             before.final_path.unlink(missing_ok=True)  # it is damaged, and would pass for trained
             raise TrialError(
-                f"The weights to start from, in {before.folder}, are gone or damaged: run again with "
-                "--retry-failed, which trains them anew."
+                f"The weights to start from, in {before.folder}, are gone or damaged: run the failed "
+                "trials again, which trains them anew."
             )
         holder = MaskedPatchModel(pretrained) if start.objective == "masked_patches" else pretrained
         assign(holder.weights, final.arrays["best"], before)

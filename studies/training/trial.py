@@ -111,13 +111,13 @@ def reason(error: Exception, trial: Trial) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "The disk of the results folder is full or, where results lie under a URL, that of $TMPDIR "
-            "on the trial's machine: make room there, then run again with --retry-failed, which "
-            "continues from the last checkpoint."
+            "on the trial's machine: make room there, then run the failed trials again, which continues "
+            "from the last checkpoint."
         )
     if isinstance(error, OSError) and error.strerror and error.filename:
         return (
-            f"{error.filename} cannot be read or written ({error.strerror}): mend that, then run again "
-            "with --retry-failed, which continues from the last checkpoint."
+            f"{error.filename} cannot be read or written ({error.strerror}): mend that, then run the "
+            "failed trials again, which continues from the last checkpoint."
         )
     lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -5,7 +5,8 @@ import contextlib
 import pytest
 
 from studies.advise.budget import Budget
-from studies.advise.session import Question, Session
+from studies.advise.design import Question
+from studies.advise.session import Session
 from studies.records import store
 from studies.records.place import Here
 from studies.running import costs

@@ -9,7 +9,7 @@ import pytest
 
 import keras_vit
 from keras_vit.weights.published import BASE_URL_VARIABLE, PUBLISHED_WEIGHTS
-from studies.advise import rounds, session
+from studies.advise import design, rounds, session
 from studies.command_line import app as cli
 from tests.studies.descriptions import image_folder
 
@@ -51,8 +51,8 @@ def test_real_trials_answer_and_are_not_run_again(tmp_path, bucket, monkeypatch,
     ):
         monkeypatch.setattr(module, seeds, 1)
     monkeypatch.setattr(session, "default_sizes", lambda train, classes: (train,))
-    monkeypatch.setattr(session, "TUNING_STEPS", 1)
-    monkeypatch.setattr(session, "MAX_EPOCHS", 4)
+    monkeypatch.setattr(design, "TUNING_STEPS", 1)
+    monkeypatch.setattr(design, "MAX_EPOCHS", 4)
     # Random numbers in the published form, under the published name.
     served = bucket / PUBLISHED_WEIGHTS[PUBLISHED]["ViT-Ti/16"]
     served.parent.mkdir(parents=True)

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from studies.advise.budget import OutOfTime
-from studies.advise.reply import Reply, Target, as_json, target_of, words
+from studies.advise.programs import as_json
+from studies.advise.reply import Reply, Target, target_of, words
+from studies.advise.weights import Start
 from studies.errors import UsageError
 from studies.records.frames import read_results
 from studies.report.evidence import gather
 from studies.report.numbers import images
+from studies.report.text import markdown
 from studies.report.words import headline, next_step
 
 pytestmark = pytest.mark.once
@@ -202,6 +205,61 @@ def test_without_results_nothing_is_concluded(reply, session):
     found = as_json(told)
     assert found["verdict"] == "undecided" and found["difference"]["value"] is None
     assert words(told)[0].startswith("No trial has finished yet")
+
+
+def by_model(**factors):
+    """An error that falls alike for all models, from another height for each."""
+    return lambda model, size: (
+        factors[model.split()[0].split("-")[0].lower() + model[-1]] * size**-0.4
+    )
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Weights of a ViT and of a ResNet are given; their arms end in v and r."""
+    found = [
+        Start("v", "v.npz", "ViT-Ti/8", {}),
+        Start("r", "r.npz", "BiT-R50x1", {}),
+    ]
+    monkeypatch.setattr("studies.advise.session.starts", lambda *_: found)
+    return found
+
+
+VIT, BIT = "ViT-Ti/8 v", "BiT-R50x1 r"
+
+
+def test_with_weights_the_answer_is_about_the_best_of_all(reply, given):
+    told = reply(36_000, error=by_model(vits=5.0, bits=4.0, vitv=0.5, bitr=1.5))
+    text = words(told)
+    assert text[0].startswith(f"{VIT} is ahead of {BIT} at 1,258 training images")
+    assert text[1].startswith(f"Of the 4 that were tried, {VIT} has the highest test accuracy, 9")
+    assert all(name in text[1].partition("it is ahead of ")[2] for name in (BIT, "vit-s", "bit-s"))
+    assert "bit-s is ahead of vit-s at 1,258 training images" in "\n".join(text)
+    found = json.loads(json.dumps(as_json(told)))
+    assert found["models"] == [VIT, BIT]
+    assert (found["verdict"], found["leader"], found["best"]) == ("A", VIT, VIT)
+    assert 0 < found["difference"]["low"] < found["difference"]["value"]
+    assert VIT in found["next"] and "-s" not in found["next"]
+    assert set(found["twice"]) == {VIT, BIT, "vit-s", "bit-s"}
+    others = {tuple(other["models"]): other for other in found["others"]}
+    assert set(others) == {
+        ("vit-s", "bit-s"), (VIT, "vit-s"), (VIT, "bit-s"), ("vit-s", BIT), (BIT, "bit-s"),
+    }  # fmt: skip
+    scratch = others["vit-s", "bit-s"]
+    difference = scratch["difference"]
+    assert scratch["leader"] == "bit-s"
+    assert difference["low"] < difference["value"] < difference["high"] < 0
+    report = markdown(told.results, told.evidence, {})
+    assert text[0] in report and "The other pairs" in report
+
+
+def test_weights_that_are_behind_leave_the_advice_to_what_leads(reply, given):
+    del given[1]
+    told = reply(36_000, error=by_model(vits=5.0, bits=1.0, vitv=3.0))
+    assert words(told)[0].startswith(f"bit-s is ahead of {VIT} at 1,258 training images")
+    found = as_json(told)
+    assert found["models"] == [VIT, "bit-s"] and found["verdict"] == "B"
+    assert found["best"] == "bit-s" and "bit-s" in found["next"] and VIT not in found["next"]
 
 
 @pytest.mark.parametrize(("text", "value"), [("95%", 0.95), ("99.5 %", 0.995), ("0.9", 0.9)])

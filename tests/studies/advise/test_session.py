@@ -3,12 +3,12 @@
 import pytest
 
 from studies.advise.budget import OVER, OutOfTime, seconds_of
-from studies.advise.session import Question
+from studies.advise.design import Question
 from studies.advise.weights import Start
 from studies.analysis.stopping import MOST_SEEDS
 from studies.errors import UsageError
 from studies.records.place import Here
-from studies.records.store import ResultsStore
+from studies.records.store import ResultsStore, new_record
 from tests.studies.advise.conftest import alike
 
 pytestmark = pytest.mark.once
@@ -90,6 +90,23 @@ def test_seeds_stop_where_the_verdict_is_settled(session):
     assert seeds(made)[1258] < MOST_SEEDS
 
 
+def test_seeds_go_on_until_all_pairs_are_settled(session, monkeypatch):
+    """Weights that are as good as each other, far above what is trained from scratch."""
+    given = [Start("one", "1.npz", "ViT-Ti/8", {}), Start("two", "2.npz", "BiT-R50x1", {})]
+    monkeypatch.setattr("studies.advise.session.starts", lambda *_: given)
+
+    def settled(difference):
+        return "ahead" if abs(difference.mean) > 0.05 else None
+
+    monkeypatch.setattr("studies.advise.session.settled", settled)
+    height = {"vit-s": 6.0, "bit-s": 3.0}
+    made = session(36_000, error=lambda model, size: height.get(model, 1.0) * size**-0.4)
+    end = made.go()
+    assert (end.reason, seeds(made)[1258]) == ("most seeds", MOST_SEEDS)
+    del given[1]
+    assert session(36_000).go().reason == "settled"
+
+
 def test_there_are_never_more_seeds_than_the_rule_was_tried_with(session, undecided, monkeypatch):
     monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 4)
     made = session(360_000, error=alike)
@@ -125,6 +142,34 @@ def test_a_model_that_fails_is_not_tried_again_and_again(session):
     made.go()
     ids = [t.trial_id for t in made.machine.ran]
     assert len(ids) == len(set(ids)) and {r["model"] for r in made.failed} == {"vit-s"}
+
+
+def test_what_failed_is_run_again_by_the_next_call_and_counts_until_it_is_done(session):
+    first = session(1200, fails=("vit-s",))
+    first.go()
+    failed = {r["trial_id"] for r in first.failed}
+    assert failed == {t.trial_id for t in first.machine.ran if t.model.name == "vit-s"}
+    # There is no time to run them again: what is there is answered, and they are not forgotten.
+    short = session(10)
+    assert short.planned() == []
+    short.go()
+    assert not short.machine.ran and {r["trial_id"] for r in short.failed} == failed
+    again = session(36_000)
+    again.go()
+    assert failed <= {t.trial_id for t in again.machine.ran} and not again.failed
+    done = {t.trial_id for t in first.machine.ran} - failed
+    assert done and not done & {t.trial_id for t in again.machine.ran}
+
+
+def test_a_failed_trial_that_could_change_nothing_any_more_is_left(session, monkeypatch):
+    made = session(36_000)
+    assert made.go().reason == "settled"
+    unit = max(unit for unit, trials in made._state().missing.items() if trials)
+    trial = made._state().missing[unit][0]
+    record = {**new_record(trial), "status": "failed", "reason": "it was told to"}
+    ResultsStore(made.folder / "trials.jsonl").append(record)
+    later = session(36_000)
+    assert later.go().reason == "settled" and not later.machine.ran and not later.failed
 
 
 def test_many_places_are_filled(session, undecided):

@@ -13,6 +13,7 @@ from studies.errors import UsageError
 from studies.machine.cloud import Bucket
 from studies.running import costs
 from studies.running.costs import Cost
+from studies.running.estimate import START_SECONDS
 from tests.studies.advise.conftest import far_apart
 from tests.studies.advise.fake import FLOPS, Machine
 
@@ -31,6 +32,7 @@ def ask(tmp_path, monkeypatch):
         costs, "measure", lambda entries, *_: {e.name: Cost(FLOPS, 1000) for e in entries}
     )
     monkeypatch.setattr("studies.running.estimate.on_gpu", lambda: False)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setattr(advising, "MOST_SEEDS", 3)
     monkeypatch.setattr("studies.advise.rounds.MOST_SEEDS", 3)
 
@@ -94,7 +96,16 @@ def test_status_counts_what_was_run_and_the_round_at_work(ask, tmp_path, monkeyp
 def test_a_failed_trial_is_named_and_ends_with_1(ask, capsys, monkeypatch):
     monkeypatch.setattr("studies.report.report.newest_report", lambda place, folder: None)
     assert ask(Machine(RealClock(), far_apart, fails=("vit-s",))) == 1
+    err = capsys.readouterr().err
+    assert "failed: vit-s size 160 seed 0: it was told to" in err
+    assert "the same command runs what failed again" in err
+    # There is no time to do so: it has failed all the same.
+    with monkeypatch.context() as slow:
+        slow.setitem(START_SECONDS, "tensorflow", 1e5)
+        assert ask(Machine(RealClock(), far_apart)) == 1
     assert "failed: vit-s size 160 seed 0: it was told to" in capsys.readouterr().err
+    assert ask(Machine(RealClock(), far_apart)) == 0
+    assert "failed" not in capsys.readouterr().err
 
 
 def test_results_may_have_another_name(ask, tmp_path, capsys, monkeypatch):

@@ -132,6 +132,7 @@ def test_failed_and_retried_trials_and_their_logs_are_told_by_status(project):
     project("run", "--sizes", "3")
     out = project("status")[1]
     assert out.startswith("mine: 1 of 2 trials done, 1 failed\n")
+    assert "run --retry-failed runs what failed again" in out
     (log,) = re.findall(r"fails size 3 .*: FAILED: loss became NaN; log: (.*)", out)
     assert "a word on stderr" in Path(log).read_text()
     project("run", "--sizes", "3", "--retry-failed")

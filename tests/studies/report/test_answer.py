@@ -23,6 +23,7 @@ def test_every_state_and_every_advice_is_among_the_simulated():
     assert any(d.overtaking for d in duels) and any(d.forecast for d in duels)
     assert {answer.advice.kind for answer in answers()} == {
         *("longer", "learn", "seeds", "either", "tell", "add size", "images", "switch", "stop"),
+        "enough",
     }
 
 
@@ -120,12 +121,18 @@ def test_the_advice_follows_from_what_is_told():
         if advice.kind == "either":
             difference = main.verdict.difference
             assert max(abs(difference.low), abs(difference.high)) < 0.01
-        if advice.kind in ("stop", "switch") and main:
+        if advice.kind in ("stop", "enough", "switch") and main:
             assert advice.models[0] == main.leader  # nobody else is recommended
-        if advice.kind == "stop":
+        if advice.kind in ("stop", "enough"):
             (model,) = advice.models
-            told = re.search(rf"{model}( \([\d,]+\))? (\d+\.\d) points", twice_the_images(answer))
-            assert "less than a point" in text and float(told.group(2)) < 1.0
+            interval = r"\((?:90 % interval )?-?\d+\.\d to (-?\d+\.\d)\)"
+            found = rf"{model}(?: \([\d,]+\))? (\d+\.\d) points {interval}"
+            gain, high = re.search(found, twice_the_images(answer)).groups()
+            assert float(gain) < 1.0
+            sure = float(high) < 1.0  # what the forecast's own interval leaves out
+            assert ("less than a point" in text) == sure
+            unsure = f"buy it about {gain} points, though up to {high} are possible."
+            assert text.endswith(unsure) == (not sure)
         if advice.need:
             have = main.verdict.difference
             ways = text.partition(" would show a difference of ")[0]

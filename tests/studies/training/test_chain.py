@@ -218,7 +218,7 @@ def test_weights_to_start_from_that_are_damaged_are_trained_anew(done, tmp_path)
     path.parent.mkdir(parents=True)
     path.write_bytes(final(results, each.start).read_bytes()[:-100])
     record = run_trial(each, tmp_path)
-    assert record["status"] == "failed" and "--retry-failed" in record["reason"]
+    assert record["status"] == "failed" and "run the failed trials again" in record["reason"]
     assert [t.training_id for t in untrained(tmp_path, each)] == [t.training_id for t in each.chain]
 
 

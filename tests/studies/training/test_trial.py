@@ -340,7 +340,7 @@ def test_a_full_disk_says_what_to_do(make_trial):
     assert (
         "disk of the results folder is full" in text
         and "$TMPDIR" in text
-        and "--retry-failed" in text
+        and "run the failed trials again" in text
     )
 
 
@@ -348,8 +348,8 @@ def test_a_full_disk_says_what_to_do(make_trial):
 def test_a_disk_that_fails_is_named_with_what_to_do(make_trial):
     text = reason(OSError(errno.EIO, "Input/output error", "runs/state-000002.ckpt"), make_trial())
     assert text == (
-        "runs/state-000002.ckpt cannot be read or written (Input/output error): mend that, then run again "
-        "with --retry-failed, which continues from the last checkpoint."
+        "runs/state-000002.ckpt cannot be read or written (Input/output error): mend that, then run the "
+        "failed trials again, which continues from the last checkpoint."
     )
 
 
