@@ -208,12 +208,21 @@ def _select_models(raw: dict[str, Any], names: Iterable[str] | None) -> None:
         chosen[name] = models.get(name, {"base": name})
     raw["models"] = chosen
     if isinstance(raw.get("pairs"), list):  # those of models that are left
-        raw["pairs"] = [pair for pair in raw["pairs"] if all(_is_of(arm, chosen) for arm in pair)]
+        raw["pairs"] = [
+            pair
+            for pair in raw["pairs"]
+            if not _is_pair(pair) or all(_is_of(arm, chosen) for arm in pair)
+        ]
 
 
-def _is_of(arm: Any, models: Iterable[str]) -> bool:
+def _is_pair(pair: Any) -> bool:
+    """Whether it is two names; anything else is refused where it is validated."""
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)
+
+
+def _is_of(arm: str, models: Iterable[str]) -> bool:
     """Whether an arm's name is that of one of some models, with or without levels."""
-    return any(arm == model or str(arm).startswith(f"{model} ") for model in models)
+    return any(arm == model or arm.startswith(f"{model} ") for model in models)
 
 
 def _check_known(name: str, entries: Mapping[str, Any]) -> None:

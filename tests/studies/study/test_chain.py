@@ -6,6 +6,7 @@ from studies.errors import UsageError
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
 from studies.study.study import other_key
+from tests.studies.descriptions import study_file as study_file_of
 
 pytestmark = pytest.mark.once
 
