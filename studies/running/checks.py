@@ -10,7 +10,7 @@ from studies.errors import UsageError
 from studies.evaluation import OF_VITS, get_evaluation
 from studies.running.devices import check_devices, check_split
 from studies.study.described import ResolvedData
-from studies.study.factors import Arm
+from studies.study.factors import Arm, no_arms
 from studies.study.study import EvaluationEntry, Study
 from studies.study.trial import Trial
 
@@ -23,6 +23,8 @@ def check_arms(study: Study) -> None:
     """
     from keras_vit.models.variants import get_variant
 
+    if not study.arms:  # the folder goes on with models of its own
+        raise UsageError(no_arms(study.models, study.factors))
     check_devices(study)
     for entry in study.evaluations.values():
         _check_evaluation(entry, study)

@@ -91,6 +91,7 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
         raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
     result = validate(raw, source=study)
     _refuse_unasked_code(file, options.get("imports") or (), study)
+    _refuse_unknown_models(result, {**(file.get("models") or {}), **result.models}, study)
     if study in built_in():
         _keep_named(result, options, keys)
     for entry in result.models.values():
@@ -123,6 +124,20 @@ def _refuse_unasked_code(file: Mapping[str, Any], imports: Sequence[str], study:
             f"{study}: reading.imports asks for the module {unasked[0]!r}, whose code would run: if you "
             f"trust it, say so with --import {unasked[0]}"
         )
+
+
+def _refuse_unknown_models(study: Study, models: Iterable[str], source: str) -> None:
+    """A level, or an evaluation, may be for some models: of the file, or of those that are chosen."""
+    named = {f"evaluations.{name}": entry.models for name, entry in study.evaluations.items()}
+    for factor, levels in study.factors.items():
+        named |= {f"factors.{factor}.{name}": level.models for name, level in levels.items()}
+    for place, names in named.items():
+        for name in names:
+            if name not in models:
+                raise UsageError(
+                    f"{source}: {place}.models: {name!r} is no model of the study"
+                    f"{suggestion(name, models)}; choose among {', '.join(models)}"
+                )
 
 
 def read_resolved(folder: Path) -> Study:

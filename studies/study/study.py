@@ -22,7 +22,7 @@ from studies.study.chain import Finetuning, Pretraining
 from studies.study.defaults import default_seeds, default_sizes
 from studies.study.described import DataDescription, ResolvedData
 from studies.study.entries import ModelEntry, Reading
-from studies.study.factors import Arm, Design, Level, combinations, make_arm
+from studies.study.factors import Arm, Design, Level, combinations, make_arm, no_arms
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.resources import Resources
 from studies.study.strict import LETTERS, Name, Positive, Side, Strict, of_results
@@ -197,6 +197,8 @@ class Study(Strict):
         )
         if not of_results(info):
             _refuse_alike(arms)
+            if not arms:
+                raise ValueError(no_arms(self.models, self.factors))
         axes = ("images", "pretraining_images", "compute", *self.factors)
         if self.x not in axes:
             raise ValueError(f"x must be one of {', '.join(axes)}; it is {self.x!r}")

@@ -256,3 +256,54 @@ def test_a_written_study_is_read_back_equal(tmp_path):
     )
     (tmp_path / "study.toml").write_text(study_file.to_toml(study))
     assert study_file.read_resolved(tmp_path) == study
+LEVELS = """
+[factors.depth.shallow]
+models = ["one"]
+overrides = { num_layers = 1 }
+[factors.depth.deep]
+models = ["one"]
+overrides = { num_layers = 2 }
+"""
+
+
+def test_models_for_which_there_is_no_level_are_refused(tmp_path):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    path.write_text(path.read_text() + LEVELS)
+    assert list(study_file.resolve(str(path), {}).arms) == ["one shallow", "one deep"]
+    for name in ("two", "ViT-Ti/8"):
+        words = f"factors.depth: its levels are for one, and the models are {name}, .*--models"
+        with pytest.raises(UsageError, match=words):
+            study_file.resolve(str(path), {"models": [name]})
+    # Of two factors, each of which has levels for one of the models, no levels go together.
+    other = LEVELS.replace("depth", "width").replace('"one"', '"two"')
+    path.write_text(path.read_text() + other)
+    with pytest.raises(UsageError, match=r"factors\.depth: its levels are for one, and the models"):
+        study_file.resolve(str(path), {})
+
+
+@pytest.mark.parametrize("place", ["factors.depth.deep", "evaluations.nearest_neighbours"])
+def test_models_of_a_level_or_an_evaluation_are_the_studys(tmp_path, place):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    path.write_text(path.read_text() + f'[{place}]\nmodels = ["one", "twoo"]\n')
+    words = rf"{place}\.models: 'twoo' is no model of the study .*'two'.*choose among one, two"
+    with pytest.raises(UsageError, match=words):
+        study_file.resolve(str(path), {})
+    path.write_text(path.read_text().replace("twoo", "two"))
+    study_file.resolve(str(path), {"models": ["one"]})  # though `two` is not among them
+    path.write_text(path.read_text().replace('"two"]', '"ViT-Ti/8"]'))
+    study_file.resolve(str(path), {"models": ["one", "ViT-Ti/8"]})
+
+
+@pytest.mark.parametrize(
+    "wrong", ["1", '"one"', "[]", '["one"]', '["one", 2]', '["one", "two", "three"]', "{a = 1}"]
+)
+@pytest.mark.parametrize("options", [{}, {"models": ["one"]}])
+def test_what_is_no_pair_is_refused_whatever_models_are_chosen(tmp_path, wrong, options):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    text = path.read_text()
+    path.write_text(f"pairs = [{wrong}]\n{text}")
+    with pytest.raises(UsageError, match=r"pairs: each must be (a list|text)") as error:
+        study_file.resolve(str(path), options)
+    assert "\n" not in str(error.value)
+
+
