@@ -20,6 +20,7 @@ from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence
 from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
+from studies.study.sources import absolute
 from studies.study.study import Study
 from studies.study.suggestion import suggestion
 from studies.study.toml_files import built_in, content_of, read
@@ -85,10 +86,9 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     sized = options.get("sizes") is not None or ["sizes"] in keys
     if raw.get("dataset") != file.get("dataset") and not sized:
         raw.pop("sizes", None)  # the file's are for its own data
-    # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
-    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
+    if isinstance(raw.get("dataset"), str):
         # Trials are other processes, and results outlive the directory they were started in.
-        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
+        raw["dataset"] = absolute(raw["dataset"])
     result = validate(raw, source=study)
     _refuse_unasked_code(file, options.get("imports") or (), study)
     _refuse_unknown_models(result, {**(file.get("models") or {}), **result.models}, study)

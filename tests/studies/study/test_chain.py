@@ -73,6 +73,19 @@ class TestChain:
         assert (trial.start.dataset, trial.start.size) == ("fashion_mnist", 99)
         assert study_of(**content).other_sources == [("fashion_mnist", 16)]
 
+    def test_splits_are_followed_where_a_seed_decides_about_them(self):
+        def start(**lacking):
+            own, other = described(), described(side=16)
+            official = {k: v for k, v in own.counts.items() if k not in lacking}
+            own, other = (each.model_copy(update={"official": official}) for each in (own, other))
+            study = study_of(pretraining={"image_size": 16})
+            return study.trials(own, {other_key("shapes", 16): other})[0].start
+
+        assert start().splits is None  # the source has all of them
+        for lacking in ("validation", "test"):
+            assert start(**{lacking: True}).splits.data_fingerprint == described().fingerprint
+        assert start().training_id != start(test=True).training_id
+
     def test_given_weights_count_by_their_content(self):
         content = {"pretraining": {"objective": "none", "weights": "vit.npz"}}
         ids = [
@@ -246,16 +259,6 @@ def test_pairs_are_those_of_the_models_that_are_chosen():
     assert pairs("vit-s", "bit-s") == study_file.resolve("locality", {}).pairs != ()
 
 
-def test_a_written_study_is_read_back_equal(tmp_path):
-    study = study_of(
-        factors=FACTORS,
-        pretraining={"sizes": [10]},
-        evaluations={"knn": {"kind": "nearest_neighbours", "options": {"neighbours": 5}}},
-        pairs=[["vit plain 2", "resnet plain 2"]],
-        x="pretraining_images",
-    )
-    (tmp_path / "study.toml").write_text(study_file.to_toml(study))
-    assert study_file.read_resolved(tmp_path) == study
 LEVELS = """
 [factors.depth.shallow]
 models = ["one"]
@@ -307,3 +310,13 @@ def test_what_is_no_pair_is_refused_whatever_models_are_chosen(tmp_path, wrong, 
     assert "\n" not in str(error.value)
 
 
+def test_a_written_study_is_read_back_equal(tmp_path):
+    study = study_of(
+        factors=FACTORS,
+        pretraining={"sizes": [10]},
+        evaluations={"knn": {"kind": "nearest_neighbours", "options": {"neighbours": 5}}},
+        pairs=[["vit plain 2", "resnet plain 2"]],
+        x="pretraining_images",
+    )
+    (tmp_path / "study.toml").write_text(study_file.to_toml(study))
+    assert study_file.read_resolved(tmp_path) == study
