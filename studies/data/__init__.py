@@ -236,7 +236,7 @@ def _find(
     source = find(name, size, options, place)
     # With other findings to tell, data are prepared again.
     key = [source.key, size, [field.name for field in fields(Facts)]]
-    folder, info = prepared(place, name, key, source.build, source.label)
+    folder, info = prepared(place, name, key, source.build, source.label, source.current)
     try:
         facts = replace(facts_of(info), left_out=source.left_out, notes=source.notes)
         described = DatasetInfo.from_dict({**info, "name": name})

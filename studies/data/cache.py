@@ -24,6 +24,8 @@ from studies.machine.files import file_bytes, parsed_json, replace
 INFO = "info.json"
 TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
 USED = "used"  # the name that the data was last asked for by, written at each use
+Current = Callable[[dict[str, Any]], dict[str, Any] | None]
+
 _LAYOUT = 2  # part of every key: a new layout of the files does not meet old ones
 
 
@@ -44,6 +46,7 @@ def prepared(
     key: Any,
     build: Callable[[Path], dict[str, Any]],
     label: str | None = None,
+    current: Current = lambda description: description,
 ) -> tuple[Path, dict[str, Any]]:
     """Finds a prepared folder, or builds it: under a lock, beside its place, then renamed into it.
 
@@ -57,6 +60,8 @@ def prepared(
         build: writes the files into the folder that it is given and returns the description.
         label: what the folder's name begins with, where that is not the data's name: a folder of
             images is the same data wherever it lies.
+        current: gives the description of data that were prepared before, perhaps with something noted in
+            it; None where they are to be prepared anew.
 
     Returns:
         (folder, description).
@@ -68,9 +73,9 @@ def prepared(
     digest = hashlib.sha256(json.dumps([_LAYOUT, label, key], sort_keys=True).encode()).hexdigest()
     title = f"{_title(label)}-{digest[:16]}"
     folder = cache / title
-    if (info := _complete(folder)) is None:
+    if (info := _current(folder, current)) is None:
         try:
-            info = _built(cache, title, name, build)
+            info = _built(cache, title, name, build, current)
         except OSError as error:
             raise UsageError(
                 f"The data set {name} cannot be prepared in the cache folder {cache} "
@@ -79,6 +84,19 @@ def prepared(
             ) from error
     note_use(folder, name)
     return folder, info
+
+
+def _current(folder: Path, current: Current) -> dict[str, Any] | None:
+    """The description of a complete folder that is as it would be prepared; None where there is none."""
+    if (info := _complete(folder)) is None:
+        return None
+    noted = current(info)
+    if noted is not None and noted != info:
+        with contextlib.suppress(
+            OSError
+        ):  # a cache that can be read alone is looked through each time
+            replace(folder / INFO, json.dumps(noted).encode(), durable=True)
+    return noted
 
 
 def _title(label: str) -> str:
@@ -192,12 +210,16 @@ def _entry(folder: Path) -> Entry:
 
 
 def _built(
-    cache: Path, title: str, name: str, build: Callable[[Path], dict[str, Any]]
+    cache: Path,
+    title: str,
+    name: str,
+    build: Callable[[Path], dict[str, Any]],
+    current: Current = lambda description: description,
 ) -> dict[str, Any]:
     folder = cache / title
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f".{title}.lock"):
-        if (info := _complete(folder)) is not None:
+        if (info := _current(folder, current)) is not None:
             return info  # another process has built it meanwhile
         for leftover in cache.glob(f".{title}.new-*"):
             shutil.rmtree(leftover)  # of a killed process: ours is the lock

@@ -6,6 +6,7 @@ the splits that the source lacks, and the nested draw of training images, follow
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -54,6 +55,11 @@ class DatasetInfo:
     def counts(self) -> dict[str, int]:
         """Images in each split."""
         return {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def has_all_splits(self) -> bool:
+        """Whether the source has all splits of its own, so that no seed decides about them."""
+        return set(SPLITS) <= self.official.keys()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -170,19 +176,22 @@ class Dataset:
     pools: Mapping[str, Split]
     folder: Path | None = None
 
-    def replicate(self, seed: int) -> Replicate:
+    def replicate(self, seed: int, like: Dataset | None = None) -> Replicate:
         """The data set as a seed sees it: splits that the source lacks, and the draw of training images.
 
         Args:
             seed: of the trial, >= 0.
+            like: the same images at another size, whose splits and draw these have: what is tested on at
+                one size would else be trained on at the other. By default its own.
 
         Raises:
-            UsageError: there are too few images to cut a split from.
+            UsageError: there are too few images to cut a split from, or `like` has other images.
         """
-        labels = {split: pool.labels for split, pool in self.pools.items()}
-        whole = self.pools["train"]
-        data = int(self.info.fingerprint[:15], 16)
-        plan = plan_splits(self.info.name, labels, [data, seed, _SPLITS], whole.groups)
+        if like is not None:
+            self.refuse_others(like)
+        whole, drawn = self.pools["train"], like or self
+        data = int(drawn.info.fingerprint[:15], 16)
+        plan = drawn.plan(seed)
         left = plan.pop("train")[1]
         if len(left) == len(whole):  # of what is left as it is no copies are needed
             del left
@@ -192,6 +201,36 @@ class Dataset:
             order = left[nested_order(own, [data, seed, _ORDER])]
         others = {split: self._part(*place) for split, place in plan.items()}
         return Replicate(self.info, train=whole, order=order, **others)
+
+    def plan(self, seed: int) -> dict[str, tuple[str, np.ndarray]]:
+        """Where a seed's splits come from; see `plan_splits`."""
+        labels = {split: pool.labels for split, pool in self.pools.items()}
+        data = int(self.info.fingerprint[:15], 16)
+        entropy = [data, seed, _SPLITS]
+        return plan_splits(self.info.name, labels, entropy, self.pools["train"].groups)
+
+    def refuse_others(self, other: Dataset) -> None:
+        """Raise UsageError unless another data set has the same images in the same order.
+
+        They are known by their labels and, where they have some, names.
+        """
+        alike = self.info.class_names == other.info.class_names
+        alike = alike and self.pools.keys() == other.pools.keys()
+        alike = alike and all(
+            np.array_equal(pool.labels, other.pools[split].labels)
+            for split, pool in self.pools.items()
+        )
+        if not alike or not self._same_names(other):
+            one, two = (f"{h}x{w}" for h, w, _ in (self.info.image_shape, other.info.image_shape))
+            raise UsageError(
+                f"The data set {self.info.name} has other images at {one} than at {two} pixels, so that "
+                f"they cannot be split alike: run again once its files no longer change."
+            )
+
+    def _same_names(self, other: Dataset) -> bool:
+        folders = [data.folder for data in (self, other) if data.folder is not None]
+        files = [file for folder in folders if (file := folder / NAMES_FILE).exists()]
+        return not files or (len(files) == 2 and filecmp.cmp(files[0], files[1], shallow=False))
 
     def names(self) -> list[str] | None:
         """What people call each image, by its id (a path relative to its folder); None: nothing."""
@@ -223,18 +262,12 @@ def names_in(path: Path) -> list[str]:
     return names
 
 
-def smallest_counts(data: Dataset, seeds: int) -> dict[str, int]:
-    """Images that each split has at least, over the first seeds.
-
-    Args:
-        data: the data set.
-        seeds: number of seeds.
-    """
-    groups = data.pools["train"].groups
-    if are_alone(groups):  # only groups make the numbers differ
-        return data.info.counts
-    counts = [data.replicate(seed).counts for seed in range(seeds)]
-    return {split: min(count[split] for count in counts) for split in SPLITS}
+def counts_by_seed(data: Dataset, seeds: int) -> list[dict[str, int]]:
+    """Images in each split, for each of the first seeds; only where some belong together do they differ."""
+    if are_alone(data.pools["train"].groups):
+        return [data.info.counts] * seeds
+    plans = (data.plan(seed) for seed in range(seeds))
+    return [{split: len(indices) for split, (_, indices) in plan.items()} for plan in plans]
 
 
 class Counted(Protocol):

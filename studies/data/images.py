@@ -99,10 +99,11 @@ def decode(
             pixels = held[0] * held[1]
             _check_pixels(pixels)
             with _room.for_pixels(pixels):
+                deep = _is_deep(image)
                 image.load()
                 _check_pixels(image.width * image.height)  # an icon shows its size but now
                 turn = _turn(image)
-                upright = _turned(_averageable(image), turn)
+                upright = _turned(_averageable(image, deep), turn)
                 small = _flat(_shrunk(upright, size, fit), "RGB" if channels == 3 else "L")
             return Decoded(_array(_padded(small, size)), _upright(stored, turn))
     except MemoryError:
@@ -278,25 +279,50 @@ def _check_pixels(number: int) -> None:
         raise ValueError(f"it has {_TOO_MANY}")
 
 
-def _averageable(image: Image.Image) -> Image.Image:
+def _is_deep(image: Image.Image) -> bool:
+    """Whether colours have 16 bits in the file, of which Pillow loads the upper 8."""
+    return any(str(tile.args).startswith("RGB;16") for tile in getattr(image, "tile", ()))
+
+
+def _averageable(image: Image.Image, deep: bool = False) -> Image.Image:
     """In a mode whose values are brightnesses: grey or RGB, perhaps with opacity, or numbers."""
+    if image.mode.startswith("I"):
+        return _numbers(image)
     if "transparency" in image.info or image.mode == "PA":
+        if deep:  # the transparent colour is told in 16 bits, and Pillow would compare the lower 8
+            image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
         return image.convert("RGBA")
     if image.mode == "F":
         values = np.asarray(image)
         most = np.fmax.reduce(values, axis=None)
         return Image.fromarray(values * np.float32(255)) if most <= 1 else image
-    if image.mode in ("L", "LA", "RGB", "RGBA") or image.mode.startswith("I"):
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _numbers(image: Image.Image) -> Image.Image:
+    """Integers in the machine's own order of bytes, which alone Pillow resizes; with opacity in 8 bits."""
+    values = np.asarray(image)
+    if image.mode not in ("I", "I;16"):
+        image = Image.fromarray(values.astype(np.uint16))
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return image
+    opacity = np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Image.merge("LA", (_bytes(values / np.float32(257)), Image.fromarray(opacity)))
+
+
+def _bytes(values: np.ndarray) -> Image.Image:
+    """Numbers (H, W) from 0 to 255 as a grey image."""
+    return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
     """8 bits a channel, no transparency, RGB or grey."""
     if image.mode == "F" or image.mode.startswith("I"):  # "I;16", or "I" for 16 bits in 32
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        values = values / 257 if image.mode != "F" else values
-        image = Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+        image = _bytes(values / 257 if image.mode != "F" else values)
     if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ class Found:
         build: writes the prepared data into a folder and gives their description (see `building`).
         label: see `cache.prepared`.
         left_out, notes: see `checks.Facts`.
+        current: the description of data that were prepared before, perhaps with a note; None where they are
+            to be prepared anew.
     """
 
     key: Any
@@ -40,6 +43,7 @@ class Found:
     label: str | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    current: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda description: description
 
 
 def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Found:
@@ -59,15 +63,17 @@ def find(name: str, size: ImageSize | None, options: Reading, cache: Path) -> Fo
     if (listed := listing(name, options)) is not None:
         from studies.data.digests import Digests
         from studies.data.image_files import ImageFiles, content_key
+        from studies.data.reading import looked_through, noted
 
         digests = Digests(cache)
         images = ImageFiles(listed, size, options.fit, digests)
         return Found(
             key=[content_key(listed, digests), options.fit],
-            build=lambda folder: build(folder, images),
+            build=lambda folder: noted(build(folder, images)),
             label=name.partition(":")[0],
             left_out=dict(listed.left_out),
             notes=listed.notes,
+            current=lambda info: looked_through(info, chain.from_iterable(listed.files.values())),
         )
     _refuse_groups(name, options)
     if name.partition(":")[0] in DRAWN:

@@ -96,8 +96,9 @@ def _cut_groups(labels: np.ndarray, count: int, entropy: Entropy, groups: np.nda
     home = _home(labels, group, len(weight))  # (G,) class
     quota = _quotas(np.bincount(home, weights=weight).astype(int), count)
     chosen = np.zeros(len(weight), bool)
-    for label, wanted in enumerate(quota):
-        members = np.flatnonzero(home == label)
+    by_home, ends = np.argsort(home, kind="stable"), np.cumsum(np.bincount(home))
+    for label, (end, wanted) in enumerate(zip(ends, quota, strict=True)):
+        members = by_home[ends[label - 1] if label else 0 : end]  # in their order
         if not wanted or len(members) < 2:
             continue
         rng = np.random.default_rng([*entropy, label])

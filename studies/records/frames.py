@@ -306,8 +306,8 @@ def summary_frame(results: Results, level: float = 0.9) -> pd.DataFrame:
         `test_top1` and `test_balanced`, means over seeds of shares in [0, 1], each NAME with `NAME_sd`,
         the standard deviation over seeds, and `NAME_low` and `NAME_high`, the interval at the given level;
         `interval`, what these intervals hold ("none" where there is none: of one seed without outcomes); the
-        same of `val_top1` and `fewshot_5` and such, over seeds alone. `test_ece`, the calibration error, where
-        outcomes were kept; `test_loss`, mean, nats.
+        same of `val_top1` and `fewshot_5` and such, over seeds alone. `test_ece`, the calibration error,
+        where outcomes were kept; `test_loss`, mean, nats.
         `flops`, forward, of one image; `params`, number of weights; `steps`; and means over seeds of
         `best_step`, `seconds`, of the whole trial, and `images_per_second`, in training.
 

@@ -77,7 +77,7 @@ def restore(place: Place, trial: Trial) -> None:
 def fingerprints(trial: Trial) -> list[str]:
     """Of all data that a trial opens."""
     further = [trial.extra.data] if trial.extra is not None and trial.extra.data is not None else []
-    return list(dict.fromkeys(data.data_fingerprint for data in (*trial.chain, *further)))
+    return list(dict.fromkeys(f for data in (*trial.chain, *further) for f in data.fingerprints))
 
 
 def _bring(bucket: Bucket, fingerprint: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -10,9 +10,9 @@ from studies.errors import UsageError
 from studies.evaluation import OF_VITS, get_evaluation
 from studies.running.devices import check_devices, check_split
 from studies.study.described import ResolvedData
-from studies.study.factors import Arm
+from studies.study.factors import Arm, no_arms
 from studies.study.study import EvaluationEntry, Study
-from studies.study.trial import Trial
+from studies.study.trial import Training, Trial
 
 
 def check_arms(study: Study) -> None:
@@ -23,6 +23,8 @@ def check_arms(study: Study) -> None:
     """
     from keras_vit.models.variants import get_variant
 
+    if not study.arms:  # the folder goes on with models of its own
+        raise UsageError(no_arms(study.models, study.factors))
     check_devices(study)
     for entry in study.evaluations.values():
         _check_evaluation(entry, study)
@@ -34,12 +36,17 @@ def check_arms(study: Study) -> None:
                 _check_of(entry, arm)
 
 
-def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
+def check_trials(
+    trials: Sequence[Trial],
+    data: Sequence[ResolvedData],
+    by_seed: Mapping[str, Sequence[int]] | None = None,
+) -> None:
     """Refuse sizes and cells that the images of a training do not have, and models that do not split.
 
     Args:
         trials: of a study.
         data: descriptions of all its data.
+        by_seed: training images of each seed, by fingerprint, where seeds differ in that.
 
     Raises:
         UsageError: the first of them, in one sentence.
@@ -52,10 +59,22 @@ def check_trials(trials: Sequence[Trial], data: Sequence[ResolvedData]) -> None:
         for training in trial.chain:
             info = found[training.data_fingerprint]
             check_sizes(info, [training.size], info.counts)
+            if by_seed and info.fingerprint in by_seed:
+                _check_seed(training, by_seed[info.fingerprint][training.seed])
             check_scramble(training.recipe.scramble, training.image_shape)
             check_split(training)
         if trial.extra is not None and trial.extra.data is not None:
             check_scramble(trial.recipe.scramble, trial.extra.data.image_shape)
+
+
+def _check_seed(training: Training, images: int) -> None:
+    """Counts of a results folder stay; a seed that is added to it may have fewer images."""
+    if training.objective != "none" and training.size > images:
+        raise UsageError(
+            f"seed {training.seed} of {training.dataset} has {images} images to train on, and the size is "
+            f"{training.size}: images that belong together stay on one side of a split. Choose at "
+            f"most {training.seed} seeds, or other --sizes; another --results or --name begins anew"
+        )
 
 
 def _check_evaluation(entry: EvaluationEntry, study: Study) -> None:

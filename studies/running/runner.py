@@ -23,10 +23,9 @@ from studies.running.models import FOLDER as MODELS
 from studies.running.models import ModelKeeper
 from studies.running.results_folder import continued, make_folder, merge, write_study
 from studies.study.chain import Pretraining
-from studies.study.described import ResolvedData
 from studies.study.factors import Level
 from studies.study.file import read_resolved
-from studies.study.study import Study, other_key
+from studies.study.study import Study
 from studies.study.trial import Trial
 
 LOGS = "logs"  # in the results folder; records name their log relative to that
@@ -104,6 +103,7 @@ def make_plan(study: Study, place: Place) -> Plan:
         UsageError: the first thing that is wrong, in one sentence.
     """
     from studies.data import default_image_size
+    from studies.running.data import prepared
 
     place.fetch(study.name, whole=False)
     folder = place.path / study.name
@@ -117,16 +117,13 @@ def make_plan(study: Study, place: Place) -> Plan:
     if study.image_size is None:
         size = default_image_size(study.dataset, study.reading)
         study = study.model_copy(update={"image_size": size})
-    data = _prepared(study, study.dataset, study.image_size)
-    others = {
-        other_key(dataset, size): _prepared(study, dataset, size)
-        for dataset, size in study.other_sources
-    }
+    found = prepared(study, old)
+    data, others = found.own, found.others
     study = with_digests(study.resolved(data, others))
     if old is not None:
         merge(old, study, folder)
     trials = study.trials(data)
-    check_trials(trials, [data, *others.values()])
+    check_trials(trials, [data, *others.values()], found.by_seed)
     costs = measure_all(
         [arm.entry for arm in study.arms.values()],
         data.image_shape,
@@ -137,16 +134,6 @@ def make_plan(study: Study, place: Place) -> Plan:
     store = ResultsStore(folder / "trials.jsonl")
     records = {record["trial_id"]: record for record in store.records(["status"])}
     return Plan(study, place, trials, costs, records)
-
-
-def _prepared(study: Study, dataset: str, image_size: int | None) -> ResolvedData:
-    """What there is to know of a data set, which is prepared if need be."""
-    from studies.data import load
-    from studies.data.dataset import smallest_counts
-
-    found = load(dataset, image_size, study.reading)
-    counts = smallest_counts(found, study.seeds_for(found.info))
-    return ResolvedData.of(found.info).model_copy(update={"counts": counts})
 
 
 def run(plan: Plan, executor: Executor, display: Display, retry_failed: bool = False) -> Outcome:

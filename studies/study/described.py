@@ -40,6 +40,11 @@ class ResolvedData(Strict):
             raise ValueError("data.counts has no train")
         return self
 
+    @property
+    def has_all_splits(self) -> bool:
+        """Whether the data has all splits of its own, so that no seed decides about them."""
+        return {"train", "validation", "test"} <= self.official.keys()
+
     @classmethod
     def of(cls, info: DataDescription) -> ResolvedData:
         """Keep what matters of a `studies.data.DatasetInfo`."""
@@ -69,5 +74,7 @@ class DataDescription(Protocol):
     def counts(self) -> Mapping[str, int]: ...
     @property
     def official(self) -> Mapping[str, int]: ...
+    @property
+    def has_all_splits(self) -> bool: ...
     @property
     def class_names(self) -> Sequence[str]: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -85,6 +85,25 @@ def combinations(factors: Factors, design: Design) -> Iterator[tuple[dict[str, s
     for factor, levels in factors.items():
         for level in list(levels)[1:]:
             yield {**base, factor: level}, [level]
+
+
+def no_arms(models: Iterable[str], factors: Factors) -> str:
+    """Why some models have no arm at all, in one sentence: levels are for others."""
+    mine = set(models)
+
+    def is_for_others(factor: str) -> bool:
+        return all(
+            level.models and not mine & {*level.models} for level in factors[factor].values()
+        )
+
+    limited = [name for name in factors if any(level.models for level in factors[name].values())]
+    factor = next(filter(is_for_others, limited), limited[0])
+    named = dict.fromkeys(name for level in factors[factor].values() for name in level.models)
+    return (
+        f"factors.{factor}: its levels are for {', '.join(named)}, and the models are "
+        f"{', '.join(models)}, so that there is nothing to train: choose others with --models, or name "
+        f"them in models of a level"
+    )
 
 
 def make_arm(

@@ -20,6 +20,7 @@ from studies.study.entries import Architecture, ModelEntry, Reading
 from studies.study.mistakes import sentence
 from studies.study.resources import Resources
 from studies.study.scrambled import spell_out
+from studies.study.sources import absolute
 from studies.study.study import Study
 from studies.study.suggestion import suggestion
 from studies.study.toml_files import built_in, content_of, read
@@ -85,12 +86,12 @@ def resolve(study: str, options: Mapping[str, Any], settings: Sequence[str] = ()
     sized = options.get("sizes") is not None or ["sizes"] in keys
     if raw.get("dataset") != file.get("dataset") and not sized:
         raw.pop("sizes", None)  # the file's are for its own data
-    # An empty path stays one, to be refused: resolved it would be the folder one happens to be in.
-    if path := re.fullmatch("(folder|csv):(.+)", str(raw.get("dataset")), re.DOTALL):
+    if isinstance(raw.get("dataset"), str):
         # Trials are other processes, and results outlive the directory they were started in.
-        raw["dataset"] = f"{path[1]}:{Path(path[2]).expanduser().resolve()}"
+        raw["dataset"] = absolute(raw["dataset"])
     result = validate(raw, source=study)
     _refuse_unasked_code(file, options.get("imports") or (), study)
+    _refuse_unknown_models(result, {**(file.get("models") or {}), **result.models}, study)
     if study in built_in():
         _keep_named(result, options, keys)
     for entry in result.models.values():
@@ -123,6 +124,20 @@ def _refuse_unasked_code(file: Mapping[str, Any], imports: Sequence[str], study:
             f"{study}: reading.imports asks for the module {unasked[0]!r}, whose code would run: if you "
             f"trust it, say so with --import {unasked[0]}"
         )
+
+
+def _refuse_unknown_models(study: Study, models: Iterable[str], source: str) -> None:
+    """A level, or an evaluation, may be for some models: of the file, or of those that are chosen."""
+    named = {f"evaluations.{name}": entry.models for name, entry in study.evaluations.items()}
+    for factor, levels in study.factors.items():
+        named |= {f"factors.{factor}.{name}": level.models for name, level in levels.items()}
+    for place, names in named.items():
+        for name in names:
+            if name not in models:
+                raise UsageError(
+                    f"{source}: {place}.models: {name!r} is no model of the study"
+                    f"{suggestion(name, models)}; choose among {', '.join(models)}"
+                )
 
 
 def read_resolved(folder: Path) -> Study:
@@ -208,12 +223,21 @@ def _select_models(raw: dict[str, Any], names: Iterable[str] | None) -> None:
         chosen[name] = models.get(name, {"base": name})
     raw["models"] = chosen
     if isinstance(raw.get("pairs"), list):  # those of models that are left
-        raw["pairs"] = [pair for pair in raw["pairs"] if all(_is_of(arm, chosen) for arm in pair)]
+        raw["pairs"] = [
+            pair
+            for pair in raw["pairs"]
+            if not _is_pair(pair) or all(_is_of(arm, chosen) for arm in pair)
+        ]
 
 
-def _is_of(arm: Any, models: Iterable[str]) -> bool:
+def _is_pair(pair: Any) -> bool:
+    """Whether it is two names; anything else is refused where it is validated."""
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)
+
+
+def _is_of(arm: str, models: Iterable[str]) -> bool:
     """Whether an arm's name is that of one of some models, with or without levels."""
-    return any(arm == model or str(arm).startswith(f"{model} ") for model in models)
+    return any(arm == model or arm.startswith(f"{model} ") for model in models)
 
 
 def _check_known(name: str, entries: Mapping[str, Any]) -> None:

@@ -64,6 +64,8 @@ def sentence(errors: Sequence[ErrorDetails]) -> str:
         return error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return _unknown_field([str(part) for part in location])
+    if location[0] == "pairs" and error["type"] in ("missing", "too_long"):
+        return "pairs: each must be a list of two names"
     if error["type"] == "missing":
         return f"{place} is missing"
     if location[0] == "backends" and error["type"] == "literal_error":

@@ -22,9 +22,10 @@ from studies.study.chain import Finetuning, Pretraining
 from studies.study.defaults import default_seeds, default_sizes
 from studies.study.described import DataDescription, ResolvedData
 from studies.study.entries import ModelEntry, Reading
-from studies.study.factors import Arm, Design, Level, combinations, make_arm
+from studies.study.factors import Arm, Design, Level, combinations, make_arm, no_arms
 from studies.study.recipe import Evaluation, Recipe
 from studies.study.resources import Resources
+from studies.study.sources import absolute
 from studies.study.strict import LETTERS, Name, Positive, Side, Strict, of_results
 from studies.study.trainings import Trainings
 from studies.study.trial import Backend, Trial
@@ -198,6 +199,8 @@ class Study(Strict):
             1 if self.seeds == "auto" else self.seeds,
         )
         if not of_results(info):
+            if not arms:
+                raise ValueError(no_arms(self.models, self.factors))
             _refuse_alike(arms)
         axes = ("images", "pretraining_images", "compute", *self.factors)
         if self.x not in axes:
@@ -250,6 +253,25 @@ class Study(Strict):
             if entry.dataset or entry.image_size
         ]
         return list(dict.fromkeys(found))
+
+    def is_own(self, dataset: str | None) -> bool:
+        """Whether a name, or none, is that of the study's own data set."""
+        return dataset is None or absolute(dataset) == absolute(self.dataset)
+
+    def reading_of(self, dataset: str | None) -> Reading:
+        """How a data set's images are read; groups are told by the paths of the study's own alone."""
+        own = self.is_own(dataset)
+        return self.reading if own else self.reading.model_copy(update={"groups": ""})
+
+    def split_like(self, dataset: str, image_size: int | None) -> tuple[str, int | None]:
+        """Name and image size of the data whose splits some have, perhaps their own.
+
+        One image is on one side for all sizes of a data set: that is the study's own size, or else the one
+        that is named first.
+        """
+        source = absolute(dataset)
+        known = [(self.dataset, self.image_size), *self.other_sources, (dataset, image_size)]
+        return next(each for each in known if absolute(each[0]) == source)
 
     def resolved(
         self, info: DataDescription, others: Mapping[str, DataDescription] | None = None

@@ -13,7 +13,7 @@ from studies.study.entries import ModelEntry
 from studies.study.factors import Arm
 from studies.study.recipe import Recipe
 from studies.study.strict import fields_of
-from studies.study.trial import Backend, Data, Extra, Training, Trial
+from studies.study.trial import Backend, Data, Extra, Splits, Training, Trial
 
 if TYPE_CHECKING:
     from studies.study.study import EvaluationEntry, Study
@@ -162,8 +162,22 @@ class Trainings:
             image_shape=(height, width, self.info.image_shape[2]),
             num_classes=info.num_classes,
             image_size=image_size or self.study.image_size,
-            reading=self.study.reading,
+            reading=self.study.reading_of(dataset),
+            splits=self._splits(info, dataset, image_size),
         )
+
+    def _splits(
+        self, info: DataDescription, dataset: str | None, image_size: int | None
+    ) -> Splits | None:
+        """Whose splits some data have; None: their own, as where no seed decides about a split."""
+        from studies.study.study import other_key
+
+        study = self.study
+        name, size = study.split_like(dataset or study.dataset, image_size or study.image_size)
+        like = self.info if study.is_own(name) else self.others[other_key(name, size)]
+        if like.fingerprint == info.fingerprint or info.has_all_splits:
+            return None
+        return Splits(data_fingerprint=like.fingerprint, image_size=size)
 
 
 def _recipe_before(arm: Arm, before: Pretraining, size: int, base: str) -> Recipe:

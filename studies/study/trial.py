@@ -27,6 +27,18 @@ PROTOCOL = 2
 Backend = Literal["tensorflow", "jax", "torch"]
 
 
+class Splits(Strict):
+    """The same images at another size, whose splits and draw some have.
+
+    Args:
+        data_fingerprint: of what they hold.
+        image_size: in pixels, as asked for.
+    """
+
+    data_fingerprint: str
+    image_size: int | None = None
+
+
 class Data(Strict):
     """Prepared images, as a trial finds them again.
 
@@ -37,6 +49,7 @@ class Data(Strict):
         num_classes: of the labels.
         image_size: in pixels, as asked for.
         reading: how the images are read.
+        splits: whose splits and draw they have, where these are not their own.
     """
 
     dataset: str
@@ -45,6 +58,13 @@ class Data(Strict):
     num_classes: int
     image_size: int | None = None
     reading: Reading = Reading()
+    splits: Splits | None = None
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of all prepared data that are opened for it."""
+        others = () if self.splits is None else (self.splits.data_fingerprint,)
+        return (self.data_fingerprint, *others)
 
 
 class Training(Data):
@@ -107,6 +127,8 @@ class Training(Data):
             "overrides": {**self.model.overrides, **self.model.files},
             "recipe": self.recipe.deciding(),
         }
+        if self.splits is not None:
+            key["splits"] = self.splits.data_fingerprint
         if self.objective != "supervised":
             key["objective"] = self.objective
         if self.weights is not None:
@@ -143,7 +165,10 @@ class Extra(Strict):
     def key(self) -> dict[str, Any]:
         """What a trial's id has of it."""
         data = self.data
-        where = [data.data_fingerprint, data.image_shape] if data is not None else None
+        where: list[Any] | None = None
+        if data is not None:
+            where = [data.data_fingerprint, data.image_shape]
+            where += [] if data.splits is None else [data.splits.data_fingerprint]
         return {"kind": self.kind, "options": self.options, "data": where}
 
 

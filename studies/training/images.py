@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from studies.data import load, reopen
 from studies.data.channels import with_channels
-from studies.data.dataset import Replicate
+from studies.data.dataset import Dataset, Replicate
 from studies.data.scramble import scrambled
 from studies.errors import TrialError
-from studies.study.trial import Data, Training
+from studies.study.trial import Data, Splits, Training
 
 
 def images_of(training: Training, data: Data | None = None) -> Replicate:
@@ -21,13 +21,20 @@ def images_of(training: Training, data: Data | None = None) -> Replicate:
         TrialError: they are others by now.
     """
     data = data or training
-    whole = reopen(data.dataset, data.data_fingerprint) or load(
-        data.dataset, data.image_size, data.reading
+    whole = with_channels(_opened(data, data), data.image_shape[2])
+    like = None if data.splits is None else _opened(data, data.splits)
+    seen = whole.replicate(training.seed, like)
+    return scrambled(seen, training.recipe.scramble, training.seed)
+
+
+def _opened(data: Data, form: Data | Splits) -> Dataset:
+    """A data set at one of its sizes."""
+    whole = reopen(data.dataset, form.data_fingerprint) or load(
+        data.dataset, form.image_size, data.reading
     )
-    if whole.info.fingerprint != data.data_fingerprint:
+    if whole.info.fingerprint != form.data_fingerprint:
         raise TrialError(
             f"The data set {data.dataset} has changed since the study was made (fingerprint "
-            f"{whole.info.fingerprint}, not {data.data_fingerprint}): use another --results folder."
+            f"{whole.info.fingerprint}, not {form.data_fingerprint}): use another --results folder."
         )
-    seen = with_channels(whole, data.image_shape[2]).replicate(training.seed)
-    return scrambled(seen, training.recipe.scramble, training.seed)
+    return whole

@@ -18,7 +18,7 @@ from keras_vit.models.variants import get_variant
 from keras_vit.models.weight_values import weight_name, weight_values
 from keras_vit.pretraining import MaskedPatchModel
 from studies.errors import TrialError
-from studies.machine.files import replace, replaced
+from studies.machine.files import file_digest, replace, replaced
 from studies.study.chain import Finetuning
 from studies.study.recipe import RATES
 from studies.study.trial import Training
@@ -66,6 +66,7 @@ def first_model(training: Training, before: CheckpointFolder | None = None) -> k
 
 
 def _created(training: Training) -> keras.Model:
+    _refuse_changed(training)
     arguments = {**rates(training.recipe, training.model.base), **training.model.overrides}
     if training.weights is not None:
         return given_model(
@@ -82,6 +83,24 @@ def _created(training: Training) -> keras.Model:
         seed=training.seed,
         **arguments,
     )
+
+
+def _refuse_changed(training: Training) -> None:
+    """Raise TrialError where a file of weights holds others than those that the training's id tells."""
+    overrides, files = training.model.overrides, training.model.files
+    known = [(overrides.get(argument), digest) for argument, digest in files.items()]
+    for path, digest in [(training.weights, training.weights_digest), *known]:
+        if path is None or digest is None:
+            continue
+        try:
+            changed = file_digest(path) != digest
+        except OSError:  # told where they are read
+            continue
+        if changed:
+            raise TrialError(
+                f"The weights {path} have changed since the study was made: put back the file as it was, or "
+                f"use another --results folder."
+            )
 
 
 def given_model(

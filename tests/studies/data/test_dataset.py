@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from studies.data import load
-from studies.data.dataset import smallest_counts
+from studies.data.dataset import counts_by_seed
 from studies.data.prepare import fingerprint_of, join_groups
+from studies.errors import UsageError
 
 pytestmark = pytest.mark.once
 
@@ -42,9 +43,25 @@ def test_identical_pixels_stay_on_one_side(folder):
         part = folder.replicate(seed)
         sides = [set(groups[part.order]), set(part.validation.groups), set(part.test.groups)]
         assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
-    smallest = smallest_counts(folder, 20)
     counts = [folder.replicate(seed).counts for seed in range(20)]
-    assert smallest == {split: min(c[split] for c in counts) for split in smallest}
+    assert counts_by_seed(folder, 20) == counts and len({c["train"] for c in counts}) > 1
+
+
+def test_images_of_another_size_are_split_alike_or_refused(folder, tmp_path):
+    def at(size):
+        return load(f"folder:{tmp_path / 'images'}", size, cache=tmp_path / "cache")
+
+    small = at(2)
+    one, other = folder.replicate(3), small.replicate(3, like=folder)
+    assert other.test.images.shape[1:] == (2, 2, 3) and other.counts == one.counts
+    assert other.order.tolist() == one.order.tolist() != small.replicate(3).order.tolist()
+    for split in ("validation", "test"):
+        assert getattr(other, split).ids.tolist() == getattr(one, split).ids.tolist()
+    path = tmp_path / "images" / "a" / "00.png"
+    path.rename(path.with_name("0.png"))
+    for changed in (at(2), load("digits", cache=tmp_path / "cache")):
+        with pytest.raises(UsageError, match=r"has other images at .* they cannot be split alike"):
+            changed.replicate(3, like=folder)
 
 
 def test_a_splits_images_are_those_of_its_ids(folder):

@@ -118,3 +118,12 @@ def test_images_of_an_evaluation_must_fall_into_the_cells_of_the_recipe():
     )
     with pytest.raises(UsageError, match="scramble 4: images of 9 x 9"):
         check_trials(each.trials(data, {"shapes": other}), [data, other])
+
+
+def test_a_folder_that_goes_on_with_models_without_levels_is_refused():
+    level = {"overrides": {"num_layers": 1}, "models": ["vit"]}
+    both = study({**VIT, **RESNET}, factors={"depth": {"shallow": level}})
+    assert list(both.arms) == ["vit shallow"]
+    alone = both.model_copy(update={"models": {"bit": both.models["bit"]}})
+    with pytest.raises(UsageError, match=r"factors\.depth: its levels are for vit, .* are bit, "):
+        check_arms(alone)

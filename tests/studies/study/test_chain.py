@@ -6,6 +6,7 @@ from studies.errors import UsageError
 from studies.study import file as study_file
 from studies.study.described import ResolvedData
 from studies.study.study import other_key
+from tests.studies.descriptions import study_file as study_file_of
 
 pytestmark = pytest.mark.once
 
@@ -71,6 +72,19 @@ class TestChain:
         assert trial.start.image_shape == (16, 16, 1) and trial.image_shape == (8, 8, 1)
         assert (trial.start.dataset, trial.start.size) == ("fashion_mnist", 99)
         assert study_of(**content).other_sources == [("fashion_mnist", 16)]
+
+    def test_splits_are_followed_where_a_seed_decides_about_them(self):
+        def start(**lacking):
+            own, other = described(), described(side=16)
+            official = {k: v for k, v in own.counts.items() if k not in lacking}
+            own, other = (each.model_copy(update={"official": official}) for each in (own, other))
+            study = study_of(pretraining={"image_size": 16})
+            return study.trials(own, {other_key("shapes", 16): other})[0].start
+
+        assert start().splits is None  # the source has all of them
+        for lacking in ("validation", "test"):
+            assert start(**{lacking: True}).splits.data_fingerprint == described().fingerprint
+        assert start().training_id != start(test=True).training_id
 
     def test_given_weights_count_by_their_content(self):
         content = {"pretraining": {"objective": "none", "weights": "vit.npz"}}
@@ -243,6 +257,57 @@ def test_pairs_are_those_of_the_models_that_are_chosen():
 
     assert pairs("vit-s", "r-vit-s") == ()
     assert pairs("vit-s", "bit-s") == study_file.resolve("locality", {}).pairs != ()
+
+
+LEVELS = """
+[factors.depth.shallow]
+models = ["one"]
+overrides = { num_layers = 1 }
+[factors.depth.deep]
+models = ["one"]
+overrides = { num_layers = 2 }
+"""
+
+
+def test_models_for_which_there_is_no_level_are_refused(tmp_path):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    path.write_text(path.read_text() + LEVELS)
+    assert list(study_file.resolve(str(path), {}).arms) == ["one shallow", "one deep"]
+    for name in ("two", "ViT-Ti/8"):
+        words = f"factors.depth: its levels are for one, and the models are {name}, .*--models"
+        with pytest.raises(UsageError, match=words):
+            study_file.resolve(str(path), {"models": [name]})
+    # Of two factors, each of which has levels for one of the models, no levels go together.
+    other = LEVELS.replace("depth", "width").replace('"one"', '"two"')
+    path.write_text(path.read_text() + other)
+    with pytest.raises(UsageError, match=r"factors\.depth: its levels are for one, and the models"):
+        study_file.resolve(str(path), {})
+
+
+@pytest.mark.parametrize("place", ["factors.depth.deep", "evaluations.nearest_neighbours"])
+def test_models_of_a_level_or_an_evaluation_are_the_studys(tmp_path, place):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    path.write_text(path.read_text() + f'[{place}]\nmodels = ["one", "twoo"]\n')
+    words = rf"{place}\.models: 'twoo' is no model of the study .*'two'.*choose among one, two"
+    with pytest.raises(UsageError, match=words):
+        study_file.resolve(str(path), {})
+    path.write_text(path.read_text().replace("twoo", "two"))
+    study_file.resolve(str(path), {"models": ["one"]})  # though `two` is not among them
+    path.write_text(path.read_text().replace('"two"]', '"ViT-Ti/8"]'))
+    study_file.resolve(str(path), {"models": ["one", "ViT-Ti/8"]})
+
+
+@pytest.mark.parametrize(
+    "wrong", ["1", '"one"', "[]", '["one"]', '["one", 2]', '["one", "two", "three"]', "{a = 1}"]
+)
+@pytest.mark.parametrize("options", [{}, {"models": ["one"]}])
+def test_what_is_no_pair_is_refused_whatever_models_are_chosen(tmp_path, wrong, options):
+    path = study_file_of(tmp_path / "mine.toml", "digits", ("one", "two"))
+    text = path.read_text()
+    path.write_text(f"pairs = [{wrong}]\n{text}")
+    with pytest.raises(UsageError, match=r"pairs: each must be (a list|text)") as error:
+        study_file.resolve(str(path), options)
+    assert "\n" not in str(error.value)
 
 
 def test_a_written_study_is_read_back_equal(tmp_path):

@@ -9,6 +9,7 @@ from keras_vit.pretraining import mean_colour_classes
 from studies.data import describe
 from studies.data.batches import to_float
 from studies.errors import TrialError
+from studies.machine.files import file_digest
 from studies.records.checkpoints import (
     ENDED,
     STORED,
@@ -371,6 +372,35 @@ def test_weights_that_are_not_there_are_one_sentence(backend, tmp_path):
     with pytest.raises(TrialError, match=r"no\.npz cannot be given to ViT-Ti/4") as error:
         first_model(given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("named", ["to start from", "of the model"])
+@pytest.mark.filterwarnings("ignore:The head of:UserWarning")
+def test_weights_that_changed_after_the_study_was_made_are_not_trained(backend, tmp_path, named):
+    path = tmp_path / "vit.npz"
+
+    def write(seed):
+        keras_vit.export_weights(
+            keras_vit.create_model("ViT-Ti/4", (8, 8, 1), 10, seed=seed, **TINY), path
+        )
+
+    write(5)
+    digest = file_digest(path)
+    if named == "to start from":
+        given = {"objective": "none", "weights": str(path), "weights_digest": digest}
+        each = training(backend, recipe=Recipe(), **given)
+    else:
+        overrides = {**TINY, "weights": str(path)}
+        entry = ModelEntry(
+            name="vit", base="ViT-Ti/4", overrides=overrides, files={"weights": digest}
+        )
+        each = training(backend, model=entry)
+    first_model(each)
+    write(6)
+    with pytest.raises(TrialError, match=r"vit\.npz have changed since the study was made: "):
+        first_model(each)
+    write(5)
+    first_model(each)
 
 
 def test_a_resnet_is_fine_tuned_from_its_trained_weights_too(backend, tmp_path):
