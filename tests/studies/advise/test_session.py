@@ -144,7 +144,7 @@ def test_a_model_that_fails_is_not_tried_again_and_again(session):
     assert len(ids) == len(set(ids)) and {r["model"] for r in made.failed} == {"vit-s"}
 
 
-def test_what_failed_is_run_again_by_the_next_call_and_counts_until_it_is_done(session):
+def test_what_failed_is_run_again_by_the_next_call_and_counts_until_it_is_done(session, undecided):
     first = session(1200, fails=("vit-s",))
     first.go()
     failed = {r["trial_id"] for r in first.failed}
