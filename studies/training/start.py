@@ -24,6 +24,7 @@ from studies.study.recipe import RATES
 from studies.study.trial import Training
 from studies.training.checkpoint import CheckpointFolder
 from studies.training.loop import Weights, assign
+from studies.training.preparation import read_as_studies_prepare
 from studies.training.recipe import rates
 from studies.training.seeds import stream
 
@@ -69,20 +70,23 @@ def _created(training: Training) -> keras.Model:
     _refuse_changed(training)
     arguments = {**rates(training.recipe, training.model.base), **training.model.overrides}
     if training.weights is not None:
-        return given_model(
+        model = given_model(
             training.model.base,
             training.image_shape,
             training.num_classes,
             training.weights,
             arguments,
         )
-    return keras_vit.create_model(
-        training.model.base,
-        input_shape=training.image_shape,
-        classes=training.num_classes,
-        seed=training.seed,
-        **arguments,
-    )
+    else:
+        model = keras_vit.create_model(
+            training.model.base,
+            input_shape=training.image_shape,
+            classes=training.num_classes,
+            seed=training.seed,
+            **arguments,
+        )
+    read_as_studies_prepare(model)
+    return model
 
 
 def _refuse_changed(training: Training) -> None:
