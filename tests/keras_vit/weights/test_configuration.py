@@ -70,7 +70,7 @@ def test_metadata_of_a_vit(tmp_path):
         "grid": "2x6",
         "position_interpolation": "bilinear",
         "preprocessing": '{"mean": [0.5, 0.5, 0.5], "deviation": [0.5, 0.5, 0.5], "size": [8, 12], '
-        '"interpolation": "bilinear", "crop": null}',
+        '"interpolation": "bilinear", "crop": null, "resize": "cover"}',
     }
 
 

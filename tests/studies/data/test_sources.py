@@ -27,6 +27,7 @@ def test_a_path_is_not_asked_of_tensorflow_datasets(tmp_path, monkeypatch, name,
     for file in ("labels.csv", "photos.zip"):
         (tmp_path / file).write_text("")
     monkeypatch.setattr("studies.data.tfds._ask", None)
+    monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)  # another test's
     with pytest.raises(UsageError, match=words):
         load(name, 32, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists() and "tensorflow_datasets" not in sys.modules
