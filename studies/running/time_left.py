@@ -56,12 +56,12 @@ class TimeLeft:
 
     def fraction(self) -> float:
         """The share of all work that is done, 0 to 1."""
-        return self._all_done / max(1.0, self._all)
+        return min(1.0, self._all_done / max(1.0, self._all))
 
     def left(self) -> float:
         """Seconds left."""
         here = self._all_done - sum(self._head_start.values())
-        todo = self._all - self._all_done
+        todo = max(0.0, self._all - self._all_done)  # what is added up bit by bit may be a bit more
         elapsed = time.monotonic() - self._began
         if here <= 0:
             return max(0.0, self._estimate - elapsed)

@@ -43,3 +43,20 @@ def test_the_time_left_follows_this_runs_own_pace(monkeypatch):
     left_here.update(trials[0], {"event": "record"})
     assert left_here.left() == pytest.approx(2 * each)
     assert left_here.fraction() == pytest.approx(0.5)
+
+
+def test_no_time_is_left_when_all_is_done_however_its_parts_add_up():
+    """Seconds are added up event by event, and their rounding may come to more than all of them."""
+    told = set()
+    for steps in range(3, 60):
+        trials = [trial(recipe=RECIPE, seed=seed) for seed in range(3)]
+        counted = TimeLeft(Estimator([], 1))
+        counted.start(trials, {"done": COST}, 1)
+        for each in trials:
+            for step in range(steps + 1):
+                name = "progress" if step else "start"
+                counted.update(each, {"event": name, "step": step, "steps": steps})
+            counted.update(each, {"event": "record"})
+        told.add(estimate.duration(counted.left()))
+        assert counted.fraction() <= 1.0
+    assert told == {"0 s"}
