@@ -93,8 +93,6 @@ class MaskedPatches:
     def __init__(
         self, model: keras.Model, recipe: Recipe, validation: LabelledImages, seed: int = 0
     ) -> None:
-        # Images come as `to_float` makes them, in [-1, 1], also where weights are given to a model.
-        model.preprocessing = None
         self.model = MaskedPatchModel(model, seed=seed)
         _draw_new_weights(self.model, seed)
         self.trained = model

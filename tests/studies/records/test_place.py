@@ -15,18 +15,20 @@ from studies.training.checkpoint import CheckpointFolder
 pytestmark = pytest.mark.once
 
 
-@pytest.fixture
-def copies(s3, tmp_path):
+def copies_of(url, tmp_path):
     """Makes copies of one place, as commands on several machines have."""
-    made = []
 
     def copy():
-        path = tmp_path / f"copy{len(made)}"
+        path = tmp_path / f"copy{len(list(tmp_path.glob('copy*')))}"
         path.mkdir()
-        made.append(Elsewhere(Bucket(f"{s3}/{tmp_path.name}"), path))
-        return made[-1]
+        return Elsewhere(Bucket(url), path)
 
     return copy
+
+
+@pytest.fixture
+def copies(s3, tmp_path):
+    return copies_of(f"{s3}/{tmp_path.name}", tmp_path)
 
 
 def stored(place):
@@ -208,16 +210,8 @@ def test_a_place_that_cannot_be_written_or_read_is_one_sentence(s3, monkeypatch)
 
 @pytest.fixture
 def machines(tmp_path):
-    """Makes copies of one place in this process's memory."""
-    made = []
-
-    def machine():
-        path = tmp_path / f"machine{len(made)}"
-        path.mkdir()
-        made.append(Elsewhere(Bucket(f"memory:/{tmp_path}"), path))
-        return made[-1]
-
-    return machine
+    """The place is in this process's memory."""
+    return copies_of(f"memory:/{tmp_path}", tmp_path)
 
 
 def trained(place, threads, weights):

@@ -24,6 +24,7 @@ from studies.study.recipe import Evaluation, Recipe
 from studies.study.trial import Extra, Training, Trial
 from studies.training.chain import best_rate
 from studies.training.checkpoint import digest, load, save
+from studies.training.preparation import read_as_studies_prepare
 from studies.training.start import first_model, weights_of
 from studies.training.tasks import MaskedPatches
 from studies.training.trial import run_trial
@@ -178,6 +179,7 @@ def test_colours_are_those_of_the_images_whatever_is_known_of_given_weights(rng)
     """The model learns what its validation asks: a trial's images are in [-1, 1]."""
     vit = keras_vit.create_model("ViT-Ti/4", (8, 8, 3), 2, **TINY_VIT)
     vit.preprocessing = keras_vit.Preprocessing((0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    read_as_studies_prepare(vit)  # as whatever has given weights does
     task = MaskedPatches(vit, SHORT, None)
     batch = to_float(rng.integers(0, 256, size=(5, 8, 8, 3)).astype("uint8"))
     targets = keras.ops.convert_to_numpy(mean_colour_classes(batch, 4))
