@@ -25,8 +25,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KERAS_AT_THE_HEAD = {
     *("bench/fit.py", "bench/keras_models.py", "bench/product.py"),
     *("training/evaluate.py", "training/feed.py", "training/inference.py"),
-    *("training/interruption.py", "training/loop.py", "training/recipe.py"),
-    *("training/schedule.py", "training/seeds.py", "training/start.py", "training/tasks.py"),
+    *("training/interruption.py", "training/loop.py", "training/preparation.py"),
+    *("training/recipe.py", "training/schedule.py", "training/seeds.py", "training/start.py"),
+    "training/tasks.py",
     *("training/devices/jax.py", "training/devices/jax_processes.py"),
     *("training/devices/tensorflow.py", "training/devices/torch.py"),
 }

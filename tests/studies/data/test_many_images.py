@@ -3,12 +3,14 @@
 import os
 import time
 import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 
-from studies.data import Augmentation, Batches, Options, load, prepare, reopen
+from studies.data import Augmentation, Batches, Options, digests, load, prepare, reopen
 from studies.data.building import build
 from studies.data.cache import entries
 from studies.data.dataset import DatasetInfo
@@ -51,10 +53,16 @@ def watched(most):
         tracemalloc.stop()
 
 
+def alone(count, *arguments):
+    """What a function counts in a process of its own, where nothing that another test left is at work."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(count, *arguments).result()
+
+
 def an_image(most):
-    """Bytes for each further image."""
-    few, many = most[FEW], most[MANY]
-    return {name: (many[name] - few[name]) / (MANY - FEW) for name in few}
+    """Bytes for each further image, of counts at three numbers of images."""
+    _, few, many = most  # with the first some modules were loaded
+    return {name: (most[many][name] - most[few][name]) / (many - few) for name in most[few]}
 
 
 @pytest.fixture(
@@ -62,15 +70,19 @@ def an_image(most):
 )
 def prepared(request, tmp_path_factory):
     """Prepared data by their number of images, and the memory that preparing took."""
+    return alone(preparing, tmp_path_factory.mktemp("pixels"), request.param)
+
+
+def preparing(folder, others):
+    prepare._AT_ONCE = 30_000
     folders, most = {}, {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "_AT_ONCE", 30_000)
-        for number in (1000, FEW, MANY):  # with the first some modules are loaded
-            path, most[number] = tmp_path_factory.mktemp("pixels"), {}
-            with watched(most[number]):
-                info = build(path, Pixels(train=number, **request.param))
-            assert not [file for file in path.iterdir() if file.is_dir()]
-            folders[number] = path, DatasetInfo.from_dict(info)
+    for number in (1000, FEW, MANY):
+        path, most[number] = folder / str(number), {}
+        path.mkdir()
+        with watched(most[number]):
+            info = build(path, Pixels(train=number, **others))
+        assert not [file for file in path.iterdir() if file.is_dir()]
+        folders[number] = path, DatasetInfo.from_dict(info)
     return folders, most
 
 
@@ -79,8 +91,13 @@ def test_preparing_takes_few_bytes_an_image(prepared):
 
 
 def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
+    found = an_image(alone(reading, prepared[0]))
+    assert found["peak"] < ALLOWED and found["left"] < 15
+
+
+def reading(folders):
     most = {}
-    for number, (path, info) in prepared[0].items():
+    for number, (path, info) in folders.items():
         most[number] = {}
         with watched(most[number]):
             part = read(path, info).replicate(seed=3)
@@ -88,30 +105,32 @@ def test_a_seeds_images_and_their_batches_take_few_bytes_an_image(prepared):
             batches = Batches(part.train, part.subset(size), 128, 3, Augmentation("crop_flip"))
             for step in (0, size // 128 + 1):  # of two epochs
                 assert batches.batch(step)[0].shape == (128, 1, 1, 3)
-    found = an_image(most)
-    assert found["peak"] < ALLOWED and found["left"] < 15
+    return most
 
 
-def test_a_file_takes_its_name_and_little_more_also_while_it_is_hashed(tmp_path, monkeypatch):
-    # It would count how many the threads have in hand just then, which is the same for a million.
-    monkeypatch.setattr("studies.data.digests.threaded", map)
-    most, hashing = {}, {}
-    few, many = FEW // 5, MANY // 4
-    for number in (100, few, many):  # with the first some modules are loaded
-        most[number], hashing[number], folder = {}, {}, tmp_path / f"{number:08}"
-        for place in (folder / "a", folder / "b"):
+def test_a_file_takes_its_name_and_little_more_also_while_it_is_hashed(tmp_path):
+    listed, hashed = (an_image(most) for most in alone(hashing, tmp_path))
+    assert (
+        listed["left"] < len("00000000.png") + ALLOWED
+    )  # its folder's number, name's end, a label
+    assert hashed["peak"] < ALLOWED
+
+
+def hashing(folder):
+    digests.threaded = map  # it would count how many the threads have in hand just then
+    listed, hashed = {}, {}
+    for number in (100, FEW // 5, MANY // 4):
+        listed[number], hashed[number], files = {}, {}, folder / f"{number:08}"
+        for place in (files / "a", files / "b"):
             place.mkdir(parents=True)
             for index in range(number // 2):
                 (place / f"{index:08}.png").touch()
-        with watched(most[number]):
-            listed = listing(f"folder:{folder}", Options())
-        with watched(hashing[number]):
-            content_key(listed, Digests(tmp_path / "cache"))
-        assert listed.names["train"][0] == "a/00000000.png" and len(listed.names["train"]) == number
-    left = (most[many]["left"] - most[few]["left"]) / (many - few)
-    assert left < len("00000000.png") + ALLOWED  # its folder's number, the end of its name, a label
-    peak = (hashing[many]["peak"] - hashing[few]["peak"]) / (many - few)
-    assert peak < ALLOWED
+        with watched(listed[number]):
+            found = listing(f"folder:{files}", Options())
+        with watched(hashed[number]):
+            content_key(found, Digests(folder / "cache"))
+        assert found.names["train"][0] == "a/00000000.png" and len(found.names["train"]) == number
+    return listed, hashed
 
 
 def test_paths_are_those_that_were_given():

@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from studies.analysis import Crossing
@@ -228,11 +229,9 @@ def test_nothing_at_all(frame):
 
 
 def test_pyplot_and_its_settings_are_left_alone(frame):
-    before = dict(matplotlib.rcParams)
+    settings, figures = dict(matplotlib.rcParams), pyplot.get_fignums()
     curves(frame)
-    assert dict(matplotlib.rcParams) == before
-    pyplot = __import__("sys").modules.get("matplotlib.pyplot")
-    assert pyplot is None or not pyplot.get_fignums()
+    assert dict(matplotlib.rcParams) == settings and pyplot.get_fignums() == figures
 
 
 FRACTIONS = XAxis("rate of dropout", "linear")
