@@ -1,7 +1,8 @@
 """Group normalisation by PyTorch's kernels on CPUs: one of the few files with a backend.
 
-The forward kernel for channels-last images takes a variance for the mean of squares less the square of
-the mean, which is wrong far from zero; so only the backward one is taken, and moments are exact.
+The forward kernel for images with the channels last in memory takes a variance for the mean of squares
+less the square of the mean, which is wrong far from zero; so only the backward one is taken of these, and
+moments are exact. With the channels first, as `channels_first` leaves them, the kernels are quick and exact.
 """
 
 import functools
@@ -33,6 +34,11 @@ def fused_group_norm(images, gamma, beta, groups, epsilon):
         groups: number of groups.
         epsilon: added to the variance.
     """
+    import torch
+
+    first = images.permute(0, 3, 1, 2)
+    if first.is_contiguous():
+        return torch.group_norm(first, groups, gamma, beta, epsilon).permute(0, 2, 3, 1)
     return _kernels().apply(images, gamma, beta, groups, epsilon)[0]
 
 

@@ -9,6 +9,11 @@ from keras_vit.layers.arguments import (
     check_positive,
     plain_numbers,
 )
+from keras_vit.layers.channels_first import (
+    channels_first_convolution,
+    channels_first_kernel,
+    channels_first_pays,
+)
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -76,6 +81,8 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
         self.explicit_padding = explicit_padding
 
     def convolution_op(self, inputs, kernel):
+        if channels_first_pays(inputs, self.filters, self.kernel_size):
+            return self._channels_first(inputs, kernel)
         if self.explicit_padding and max(self.kernel_size) > 1:
             sides = [(size // 2, size // 2) for size in self.kernel_size]
             inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
@@ -97,10 +104,34 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
             and all(isinstance(side, int) for side in inputs.shape[1:3])
         )
 
+    def _channels_first(self, inputs, kernel):
+        if self.epsilon_inside_root:
+            standardized = channels_first_kernel(_wide(kernel), self.epsilon)
+        else:
+            standardized = channels_first_kernel(self.standardize(kernel))
+        return channels_first_convolution(
+            inputs,
+            ops.cast(standardized, kernel.dtype),
+            self.strides,
+            [self._zeros(axis, inputs.shape[1 + axis]) for axis in (0, 1)],
+            self.dilation_rate,
+            self.groups,
+        )
+
+    def _zeros(self, axis, side):
+        """Numbers of zeros before and after a side of the images."""
+        size, stride = self.kernel_size[axis], self.strides[axis]
+        if self.explicit_padding:
+            return size // 2, size // 2
+        if self.padding == "valid":
+            return 0, 0
+        reach = (size - 1) * self.dilation_rate[axis] + 1
+        zeros = max(0, (-(-side // stride) - 1) * stride + reach - side)
+        return zeros // 2, zeros - zeros // 2
+
     def standardize(self, kernel):
         """Returns the kernel `(h, w, in, out)` with mean 0 and variance 1 for each output."""
-        # Statistics in float32 at least: a kernel in half precision would lose its small variance.
-        wide = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+        wide = _wide(kernel)
         centred = wide - ops.mean(wide, axis=(0, 1, 2), keepdims=True)
         variance = ops.mean(ops.square(centred), axis=(0, 1, 2), keepdims=True)
         if self.epsilon_inside_root:
@@ -126,3 +157,8 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
             "epsilon_inside_root": self.epsilon_inside_root,
             "explicit_padding": self.explicit_padding,
         }
+
+
+def _wide(kernel):
+    """In float32 at least: of a kernel in half precision the statistics would lose its small variance."""
+    return ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))

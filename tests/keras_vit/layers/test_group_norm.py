@@ -17,8 +17,17 @@ def definition(x, groups, epsilon, gamma=1.0, beta=0.0):
     return ((grouped - mean) / np.sqrt(variance + epsilon)).reshape(x.shape) * gamma + beta
 
 
+def in_memory(x, first):
+    """A tensor of images whose channels come first in memory, where a backend lets one say so."""
+    x = keras.ops.convert_to_tensor(x)
+    if first and keras.backend.backend() == "torch":
+        x = x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    return x
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["channels-last", "channels-first"])
 @pytest.mark.parametrize("groups", [1, 2, 6])
-def test_is_its_definition(groups):
+def test_is_its_definition(groups, first):
     rng = np.random.default_rng(groups)
     # Channels of very different means: those of a group have to be told from those of a channel.
     x = (rng.normal(size=(3, 4, 5, 6)) + 10 * rng.normal(size=6)).astype(np.float32)
@@ -28,12 +37,25 @@ def test_is_its_definition(groups):
     layer.gamma.assign(gamma)
     layer.beta.assign(beta)
     expected = definition(x, groups, 1e-3, gamma, beta)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(x)), expected, rtol=1e-5, atol=2e-5)
+    found = numpy(layer(in_memory(x, first)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+    empty = layer(in_memory(x[:0], first))
+    assert tuple(empty.shape) == (0, 4, 5, 6)
 
 
-def test_far_from_zero_it_stays_exact():
+@pytest.mark.parametrize("first", [False, True], ids=["channels-last", "channels-first"])
+def test_of_a_single_pixel_and_channel_only_the_shift_is_left(first):
+    layer = keras_vit.GroupNormalization(3)
+    layer.build((None, 1, 1, 3))
+    layer.beta.assign([1.0, 2.0, 3.0])
+    found = numpy(layer(in_memory(np.full((1, 1, 1, 3), 7, np.float32), first)))
+    np.testing.assert_allclose(found.ravel(), [1, 2, 3], atol=1e-4)
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["channels-last", "channels-first"])
+def test_far_from_zero_it_stays_exact(first):
     x = np.random.default_rng(0).normal(1000, 1, (2, 8, 8, 4)).astype(np.float32)
-    y = keras.ops.convert_to_numpy(keras_vit.GroupNormalization(2)(x))
+    y = numpy(keras_vit.GroupNormalization(2)(in_memory(x, first)))
     np.testing.assert_allclose(y, definition(x, 2, 1e-5), atol=2e-3)
 
 
@@ -66,8 +88,9 @@ def with_weights(rng, groups=3, channels=6):
     return layer, [value.astype(np.float32) for value in values]
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["channels-last", "channels-first"])
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["images", "scale", "shift"])
-def test_gradients_are_those_of_its_definition(part, rng):
+def test_gradients_are_those_of_its_definition(part, first, rng):
     """Along a random direction, by differences in double precision."""
     layer, values = with_weights(rng)
     behind = rng.normal(size=values[0].shape).astype(np.float32)
@@ -75,7 +98,8 @@ def test_gradients_are_those_of_its_definition(part, rng):
 
     def of(tensor):
         x, *weights = (*values[:part], tensor, *values[part + 1 :])
-        return layer.stateless_call([keras.ops.convert_to_tensor(w) for w in weights], [], x)[0]
+        weights = [keras.ops.convert_to_tensor(weight) for weight in weights]
+        return layer.stateless_call(weights, [], in_memory(x, first))[0]
 
     def loss(step):
         moved = [value.astype(np.float64) for value in values]
