@@ -70,7 +70,7 @@ def channels_first_convolution(images, kernel, strides, padding, dilation, group
     rows, columns = padding
     sides = (rows[0], columns[0])
     if sides != (rows[1], columns[1]):
-        images, sides = functional.pad(images, (*columns, *rows)), 0
+        images, sides = functional.pad(images, (*columns, *rows)), (0, 0)
     convolved = functional.conv2d(images, kernel, None, strides, sides, dilation, groups)
     return convolved.permute(0, 2, 3, 1)
 
