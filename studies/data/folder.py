@@ -4,7 +4,7 @@
 
     PATH/cats/1.jpg                 PATH/train/cats/1.jpg    (or training)
     PATH/cats/more/2.png    or      PATH/val/cats/7.jpg      (or validation, valid, dev; may be missing)
-    PATH/dogs/3.webp                PATH/test/dogs/9.jpg     (or testing; may be missing)
+    PATH/dogs/3.webp                PATH/test/dogs/9.jpg     (or testing, test_set; may be missing)
 
 Classes are the folders' names in alphabetical order. Folders with images beside those of the splits
 are refused. A file PATH/groups.csv (columns file,group) says which images belong together. Other
@@ -15,6 +15,7 @@ are left alone, and one that leads to a folder above itself is refused.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -194,6 +195,10 @@ class _Scan:
             )
 
 
+# Kaggle's data sets have training_set and test_set.
+_OF_A_SPLIT = re.compile(r"(?<=.)[ _-]?(set|data|images)$", re.IGNORECASE)
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -207,7 +212,7 @@ def _splits(scan: _Scan) -> dict[str, Path]:
     flat, others = [], []
     for folder in scan.look(scan.root).folders:
         # A class may be called "train" or "test"; a split is a folder of folders.
-        split = split_called(folder.name)
+        split = split_called(_OF_A_SPLIT.sub("", folder.name))
         if split is None:
             others.append(folder)
         elif scan.look(folder).folders:
@@ -285,7 +290,14 @@ def _instead(scan: _Scan, found: dict[str, Classes]) -> str:
 def _grouped_by_file(listing: Listing) -> Listing:
     """Groups as groups.csv has them; images that it does not name are on their own."""
     path = listing.root / GROUPS_FILE
-    named = {os.path.normpath(file): group for file, group in read_rows(path, ("file", "group"))}
+    named: dict[str, str] = {}
+    for file, group in read_rows(path, ("file", "group")):
+        if named.setdefault(os.path.normpath(file), group) != group:
+            raise UsageError(
+                f"The file {printable(str(path))} puts {printable(file)!r} into two groups "
+                f"({printable(named[os.path.normpath(file)])!r} and {printable(group)!r}): give "
+                f"both groups one name, since what shares an image belongs together."
+            )
     known = {relative(file, listing.root) for files in listing.files.values() for file in files}
     if not known & named.keys():
         raise UsageError(

@@ -130,7 +130,7 @@ def by_pattern(
 
     def group(file: str) -> str | None:
         match = pattern.search(relative(file, root))
-        return match[1] if match else None
+        return match[1] or None if match else None  # a bracket that holds nothing names no group
 
     found = {split: [group(file) for file in paths] for split, paths in files.items()}
     if all(g is None for groups in found.values() for g in groups):

@@ -5,8 +5,11 @@ two kinds: an affine map of the pixels' places, or a table of 256 values that th
 looked up in; each kind is one gather over all the images for which one of its operations was drawn.
 
 The magnitude is that of the authors' code, where 10 is the greatest of AutoAugment's and more goes on
-beyond it. Each operation grows stronger with it (in the authors' code posterize and solarize grow weaker).
-Half of all images get the opposite direction where there is one.
+beyond it. As in torchvision, and in timm's increasing form, operations grow stronger with it, and brightness,
+colour, contrast and sharpness are factors of 1 - 0.9 or 1 + 0.9 at 10 (in the authors' code posterize and
+solarize grow weaker, and these four go from 0.1 to 1.9 once). Autocontrast, equalize and invert have no
+strength: they act fully at any magnitude. Half of all images get the opposite direction where there is one,
+and what is moved in from outside is the nearest pixel.
 
 Reference: Cubuk et al., arXiv 1909.13719; the ranges at 10: AutoAugment, arXiv 1805.09501. For ViTs,
 Steiner et al., "How to train your ViT?", arXiv 2106.10270, go from 2 layers of magnitude 0 without mixup to

@@ -80,7 +80,8 @@ def plan_splits(
         if len(left) < whole:  # copies of what is left, as small as they can be
             own = own[left].astype(left.dtype)
             theirs = None if groups is None else groups[left]
-        rest, cut = stratified_cut(own, count, [*entropy, number], theirs)
+        staying = 2 if split == "test" and "validation" not in labels else 1
+        rest, cut = stratified_cut(own, count, [*entropy, number], theirs, staying)
         del own, theirs
         if len(cut) == 0:
             raise UsageError(

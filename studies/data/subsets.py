@@ -43,18 +43,24 @@ def nested_order(labels: np.ndarray, entropy: Entropy) -> np.ndarray:
 
 
 def stratified_cut(
-    labels: np.ndarray, count: int, entropy: Entropy, groups: np.ndarray | None = None
+    labels: np.ndarray,
+    count: int,
+    entropy: Entropy,
+    groups: np.ndarray | None = None,
+    staying: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cuts about ``count`` images out, every class in proportion, leaving each class at least one.
 
     Groups are cut out whole or not at all. A group counts for the class that most of its images
-    have; a class gets as many groups as come nearest to its share of the images.
+    have. A class gives as many groups, in the order drawn, as come nearest to its share of the
+    images; where that is none, since the first one drawn is large, its smallest group.
 
     Args:
         labels: (N,) integers.
         count: images to cut out; fewer are cut where classes of one group do not allow more.
         entropy: integers >= 0 that decide the choice.
         groups: (N,) integers, equal for images that belong together; None: each on its own.
+        staying: groups that a class keeps at least, where it has more: 2 where another cut follows.
 
     Returns:
         (rest, cut): sorted indices, together all of range(N).
@@ -63,7 +69,7 @@ def stratified_cut(
     if groups is None or are_alone(groups):
         chosen = _cut_alone(labels, count, entropy)
     else:
-        chosen = _cut_groups(labels, count, entropy, np.asarray(groups))
+        chosen = _cut_groups(labels, count, entropy, np.asarray(groups), staying)
     kind = index_type(len(labels))
     return np.flatnonzero(~chosen).astype(kind), np.flatnonzero(chosen).astype(kind)
 
@@ -89,7 +95,9 @@ def _cut_alone(labels: np.ndarray, count: int, entropy: Entropy) -> np.ndarray:
     return chosen
 
 
-def _cut_groups(labels: np.ndarray, count: int, entropy: Entropy, groups: np.ndarray) -> np.ndarray:
+def _cut_groups(
+    labels: np.ndarray, count: int, entropy: Entropy, groups: np.ndarray, staying: int = 1
+) -> np.ndarray:
     """(N,) whether an image's group is cut out."""
     _, group = np.unique(groups, return_inverse=True)  # (N,) in 0..G-1
     weight = np.bincount(group)  # (G,) images
@@ -102,11 +110,13 @@ def _cut_groups(labels: np.ndarray, count: int, entropy: Entropy, groups: np.nda
         if not wanted or len(members) < 2:
             continue
         rng = np.random.default_rng([*entropy, label])
-        members = rng.permutation(members)[: len(members) - 1]  # one group stays
-        total = np.cumsum(weight[members])
+        able = len(members) - (staying if len(members) > staying else 1)
+        members = rng.permutation(members)
+        total = np.cumsum(weight[members[:able]])
         # As many groups as come nearest; of two equally near numbers the larger, lest nothing is cut.
         miss = np.abs(np.concatenate([[0], total]) - wanted)
-        chosen[members[: len(total) - int(np.argmin(miss[::-1]))]] = True
+        nearest = len(total) - int(np.argmin(miss[::-1]))
+        chosen[members[:nearest] if nearest else members[np.argmin(weight[members])]] = True
     return chosen[group]
 
 

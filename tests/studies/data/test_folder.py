@@ -52,7 +52,11 @@ def test_classes_are_folders_and_splits_are_cut(tmp_path, opened):
 
 
 @pytest.mark.parametrize(
-    "names", ["train val test", "Training Validation Testing", "TRAIN valid Test", "train dev test"]
+    "names",
+    [
+        *("train val test", "Training Validation Testing", "TRAIN valid Test", "train dev test"),
+        "training_set Validation-Set testset",
+    ],
 )
 def test_given_splits_are_honoured(tmp_path, opened, names):
     for number, split in enumerate(names.split()):
@@ -379,6 +383,11 @@ def test_groups_come_from_a_file_in_the_folder(tmp_path, opened):
     assert not found.left_out
     together = opened()
     assert len(set(together.pools["train"].groups[[0, 1, 20]])) == 1
+    (tmp_path / "images" / "groups.csv").write_text("\n".join([*lines, "a/001.png,x"]))
+    assert opened().info.fingerprint == together.info.fingerprint
+    (tmp_path / "images" / "groups.csv").write_text("\n".join([*lines, "a//000.png,y"]))
+    with pytest.raises(UsageError, match=r"groups.csv puts 'a//000.png' into two groups \('x' and"):
+        listed(tmp_path)
     (tmp_path / "images" / "groups.csv").unlink()
     assert opened().info.fingerprint != together.info.fingerprint
 
@@ -396,7 +405,12 @@ def test_groups_come_from_paths(tmp_path, opened):
     assert found.groups["train"].tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [-1] * 3 + [
         *([0] * 4 + [1] * 4 + [2] * 4)
     ]
+    found = listed(tmp_path, groups=r"/(scene[01]|)")
+    assert (
+        found.groups["train"] == -1
+    ).sum() == 4 + 3 + 4  # a bracket that holds nothing is no group
     for pattern, words in (
+        ("(x?)", "fit no image"),
         ("scene(", "are no regular expression"),
         ("scene", "have no bracket: put round brackets"),
         ("(nowhere)", r"fit no image of folder:.* paths such as 'a/scene0/000\.png'"),

@@ -86,6 +86,17 @@ def test_groups_larger_than_their_share_are_still_cut():
     assert len(cut) == 4  # a pair of each class, where a single image is the share
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_of_uneven_groups_is_in_every_split(seed):
+    """However large the group that happens to be drawn first."""
+    groups = np.repeat(np.arange(6), [60, 20, 20, 90, 5, 5])
+    labels = np.repeat([0, 1], 100)
+    plan = plan_splits("patients", {"train": labels}, [seed, 0], groups)
+    for _, indices in plan.values():
+        assert set(labels[indices]) == {0, 1}
+    assert len(plan["test"][1]) <= 2 * 60  # never the larger part of both
+
+
 def planned(**sizes):
     labels = {split: np.arange(n) % 5 for split, n in sizes.items()}
     plan = plan_splits("things", labels, [0])
