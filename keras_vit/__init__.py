@@ -60,7 +60,7 @@ _HOMES = {
 }
 _SUBPACKAGES = ("inspection", "pretraining")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = sorted([*_HOMES, *_SUBPACKAGES])
 
 

@@ -25,6 +25,11 @@ def python(code: str) -> str:
     return result.stdout
 
 
+def test_the_version_is_the_projects():
+    said = re.search('^__version__ = "(.*)"$', (ROOT / "keras_vit/__init__.py").read_text(), re.M)
+    assert said and said[1] == PROJECT["version"]
+
+
 def test_the_wheel_holds_both_packages_and_the_command(tmp_path):
     # Built from a copy: setuptools leaves `build` and `*.egg-info` beside what it builds.
     source = tmp_path / "source"
