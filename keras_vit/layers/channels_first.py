@@ -8,9 +8,7 @@ twice. A training step of a ResNet-50 takes a fifth less time for it.
 
 import functools
 
-import keras
-
-from keras_vit.layers.accelerator import device_kind
+from keras_vit.layers.accelerator import is_on_pytorchs_cpu
 
 _BLOCK = 16  # kernels work on so many channels at a time, and with 12 take twice the time
 
@@ -24,11 +22,7 @@ def channels_first_pays(images, filters, kernel_size):
         kernel_size: height and width. Of single pixels a matrix product is as quick, unless the
             channels come first already.
     """
-    if keras.backend.backend() != "torch" or device_kind() != "cpu" or filters % _BLOCK:
-        return False
-    import torch
-
-    if not isinstance(images, torch.Tensor) or torch.compiler.is_compiling():
+    if filters % _BLOCK or not is_on_pytorchs_cpu(images):
         return False
     return max(kernel_size) > 1 or images.permute(0, 3, 1, 2).is_contiguous()
 

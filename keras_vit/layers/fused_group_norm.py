@@ -7,22 +7,12 @@ moments are exact. With the channels first, as `channels_first` leaves them, the
 
 import functools
 
-import keras
-
-from keras_vit.layers.accelerator import device_kind
+from keras_vit.layers.accelerator import is_on_pytorchs_cpu
 
 
 def fused_group_norm_pays(images):
-    """Returns whether kernels are quicker than the operations that they join.
-
-    Args:
-        images: that are to be normed; of those of a program that is exported no kernel is taken.
-    """
-    if keras.backend.backend() != "torch" or device_kind() != "cpu":
-        return False
-    import torch
-
-    return isinstance(images, torch.Tensor) and not torch.compiler.is_compiling()
+    """Returns whether kernels are quicker than the operations that they join."""
+    return is_on_pytorchs_cpu(images)
 
 
 def fused_group_norm(images, gamma, beta, groups, epsilon):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_vit.layers.accelerator import device_kind
+from keras_vit.layers.accelerator import is_on_pytorchs_cpu
 from keras_vit.layers.initial_values import from_numpy
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class FusedAdam(_OneKernel, _KerasAdam):
 
     Arguments, state and numbers (up to rounding) are those of Keras' own. On JAX, where XLA compiles
     the update to one pass, and on a GPU with PyTorch, where Keras calls few kernels for all weights
-    together, it is Keras' own. So it is with `amsgrad` on TensorFlow, which has no kernel for it.
+    together, it is Keras' own. So it is with `amsgrad` on TensorFlow, which has no kernel for it. Weights in
+    bfloat16, in which 0.999 is 1, move on PyTorch's CPU alone: keep them in float32 (`mixed_bfloat16`).
 
     Args:
         learning_rate: a number, or a schedule of Keras.
@@ -140,7 +141,7 @@ def _update_on_pytorch(adam, grads, variables, learning_rate):
     import torch
 
     weights = [variable.value for variable in variables]
-    if device_kind() != "cpu" or not _alike(weights, grads):
+    if not is_on_pytorchs_cpu(weights[0]) or not _alike(weights, grads):
         return False
     numbers = [adam._get_variable_index(variable) for variable in variables]
 

@@ -69,9 +69,8 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             own = {"learning_rate": 1.0, "name": f"{config['name']}_{number}"}
             whole = {"global_clipnorm": None, "loss_scale_factor": None}
             part = type(optimizer).from_config({**config, **whole, **own})
-            if callable(rate):
-                part.learning_rate = functools.partial(self._rate_times, factor)
             self._by_factor[factor] = part
+        self._follow()
 
     def build(self, variables):
         if self.built:
@@ -92,6 +91,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         elif not self.built:
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
+        self._check_variables_are_known(trainable_variables)
         grads, variables = self._filter_empty_gradients(grads, trainable_variables)
         grads = self._unscaled_and_clipped(grads, variables)
         for factor, part, members, own_grads in self._groups(variables, grads):
@@ -109,6 +109,16 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list):
         for _, part, members, _ in self._groups(var_list):
             part.finalize_variable_values(members)
+
+    @property
+    def learning_rate(self):
+        """Of the weights with factor 1, at this step; a number or a schedule can be assigned."""
+        return keras.optimizers.Optimizer.learning_rate.fget(self)
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
+        self._follow()
 
     @property
     def iterations(self):
@@ -135,9 +145,11 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
 
     def get_config(self):
         optimizer = self._optimizer
-        if not callable(self._learning_rate):
+        if callable(self._learning_rate):
+            rate = keras.saving.serialize_keras_object(self._learning_rate)
+        else:
             rate = float(keras.ops.convert_to_numpy(self._learning_rate))
-            optimizer = {**optimizer, "config": {**optimizer["config"], "learning_rate": rate}}
+        optimizer = {**optimizer, "config": {**optimizer["config"], "learning_rate": rate}}
         return {
             "optimizer": optimizer,
             "rates": dict(self.rates),
@@ -173,6 +185,12 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         new = dict(zip(numbers, moving, strict=True))
         return [new.get(index, grad) for index, grad in enumerate(grads)]
 
+    def _follow(self):
+        """Lets the parts take their share of a schedule's rate; that of a number is set at each step."""
+        if callable(self._learning_rate):
+            for factor, part in self._by_factor.items():
+                part.learning_rate = functools.partial(self._rate_times, factor)
+
     def _rate_times(self, factor):
         return self.learning_rate * factor
 
@@ -196,8 +214,12 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         unused = [p for p in patterns if not any(re.search(p, v.path) for v in variables)]
         if unused:
             warnings.warn(
-                f"No weight that trains has a path with {', '.join(map(repr, unused))}; a path is "
-                f"such as {variables[-1].path!r}.",
+                f"No weight that trains has a path with {', '.join(map(repr, unused))}"
+                + (
+                    f"; a path is such as {variables[-1].path!r}."
+                    if variables
+                    else ": none trains."
+                ),
                 stacklevel=2,
             )
 

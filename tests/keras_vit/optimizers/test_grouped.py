@@ -97,6 +97,31 @@ def test_schedules_and_names():
     agree(train({"": named}), separate(lambda rate: OPTIMIZERS.SGD(rate), rate=0.01))
 
 
+@pytest.mark.parametrize("first", [0.5, OPTIMIZERS.schedules.ExponentialDecay(0.5, 1, 0.5)])
+def test_a_schedule_can_be_assigned(first):
+    def schedule(rate):
+        return OPTIMIZERS.schedules.CosineDecay(rate, 6)
+
+    grouped = GroupedOptimizer(OPTIMIZERS.Adam(first), {"^low/": 0.25})
+    grouped.learning_rate = schedule(0.02)
+    expected = separate(lambda rate: OPTIMIZERS.Adam(schedule(rate)), rate=0.02)
+    agree(train({"": grouped}), expected)
+    agree(train({"": GroupedOptimizer.from_config(grouped.get_config())}), expected)
+    grouped.learning_rate = schedule(3.0)  # after the first steps, too
+    for factor, part in grouped._by_factor.items():
+        rate = float(numpy(grouped.learning_rate))
+        np.testing.assert_allclose(float(numpy(part.learning_rate)), factor * rate, rtol=1e-6)
+
+
+def test_weights_that_it_was_not_built_with_are_refused():
+    grouped = GroupedOptimizer("sgd")
+    train({"": grouped}, steps=1)
+    with pytest.raises(ValueError, match="Unknown variable"):
+        train({"": grouped}, steps=1)
+    with pytest.warns(UserWarning, match="'foo': none trains"):
+        GroupedOptimizer("sgd", {"foo": 2}).build([])
+
+
 def test_a_global_norm_is_that_of_all_gradients():
     """Clipped by hand to a norm of 1, then given to optimizers that do not clip."""
     grouped = GroupedOptimizer(OPTIMIZERS.SGD(0.05, global_clipnorm=1.0), {"^low/": 0.25})
