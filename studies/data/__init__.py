@@ -96,7 +96,7 @@ def reopen(
     would take more memory than its training.
 
     Args:
-        name: what they are called.
+        name: what they are called; of several that differ in the names of images it tells those meant.
         fingerprint: as of `DatasetInfo`.
         cache: as for `load`.
 
@@ -110,7 +110,7 @@ def reopen(
     """
     from studies.data.prepare import read
 
-    found = prepared_before(cache_folder(cache), fingerprint)
+    found = prepared_before(cache_folder(cache), fingerprint, name)
     if found is None:
         return None
     folder, info = found

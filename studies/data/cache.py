@@ -110,17 +110,33 @@ def note_use(folder: Path, name: str) -> None:
         replace(folder / USED, name.encode(errors="surrogateescape"))
 
 
-def prepared_before(cache: Path, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
+def prepared_before(
+    cache: Path, fingerprint: str, name: str | None = None
+) -> tuple[Path, dict[str, Any]] | None:
     """Finds a folder with prepared data by what they hold, wherever they came from; None: not here.
+
+    Several have the same pixels where files were renamed, or are in a folder and in a table, and differ in
+    the names of images: those are found that were last asked for by the name, else those that were prepared
+    under it, else the last used.
 
     Args:
         cache: the cache's folder.
         fingerprint: of the description.
+        name: what the data are called.
     """
+    found = []
     for path in sorted(cache.glob(f"[!.]*/{INFO}")):  # not what is being prepared
         info = _complete(path.parent)
         if info is not None and info.get("fingerprint") == fingerprint:
-            return path.parent, info
+            last, moment = _last_use(path.parent) or (None, 0.0)
+            found.append(((last == name, info.get("name") == name, moment), path.parent, info))
+    return max(found, key=lambda each: each[0])[1:] if found else None
+
+
+def _last_use(folder: Path) -> tuple[str, float] | None:
+    """What `note_use` noted: the name, and when, in seconds since 1970."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return file_bytes(folder / USED).decode(), (folder / USED).stat().st_mtime
     return None
 
 
@@ -193,14 +209,13 @@ def _other(folder: Path) -> str:
 
 
 def _entry(folder: Path) -> Entry:
-    info, used = folder / INFO, folder / USED
+    info = folder / INFO
     name, last = _other(folder), folder.stat().st_mtime
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         last = info.stat().st_mtime
         name = str(parsed_json(file_bytes(info))["name"])
-    with contextlib.suppress(OSError, UnicodeError):
-        name = file_bytes(used).decode() or name
-        last = used.stat().st_mtime
+    if (noted := _last_use(folder)) is not None:
+        name, last = noted[0] or name, noted[1]
     size = 0
     for place, _, files in os.walk(folder):
         for file in files:

@@ -176,19 +176,23 @@ class Dataset:
     pools: Mapping[str, Split]
     folder: Path | None = None
 
-    def replicate(self, seed: int, like: Dataset | None = None) -> Replicate:
+    def replicate(
+        self, seed: int, like: Dataset | None = None, compared: bool = False
+    ) -> Replicate:
         """The data set as a seed sees it: splits that the source lacks, and the draw of training images.
 
         Args:
             seed: of the trial, >= 0.
             like: the same images at another size, whose splits and draw these have: what is tested on at
                 one size would else be trained on at the other. By default its own.
+            compared: `refuse_others` has passed data of these two fingerprints. What has the same pixels
+                may have other names, which then tell nothing.
 
         Raises:
             UsageError: there are too few images to cut a split from, or `like` has other images.
         """
         if like is not None:
-            self.refuse_others(like)
+            self.refuse_others(like, names=not compared)
         whole, drawn = self.pools["train"], like or self
         data = int(drawn.info.fingerprint[:15], 16)
         plan = drawn.plan(seed)
@@ -209,10 +213,10 @@ class Dataset:
         entropy = [data, seed, _SPLITS]
         return plan_splits(self.info.name, labels, entropy, self.pools["train"].groups)
 
-    def refuse_others(self, other: Dataset) -> None:
+    def refuse_others(self, other: Dataset, names: bool = True) -> None:
         """Raise UsageError unless another data set has the same images in the same order.
 
-        They are known by their labels and, where they have some, names.
+        They are known by their labels and, where they have some, names (unless these do not count).
         """
         alike = self.info.class_names == other.info.class_names
         alike = alike and self.pools.keys() == other.pools.keys()
@@ -220,7 +224,7 @@ class Dataset:
             np.array_equal(pool.labels, other.pools[split].labels)
             for split, pool in self.pools.items()
         )
-        if not alike or not self._same_names(other):
+        if not alike or (names and not self._same_names(other)):
             one, two = (f"{h}x{w}" for h, w, _ in (self.info.image_shape, other.info.image_shape))
             raise UsageError(
                 f"The data set {self.info.name} has other images at {one} than at {two} pixels, so that "

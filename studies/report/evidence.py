@@ -264,7 +264,8 @@ def _of_class(outcomes: Outcomes, label: int) -> Outcomes | None:
 def _suspects(outcomes: Sequence[Outcomes], results: Results) -> pd.DataFrame:
     table = suspect_labels(outcomes)
     data = results.study.data
-    names, images = _class_names(results), image_names(data.fingerprint) if data else []
+    names = _class_names(results)
+    images = image_names(data.fingerprint, name=data.name) if data else []
     for column in ("label", "suggested"):
         table[column] = [names[int(number)] for number in table[column]]
     table["image"] = [images[i] if i < len(images) else str(i) for i in table["image"]]

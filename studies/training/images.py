@@ -23,7 +23,8 @@ def images_of(training: Training, data: Data | None = None) -> Replicate:
     data = data or training
     whole = with_channels(_opened(data, data), data.image_shape[2])
     like = None if data.splits is None else _opened(data, data.splits)
-    seen = whole.replicate(training.seed, like)
+    # The plan has compared them. Their names by now may be those of a renamed or moved copy.
+    seen = whole.replicate(training.seed, like, compared=True)
     return scrambled(seen, training.recipe.scramble, training.seed)
 
 

@@ -1,5 +1,7 @@
 """A study's data: one split a seed for all sizes of a data set, and counts that stay."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -90,6 +92,25 @@ def test_other_data_at_two_sizes_are_split_alike_too(plan, tmp_path):
     for trial in further:
         there = images_of(trial, trial.extra.data)
         assert sides(there) == sides(images_of(trial.start))
+
+
+def test_data_of_other_names_beside_the_studys_own_do_not_stop_its_trials(plan, tmp_path):
+    """The same images, with the same fingerprint, as a table prepared at one of the sizes alone."""
+    name = image_folder(tmp_path / "images")
+    files = sorted(path.relative_to(tmp_path) for path in (tmp_path / "images").rglob("*.png"))
+    lines = ["file,label", *(f"{file},{file.parent.name}" for file in files)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    table = load(f"csv:{tmp_path / 'a.csv'}", 16)
+    trials = plan(dataset=name, sizes=[20], pretraining={"image_size": 8}).trials
+    (own,) = {trial.data_fingerprint for trial in trials}
+    assert own == table.info.fingerprint  # else this test tells nothing
+    expected = [(sides(images_of(trial.start)), sides(images_of(trial))) for trial in trials]
+    assert all(before == after for before, after in expected)
+    # So it is where the table is all that there is at this size, as on another machine.
+    shutil.rmtree(load(name, 16).folder)
+    (tmp_path / "images").rename(tmp_path / "gone")
+    for trial, of_trial in zip(trials, expected):
+        assert (sides(images_of(trial.start)), sides(images_of(trial))) == of_trial
 
 
 def test_ids_hold_whose_splits_some_have_only_where_these_are_not_their_own(plan):
