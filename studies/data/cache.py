@@ -40,6 +40,11 @@ def programs_folder(cache: Path) -> Path:
     return cache / f"programs-{getattr(os, 'getuid', int)()}"
 
 
+def lock_of(folder: Path) -> FileLock:
+    """The lock of one of the cache's folders: it is held while the folder is made, filled or removed."""
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
 def prepared(
     cache: Path,
     name: str,
@@ -191,7 +196,7 @@ def remove(cache: Path, entry: Entry) -> None:
     """
     folder = cache / entry.title
     try:
-        with FileLock(cache / f".{entry.title}.lock"):
+        with lock_of(folder):
             (folder / INFO).unlink(missing_ok=True)  # what is removed in part is not complete
             shutil.rmtree(folder)
     except OSError as error:
@@ -233,7 +238,7 @@ def _built(
 ) -> dict[str, Any]:
     folder = cache / title
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f".{title}.lock"):
+    with lock_of(folder):
         if (info := _current(folder, current)) is not None:
             return info  # another process has built it meanwhile
         for leftover in cache.glob(f".{title}.new-*"):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from studies.data.building import build
+from studies.data.cache import lock_of
 from studies.data.dataset import DRAWN
 from studies.data.tfds_source import TfdsSource
 from studies.errors import UsageError
@@ -183,10 +184,32 @@ def _download(order: dict[str, Any]) -> dict[str, Any]:
     if order["url"] is None:
         _check_network(order, builder)
     try:
-        paths = manager.download({file: address + file for file in order["files"]})
+        with lock_of(Path(order["cache"])):
+            paths = manager.download({file: address + file for file in order["files"]})
     except Exception as error:
         raise _failed(order["name"], error) from error
     return {"paths": {file: str(path) for file, path in paths.items()}}
+
+
+def _prepared_here(order: dict[str, Any]) -> Any:
+    """The builder of a data set that is downloaded and prepared in the cache, by one process at a time.
+
+    TensorFlow Datasets does not see to that. Whoever waits holds the lock of the folder that the images come
+    to, for which nobody waits who holds this one.
+    """
+    import tensorflow_datasets as tfds
+
+    with lock_of(Path(order["cache"])):
+        builder = _builder(order)  # anew: another process may have prepared it meanwhile
+        if not builder.is_prepared():
+            _check_network(order, builder)
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+            )
+        except Exception as error:
+            raise _failed(order["name"], error) from error
+    return builder
 
 
 def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -199,15 +222,9 @@ def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
     if builder is None:
         return {"info": None}
     size = tuple(order["size"]) if order["size"] else None
-    source = TfdsSource(builder, size, order["fit"])
+    source = TfdsSource(builder, size, order["fit"])  # refuses what is of no use
     if not builder.is_prepared():
-        _check_network(order, builder)
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-        )
-    except Exception as error:
-        raise _failed(order["name"], error) from error
+        source = TfdsSource(_prepared_here(order), size, order["fit"])
 
     @contextmanager
     def told(what: str, total: int) -> Iterator[Callable[[int], None]]:

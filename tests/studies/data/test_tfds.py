@@ -1,11 +1,16 @@
 """Other data sets of TensorFlow Datasets, offline: one is made and prepared here, in a process."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from studies.data import Options, load
 from studies.errors import UsageError
@@ -102,6 +107,73 @@ def test_a_module_with_builders_is_imported(module, tmp_path, monkeypatch, cache
     (module / "broken.py").write_text("import nothing_of_that_name")
     with pytest.raises(UsageError, match=r"'broken' of --import cannot be loaded \(ModuleNotFound"):
         load("my_things", 8, Options(imports=("broken",)), cache=tmp_path / "other")
+
+
+# Tells who loads it, and that it is asked for images; slow, so that another is not done before.
+SLOW = """
+import os, time
+from pathlib import Path
+import my_builder
+
+class SlowThings(my_builder.MyThings):
+    def _split_generators(self, manager):
+        Path(f"asked-{os.getpid()}").touch()
+        time.sleep(4)
+        return super()._split_generators(manager)
+
+Path(f"loaded-{os.getpid()}").touch()
+"""
+LOADER = """
+from studies.data import Options, load
+load('slow_things', 8, Options(imports=('slow',)))
+"""
+
+
+@pytest.fixture
+def slow(module, tmp_path, monkeypatch):
+    """In a folder that is the working folder, too."""
+    (tmp_path / "my_builder.py").write_text(BUILDER)
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    return tmp_path
+
+
+def test_of_two_processes_at_once_one_downloads_and_prepares(slow):
+    """For images of two sizes, which are no business of each other in the cache."""
+
+    def at(size):
+        return load("slow_things", size, Options(imports=("slow",)))
+
+    with ThreadPoolExecutor() as pool:
+        small, large = pool.map(at, (8, 16))
+    assert len(list(slow.glob("loaded-*"))) == 2 and len(list(slow.glob("asked-*"))) == 1
+    assert small.info.image_shape == (8, 8, 3) and large.info.image_shape == (16, 16, 3)
+    small.refuse_others(large)
+
+
+def test_who_waits_for_another_process_can_be_interrupted(slow, cache):
+    (slow / "cache").mkdir()
+    with FileLock(slow / "cache" / ".tfds.lock"):
+        waiting = subprocess.Popen([sys.executable, "-c", LOADER], stderr=subprocess.PIPE)
+        try:
+            end = time.monotonic() + 120
+            while not (loaded := list(slow.glob("loaded-*"))):
+                assert waiting.poll() is None and time.monotonic() < end
+                time.sleep(0.05)
+            time.sleep(2)
+            assert waiting.poll() is None
+            waiting.send_signal(signal.SIGINT)
+            assert b"KeyboardInterrupt" in waiting.communicate(timeout=60)[1]
+        finally:
+            waiting.kill()
+        worker = int(loaded[0].name.partition("-")[2])
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+    assert not list(slow.glob("asked-*"))
+    with FileLock(cache / ".tfds.lock"):  # what is prepared waits for nobody
+        assert load("my_things", 12, cache=cache).info.image_shape == (12, 12, 3)
 
 
 @pytest.mark.parametrize(
