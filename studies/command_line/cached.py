@@ -44,10 +44,13 @@ def cache(options: CacheOptions) -> int:
             told = f"{e.title}  {in_bytes(e.bytes)}  last used {_ago(e.used)}  {e.name}"
             print(f"  {printable(told)}")
         return DONE
+    free = 0
     for e in chosen:
-        remove(place, e)
-        print(f"removed {e.title} ({in_bytes(e.bytes)})")
-    print(f"{len(chosen)} removed, {in_bytes(sum(e.bytes for e in chosen))} are free again")
+        removed = remove(place, e, named=options.remove not in (None, "all"))
+        free += removed.bytes
+        stays = f"; {removed.stays} stays" if removed.stays else ""
+        print(f"removed {e.title} ({in_bytes(removed.bytes)}{stays})")
+    print(f"{len(chosen)} removed, {in_bytes(free)} are free again")
     return DONE
 
 

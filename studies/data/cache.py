@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -23,6 +23,7 @@ from studies.machine.files import file_bytes, parsed_json, replace
 
 INFO = "info.json"
 TFDS = "tfds"  # the folder of TensorFlow Datasets' downloads
+MANUAL = "downloads/manual"  # in it, for files that a user must fetch by hand
 USED = "used"  # the name that the data was last asked for by, written at each use
 Current = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -170,7 +171,8 @@ class Entry:
         title: name of its folder in the cache.
         name: what the data was last asked for by.
         bytes: on the disk.
-        used: time of the last use, in seconds since 1970.
+        used: time of the last use, in seconds since 1970; who uses what is no prepared data sets the time of
+            its folder.
     """
 
     title: str
@@ -188,22 +190,50 @@ def entries(cache: Path) -> list[Entry]:
     return sorted(found, key=lambda entry: (-entry.used, entry.title))
 
 
-def remove(cache: Path, entry: Entry) -> None:
+class Removed(NamedTuple):
+    """What became of an entry: bytes that are free again, and in words what stays ("": nothing)."""
+
+    bytes: int
+    stays: str
+
+
+def remove(cache: Path, entry: Entry, named: bool = True) -> Removed:
     """Removes one entry; a process that has it open keeps what it has.
+
+    Args:
+        cache, entry: of `entries`.
+        named: whether this very entry is meant. Else what is in `MANUAL` stays.
 
     Raises:
         UsageError: that is not permitted.
     """
     folder = cache / entry.title
+    manual = folder / MANUAL
     try:
         with lock_of(folder):
             (folder / INFO).unlink(missing_ok=True)  # what is removed in part is not complete
+            if not named and folder.name == TFDS and any(manual.glob("*")):
+                _remove_beside(manual, folder)
+                return Removed(entry.bytes - _size(folder), MANUAL)
             shutil.rmtree(folder)
+            return Removed(entry.bytes, "")
     except OSError as error:
         raise UsageError(
             f"The cache folder {folder} cannot be removed ({error.strerror or error}): check its "
             f"permissions."
         ) from error
+
+
+def _remove_beside(kept: Path, folder: Path) -> None:
+    """Removes all of a folder but one path below it."""
+    for path in folder.iterdir():
+        if path in kept.parents and not path.is_symlink():  # what lies behind a link stays
+            _remove_beside(kept, path)
+        elif path != kept and path not in kept.parents:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _other(folder: Path) -> str:
@@ -221,12 +251,17 @@ def _entry(folder: Path) -> Entry:
         name = str(parsed_json(file_bytes(info))["name"])
     if (noted := _last_use(folder)) is not None:
         name, last = noted[0] or name, noted[1]
+    return Entry(folder.name, name, _size(folder), min(last, time.time()))
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files."""
     size = 0
     for place, _, files in os.walk(folder):
         for file in files:
             with contextlib.suppress(OSError):
                 size += os.lstat(os.path.join(place, file)).st_size
-    return Entry(folder.name, name, size, min(last, time.time()))
+    return size
 
 
 def _built(

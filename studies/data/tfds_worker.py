@@ -186,9 +186,16 @@ def _download(order: dict[str, Any]) -> dict[str, Any]:
     try:
         with lock_of(Path(order["cache"])):
             paths = manager.download({file: address + file for file in order["files"]})
+            _note_use(order)
     except Exception as error:
         raise _failed(order["name"], error) from error
     return {"paths": {file: str(path) for file, path in paths.items()}}
+
+
+def _note_use(order: dict[str, Any]) -> None:
+    """Notes that what lies in the cache is used now (see `cache.Entry`)."""
+    with contextlib.suppress(OSError):  # of another user, say
+        os.utime(order["cache"])
 
 
 def _prepared_here(order: dict[str, Any]) -> Any:
@@ -231,6 +238,8 @@ def _write(order: dict[str, Any], say: Say) -> dict[str, Any]:
         say({"what": what, "total": total})
         yield lambda number: say({"done": number})
 
+    if Path(order["cache"]) in Path(builder.data_dir).parents:
+        _note_use(order)
     source.open()
     return {"info": build(Path(order["folder"]), source, told)}
 

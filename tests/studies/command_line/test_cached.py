@@ -86,6 +86,34 @@ def test_what_was_not_used_for_some_days_is_removed(studies, tmp_path):
     assert len([n for n in folders(tmp_path) if n.startswith("shapes")]) == 1
 
 
+@pytest.mark.parametrize("chosen", [("--remove", "all"), ("--unused-days", "0")])
+def test_what_was_put_among_the_downloads_by_hand_goes_by_its_name_alone(studies, tmp_path, chosen):
+    tfds = tmp_path / "cache" / "tfds"
+    (tfds / "downloads" / "manual" / "set").mkdir(parents=True)
+    (tfds / "downloads" / "manual" / "set" / "images.tar").write_bytes(b"0" * 5_000_000)
+    (tfds / "things" / "1.0.0").mkdir(parents=True)
+    (tfds / "note").write_text("x")
+    code, out = studies(*chosen)
+    assert code == 0 and "removed tfds (2.0 MB; downloads/manual stays)" in out
+    files = [path.relative_to(tfds) for path in tfds.rglob("*") if path.is_file()]
+    assert [str(file) for file in files] == ["downloads/manual/set/images.tar"]
+    assert not (tfds / "things").exists() and folders(tmp_path) == ["costs", "tfds"]
+    assert "removed tfds (5.0 MB)" in studies("--remove", "tfds")[1] and not tfds.exists()
+
+
+def test_downloads_that_lie_elsewhere_stay_with_what_was_put_there(studies, tmp_path):
+    tfds = tmp_path / "cache" / "tfds"
+    (tfds / "downloads" / "manual").mkdir()
+    (tfds / "downloads" / "manual" / "images.tar").write_text("x")
+    (tfds / "downloads").rename(tmp_path / "large")
+    (tfds / "downloads").symlink_to(tmp_path / "large")
+    assert "downloads/manual stays" in studies("--remove", "all")[1]
+    assert (tfds / "downloads" / "manual" / "images.tar").exists()
+    assert (tmp_path / "large" / "x.gz").exists()
+    assert "removed tfds" in studies("--remove", "tfds")[1]
+    assert (tmp_path / "large" / "manual" / "images.tar").exists() and not tfds.exists()
+
+
 def test_other_names_are_refused(studies, tmp_path):
     (tmp_path / "precious").mkdir()
     for name in ("../precious", "costs", "shapes-1000-0", ""):

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from studies.data import Options, load
+from studies.data.cache import entries
 from studies.errors import UsageError
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
@@ -107,6 +108,24 @@ def test_a_module_with_builders_is_imported(module, tmp_path, monkeypatch, cache
     (module / "broken.py").write_text("import nothing_of_that_name")
     with pytest.raises(UsageError, match=r"'broken' of --import cannot be loaded \(ModuleNotFound"):
         load("my_things", 8, Options(imports=("broken",)), cache=tmp_path / "other")
+
+
+def test_what_is_prepared_from_is_used_then(cache, module, tmp_path, monkeypatch):
+    """A preparation notes it; one from the user's own folders does not."""
+
+    def days_ago():
+        (used,) = [entry.used for entry in entries(cache) if entry.title == "tfds"]
+        return (time.time() - used) / 86_400
+
+    past = time.time() - 40 * 86_400
+    os.utime(cache / "tfds", (past, past))
+    make(module, tmp_path / "own", "array_record")
+    with monkeypatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path / "own"))
+        load("my_things", 5, cache=cache)
+    assert days_ago() > 39
+    load("my_things", 6, cache=cache)
+    assert days_ago() < 1
 
 
 # Tells who loads it, and that it is asked for images; slow, so that another is not done before.

@@ -1,12 +1,15 @@
 """What a trial's process finds in its environment."""
 
+import os
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
 import pytest
 
+from studies.data.cache import entries
 from studies.executors.environment import environment
 from studies.executors.programs import MOST_BYTES
 from studies.machine import devices
@@ -32,6 +35,14 @@ def test_what_jax_compiles_is_kept_for_trials_of_as_many_threads(cache):
     assert len(folders) == 3
     assert all(folder.startswith(f"{cache}/programs-") for folder in folders)
     assert FOLDER not in of(backend="torch")
+
+
+def test_what_is_compiled_is_used_when_a_trial_starts(cache):
+    own = Path(of()[FOLDER]).parent
+    os.utime(own, (0, 0))
+    of()
+    (entry,) = entries(cache)
+    assert entry.title == own.name and time.time() - entry.used < 3600
 
 
 def test_programs_are_for_one_kind_of_processor(tmp_path, monkeypatch):
