@@ -44,13 +44,23 @@ def cache(options: CacheOptions) -> int:
             told = f"{e.title}  {in_bytes(e.bytes)}  last used {_ago(e.used)}  {e.name}"
             print(f"  {printable(told)}")
         return DONE
-    free = 0
+    free, failed = [], []
     for e in chosen:
-        removed = remove(place, e, named=options.remove not in (None, "all"))
-        free += removed.bytes
-        stays = f"; {removed.stays} stays" if removed.stays else ""
-        print(f"removed {e.title} ({in_bytes(removed.bytes)}{stays})")
-    print(f"{len(chosen)} removed, {in_bytes(free)} are free again")
+        try:
+            removed = remove(place, e, named=options.remove not in (None, "all"))
+        except OSError as error:
+            failed.append(f"{e.title} ({error.strerror or error})")
+            continue
+        if removed is not None:  # else another process was faster
+            free.append(removed.bytes)
+            stays = f"; {removed.stays} stays" if removed.stays else ""
+            print(f"removed {e.title} ({in_bytes(removed.bytes)}{stays})")
+    print(f"{len(free)} removed, {in_bytes(sum(free))} are free again")
+    if failed:
+        raise UsageError(
+            f"the cache {place} keeps what cannot be removed, {', '.join(failed)}: see to the permissions, "
+            f"and that no process writes there, and try again"
+        )
     return DONE
 
 

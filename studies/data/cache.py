@@ -186,7 +186,8 @@ def entries(cache: Path) -> list[Entry]:
     found = []
     for folder in cache.glob("*/"):
         if not folder.name.startswith(".") and ((folder / INFO).exists() or _other(folder)):
-            found.append(_entry(folder))
+            with contextlib.suppress(FileNotFoundError):  # another process removes it
+                found.append(_entry(folder))
     return sorted(found, key=lambda entry: (-entry.used, entry.title))
 
 
@@ -197,43 +198,55 @@ class Removed(NamedTuple):
     stays: str
 
 
-def remove(cache: Path, entry: Entry, named: bool = True) -> Removed:
+def remove(cache: Path, entry: Entry, named: bool = True) -> Removed | None:
     """Removes one entry; a process that has it open keeps what it has.
 
     Args:
         cache, entry: of `entries`.
         named: whether this very entry is meant. Else what is in `MANUAL` stays.
 
+    Returns:
+        what became of it; None where it was gone.
+
     Raises:
-        UsageError: that is not permitted.
+        OSError: it cannot be removed, or not all of it.
     """
     folder = cache / entry.title
     manual = folder / MANUAL
-    try:
-        with lock_of(folder):
-            (folder / INFO).unlink(missing_ok=True)  # what is removed in part is not complete
-            if not named and folder.name == TFDS and any(manual.glob("*")):
-                _remove_beside(manual, folder)
-                return Removed(entry.bytes - _size(folder), MANUAL)
-            shutil.rmtree(folder)
-            return Removed(entry.bytes, "")
-    except OSError as error:
-        raise UsageError(
-            f"The cache folder {folder} cannot be removed ({error.strerror or error}): check its "
-            f"permissions."
-        ) from error
+    with lock_of(folder):
+        if folder.is_symlink():
+            _drop(folder)
+            return Removed(0, "what the link led to")
+        if not folder.exists():
+            return None
+        (folder / INFO).unlink(missing_ok=True)  # what is removed in part is not complete
+        if not named and folder.name == TFDS and any(manual.glob("*")):
+            _drop_beside(manual, folder)
+            return Removed(entry.bytes - _size(folder), MANUAL)
+        _drop(folder)
+        return Removed(entry.bytes, "")
 
 
-def _remove_beside(kept: Path, folder: Path) -> None:
+def _drop(path: Path) -> None:
+    """Removes a file, a folder with all in it, or a link; what is gone already is no trouble."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(
+        path, ignore_errors=True
+    )  # it goes on where another process has removed something
+    if path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)  # says why it stays
+
+
+def _drop_beside(kept: Path, folder: Path) -> None:
     """Removes all of a folder but one path below it."""
     for path in folder.iterdir():
-        if path in kept.parents and not path.is_symlink():  # what lies behind a link stays
-            _remove_beside(kept, path)
-        elif path != kept and path not in kept.parents:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        if path != kept and path not in kept.parents:
+            _drop(path)
+        elif path != kept and not path.is_symlink():  # what lies behind a link stays
+            _drop_beside(kept, path)
 
 
 def _other(folder: Path) -> str:
@@ -277,14 +290,13 @@ def _built(
         if (info := _current(folder, current)) is not None:
             return info  # another process has built it meanwhile
         for leftover in cache.glob(f".{title}.new-*"):
-            shutil.rmtree(leftover)  # of a killed process: ours is the lock
+            _drop(leftover)  # of a killed process: ours is the lock
         new = Path(tempfile.mkdtemp(prefix=f".{title}.new-", dir=cache))
         try:
             print(f"Preparing {name} in {folder} (once) ...", file=sys.stderr, flush=True)
             info = build(new)
             _seal(new, info)
-            if folder.exists():
-                shutil.rmtree(folder)
+            _drop(folder)
             new.rename(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)

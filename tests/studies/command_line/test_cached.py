@@ -1,11 +1,13 @@
 """`cache`: what lies prepared is listed and removed."""
 
 import os
+import shutil
 import time
 
 import pytest
 
 from studies.command_line import app as cli
+from studies.data import cache as cached
 from studies.data import describe
 from studies.data.cache import programs_folder
 
@@ -112,6 +114,69 @@ def test_downloads_that_lie_elsewhere_stay_with_what_was_put_there(studies, tmp_
     assert (tmp_path / "large" / "x.gz").exists()
     assert "removed tfds" in studies("--remove", "tfds")[1]
     assert (tmp_path / "large" / "manual" / "images.tar").exists() and not tfds.exists()
+
+
+def test_of_a_link_what_it_leads_to_stays(studies, tmp_path):
+    place = tmp_path / "cache"
+    for name in folders(tmp_path):
+        (place / name).rename(tmp_path / name)
+        (place / name).symlink_to(tmp_path / name)
+    kept = sorted(path for path in tmp_path.rglob("*") if not path.is_relative_to(place))
+    code, out = studies("--remove", "all")
+    assert code == 0 and "3 removed, 0 bytes are free again" in out
+    assert "removed tfds (0 bytes; what the link led to stays)" in out
+    assert folders(tmp_path) == ["costs"]
+    assert sorted(path for path in tmp_path.rglob("*") if not path.is_relative_to(place)) == kept
+
+
+def test_the_rest_is_removed_where_one_cannot_be(studies, tmp_path):
+    first, second, _ = (tmp_path / "cache" / n for n in folders(tmp_path) if n != "costs")
+    for stuck in (first, second):
+        lock = stuck.with_name(f".{stuck.name}.lock")
+        lock.unlink(missing_ok=True)
+        lock.mkdir()  # cannot be opened, whoever runs this
+    code, out = studies("--remove", "all")
+    left = [name for name in folders(tmp_path) if not name.startswith(".")]
+    assert code == 2 and left == ["costs", first.name, second.name]
+    assert "removed tfds (2.0 MB)" in out and "1 removed, 2.0 MB are free again" in out
+    last = out.splitlines()[-1]
+    assert f"{first.name} (Is a directory)" in last and f"{second.name} (Is a directory)" in last
+    assert "keeps what cannot be removed" in last
+
+
+def test_what_another_process_removes_meanwhile_is_no_trouble(studies, tmp_path, monkeypatch):
+    def gone(call):
+        def first_gone(folder, *arguments, **options):
+            if folder.name == "tfds" and folder.exists():
+                shutil.rmtree(folder)
+            return call(folder, *arguments, **options)
+
+        return first_gone
+
+    kept = tmp_path / "kept"
+    shutil.copytree(tmp_path / "cache" / "tfds", kept)
+    with monkeypatch.context() as patch:  # while it is looked through
+        patch.setattr(cached, "_entry", gone(cached._entry))
+        code, out = studies()
+        assert code == 0 and ": 2 entries, " in out and "tfds" not in out
+    shutil.copytree(kept, tmp_path / "cache" / "tfds")
+    with monkeypatch.context() as patch:  # while it is to be removed
+        patch.setattr(cached, "lock_of", gone(cached.lock_of))
+        code, out = studies("--remove", "all")
+    assert code == 0 and "tfds" not in out and "2 removed, 2.2 MB are free again" in out
+    assert folders(tmp_path) == ["costs"]
+
+
+def test_what_another_process_removes_in_part_meanwhile_is_no_trouble(
+    studies, tmp_path, monkeypatch
+):
+    def unlink(path, *arguments, call=os.unlink, **options):
+        call(path, *arguments, **options)
+        if str(path).endswith(".npy"):  # as for whoever comes second
+            raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr("os.unlink", unlink)
+    assert studies("--remove", "all")[0] == 0 and folders(tmp_path) == ["costs"]
 
 
 def test_other_names_are_refused(studies, tmp_path):

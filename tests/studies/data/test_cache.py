@@ -159,6 +159,16 @@ def test_what_is_removed_is_built_again(tmp_path):
     assert len(calls) == 2
 
 
+def test_a_link_to_torn_data_makes_room_for_whole_ones(tmp_path):
+    folder = built(tmp_path, [])
+    (folder / "a.npy").unlink()
+    folder.rename(tmp_path.parent / "elsewhere")
+    folder.symlink_to(tmp_path.parent / "elsewhere")
+    calls = []
+    assert built(tmp_path, calls) == folder and calls and not folder.is_symlink()
+    assert (tmp_path.parent / "elsewhere").exists()
+
+
 def test_a_cache_that_cannot_be_written_is_a_clear_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
