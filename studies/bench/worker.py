@@ -42,7 +42,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     case = Case(**{**order["case"], "shape": tuple(order["case"]["shape"])})
     if case.mode == "fit":  # as a trial's process
-        choose_kernels(case.backend, case.base)
+        choose_kernels(case.backend, case.base, order["overrides"])
     module, function = order["maker"].split(":")
     make = getattr(import_module(f"studies.bench.{module}"), function)
     before = resident()

@@ -92,7 +92,7 @@ def _alone(results: Path, training: Training) -> Iterator[Threads]:
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / "lock"):
         threads = settle_threads(folder / THREADS)
-        choose_kernels(training.backend, training.model.base)
+        choose_kernels(training.backend, training.model.base, training.model.overrides)
         make_deterministic(training.backend)
         make_devices(training.backend, training.devices // training.device_processes)
         yield threads
