@@ -1,5 +1,7 @@
 """Masked patch prediction: pre-training without labels (paper, sections 4.6 and B.1.2)."""
 
+import functools
+import inspect
 import math
 
 import keras
@@ -22,6 +24,29 @@ from keras_vit.pretraining.mean_colour import (
 JOINT_CHANNELS = 4  # up to here one class is a whole colour: 8 ** 4 = 4096 of them
 
 
+def _keeps_weights(method):
+    """A method of Keras that drops no weights of images: Keras does where no labels come with them."""
+
+    @functools.wraps(method)
+    def call(*args, **kwargs):
+        bound = inspect.signature(method).bind(*args, **kwargs)
+        given = bound.arguments
+        if given.get("sample_weight") is not None:
+            given["y"] = _labels(given.get("x"), given.get("y"))
+        validation = given.get("validation_data")
+        if isinstance(validation, tuple | list) and len(validation) == 3:
+            x, y, weights = validation
+            given["validation_data"] = (x, _labels(x, y), weights)
+        return method(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def _labels(images, labels):
+    """Labels that nobody reads, where images have none; other sources bring weights themselves."""
+    return np.zeros(len(images)) if labels is None and hasattr(images, "shape") else labels
+
+
 @keras.saving.register_keras_serializable(package="keras_vit")
 class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
     """Trains a ViT to tell the mean colour of patches whose embeddings were corrupted.
@@ -31,7 +56,7 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
     for RGB, 8 for grey images. More than four channels are predicted one by one, 8 classes each,
     and their cross-entropies added. The loss is the mean over the corrupted patches, and it is the
     model's own: compile without one. `fit`, `evaluate` and `predict` corrupt alike; labels are
-    ignored.
+    ignored, and `sample_weight` weighs the images in the loss, not in the accuracy.
 
     Args:
         vit: a `VisionTransformer` of any kind, hybrids included. It is trained in place; its head,
@@ -118,6 +143,9 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         logits = self.prediction(ops.reshape(x, (-1, x.shape[-1])))
         logits = ops.reshape(logits, (-1, x.shape[1], *self.colour_shape))
         return {"logits": logits, "corrupted": corrupted}
+
+    fit = _keeps_weights(keras.Model.fit)
+    evaluate = _keeps_weights(keras.Model.evaluate)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the mean cross-entropy over the corrupted patches, weighted by image if asked."""

@@ -175,6 +175,31 @@ def test_loss_is_the_cross_entropy_of_the_corrupted_patches_alone(rng):
     np.testing.assert_allclose(numpy(weighted), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("tensors", [False, True])
+def test_weights_of_images_count_without_labels(tensors):
+    """A model that says white of every patch, of white and of black images."""
+    model = MaskedPatchModel(keras_vit.VisionTransformer(**VIT))
+    model.prediction.kernel.assign(np.zeros((8, 512)))
+    model.prediction.bias.assign(50 * np.eye(512)[511])
+    images = np.ones((4, 8, 12, 3), "float32") * np.array([1, -1, 1, -1])[:, None, None, None]
+    images = keras.ops.convert_to_tensor(images) if tensors else images
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=not COMPILED, jit_compile=COMPILED)
+    white, black, none = np.array([1, 0, 1, 0]), np.array([0, 3, 0, 1]), np.zeros(4)
+    for weights, expected in ((white, 0), (black, 50), (none, 0), (None, 25)):
+        weights = keras.ops.convert_to_tensor(weights) if tensors and weights is not None else weights
+        known = model.evaluate(images, sample_weight=weights, verbose=0, return_dict=True)
+        history = model.fit(
+            images, sample_weight=weights, validation_data=(images, None, weights), verbose=0
+        ).history
+        found = [known["loss"], history["loss"][0], history["val_loss"][0]]
+        found.append(model.train_on_batch(images, sample_weight=weights, return_dict=True)["loss"])
+        found.append(model.test_on_batch(images, sample_weight=weights, return_dict=True)["loss"])
+        np.testing.assert_allclose([float(loss) for loss in found], expected, atol=1e-4)
+    labels = np.arange(4)  # positional, too
+    assert model.evaluate(images, labels, None, 0, black, return_dict=True)["loss"] > 49
+    assert model.evaluate(images, None, None, 0, black, return_dict=True)["loss"] > 49
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("channels", [3, 5])
 def test_colours_are_those_of_the_pixels_whatever_a_checkpoint_subtracts(data_format, channels):
