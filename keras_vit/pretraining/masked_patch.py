@@ -144,6 +144,37 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         logits = ops.reshape(logits, (-1, x.shape[1], *self.colour_shape))
         return {"logits": logits, "corrupted": corrupted}
 
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As `keras.Model.compile`, without what the model has of its own.
+
+        Raises:
+            ValueError: for a loss, its weights or metrics.
+        """
+        own = {"loss": loss, "loss_weights": loss_weights}
+        own |= {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        if given := [name for name, value in own.items() if value is not None]:
+            raise ValueError(
+                f"MaskedPatchModel has a loss of its own and reports `loss` and `accuracy`; compile it "
+                f"without {', '.join(given)}."
+            )
+        super().compile(optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        config = keras.saving.deserialize_keras_object(config)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            config.pop(name, None)  # older files may name some, which had no effect
+        self.compile(**config)
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     fit = _keeps_weights(keras.Model.fit)
     evaluate = _keeps_weights(keras.Model.evaluate)
 

@@ -200,6 +200,28 @@ def test_weights_of_images_count_without_labels(tensors):
     assert model.evaluate(images, None, None, 0, black, return_dict=True)["loss"] > 49
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "mse"),
+        ("loss_weights", [2.0]),
+        ("metrics", ["accuracy"]),
+        ("weighted_metrics", []),
+    ],
+)
+def test_a_loss_and_metrics_of_others_are_refused(name, value, tmp_path):
+    model = MaskedPatchModel(keras_vit.VisionTransformer(**VIT))
+    with pytest.raises(ValueError, match=f"a loss of its own .* compile it without {name}\\.$"):
+        model.compile("adam", **{name: value})
+    # A file that names one, as those of older versions may, is read without it.
+    model.compile(keras.optimizers.SGD(0.125), steps_per_execution=1)
+    config = model.get_compile_config()
+    loaded = MaskedPatchModel.from_config(model.get_config())
+    loaded.compile_from_config({**config, name: value})
+    assert loaded.get_compile_config() == config
+    assert float(loaded.optimizer.learning_rate) == 0.125 and loaded.optimizer.built
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("channels", [3, 5])
 def test_colours_are_those_of_the_pixels_whatever_a_checkpoint_subtracts(data_format, channels):
