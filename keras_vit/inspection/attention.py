@@ -116,7 +116,7 @@ def _run(model, images, batch_size, function):
     """What a `Watched` gives for images, as arrays, and itself."""
     watched = watched_model(model, function)
     expected, shape = watched.image_shape, np.shape(images)
-    fits = len(shape) == 4 and len(images)
+    fits = len(shape) == len(expected) + 1 and len(images)
     if not fits or any(n not in (None, m) for n, m in zip(expected, shape[1:], strict=True)):
         raise ValueError(
             f"The images have the shape {shape}; the model takes (B, "

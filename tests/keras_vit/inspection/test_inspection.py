@@ -363,6 +363,18 @@ def test_wrong_models_and_images_are_refused():
         inspection.attention_map(masked, np.zeros((1, 8, 12, 3)))
     with pytest.raises(ValueError, match=r"takes \(B, 8, 12, 3\)"):
         inspection.attention_map(model_of(), np.zeros((8, 12, 3)))
+    flat = keras.Sequential([keras.Input((288,)), keras.layers.Reshape((8, 12, 3)), model_of()])
+    with pytest.raises(ValueError, match=r"shape \(2, 8, 12, 3\); the model takes \(B, 288\)"):
+        inspection.attention_scores(flat, np.zeros((2, 8, 12, 3)))
+
+
+def test_images_may_come_as_the_model_takes_them():
+    """Pixels in a row, which a layer before the ViT puts in order."""
+    model = model_of()
+    flat = keras.Sequential([keras.Input((288,)), keras.layers.Reshape((8, 12, 3)), model])
+    images = images_of(model)
+    found = inspection.attention_map(flat, images.reshape(3, 288))
+    np.testing.assert_array_equal(found, inspection.attention_map(model, images))
 
 
 def test_a_model_that_is_quantised_in_part_can_be_looked_into():
