@@ -138,8 +138,27 @@ def collect(groups: Mapping[str, type], given: Mapping, options: Mapping) -> dic
     result = {}
     for name, kind in groups.items():
         own = {field: value for field, value in options.items() if homes[field] == name}
-        result[name] = replace(_group(name, kind, given[name]), **own)
+        result[name] = replace(as_group(name, kind, given[name]), **own)
     return result
+
+
+def as_group(name: str, kind: type, value):
+    """Returns what was given for a group, itself, a mapping of its fields or None, as one.
+
+    Raises:
+        ValueError: for something else, or a field that it does not have.
+    """
+    if value is None:
+        return kind()
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, Mapping):
+        if unknown := [key for key in value if key not in names(kind)]:
+            raise ValueError(f"{name} has no {unknown[0]!r}; it has {_listed(names(kind))}.")
+        return kind(**value)
+    raise ValueError(
+        f"{name} is {value!r}; give a keras_vit.{kind.__name__}, or a dictionary of its fields."
+    )
 
 
 def chosen(groups: Mapping[str, type], given: Mapping) -> set[str]:
@@ -175,20 +194,6 @@ def plain(group) -> dict:
 def _keep_plain_numbers(group):
     for name in names(type(group)):
         object.__setattr__(group, name, plain_numbers(getattr(group, name)))
-
-
-def _group(name, kind, value):
-    if value is None:
-        return kind()
-    if isinstance(value, kind):
-        return value
-    if isinstance(value, Mapping):
-        if unknown := [key for key in value if key not in names(kind)]:
-            raise ValueError(f"{name} has no {unknown[0]!r}; it has {_listed(names(kind))}.")
-        return kind(**value)
-    raise ValueError(
-        f"{name} is {value!r}; give a keras_vit.{kind.__name__}, or a dictionary of its fields."
-    )
 
 
 def _listed(found):

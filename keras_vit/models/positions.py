@@ -1,6 +1,6 @@
 """What a ViT's position embeddings are, for images of one size or of any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from keras_vit.layers.arguments import check_choice
 from keras_vit.layers.patches import as_pair
 from keras_vit.layers.position_embedding import KINDS
 from keras_vit.layers.resample import INTERPOLATIONS
+from keras_vit.models.options import as_group
 
 POSITION_EMBEDDINGS = (*KINDS, "relative")
 TABLES = ("learned", "learned_2d", "relative")  # have something to interpolate
@@ -51,9 +52,8 @@ class Positions:
     @classmethod
     def of(cls, value: Any) -> "Positions":
         """Returns what a constructor was given, a kind, a group or its configuration, as a group."""
-        if isinstance(value, cls):
-            return value
-        return cls(**value) if isinstance(value, dict) else cls(value)
+        group = isinstance(value, cls | Mapping)
+        return as_group("position_embedding", cls, value) if group else cls(value)
 
     def for_images(
         self, input_shape: Sequence[int | None], grid: tuple[int, int] | None = None

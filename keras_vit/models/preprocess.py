@@ -58,7 +58,7 @@ def preprocess_input(images, model=None):
         Of the same kind, floating point. A NumPy array gives a NumPy array.
 
     Raises:
-        ValueError: for images of another number of channels than the model's.
+        ValueError: for images of another number of channels than the model's, or another rank.
 
     Example:
         >>> keras_vit.preprocess_input(np.array([0, 255], "uint8"))
@@ -75,11 +75,15 @@ def preprocess_input(images, model=None):
         return images / 127.5 - 1.0
     model = model_inside(model, "preprocessing_of")
     settings, first = preprocessing_of(model), model.arguments["data_format"] == "channels_first"
+    form, rank = "C, H, W" if first else "H, W, C", _rank(images)
+    if rank not in (3, 4):
+        known = "an unknown number of" if rank is None else rank
+        raise ValueError(f"The images have {known} axes; give (B, {form}) or ({form}).")
     channels = images.shape[-3 if first else -1]
     if channels != len(settings.mean):
         raise ValueError(
             f"The images have {channels} channels, the model takes {len(settings.mean)}; give "
-            f"images as {'(B, C, H, W)' if first else '(B, H, W, C)'} with these."
+            f"images as (B, {form}) with these."
         )
     if None not in model.input_shape[1:]:
         images = _resized(images, settings, model.arguments["data_format"])
@@ -101,6 +105,11 @@ def _resized(images, settings, data_format):
         return ResizeImages(*how, dtype=images.dtype)(images)
     resized = resize_images(images, *how)
     return keras.ops.convert_to_numpy(resized) if isinstance(images, np.ndarray) else resized
+
+
+def _rank(images):
+    """The number of axes; None where TensorFlow does not know it."""
+    return images.shape.rank if hasattr(images.shape, "rank") else len(images.shape)
 
 
 def _cast_of(images):

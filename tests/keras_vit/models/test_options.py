@@ -107,6 +107,8 @@ def test_groups_are_frozen():
         ({"patch_bias": 1}, "patch_bias is 1; use True or False"),
         ({"class_token": False}, "reads the class token, which class_token=False leaves out"),
         ({"classifier": "distilled"}, "give distilled=True"),
+        ({"position_embedding": {"foo": 1}}, "no 'foo'; it has kind, grid, interpolation"),
+        ({"position_embedding": None}, "position_embedding is None; use one of"),
     ],
 )
 def test_what_does_not_fit_is_named(given, message):

@@ -97,6 +97,24 @@ def test_a_models_own_mean_and_deviation(rng, data_format):
         keras_vit.preprocess_input(np.zeros((4, 12, 8) if first else (12, 8, 4)), model)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("shape", [(), (8,), (3, 3), (8, 3), (1, 1, 3, 3, 3)])
+def test_what_is_no_images_is_one_sentence(data_format, shape):
+    first = data_format == "channels_first"
+    model = vit(input_shape=(3, 12, 8) if first else (12, 8, 3), data_format=data_format)
+    form = "C, H, W" if first else "H, W, C"
+    with pytest.raises(ValueError, match=rf"have {len(shape)} axes; give \(B, {form}\) or"):
+        keras_vit.preprocess_input(np.zeros(shape), model)
+
+
+def test_images_of_unknown_rank_in_tf_data():
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensors(tf.io.encode_png(np.zeros((4, 4, 3), "uint8")))
+    with pytest.raises(ValueError, match="an unknown number of axes"):
+        data.map(lambda x: keras_vit.preprocess_input(tf.io.decode_image(x), vit()))
+
+
 def test_without_a_checkpoint_it_is_minus_one_to_one():
     settings = keras_vit.preprocessing_of(vit(input_shape=(8, 8, 1)))
     assert settings == keras_vit.Preprocessing((0.5,), (0.5,), size=(8, 8))
