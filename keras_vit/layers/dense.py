@@ -41,6 +41,8 @@ class Dense(LayerKeepsWhatTrains, keras.layers.Dense):
 
         kernel = self.kernel  # a tensor where it has updates
         kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
+        if inputs.dtype != kernel.dtype:  # integers, say, which Keras' product casts on any backend
+            return super().call(inputs, training=training)
         x = torch.addmm(self.bias.value, inputs, kernel)
         return x if self.activation is None else self.activation(x)
 

@@ -81,6 +81,7 @@ class StandardizedConv2D(LayerKeepsWhatTrains, keras.layers.Conv2D):
         self.explicit_padding = explicit_padding
 
     def convolution_op(self, inputs, kernel):
+        inputs = ops.cast(inputs, kernel.dtype)  # images of integers, which only JAX would cast
         if channels_first_pays(inputs, self.filters, self.kernel_size):
             return self._channels_first(inputs, kernel)
         if self.explicit_padding and max(self.kernel_size) > 1:

@@ -24,13 +24,17 @@ from keras_vit.pretraining.mean_colour import (
 JOINT_CHANNELS = 4  # up to here one class is a whole colour: 8 ** 4 = 4096 of them
 
 
-def _keeps_weights(method):
-    """A method of Keras that drops no weights of images: Keras does where no labels come with them."""
+def _of_prepared_images(method):
+    """A method of Keras that refuses images of integers, and drops no weights of images.
+
+    Keras drops them where no labels come with them.
+    """
 
     @functools.wraps(method)
     def call(*args, **kwargs):
         bound = inspect.signature(method).bind(*args, **kwargs)
         given = bound.arguments
+        _check_prepared(given.get("x"))  # a step that fails leaves no weights on JAX
         if given.get("sample_weight") is not None:
             given["y"] = _labels(given.get("x"), given.get("y"))
         validation = given.get("validation_data")
@@ -40,6 +44,16 @@ def _keeps_weights(method):
         return method(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _check_prepared(images):
+    """Raises ValueError for an array or tensor of integers."""
+    dtype = keras.backend.standardize_dtype(getattr(images, "dtype", "float32"))
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            f"MaskedPatchModel takes images that are prepared, not {dtype}, whose colours would all be "
+            "the lightest; give it preprocess_input(images, model.vit)."
+        )
 
 
 def _labels(images, labels):
@@ -78,7 +92,7 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
 
     Raises:
         ValueError: for another kind of model, a quantised one, one for images of any size, or if
-            its tokens do not split the image evenly.
+            its tokens do not split the image evenly; when it is called, for images of integers.
 
     Example:
         >>> model = keras_vit.pretraining.MaskedPatchModel(keras_vit.create_model("ViT-B/16"))
@@ -132,6 +146,7 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         self.built = True
 
     def call(self, images, training=None):
+        _check_prepared(images)
         embedding, encoder, _ = _parts(self.vit)
         x = images
         for layer in embedding:
@@ -175,8 +190,9 @@ class MaskedPatchModel(ModelKeepsWhatTrains, keras.Model):
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
-    fit = _keeps_weights(keras.Model.fit)
-    evaluate = _keeps_weights(keras.Model.evaluate)
+    fit = _of_prepared_images(keras.Model.fit)
+    evaluate = _of_prepared_images(keras.Model.evaluate)
+    predict = _of_prepared_images(keras.Model.predict)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the mean cross-entropy over the corrupted patches, weighted by image if asked."""

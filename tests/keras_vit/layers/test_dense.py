@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_vit
 from keras_vit.layers.dense import Dense
 from tests.contracts import numpy, randomise
 
@@ -31,6 +32,26 @@ def test_output_by_hand(rng, shape, use_bias):
     x = rng.normal(size=shape).astype("float32")
     expected = np.maximum(x @ kernel + (numpy(layer.bias) if use_bias else 0), 0)
     np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_integers_are_taken_for_their_numbers(rng, dtype, policy):
+    """By each backend, as by the layers that images enter."""
+    images = rng.integers(0, 256, size=(2, 8, 12, 3)).astype(dtype)
+    layers = (
+        Dense(4),
+        keras_vit.PatchEmbedding(4, 4),
+        keras_vit.StandardizedConv2D(4, 3, padding="same"),
+        keras_vit.StandardizedConv2D(4, 1),
+    )
+    for kind in layers:
+        layer = type(kind).from_config({**kind.get_config(), "dtype": policy})
+        x = images.reshape(-1, 3) if isinstance(layer, Dense) else images
+        found, expected = layer(x), layer(x.astype("float32"))
+        assert found.dtype == expected.dtype
+        found, expected = (numpy(keras.ops.cast(each, "float32")) for each in (found, expected))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_layer_with_updates_gets_back_what_was_saved(tmp_path):

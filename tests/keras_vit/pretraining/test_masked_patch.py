@@ -186,7 +186,9 @@ def test_weights_of_images_count_without_labels(tensors):
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=not COMPILED, jit_compile=COMPILED)
     white, black, none = np.array([1, 0, 1, 0]), np.array([0, 3, 0, 1]), np.zeros(4)
     for weights, expected in ((white, 0), (black, 50), (none, 0), (None, 25)):
-        weights = keras.ops.convert_to_tensor(weights) if tensors and weights is not None else weights
+        weights = (
+            keras.ops.convert_to_tensor(weights) if tensors and weights is not None else weights
+        )
         known = model.evaluate(images, sample_weight=weights, verbose=0, return_dict=True)
         history = model.fit(
             images, sample_weight=weights, validation_data=(images, None, weights), verbose=0
@@ -350,6 +352,13 @@ def test_other_models_and_images_are_refused():
     vit = keras_vit.VisionTransformer(**VIT)
     with pytest.raises(ValueError, match=r"expected shape=\(None, 8, 12, 3\)"):
         MaskedPatchModel(vit)(np.zeros((1, 8, 8, 3)))
+    model, pixels = MaskedPatchModel(vit), np.full((2, 8, 12, 3), 255, "uint8")
+    model.compile("sgd", run_eagerly=not COMPILED, jit_compile=COMPILED)
+    for call in (model, model.fit, model.evaluate, model.predict):
+        with pytest.raises(
+            ValueError, match=r"not uint8, .* give it preprocess_input\(images, mod"
+        ):
+            call(pixels)
     vit.quantize("int8")
     with pytest.raises(ValueError, match="before quantize"):
         MaskedPatchModel(vit)
