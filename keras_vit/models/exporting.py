@@ -29,8 +29,15 @@ def export(model, keras_export, filepath, format, verbose, input_signature, **kw
 
     Raises:
         ImportError: where Keras needs a package that is not there.
-        ValueError: if the ONNX file is invalid (it is deleted), or would be of bfloat16.
+        ValueError: if the ONNX file is invalid (it is deleted), or would be of bfloat16, and for a
+            model of several inputs.
     """
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"{model.name!r} has {len(model.inputs)} inputs, and export writes models of one, images; "
+            "keras.Model(model.inputs, model.outputs) is the same as a plain model, which Keras "
+            "exports as far as it can."
+        )
     backend = keras.backend.backend()
     package = NEEDED.get((backend, format))
     if package is not None and importlib.util.find_spec(package) is None:

@@ -144,6 +144,16 @@ def test_features_are_exported(backend, tmp_path):
         np.testing.assert_allclose(ours, numpy(theirs), atol=1e-5)
 
 
+def test_a_model_of_several_inputs_is_refused(tmp_path):
+    left, right = keras.Input((8, 12, 3)), keras.Input((8, 12, 3))
+    outer = keras.Model([left, right], make("vit")(keras.layers.Add()([left, right])))
+    made = keras_vit.features(outer, 0)
+    for form in RUN:
+        with pytest.raises(ValueError, match=r"has 2 inputs, .* keras\.Model\(model\.inputs, "):
+            made.export(tmp_path / "features", format=form, verbose=False)
+    assert not list(tmp_path.iterdir())
+
+
 class _LooksAtValues(keras.layers.Layer):
     def call(self, x):
         return x if float(keras.ops.sum(x)) > 0 else -x
