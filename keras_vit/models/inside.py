@@ -41,7 +41,10 @@ def model_inside(model, function, families=FAMILIES, apart=False):
     elif ours:
         why = f"has a {type(ours[0]).__name__} inside" if ours[0] is not model else "is none"
     elif layers:
-        why = "has single layers of one; give that one, which shares them"
+        why = (
+            "has single layers of one; give that one, which shares them (clone_model makes no ViT or "
+            "ResNet: copy one with type(model).from_config(model.get_config()))"
+        )
     else:
         why = "has none inside"
     kinds = " or ".join(family.__name__ for family in families)

@@ -60,6 +60,7 @@ def test_messages_are_those_that_the_page_quotes(tmp_path):
     file = tmp_path / "weights.npz"
     keras_vit.export_weights(make("vit"), file, target="google")
     small = keras_vit.VisionTransformer((8, 12, 3), 4, 2, 8, 16, 2, classes=5)
+    copy = keras.models.clone_model(make("vit"))
     calls = {
         "does not fit the model's activation": lambda: keras_vit.load_weights(
             vit(activation="gelu"), file
@@ -69,12 +70,17 @@ def test_messages_are_those_that_the_page_quotes(tmp_path):
         "takes a VisionTransformer itself": lambda: keras_vit.for_finetuning(
             keras.Sequential([vit()]), 3
         ),
+        "has single layers of one": lambda: keras_vit.for_finetuning(copy, 3),
     }
     for quoted, call in calls.items():
         assert quoted in PAGE
         with pytest.raises(ValueError) as error:
             call()
         assert quoted in str(error.value)
+    # The way that page and message name for a copy.
+    assert "`type(model).from_config(model.get_config())`" in PAGE
+    with pytest.raises(ValueError, match=r"copy one with type\(model\)\.from_config\(model\.get_c"):
+        keras_vit.preprocessing_of(copy)
 
 
 class Wrapped(keras.Model):
