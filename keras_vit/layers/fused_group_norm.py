@@ -7,19 +7,12 @@ moments are exact. With the channels first, as `channels_first` leaves them, the
 
 import functools
 
-from keras_vit.layers.accelerator import is_on_pytorchs_cpu
-
-
-def fused_group_norm_pays(images):
-    """Returns whether kernels are quicker than the operations that they join."""
-    return is_on_pytorchs_cpu(images)
-
 
 def fused_group_norm(images, gamma, beta, groups, epsilon):
     """Returns normed images.
 
     Args:
-        images: `(B, H, W, C)`, at least float32.
+        images: `(B, H, W, C)`, at least float32, of which `is_on_pytorchs_cpu` holds.
         gamma, beta: scale and shift `(C,)`.
         groups: number of groups.
         epsilon: added to the variance.

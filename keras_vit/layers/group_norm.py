@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.accelerator import is_on_pytorchs_cpu
 from keras_vit.layers.arguments import check_epsilon, check_positive, plain_numbers
-from keras_vit.layers.fused_group_norm import fused_group_norm, fused_group_norm_pays
+from keras_vit.layers.fused_group_norm import fused_group_norm
 from keras_vit.layers.trainable import LayerKeepsWhatTrains
 
 
@@ -63,7 +64,7 @@ class GroupNormalization(LayerKeepsWhatTrains, keras.layers.GroupNormalization):
             )
         )
         x = ops.cast(inputs, precise)
-        if fused_group_norm_pays(x):
+        if is_on_pytorchs_cpu(x):
             x = fused_group_norm(x, gamma, beta, self.groups, self.epsilon)
         else:
             shape = ops.shape(inputs)

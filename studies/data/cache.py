@@ -232,9 +232,8 @@ def _drop(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    shutil.rmtree(
-        path, ignore_errors=True
-    )  # it goes on where another process has removed something
+    # First so that it goes on where another process has removed something.
+    shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)  # says why it stays

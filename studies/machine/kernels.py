@@ -12,10 +12,8 @@ from studies.machine.xla import add_xla_flag, knows
 # Which parts of a program XLA hands to YNNPACK on processors; by default all that it knows.
 _YNNPACK = "xla_cpu_experimental_ynn_fusion_type"
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-_ROOT, _NARROWEST = (
-    64,
-    8,
-)  # channels: of a ResNet of width 1; that oneDNN convolves without writing beside
+_ROOT = 64  # channels of a ResNet of width 1
+_NARROWEST = 8  # channels that oneDNN convolves without writing beside its memory
 
 
 def choose_kernels(backend: str, base: str, overrides: Mapping[str, Any]) -> None:
